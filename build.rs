@@ -1,0 +1,13 @@
+//! Passes on what nginx-sys found out about the nginx that the module is built for.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES_CHECK");
+    println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES");
+    let known = std::env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_else(|_| "any()".into());
+    println!("cargo::rustc-check-cfg=cfg(ngx_feature, values({known}))");
+    let features = std::env::var("DEP_NGINX_FEATURES").unwrap_or_default();
+    for feature in features.split(',').filter(|f| !f.is_empty()) {
+        println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
+    }
+}

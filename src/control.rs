@@ -1,0 +1,362 @@
+//! From a control request's bytes to a command.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::ids::PauseId;
+use crate::text::{Reason, Text, TooLong};
+use crate::zone::Which;
+
+/// Where the control endpoint is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The location's name.
+    pub location: &'a [u8],
+    /// Whether it is a `=` location.
+    pub exact: bool,
+}
+
+/// What can be asked of the control endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Status,
+    Enable,
+    Disable,
+}
+
+/// A request's method, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Other,
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// A command with its parameters.
+// One is made per control request.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Status,
+    Enable {
+        which: Which,
+        reason: Option<Reason>,
+    },
+    Disable {
+        which: Which,
+    },
+}
+
+/// What is wrong with a parameter, the first that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadParameter<'a> {
+    name: &'a [u8],
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Unknown,
+    Repeated,
+    NotANumber,
+    NotOne,
+    NotJson,
+    NotPercentEncoded,
+    AlsoId,
+    TooLong(TooLong),
+}
+
+impl fmt::Display for BadParameter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A name that nobody knows may be anything, of any length.
+        let name = self.name.get(..64).unwrap_or(self.name).escape_ascii();
+        write!(f, "parameter \"{name}\" ")?;
+        match self.fault {
+            Fault::Unknown => f.write_str("is unknown"),
+            Fault::Repeated => f.write_str("is given twice"),
+            Fault::NotANumber => f.write_str("is not a pause's number"),
+            Fault::NotOne => f.write_str("must be 1"),
+            Fault::NotJson => f.write_str("must be json"),
+            Fault::NotPercentEncoded => f.write_str("is not percent-encoded"),
+            Fault::AlsoId => f.write_str("contradicts \"id\""),
+            Fault::TooLong(long) => long.fmt(f),
+        }
+    }
+}
+
+impl Verb {
+    /// The verb that a request for `uri` names: what follows a prefix location's name, or the last
+    /// segment in a `=` location.
+    pub fn at(place: Place<'_>, uri: &[u8]) -> Option<Self> {
+        let name = if place.exact {
+            uri.rsplit(|byte| *byte == b'/').next()?
+        } else {
+            let rest = uri.strip_prefix(place.location)?;
+            if place.location.ends_with(b"/") {
+                rest
+            } else {
+                rest.strip_prefix(b"/")?
+            }
+        };
+        match name {
+            b"status" => Some(Self::Status),
+            b"enable" => Some(Self::Enable),
+            b"disable" => Some(Self::Disable),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be asked for with this method.
+    pub fn allows(self, method: Method) -> bool {
+        match (self, method) {
+            (_, Method::Get) => true,
+            (Self::Status, method) => method == Method::Head,
+            (_, method) => method == Method::Post,
+        }
+    }
+
+    /// The header Allow.
+    pub fn methods(self) -> &'static str {
+        match self {
+            Self::Status => "GET, HEAD",
+            Self::Enable | Self::Disable => "GET, POST",
+        }
+    }
+
+    /// The command, with the parameters in `query`: what follows the question mark.
+    pub fn command(self, query: &[u8]) -> Result<Command, BadParameter<'_>> {
+        let mut parameters = Parameters::default();
+        for (name, value) in pairs(query) {
+            parameters
+                .take(self, name, value)
+                .map_err(|fault| BadParameter { name, fault })?;
+        }
+        let Parameters {
+            id, new, reason, ..
+        } = parameters;
+        let which = match (id, new) {
+            (Some(_), Some(())) => {
+                return Err(BadParameter {
+                    name: b"new",
+                    fault: Fault::AlsoId,
+                });
+            }
+            (Some(id), None) => Which::This(id),
+            (None, Some(())) => Which::New,
+            (None, None) => Which::Any,
+        };
+        Ok(match self {
+            Self::Status => Command::Status,
+            Self::Enable => Command::Enable { which, reason },
+            Self::Disable => Command::Disable { which },
+        })
+    }
+}
+
+/// How the answer to a request is to be written; `accept` is its header, empty if it has none.
+pub fn format(query: &[u8], accept: &[u8]) -> Format {
+    let asked = pairs(query).any(|pair| pair == (b"format", b"json"));
+    let json = b"application/json";
+    if asked
+        || accept
+            .windows(json.len())
+            .any(|part| part.eq_ignore_ascii_case(json))
+    {
+        Format::Json
+    } else {
+        Format::Text
+    }
+}
+
+#[derive(Default)]
+struct Parameters {
+    format: Option<()>,
+    id: Option<PauseId>,
+    new: Option<()>,
+    reason: Option<Reason>,
+}
+
+impl Parameters {
+    fn take(&mut self, verb: Verb, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        match (name, verb) {
+            (b"format", _) if value == b"json" => once(&mut self.format, ()),
+            (b"format", _) => Err(Fault::NotJson),
+            (b"id", Verb::Enable | Verb::Disable) => once(&mut self.id, number(value)?),
+            (b"new", Verb::Enable) if value == b"1" => once(&mut self.new, ()),
+            (b"new", Verb::Enable) => Err(Fault::NotOne),
+            (b"reason", Verb::Enable) => once(&mut self.reason, decode(value)?),
+            _ => Err(Fault::Unknown),
+        }
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Fault> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Fault::Repeated),
+    }
+}
+
+fn number(value: &[u8]) -> Result<PauseId, Fault> {
+    let digits = core::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.starts_with('+'));
+    digits
+        .and_then(|text| text.parse().ok())
+        .map(PauseId)
+        .ok_or(Fault::NotANumber)
+}
+
+fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {
+    let mut escapes = value.split(|byte| *byte == b'%').skip(1);
+    let is_hex = |part: &[u8]| part.len() >= 2 && part.iter().take(2).all(u8::is_ascii_hexdigit);
+    if !escapes.all(is_hex) {
+        return Err(Fault::NotPercentEncoded);
+    }
+    let mut text = Text::EMPTY;
+    let mut bytes = percent_encoding::percent_decode(value);
+    bytes
+        .try_for_each(|byte| text.push(byte))
+        .map_err(Fault::TooLong)?;
+    Ok(text)
+}
+
+/// The parameters of a query, as they stand there; one without `=` has an empty value.
+fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            (
+                parts.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verb(location: &str, exact: bool, uri: &str) -> Option<Verb> {
+        Verb::at(
+            Place {
+                location: location.as_bytes(),
+                exact,
+            },
+            uri.as_bytes(),
+        )
+    }
+
+    fn fault(verb: Verb, query: &str) -> String {
+        verb.command(query.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_verb_is_what_follows_the_locations_name() {
+        assert_eq!(
+            verb("/_intermission", false, "/_intermission/status"),
+            Some(Verb::Status)
+        );
+        assert_eq!(
+            verb("/_intermission/", false, "/_intermission/enable"),
+            Some(Verb::Enable)
+        );
+        assert_eq!(verb("/", false, "/disable"), Some(Verb::Disable));
+        assert_eq!(
+            verb("/pause/enable", true, "/pause/enable"),
+            Some(Verb::Enable)
+        );
+        for uri in [
+            "/_intermissionstatus",
+            "/_intermission/status/",
+            "/_intermission//status",
+        ] {
+            assert_eq!(verb("/_intermission", false, uri), None, "{uri}");
+        }
+        assert_eq!(verb("/_intermission", false, "/_intermission/Status"), None);
+    }
+
+    #[test]
+    fn parameters_become_values() {
+        let command = Verb::Enable
+            .command(b"id=7&reason=db%20switch&format=json")
+            .unwrap();
+        let reason = Reason::new(b"db switch").ok();
+        assert_eq!(
+            command,
+            Command::Enable {
+                which: Which::This(PauseId(7)),
+                reason
+            }
+        );
+        assert_eq!(Verb::Enable.command(b"new=1&").map(|_| ()), Ok(()));
+        let disable = Command::Disable { which: Which::Any };
+        assert_eq!(Verb::Disable.command(b""), Ok(disable));
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        let says = |verb, query, part: &str| {
+            let text = fault(verb, query);
+            assert!(text.contains(part), "{query}: {text}");
+        };
+        says(Verb::Enable, "wiat=3s", "\"wiat\" is unknown");
+        says(Verb::Disable, "reason=x", "\"reason\" is unknown");
+        says(
+            Verb::Enable,
+            "reason=a&reason=b",
+            "\"reason\" is given twice",
+        );
+        says(Verb::Enable, "id=+1", "\"id\" is not a pause's number");
+        says(Verb::Enable, "id=", "\"id\" is not a pause's number");
+        says(Verb::Enable, "id=99999999999999999999", "\"id\" is not");
+        says(Verb::Enable, "new=2", "\"new\" must be 1");
+        says(Verb::Enable, "id=1&new=1", "\"new\" contradicts \"id\"");
+        says(
+            Verb::Enable,
+            "reason=%zz",
+            "\"reason\" is not percent-encoded",
+        );
+        says(
+            Verb::Enable,
+            "reason=100%",
+            "\"reason\" is not percent-encoded",
+        );
+        says(Verb::Status, "format=xml", "\"format\" must be json");
+        says(Verb::Status, "%22%0a", "\"%22%0a\" is unknown");
+        says(
+            Verb::Enable,
+            &format!("reason={}", "x".repeat(257)),
+            "longer than 256 bytes",
+        );
+        assert!(fault(Verb::Enable, &"y".repeat(8192)).len() < 200);
+    }
+
+    #[test]
+    fn json_is_asked_for_by_parameter_or_header() {
+        assert_eq!(format(b"a=b&format=json", b""), Format::Json);
+        assert_eq!(
+            format(b"", b"text/html, application/JSON;q=0.9"),
+            Format::Json
+        );
+        assert_eq!(format(b"format=jsonx", b"*/*"), Format::Text);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_query_panics(query: Vec<u8>, uri: Vec<u8>) {
+            let _ = Verb::Enable.command(&query).map_err(|bad| bad.to_string());
+            let _ = Verb::at(Place { location: b"/", exact: false }, &uri);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Waking workers, from any worker, without polling.
+//!
+//! A doorbell is an eventfd that the master makes before it forks, so that its number means the
+//! same to all workers, those of earlier and later reloads included. It is watched edge-triggered
+//! and never read: every ring wakes whoever watches it. A few bells are shared by all workers:
+//! ringing one wakes one in as many.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nginx_sys::{
+    ngx_close_connection, ngx_connection_t, ngx_event_actions, ngx_event_t, ngx_get_connection,
+    ngx_int_t, ngx_uint_t, NGX_OK,
+};
+
+use super::log::cycle_log;
+use super::module::Failed;
+use super::zone::SharedZone;
+use super::{release, workers};
+use crate::ids::WorkerId;
+use crate::zone::Wake;
+
+const COUNT: usize = 16;
+
+/// The doorbells' file descriptors. All zero: none were made.
+#[repr(C)]
+pub(super) struct Bells([RawFd; COUNT]);
+
+impl Bells {
+    /// Makes them; they stay open for as long as this process lives.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut made: [Option<OwnedFd>; COUNT] = [const { None }; COUNT];
+        for bell in &mut made {
+            // SAFETY: no pointers; a descriptor that is not negative is ours.
+            *bell = Some(unsafe {
+                match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
+                    fd if fd >= 0 => OwnedFd::from_raw_fd(fd),
+                    _ => return Err(io::Error::last_os_error()),
+                }
+            });
+        }
+        let fds = made
+            .each_ref()
+            .map(|bell| bell.as_ref().map_or(-1, AsRawFd::as_raw_fd));
+        core::mem::forget(made);
+        Ok(Self(fds))
+    }
+
+    fn of(&self, worker: WorkerId) -> RawFd {
+        self.0.get(worker.index() % COUNT).copied().unwrap_or(-1)
+    }
+}
+
+/// Wakes those who may have become able to release; this worker too, if it is one of them.
+pub(super) fn wake(zone: &SharedZone, whom: Wake) {
+    match whom {
+        Wake::Nobody => {}
+        Wake::One(worker) if workers::is_this(worker) => release::schedule_next(),
+        Wake::One(worker) => ring(zone.bells().of(worker)),
+        Wake::All => zone.bells().0.iter().for_each(|bell| ring(*bell)),
+    }
+}
+
+fn ring(bell: RawFd) {
+    let one = 1_u64;
+    // SAFETY: eight bytes, as an eventfd takes. It fails only when the counter is full, and what
+    // filled it has woken everybody.
+    unsafe { libc::write(bell, (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// Adds this worker's bell to its event loop.
+pub(super) fn listen(zone: &SharedZone, worker: WorkerId) -> Result<(), Failed> {
+    // EPOLLET and EPOLLIN | EPOLLRDHUP, which the bindings lack.
+    const NGX_CLEAR_EVENT: ngx_uint_t = 1 << 31;
+    const NGX_READ_EVENT: ngx_int_t = 0x2001;
+    let log = cycle_log();
+    // SAFETY: in init_process the event loop is ready; the connection is ours until the end.
+    unsafe {
+        let c = ngx_get_connection(zone.bells().of(worker), log);
+        let connection = c.as_mut().ok_or(Failed)?;
+        let (rev, wev) = (&mut *connection.read, &mut *connection.write);
+        rev.log = log;
+        wev.log = log;
+        // Not a client's: nginx does not look for it when the worker leaves.
+        rev.set_channel(1);
+        wev.set_channel(1);
+        rev.handler = Some(on_ring);
+        let add = ngx_event_actions.add.ok_or(Failed)?;
+        if add(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK as ngx_int_t {
+            give_up(c);
+            return Err(Failed);
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The connection is live, and its descriptor must stay open: it is everybody's.
+unsafe fn give_up(c: *mut ngx_connection_t) {
+    // SAFETY: the caller's.
+    unsafe {
+        (*c).fd = libc::dup((*c).fd);
+        ngx_close_connection(c);
+    }
+}
+
+extern "C" fn on_ring(_: *mut ngx_event_t) {
+    release::schedule();
+    workers::watch();
+}

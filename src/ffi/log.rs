@@ -1,0 +1,47 @@
+//! Lines in nginx's error log.
+
+use core::ffi::c_char;
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_log_t, ngx_uint_t};
+use ngx::core::NGX_CONF_ERROR;
+
+/// nginx's levels, those that are used here.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Level {
+    Emerg = nginx_sys::NGX_LOG_EMERG as isize,
+    Error = nginx_sys::NGX_LOG_ERR as isize,
+    Warn = nginx_sys::NGX_LOG_WARN as isize,
+    Notice = nginx_sys::NGX_LOG_NOTICE as isize,
+    Info = nginx_sys::NGX_LOG_INFO as isize,
+}
+
+/// Writes a line, if the log wants lines of this level. `log` is one that nginx handed out.
+pub(super) fn write(level: Level, log: *mut ngx_log_t, message: fmt::Arguments<'_>) {
+    // SAFETY: nginx's logs live as long as what they belong to: a request, a connection, a cycle.
+    let wanted = unsafe { log.as_ref() }.is_some_and(|log| log.log_level >= level as ngx_uint_t);
+    if wanted {
+        let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
+        let line = ngx::log::write_fmt(&mut buffer, message);
+        // SAFETY: as above; the line is copied.
+        unsafe { ngx::log::log_error(level as ngx_uint_t, log, 0, line) };
+    }
+}
+
+/// The log of the configuration that this process runs on.
+pub(super) fn cycle_log() -> *mut ngx_log_t {
+    // SAFETY: nginx sets the cycle before it loads any module and never unsets it.
+    unsafe { nginx_sys::ngx_cycle.as_ref() }.map_or(core::ptr::null_mut(), |cycle| cycle.log)
+}
+
+/// Says what is wrong with the configuration, and where; returns what a directive's handler
+/// returns then. `cf` is what nginx passed to it.
+pub(super) fn conf_error(cf: *mut ngx_conf_t, message: fmt::Arguments<'_>) -> *mut c_char {
+    let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
+    let line = ngx::log::write_fmt(&mut buffer, message);
+    let level = Level::Emerg as ngx_uint_t;
+    // SAFETY: `%*s` takes a length and that many bytes, which are copied.
+    unsafe { ngx_conf_log_error(level, cf, 0, c"%*s".as_ptr(), line.len(), line.as_ptr()) };
+    NGX_CONF_ERROR
+}

@@ -1,0 +1,372 @@
+//! The shared memory: carved once, then lent to the core under nginx's own lock.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::{fmt, slice};
+
+use nginx_sys::{
+    ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
+    ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR,
+    NGX_OK,
+};
+use ngx::ngx_string;
+
+use super::conf::{self, MainConf};
+use super::doorbell::{self, Bells};
+use super::log::{cycle_log, write, Level};
+use super::module::{self, Failed};
+use crate::app::{App, Now};
+use crate::gates::Gates;
+use crate::queue::Slot;
+use crate::text::AppName;
+use crate::time::Msec;
+use crate::workers::Worker;
+use crate::zone::{Effects, Header, Zone};
+
+const NAME: ngx_str_t = ngx_string!("intermission");
+
+/// At most this many apps.
+const MOST_APPS: usize = 1024;
+/// At most this many worker processes at a time, those of reloads included.
+const MOST_WORKERS: usize = 1024;
+
+/// What the zone begins with. Another build of the module reads as far as `shut`.
+#[repr(C)]
+struct Front {
+    shut: AtomicU32,
+    sizes: Sizes,
+    bells: Bells,
+    moving: [AtomicU64; MOST_APPS / 64],
+    header: Header,
+}
+
+/// How many entries each table has.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sizes {
+    apps: usize,
+    workers: usize,
+    slots: usize,
+}
+
+impl Sizes {
+    /// A sixteenth for apps, a thirty-second for workers, the rest for those held.
+    fn for_bytes(bytes: usize) -> Self {
+        let app = size_of::<App>() + size_of::<AtomicU64>();
+        let apps = (bytes / 16 / app).clamp(4, MOST_APPS);
+        let workers = (bytes / 32 / size_of::<Worker>()).clamp(16, MOST_WORKERS);
+        let fixed = size_of::<Front>() + apps * app + workers * size_of::<Worker>();
+        Self {
+            apps,
+            workers,
+            slots: bytes.saturating_sub(fixed) / size_of::<Slot>(),
+        }
+    }
+}
+
+/// The zone, as a process knows it. Its memory is mapped before the workers are forked, at the same
+/// address for all, and unmapped never while one of them may use it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedZone {
+    pool: NonNull<ngx_slab_pool_t>,
+    front: NonNull<Front>,
+    sizes: Sizes,
+}
+
+impl SharedZone {
+    /// The smallest size of a zone, in bytes.
+    pub(super) const LEAST: usize = 128 << 10;
+
+    /// Carves a new zone; none where it is too small.
+    fn carve(pool: NonNull<ngx_slab_pool_t>) -> Option<Self> {
+        // SAFETY: nginx made the pool just now, in the zone that it passes to init; what the slab
+        // gives is aligned to a page where more than one is asked for.
+        let front = unsafe {
+            let pool = pool.as_ptr();
+            let bytes = (*pool).pfree * nginx_sys::ngx_pagesize;
+            let front = NonNull::new(ngx_slab_alloc(pool, bytes).cast::<Front>())?;
+            front.cast::<u8>().write_bytes(0, bytes);
+            (*front.as_ptr()).sizes = Sizes::for_bytes(bytes);
+            (*pool).data = front.as_ptr().cast();
+            front
+        };
+        let zone = Self::attach(pool, front);
+        zone.visit(|zone| zone.reset());
+        Some(zone)
+    }
+
+    fn attach(pool: NonNull<ngx_slab_pool_t>, front: NonNull<Front>) -> Self {
+        // SAFETY: the sizes do not change once the zone is carved.
+        let sizes = unsafe { (*front.as_ptr()).sizes };
+        Self { pool, front, sizes }
+    }
+
+    /// The words that are read without the lock.
+    pub(super) fn gates(&self) -> Gates<'static> {
+        // SAFETY: atomics, carved for good; no exclusive reference to them is ever made.
+        unsafe {
+            let front = self.front.as_ptr();
+            let names = front.add(1).cast::<AtomicU64>();
+            Gates {
+                shut: &(*front).shut,
+                names: slice::from_raw_parts(names, self.sizes.apps),
+                moving: &(*front).moving,
+            }
+        }
+    }
+
+    /// The doorbells.
+    pub(super) fn bells(&self) -> &'static Bells {
+        // SAFETY: written by the master before it forks any worker, never again.
+        unsafe { &(*self.front.as_ptr()).bells }
+    }
+
+    /// Lends the tables to `f` under the lock, then does what they ask for. `f` must not log, call
+    /// nginx, or visit again.
+    pub(super) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let now = now();
+        // SAFETY: the mutex lives in the zone; the lock keeps others from the tables, and a visit
+        // has the only reference to them in this process.
+        let (result, effects) = unsafe {
+            let mutex = &mut (*self.pool.as_ptr()).mutex;
+            ngx_shmtx_lock(mutex);
+            #[cfg(feature = "faults")]
+            super::faults::arm_if_told();
+            let mut zone = self.tables(now);
+            zone.enter();
+            let result = f(&mut zone);
+            let effects = zone.leave();
+            ngx_shmtx_unlock(mutex);
+            (result, effects)
+        };
+        self.carry_out(&effects);
+        result
+    }
+
+    /// # Safety
+    /// The lock is held, and the tables are borrowed by nobody else in this process.
+    unsafe fn tables(&self, now: Now) -> Zone<'_> {
+        let Sizes {
+            apps,
+            workers,
+            slots,
+        } = self.sizes;
+        let gates = self.gates();
+        // SAFETY: carved by these sizes, one table behind the other; each was filled with valid
+        // entries by reset, or is all zero and of a type for which that is valid until then.
+        unsafe {
+            let front = self.front.as_ptr();
+            let first_app = front.add(1).cast::<AtomicU64>().add(apps).cast::<App>();
+            let first_worker = first_app.add(apps).cast::<Worker>();
+            let first_slot = first_worker.add(workers).cast::<Slot>();
+            Zone {
+                header: &mut (*front).header,
+                gates,
+                apps: slice::from_raw_parts_mut(first_app, apps),
+                workers: slice::from_raw_parts_mut(first_worker, workers),
+                slots: slice::from_raw_parts_mut(first_slot, slots),
+                now,
+                effects: Effects::default(),
+            }
+        }
+    }
+
+    fn carry_out(&self, effects: &Effects) {
+        doorbell::wake(self, effects.wake);
+        if effects.repaired {
+            let message = format_args!("intermission: a worker died inside the lock: repaired");
+            write(Level::Warn, cycle_log(), message);
+        }
+        if let Some((name, drained)) = &effects.drained {
+            let (count, took) = (drained.released, drained.took.seconds());
+            write(
+                Level::Notice,
+                cycle_log(),
+                format_args!(
+                    "intermission: {}: drained, {count} released in {took} s",
+                    Named(name)
+                ),
+            );
+        }
+    }
+}
+
+// The tables follow each other without gaps.
+const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>() % 8 == 0);
+const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>() % 8 == 0);
+const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Front>() <= 8);
+
+/// An app in a log line.
+pub(super) struct Named<'a>(pub &'a AppName);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            f.write_str("the default app")
+        } else {
+            write!(f, "app \"{}\"", self.0)
+        }
+    }
+}
+
+/// nginx's cached time on both clocks.
+pub(super) fn now() -> Now {
+    // SAFETY: nginx sets both before anything else, and updates them on this thread only.
+    unsafe {
+        let time = &*nginx_sys::ngx_cached_time;
+        let wall = u64::try_from(time.sec).unwrap_or(0) * 1000 + u64::from(time.msec as u16);
+        Now {
+            monotonic: Msec(nginx_sys::ngx_current_msec as u64),
+            wall: Msec(wall),
+        }
+    }
+}
+
+/// Asks nginx for the zone.
+pub(super) fn add(cf: *mut ngx_conf_t) -> Result<(), Failed> {
+    let conf = conf::main_conf_of(cf).ok_or(Failed)?;
+    let mut name = NAME;
+    // SAFETY: nginx passes a live cf; the name is copied as a pointer to a literal.
+    let zone = unsafe {
+        let tag = module::this().cast();
+        ngx_shared_memory_add(cf, &mut name, conf.zone_size, tag)
+            .as_mut()
+            .ok_or(Failed)?
+    };
+    zone.init = Some(init);
+    zone.data = (conf as *mut MainConf).cast();
+    Ok(())
+}
+
+/// The zone is there: new, or that of the configuration before.
+extern "C" fn init(shm_zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t {
+    // SAFETY: nginx passes the zone that add asked for, with our own MainConf.
+    let (shm_zone, conf) = unsafe { (&*shm_zone, &mut *(*shm_zone).data.cast::<MainConf>()) };
+    // SAFETY: when nginx tests a configuration only, it says so from the start.
+    let testing = unsafe { nginx_sys::ngx_test_config } != 0;
+    match take(shm_zone, conf.cycle, !old.is_null(), testing) {
+        Ok(zone) => {
+            conf.zone = Some(zone);
+            NGX_OK as ngx_int_t
+        }
+        Err(problem) => {
+            write(Level::Emerg, cycle_log(), format_args!("{problem}"));
+            NGX_ERROR as ngx_int_t
+        }
+    }
+}
+
+/// Why a configuration is refused.
+enum Problem {
+    NotEpoll(&'static [u8]),
+    Occupied,
+    TooSmall,
+    NoBells(std::io::Error),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEpoll(name) => write!(
+                f,
+                "intermission needs the event method \"epoll\", but \"use {}\" is configured",
+                name.escape_ascii()
+            ),
+            Self::Occupied => f.write_str(
+                "intermission: an app is paused or requests are held: their zone can be given \
+                 neither another size nor to another build of the module; end the pauses first, \
+                 or keep \"intermission_zone\" as it was",
+            ),
+            Self::TooSmall => f.write_str("\"intermission_zone\" is too small"),
+            Self::NoBells(error) => write!(f, "intermission: eventfd() failed: {error}"),
+        }
+    }
+}
+
+fn take(
+    shm_zone: &ngx_shm_zone_t,
+    cycle: *mut ngx_cycle_t,
+    kept: bool,
+    testing: bool,
+) -> Result<SharedZone, Problem> {
+    event_method(cycle)?;
+    let pool =
+        NonNull::new(shm_zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
+    let zone = if kept {
+        // SAFETY: the zone has been carved, which left its front here.
+        let front = unsafe { (*pool.as_ptr()).data.cast::<Front>() };
+        SharedZone::attach(pool, NonNull::new(front).ok_or(Problem::TooSmall)?)
+    } else {
+        if replaces_an_occupied_one() {
+            return Err(Problem::Occupied);
+        }
+        let zone = SharedZone::carve(pool).ok_or(Problem::TooSmall)?;
+        if !testing {
+            // SAFETY: no worker of this zone is forked yet; nobody reads the bells.
+            let bells = unsafe { &mut (*zone.front.as_ptr()).bells };
+            *bells = Bells::new().map_err(Problem::NoBells)?;
+        }
+        zone
+    };
+    if !testing {
+        zone.visit(|zone| zone.next_generation());
+    }
+    Ok(zone)
+}
+
+/// Only with epoll is a doorbell heard by all who wait for it.
+fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
+    // SAFETY: the cycle's configuration has been read, which always makes the event core's.
+    let name = unsafe {
+        let events = (*cycle)
+            .conf_ctx
+            .add(nginx_sys::ngx_events_module.index)
+            .read();
+        let table = events.read().cast::<*mut ngx_event_conf_t>();
+        let conf = table.add(nginx_sys::ngx_event_core_module.ctx_index).read();
+        core::ffi::CStr::from_ptr((*conf).name.cast()).to_bytes()
+    };
+    if name == b"epoll" {
+        Ok(())
+    } else {
+        Err(Problem::NotEpoll(name))
+    }
+}
+
+/// Whether the running configuration has a zone of this name with anybody paused or held. Such a
+/// zone is not the new one: nginx keeps it only where size and module are the same.
+fn replaces_an_occupied_one() -> bool {
+    // SAFETY: while a configuration is read, ngx_cycle is the one before; its list of zones is
+    // walked as nginx does. A zone of our name has been carved by a build of this module.
+    unsafe {
+        let mut part: *const nginx_sys::ngx_list_part_t =
+            &(*nginx_sys::ngx_cycle).shared_memory.part;
+        while let Some(some) = part.as_ref() {
+            let zones = some.elts.cast::<ngx_shm_zone_t>();
+            for index in 0..some.nelts {
+                let zone = &*zones.add(index);
+                if zone.shm.name.as_bytes() != NAME.as_bytes() || zone.shm.addr.is_null() {
+                    continue;
+                }
+                let front = (*zone.shm.addr.cast::<ngx_slab_pool_t>())
+                    .data
+                    .cast::<Front>();
+                if front.as_ref().is_some_and(|front| occupied(zone, front)) {
+                    return true;
+                }
+            }
+            part = some.next;
+        }
+    }
+    false
+}
+
+fn occupied(zone: &ngx_shm_zone_t, front: &Front) -> bool {
+    if zone.tag != module::this().cast() {
+        return front.shut.load(Ordering::Relaxed) != 0;
+    }
+    NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).is_some_and(|pool| {
+        SharedZone::attach(pool, NonNull::from(front)).visit(|zone| zone.busy())
+    })
+}

@@ -1,0 +1,118 @@
+//! What is read without the lock: which apps are not open, and whose line moves.
+//!
+//! Written under the lock only. A request that finds its app's gate open passes; it came before
+//! whatever is being changed at that moment. One that finds it shut asks again under the lock.
+#![forbid(unsafe_code)]
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::ids::AppId;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// An app's name, as its gate knows it: never 0. Two names may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameHash(u64);
+
+impl NameHash {
+    /// The same in all processes of one build.
+    pub fn of(name: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self(hasher.finish() | 1)
+    }
+}
+
+/// A word per app, and one for all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Gates<'z> {
+    /// How many apps are not open.
+    pub shut: &'z AtomicU32,
+    /// Per app: its name's hash while it is not open, else 0.
+    pub names: &'z [AtomicU64],
+    /// A bit per app: set while those held may go on.
+    pub moving: &'z [AtomicU64],
+}
+
+impl Gates<'_> {
+    /// Whether all apps are open: one load.
+    #[inline]
+    pub fn all_open(&self) -> bool {
+        self.shut.load(Ordering::Relaxed) == 0
+    }
+
+    /// The first app that is not open and may have this name.
+    pub fn find(&self, name: NameHash) -> Option<AppId> {
+        self.names
+            .iter()
+            .position(|gate| gate.load(Ordering::Relaxed) == name.0)
+            .map(AppId::at)
+    }
+
+    /// Whether anybody's line moves.
+    pub fn any_moving(&self) -> bool {
+        self.moving
+            .iter()
+            .any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
+    /// The apps whose line moves, from the one behind `last` on, around to it.
+    pub fn moving_after(&self, last: AppId) -> impl Iterator<Item = AppId> + '_ {
+        let count = self.names.len();
+        let start = if last.index() < count {
+            last.index() + 1
+        } else {
+            0
+        };
+        let order = (start..count).chain(0..start.min(count));
+        order.map(AppId::at).filter(|id| self.is_moving(*id))
+    }
+
+    fn is_moving(&self, id: AppId) -> bool {
+        let word = self.moving.get(id.index() / 64);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & bit(id) != 0)
+    }
+
+    /// Under the lock: shuts an app's gate, or opens it.
+    pub(crate) fn set_gate(&self, id: AppId, shut: Option<NameHash>) {
+        let Some(gate) = self.names.get(id.index()) else {
+            return;
+        };
+        let value = shut.map_or(0, |name| name.0);
+        let before = gate.load(Ordering::Relaxed);
+        if before == value {
+            return;
+        }
+        gate.store(value, Ordering::Relaxed);
+        let count = self.shut.load(Ordering::Relaxed);
+        match (before, value) {
+            (0, _) => self.shut.store(count.saturating_add(1), Ordering::Relaxed),
+            (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// Under the lock: says whether an app's line moves.
+    pub(crate) fn set_moving(&self, id: AppId, moves: bool) {
+        let Some(word) = self.moving.get(id.index() / 64) else {
+            return;
+        };
+        let others = word.load(Ordering::Relaxed) & !bit(id);
+        word.store(
+            if moves { others | bit(id) } else { others },
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Under the lock: opens all, as before the first pause.
+    pub(crate) fn reset(&self) {
+        self.names
+            .iter()
+            .chain(self.moving)
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+        self.shut.store(0, Ordering::Relaxed);
+    }
+}
+
+fn bit(id: AppId) -> u64 {
+    1 << (id.0 % 64)
+}

@@ -1,0 +1,77 @@
+//! The identities that shared memory is full of, each a type of its own.
+#![forbid(unsafe_code)]
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// All ones means none.
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// No entry at all.
+            pub const NONE: Self = Self(u32::MAX);
+
+            /// Whether this names an entry.
+            pub fn is_some(self) -> bool {
+                self != Self::NONE
+            }
+
+            /// As an index into the entry's table; past the end of any table where none.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+
+            /// From an index into the entry's table.
+            pub fn at(index: usize) -> Self {
+                u32::try_from(index).map_or(Self::NONE, Self)
+            }
+        }
+    };
+}
+
+index! {
+    /// An entry of the table of apps.
+    AppId
+}
+index! {
+    /// An entry of the table of workers.
+    WorkerId
+}
+index! {
+    /// An entry of the pool of ticket slots.
+    SlotId
+}
+
+/// A held request's place in its app's line: lower goes first; never used twice by an app.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// The ticket behind this one.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A pause's number, unique in its zone; 0 where there was none yet.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PauseId(pub u64);
+
+/// What a worker knows its held request by: it means nothing to any other process.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cookie(pub u64);
+
+/// A process and when it started, in clock ticks since boot (proc(5), stat, field 22): together
+/// they are not used twice. Tick 0 where that could not be read.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    pub started: u64,
+    pub pid: i32,
+}

@@ -1,0 +1,26 @@
+//! Pauses an application behind nginx: requests that arrive meanwhile are held, and go on in the
+//! order in which they came.
+//!
+//! Two halves. The core, in this folder, decides: plain values in, plain values out, no nginx, no
+//! clock, no log, no unsafe. The edge, in [`ffi`], borrows from nginx, asks the core and
+//! translates its answer; it is built with the feature `module`.
+//!
+//! Read [`zone`] first: it is what all workers share, and its methods are the rules.
+#![cfg_attr(not(feature = "module"), forbid(unsafe_code))]
+
+pub mod admit;
+pub mod agent;
+pub mod app;
+pub mod control;
+pub mod gates;
+pub mod ids;
+pub mod queue;
+pub mod reply;
+pub mod sync;
+pub mod text;
+pub mod time;
+pub mod workers;
+pub mod zone;
+
+#[cfg(feature = "module")]
+pub mod ffi;

@@ -1,0 +1,277 @@
+//! Ticket slots and the lists they stand in: one line per app, and the free ones.
+//!
+//! What a slot says of itself (its state, app, ticket and owner) is the truth; the links are
+//! derived from it, and [`sort`] makes them anew where a worker died half-way.
+#![forbid(unsafe_code)]
+
+use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
+use crate::time::Msec;
+
+/// What a slot is used for. Zero is free.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Use {
+    #[default]
+    Free,
+    Held,
+}
+
+/// A held request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub app: AppId,
+    pub ticket: Ticket,
+    pub owner: WorkerId,
+    pub cookie: Cookie,
+    /// When it came, on the monotonic clock.
+    pub since: Msec,
+}
+
+/// A place for one held request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    used: Use,
+    app: AppId,
+    owner: WorkerId,
+    prev: SlotId,
+    next: SlotId,
+    ticket: Ticket,
+    cookie: Cookie,
+    since: Msec,
+}
+
+impl Slot {
+    /// A free slot that stands in no list.
+    pub const FREE: Self = Self {
+        used: Use::Free,
+        app: AppId::NONE,
+        owner: WorkerId::NONE,
+        prev: SlotId::NONE,
+        next: SlotId::NONE,
+        ticket: Ticket(0),
+        cookie: Cookie(0),
+        since: Msec(0),
+    };
+
+    /// The request that is held here, if one is.
+    pub fn held(&self) -> Option<Held> {
+        (self.used == Use::Held).then_some(Held {
+            app: self.app,
+            ticket: self.ticket,
+            owner: self.owner,
+            cookie: self.cookie,
+            since: self.since,
+        })
+    }
+
+    /// The slot behind this one in its list.
+    pub fn next(&self) -> SlotId {
+        self.next
+    }
+
+    /// Holds a request here: from the last write on it counts.
+    pub fn fill(&mut self, held: Held) {
+        self.app = held.app;
+        self.ticket = held.ticket;
+        self.owner = held.owner;
+        self.cookie = held.cookie;
+        self.since = held.since;
+        crate::sync::step();
+        self.used = Use::Held;
+        crate::sync::step();
+    }
+
+    /// Holds none here any more.
+    pub fn clear(&mut self) {
+        self.used = Use::Free;
+        crate::sync::step();
+    }
+
+    fn key(&self) -> (u32, AppId, Ticket) {
+        (self.used as u32, self.app, self.ticket)
+    }
+
+    fn goes_before(&self, other: &Self) -> bool {
+        let ((used, app, ticket), (used2, app2, ticket2)) = (self.key(), other.key());
+        (used, app.0, ticket) <= (used2, app2.0, ticket2)
+    }
+}
+
+/// The ends and the length of a list of slots.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    pub head: SlotId,
+    pub tail: SlotId,
+    pub len: u32,
+}
+
+impl List {
+    /// The list of no slots.
+    pub const EMPTY: Self = Self {
+        head: SlotId::NONE,
+        tail: SlotId::NONE,
+        len: 0,
+    };
+
+    /// Puts a slot that stands in no list at the end of this one.
+    pub fn push(&mut self, slots: &mut [Slot], id: SlotId) {
+        let Some(slot) = slots.get_mut(id.index()) else {
+            return;
+        };
+        slot.prev = self.tail;
+        slot.next = SlotId::NONE;
+        crate::sync::step();
+        match slots.get_mut(self.tail.index()) {
+            Some(last) => last.next = id,
+            None => self.head = id,
+        }
+        crate::sync::step();
+        self.tail = id;
+        self.len += 1;
+    }
+
+    /// Takes a slot that stands in this list out of it.
+    pub fn remove(&mut self, slots: &mut [Slot], id: SlotId) {
+        let Some(slot) = slots.get_mut(id.index()) else {
+            return;
+        };
+        let (prev, next) = (slot.prev, slot.next);
+        slot.prev = SlotId::NONE;
+        slot.next = SlotId::NONE;
+        match slots.get_mut(prev.index()) {
+            Some(before) => before.next = next,
+            None => self.head = next,
+        }
+        crate::sync::step();
+        match slots.get_mut(next.index()) {
+            Some(behind) => behind.prev = prev,
+            None => self.tail = prev,
+        }
+        self.len = self.len.saturating_sub(1);
+    }
+
+    /// Takes the first slot out.
+    pub fn pop(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
+        let id = self.head;
+        id.is_some().then(|| self.remove(slots, id))?;
+        Some(id)
+    }
+
+    /// The slots of the list, from its head.
+    pub fn iter<'a>(&self, slots: &'a [Slot]) -> impl Iterator<Item = (SlotId, &'a Slot)> + 'a {
+        let first = self.head;
+        let at = move |id: SlotId| slots.get(id.index()).map(|slot| (id, slot));
+        core::iter::successors(at(first), move |(_, slot)| at(slot.next)).take(slots.len())
+    }
+}
+
+/// Orders all slots into one chain by `next`: the free ones, then those held, by app and ticket.
+/// Returns its head. A merge sort from short runs to long, so that it needs no memory of its own
+/// and no stack; `O(n log n)`.
+pub fn sort(slots: &mut [Slot]) -> SlotId {
+    let count = slots.len();
+    for (index, slot) in slots.iter_mut().enumerate() {
+        slot.next = if index + 1 < count {
+            SlotId::at(index + 1)
+        } else {
+            SlotId::NONE
+        };
+    }
+    let mut head = if count > 0 {
+        SlotId::at(0)
+    } else {
+        SlotId::NONE
+    };
+    let mut width = 1;
+    while width < count {
+        head = merge_pairs(slots, head, width);
+        width = width.saturating_mul(2);
+    }
+    head
+}
+
+/// Merges neighbouring runs of `width` in the chain from `head`; returns the new head.
+fn merge_pairs(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
+    let (mut first, mut last) = (SlotId::NONE, SlotId::NONE);
+    let mut rest = head;
+    while rest.is_some() {
+        let mut left = rest;
+        let mut right = cut(slots, left, width);
+        rest = cut(slots, right, width);
+        while left.is_some() || right.is_some() {
+            let from_left = match (slots.get(left.index()), slots.get(right.index())) {
+                (Some(l), Some(r)) => l.goes_before(r),
+                (left, _) => left.is_some(),
+            };
+            let taken = if from_left { &mut left } else { &mut right };
+            let id = *taken;
+            *taken = slots.get(id.index()).map_or(SlotId::NONE, Slot::next);
+            match slots.get_mut(last.index()) {
+                Some(slot) => slot.next = id,
+                None => first = id,
+            }
+            last = id;
+        }
+    }
+    if let Some(slot) = slots.get_mut(last.index()) {
+        slot.next = SlotId::NONE;
+    }
+    first
+}
+
+/// Ends the chain from `head` after `width` slots; returns the head of what follows.
+fn cut(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
+    let mut id = head;
+    for _ in 1..width {
+        id = slots.get(id.index()).map_or(SlotId::NONE, Slot::next);
+    }
+    slots.get_mut(id.index()).map_or(SlotId::NONE, |slot| {
+        core::mem::replace(&mut slot.next, SlotId::NONE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ids(list: &List, slots: &[Slot]) -> Vec<u32> {
+        list.iter(slots).map(|(id, _)| id.0).collect()
+    }
+
+    #[test]
+    fn a_list_gives_back_what_was_put_in_and_not_taken_out() {
+        let mut slots = [Slot::FREE; 4];
+        let mut list = List::EMPTY;
+        (0..4).for_each(|i| list.push(&mut slots, SlotId(i)));
+        list.remove(&mut slots, SlotId(2));
+        assert_eq!(list.pop(&mut slots), Some(SlotId(0)));
+        assert_eq!((ids(&list, &slots), list.len), (vec![1, 3], 2));
+        list.remove(&mut slots, SlotId(3));
+        list.remove(&mut slots, SlotId(1));
+        assert_eq!((list, list.pop(&mut slots)), (List::EMPTY, None));
+    }
+
+    proptest! {
+        #[test]
+        fn sorting_orders_any_slots_whatever_their_links(
+            seeds in prop::collection::vec((any::<bool>(), 0u32..3, any::<u64>(), any::<u32>()), 0..40)
+        ) {
+            let mut slots: Vec<Slot> = seeds.iter().map(|&(held, app, ticket, next)| Slot {
+                used: if held { Use::Held } else { Use::Free },
+                app: AppId(app),
+                ticket: Ticket(ticket),
+                next: SlotId(next),
+                ..Slot::FREE
+            }).collect();
+            let head = sort(&mut slots);
+            let chain = List { head, ..List::EMPTY };
+            let order = ids(&chain, &slots);
+            prop_assert_eq!(order.len(), slots.len());
+            let keys: Vec<_> = chain.iter(&slots).map(|(_, s)| (s.used as u32, s.app.0, s.ticket)).collect();
+            prop_assert!(keys.is_sorted());
+        }
+    }
+}

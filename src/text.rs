@@ -1,0 +1,157 @@
+//! Short byte strings of bounded length that live in shared memory, and how they are printed.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use percent_encoding::{percent_encode, AsciiSet, NON_ALPHANUMERIC};
+use serde::{Serialize, Serializer};
+
+/// At most `N` bytes, any bytes. All zero is the empty text.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Text<const N: usize> {
+    len: u32,
+    bytes: [u8; N],
+}
+
+/// An app's name, as `$app_name` gives it; the empty one is the default app's.
+pub type AppName = Text<128>;
+/// Why an app is paused, in the operator's words.
+pub type Reason = Text<256>;
+/// A client's address as text.
+pub type Address = Text<64>;
+
+/// A value that is longer than its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// The most bytes that there is room for.
+    pub most: usize,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "is longer than {} bytes", self.most)
+    }
+}
+
+impl<const N: usize> Text<N> {
+    /// The empty text.
+    pub const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; N],
+    };
+
+    /// Copies `from`; fails where it has more than `N` bytes.
+    pub fn new(from: &[u8]) -> Result<Self, TooLong> {
+        let mut text = Self::EMPTY;
+        from.iter().try_for_each(|byte| text.push(*byte))?;
+        Ok(text)
+    }
+
+    /// Adds a byte at the end; fails where there is no room.
+    pub fn push(&mut self, byte: u8) -> Result<(), TooLong> {
+        let place = self
+            .bytes
+            .get_mut(self.len as usize)
+            .ok_or(TooLong { most: N })?;
+        *place = byte;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len as usize).unwrap_or_default()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Writing fails where there is no more room.
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes()
+            .try_for_each(|byte| self.push(byte))
+            .map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> PartialEq for Text<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl<const N: usize> Eq for Text<N> {}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// For log lines: printable ASCII as it is, anything else and quotes as backslash escapes.
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_bytes().escape_ascii(), f)
+    }
+}
+
+/// For JSON: bytes that are not UTF-8 become U+FFFD.
+impl<const N: usize> Serialize for Text<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Lossy(self.as_bytes()))
+    }
+}
+
+/// Bytes as UTF-8; what is not becomes U+FFFD.
+#[derive(Clone, Copy, Debug)]
+pub struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that may stand in a header as they are: RFC 3986's unreserved ones and the slash.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// For a response header: percent-encoded where a byte could mean something.
+pub fn header_value(bytes: &[u8]) -> impl fmt::Display + '_ {
+    percent_encode(bytes, PLAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_takes_what_fits_and_refuses_more() {
+        assert_eq!(Text::<4>::new(b"abcd").map(|t| t.as_bytes().len()), Ok(4));
+        assert_eq!(Text::<4>::new(b"abcde"), Err(TooLong { most: 4 }));
+        assert!(AppName::EMPTY.is_empty());
+    }
+
+    #[test]
+    fn whatever_is_printed_is_harmless_where_it_is_printed() {
+        let name = AppName::new(b"a\"b\n\xff").unwrap();
+        assert_eq!(name.to_string(), "a\\\"b\\n\\xff");
+        assert_eq!(header_value(name.as_bytes()).to_string(), "a%22b%0A%FF");
+        assert_eq!(Lossy(name.as_bytes()).to_string(), "a\"b\n\u{fffd}");
+    }
+}

@@ -1,0 +1,136 @@
+//! A zone in a test's own memory: owns the tables and the words, and lends them for visits.
+#![forbid(unsafe_code)]
+
+use super::{Effects, Header, Zone};
+use crate::app::{App, Now};
+use crate::gates::Gates;
+use crate::queue::Slot;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::time::Msec;
+use crate::workers::Worker;
+
+/// What the lock guards.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub header: Header,
+    pub apps: Vec<App>,
+    pub workers: Vec<Worker>,
+    pub slots: Vec<Slot>,
+}
+
+/// What is read without it.
+#[derive(Debug)]
+pub struct Words {
+    shut: AtomicU32,
+    names: Vec<AtomicU64>,
+    moving: Vec<AtomicU64>,
+}
+
+/// A zone whose lock is the borrow checker.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    pub tables: Tables,
+    pub words: Words,
+    pub now: Now,
+}
+
+impl Tables {
+    /// Of so many entries each, as a new zone's.
+    pub fn new(words: &Words, workers: usize, slots: usize) -> Self {
+        let mut tables = Self {
+            header: Header::NEW,
+            apps: vec![App::UNUSED; words.names.len()],
+            workers: vec![Worker::default(); workers],
+            slots: vec![Slot::FREE; slots],
+        };
+        tables.lend(words, Now::default()).reset();
+        tables
+    }
+
+    /// For one visit.
+    pub fn lend<'z>(&'z mut self, words: &'z Words, now: Now) -> Zone<'z> {
+        Zone {
+            header: &mut self.header,
+            gates: words.gates(),
+            apps: &mut self.apps,
+            workers: &mut self.workers,
+            slots: &mut self.slots,
+            now,
+            effects: Effects::default(),
+        }
+    }
+
+    /// A whole visit; the lock is held.
+    pub fn visit<R>(
+        &mut self,
+        words: &Words,
+        now: Now,
+        f: impl FnOnce(&mut Zone<'_>) -> R,
+    ) -> (R, Effects) {
+        let mut zone = self.lend(words, now);
+        zone.enter();
+        let result = f(&mut zone);
+        (result, zone.leave())
+    }
+}
+
+impl Words {
+    /// For so many apps.
+    pub fn new(apps: usize) -> Self {
+        let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            shut: AtomicU32::new(0),
+            names: zeros(apps),
+            moving: zeros(apps.div_ceil(64)),
+        }
+    }
+
+    /// As the workers see them.
+    pub fn gates(&self) -> Gates<'_> {
+        Gates {
+            shut: &self.shut,
+            names: &self.names,
+            moving: &self.moving,
+        }
+    }
+}
+
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        let copies = |words: &[AtomicU64]| {
+            let values = words.iter().map(|word| word.load(Ordering::Relaxed));
+            values.map(AtomicU64::new).collect()
+        };
+        Self {
+            shut: AtomicU32::new(self.shut.load(Ordering::Relaxed)),
+            names: copies(&self.names),
+            moving: copies(&self.moving),
+        }
+    }
+}
+
+impl Owned {
+    /// Of so many entries each, at a time that is not the clock's zero.
+    pub fn new(apps: usize, workers: usize, slots: usize) -> Self {
+        let words = Words::new(apps);
+        Self {
+            tables: Tables::new(&words, workers, slots),
+            words,
+            now: Now {
+                monotonic: Msec(1_000),
+                wall: Msec(1_700_000_000_000),
+            },
+        }
+    }
+
+    /// A whole visit.
+    pub fn visit<R>(&mut self, f: impl FnOnce(&mut Zone<'_>) -> R) -> (R, Effects) {
+        self.tables.visit(&self.words, self.now, f)
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, time: Msec) {
+        let Now { monotonic, wall } = &mut self.now;
+        (monotonic.0, wall.0) = (monotonic.0 + time.0, wall.0 + time.0);
+    }
+}

@@ -1,0 +1,214 @@
+//! The backend: answers everything, and writes down in which order requests came.
+//!
+//! The order is exact for requests that come on connections of their own. Where connections are kept
+//! alive, one that is new can be written down behind a few that came later in the same turn.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+use slab::Slab;
+use socket2::Socket;
+
+use crate::args::Backend as Options;
+use crate::clock::Clock;
+use crate::http;
+use crate::net;
+use crate::peer::{Peer, Request, Stage};
+use crate::stdin;
+
+const LISTENER: Token = Token(usize::MAX);
+const STDIN: Token = Token(usize::MAX - 1);
+/// A turn's events. Fewer would let the listener's turn come between connections that are ready.
+const EVENTS: usize = 16_384;
+
+pub(crate) fn run(options: &Options) -> io::Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let listener = options.listen.listen()?;
+    let mut poll = Poll::new()?;
+    net::watch(poll.registry(), &listener, LISTENER)?;
+    // Kept here: without a waker its last wake is lost.
+    let waker = Arc::new(Waker::new(poll.registry(), STDIN)?);
+    if options.until_stdin_closes {
+        let waker = Arc::clone(&waker);
+        stdin::listen(move |word| {
+            if word == stdin::Word::Closed {
+                let _ = waker.wake();
+            }
+        });
+    }
+    let mut backend = Backend {
+        listener,
+        delay: options.delay,
+        clock: Clock::new(),
+        peers: Slab::new(),
+        seq: 0,
+        due: Vec::new(),
+        delayed: BinaryHeap::new(),
+        log: File::create(&options.log)?,
+        lines: Vec::new(),
+        buffer: vec![0; 65_536],
+    };
+    println!("ready");
+    io::stdout().flush()?;
+
+    let mut events = Events::with_capacity(EVENTS);
+    loop {
+        match poll.poll(&mut events, backend.until_next_answer()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => backend.accept(poll.registry())?,
+                STDIN => return Ok(()),
+                Token(slot) => backend.hear(slot)?,
+            }
+        }
+        backend.answer()?;
+    }
+}
+
+struct Backend {
+    listener: Socket,
+    delay: Duration,
+    clock: Clock,
+    peers: Slab<Peer>,
+    seq: u64,
+    /// Answers to give this turn: the peer and its request's number.
+    due: Vec<(usize, u64)>,
+    /// Answers to give at a time in unix µs.
+    delayed: BinaryHeap<Reverse<(u64, usize, u64)>>,
+    log: File,
+    /// Not yet written to the log.
+    lines: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Backend {
+    fn accept(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        loop {
+            let socket = match self.listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(()),
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                    _ => return Err(error),
+                },
+            };
+            socket.set_nonblocking(true)?;
+            let entry = self.peers.vacant_entry();
+            // Not read here: readiness comes in the order of arrival, with those accepted before.
+            net::watch(registry, &socket, Token(entry.key()))?;
+            entry.insert(Peer::new(socket));
+        }
+    }
+
+    fn hear(&mut self, slot: usize) -> io::Result<()> {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return Ok(());
+        };
+        let open = peer.read(&mut self.buffer) && peer.write();
+        self.digest(slot)?;
+        if !open {
+            self.forget(slot);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, slot: usize) {
+        if let Some(Peer {
+            stage: Stage::Body(request),
+            ..
+        }) = self.peers.try_remove(slot)
+        {
+            request.note(&mut self.lines, "cut");
+        }
+    }
+
+    /// Takes the next request from a peer's input, as far as it is there.
+    fn digest(&mut self, slot: usize) -> io::Result<()> {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return Ok(());
+        };
+        if let Stage::Head = peer.stage {
+            match http::request_head(&peer.input) {
+                Ok(None) => return Ok(()),
+                Ok(Some((length, head))) => {
+                    peer.input.drain(..length);
+                    self.seq += 1;
+                    let request = Request::new(self.seq, self.clock.now(), head);
+                    peer.stage = Stage::Body(Box::new(request));
+                }
+                Err(http::Malformed) => {
+                    self.forget(slot);
+                    return Ok(());
+                }
+            }
+        }
+        match std::mem::replace(&mut peer.stage, Stage::Echo) {
+            Stage::Body(mut request) => {
+                let Ok(taken) = request.head.body.take(&peer.input) else {
+                    request.note(&mut self.lines, "cut");
+                    self.forget(slot);
+                    return Ok(());
+                };
+                peer.input.drain(..taken);
+                if !request.head.body.is_over() {
+                    peer.stage = Stage::Body(request);
+                    return Ok(());
+                }
+                request.note(&mut self.lines, "whole");
+                let delay = request.delay().unwrap_or(self.delay);
+                if delay.is_zero() {
+                    self.due.push((slot, request.seq));
+                } else {
+                    let at = self.clock.now() + delay.as_micros() as u64;
+                    self.delayed.push(Reverse((at, slot, request.seq)));
+                }
+                peer.stage = Stage::Answering(request);
+            }
+            Stage::Echo => {
+                peer.output.append(&mut peer.input);
+                if !peer.write() {
+                    self.forget(slot);
+                }
+            }
+            other => peer.stage = other,
+        }
+        Ok(())
+    }
+
+    fn until_next_answer(&self) -> Option<Duration> {
+        let Reverse((at, ..)) = self.delayed.peek()?;
+        Some(Duration::from_micros(at.saturating_sub(self.clock.now())))
+    }
+
+    /// Writes the log, then the answers that are due.
+    fn answer(&mut self) -> io::Result<()> {
+        while let Some(Reverse((at, slot, seq))) = self.delayed.peek().copied() {
+            if at > self.clock.now() {
+                break;
+            }
+            self.delayed.pop();
+            self.due.push((slot, seq));
+        }
+        loop {
+            self.log.write_all(&self.lines)?;
+            self.lines.clear();
+            if self.due.is_empty() {
+                return Ok(());
+            }
+            for (slot, seq) in std::mem::take(&mut self.due) {
+                match self.peers.get_mut(slot).map(|peer| peer.answer(seq)) {
+                    None | Some(true) => self.digest(slot)?,
+                    Some(false) => self.forget(slot),
+                }
+            }
+        }
+    }
+}
