@@ -1,0 +1,103 @@
+# What nginx -t accepts, and how it refuses the rest.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+sub accepted {
+    my ($what, %conf) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($exit, $output) = Intermission::nginx_t(%conf);
+    return ok($exit eq '0' && $output !~ /\[(?:emerg|alert|crit|error)\]/, "accepted: $what") || diag $output;
+}
+
+# @says: what the message must hold.
+sub refused {
+    my ($what, $says, %conf) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($exit, $output) = Intermission::nginx_t(%conf);
+    my ($message) = $output =~ /\[emerg\]([^\n]*)/;
+    my @missing = grep { ($message // '') !~ $_ } @$says;
+    return ok($exit eq '1' && !@missing, "refused: $what") || diag "exit $exit, missing (@missing) in:\n$output";
+}
+
+my $control = 'location /_intermission { intermission_control; }';
+my $plain = "location / { proxy_pass http://backend; } $control";
+my $map = 'map $request_method $writes { default on; GET off; }';
+
+accepted("the original's sample");
+accepted('nothing of ours', locations => 'location / { return 200; }');
+for my $value (qw(on off $writes)) {
+    my $line = "intermission $value;";
+    accepted("$line in http", http => "$map $line", locations => $plain);
+    accepted("$line in server", http => $map, server => $line, locations => $plain);
+    accepted("$line in location", http => $map, locations => "location / { $line }");
+    accepted("$line in if", http => $map, locations => "location / { if (\$arg_x) { $line } }");
+}
+accepted('on in http, off below', http => 'intermission on;', locations => 'location / { intermission off; }');
+
+refused("intermission $_", [qr/"intermission"/, qr/"\Q$_\E"/, qr/on.*off/],
+    locations => "location / { intermission $_; }") for qw(maybe ON 1);
+refused('intermission without a value', [qr/"intermission"/], locations => 'location / { intermission; }');
+refused('intermission with two', [qr/"intermission"/], locations => 'location / { intermission on off; }');
+refused('intermission twice', [qr/"intermission"/, qr/duplicate/], locations => 'location / { intermission on; intermission off; }');
+refused('intermission of a variable nobody sets', [qr/nosuch/], locations => 'location / { intermission $nosuch; }');
+refused('intermission outside http', [qr/"intermission"/, qr/not allowed here/], main => 'intermission on;');
+refused('intermission in upstream', [qr/"intermission"/, qr/not allowed here/],
+    http => 'upstream x { server 127.0.0.1:1; intermission on; }');
+refused('intermission in if in server', [qr/"intermission"/, qr/not allowed here/],
+    server => 'if ($arg_x) { intermission on; }');
+
+accepted('control in a prefix location', locations => $control);
+accepted('control with a slash', locations => 'location /_intermission/ { intermission_control; }');
+accepted('control in ^~', locations => 'location ^~ /_intermission { intermission_control; }');
+accepted('control in =', locations => 'location = /pause/enable { intermission_control; }');
+accepted('control beside limit_except',
+    locations => 'location /c { limit_except GET { deny all; } intermission_control; }');
+refused('control in a regex location', [qr/"intermission_control"/, qr/prefix/],
+    locations => 'location ~ ^/_intermission { intermission_control; }');
+refused('control in a caseless regex location', [qr/"intermission_control"/, qr/prefix/],
+    locations => 'location ~* ^/_intermission { intermission_control; }');
+refused('control in a named location', [qr/"intermission_control"/, qr/prefix/],
+    locations => 'location @control { intermission_control; }');
+refused('control with a bad argument', [qr/"intermission_control"/],
+    locations => 'location /c { intermission_control yes; }');
+refused('control twice', [qr/"intermission_control"/, qr/duplicate/],
+    locations => 'location /c { intermission_control; intermission_control; }');
+refused("control in $_", [qr/"intermission_control"/, qr/not allowed here/], $_ => 'intermission_control;')
+    for qw(main http server);
+
+accepted("intermission_zone $_", http => "intermission_zone $_;") for qw(1m 10m 1024k 4194304);
+refused("intermission_zone $_", [qr/"intermission_zone"/, qr/"$_"/], http => "intermission_zone $_;")
+    for qw(lots 1k 0 -1 1x);
+refused('intermission_zone without a size', [qr/"intermission_zone"/], http => 'intermission_zone;');
+refused('intermission_zone twice', [qr/"intermission_zone"/, qr/duplicate/],
+    http => 'intermission_zone 1m; intermission_zone 1m;');
+refused('intermission_zone in server', [qr/"intermission_zone"/, qr/not allowed here/],
+    server => 'intermission_zone 1m;');
+
+for my $value (qw(pass 400 402 404 429 493 500 503 504 599)) {
+    accepted("intermission_expired $value", locations => "location / { intermission_expired $value; }");
+}
+for my $value (qw(200 204 301 399 401 408 444 494 495 496 497 498 499 600 1000 0 -1 abc Pass 503.0)) {
+    refused("intermission_expired $value", [qr/"intermission_expired"/, qr/"\Q$value\E"/, qr/400/, qr/599/],
+        locations => "location / { intermission_expired $value; }");
+}
+accepted('intermission_expired in http and server', http => 'intermission_expired 503;', server => 'intermission_expired pass;');
+refused('intermission_expired twice', [qr/"intermission_expired"/, qr/duplicate/],
+    server => 'intermission_expired 503; intermission_expired pass;');
+refused('intermission_expired outside http', [qr/"intermission_expired"/, qr/not allowed here/],
+    main => 'intermission_expired pass;');
+
+accepted('use epoll', events => 'use epoll;');
+for my $method (qw(poll select)) {
+    SKIP: {
+        my (undef, $output) = Intermission::nginx_t(with_module => 0, events => "use $method;");
+        skip "this nginx has no $method", 1 if $output =~ /invalid event type/;
+        refused("use $method", [qr/epoll/, qr/$method/], events => "use $method;");
+    }
+}
+
+done_testing;

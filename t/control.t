@@ -1,0 +1,208 @@
+# The control endpoint's answers, word for word.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use JSON::PP;
+use Test::More;
+
+my $t = Intermission->new(
+    server => 'set $app_name basecamp;',
+    locations => <<'END',
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+location /slash/ { intermission_control; }
+location = /pause/enable { intermission_control; }
+location = /pause/disable { intermission_control; }
+location = /pause/status { intermission_control; }
+location /guarded {
+    limit_except GET { allow 127.0.0.1; deny all; }
+    intermission_control;
+}
+location /conditional {
+    if ($http_x_if) { set $seen 1; }
+    intermission_control;
+}
+location /other { set $app_name other; intermission_control; }
+location /nameless { set $app_name ""; intermission_control; }
+location /shown { error_page 400 404 405 409 /page; intermission_control; }
+location = /page { return 200 "an error page\n"; }
+END
+);
+
+my %text = (enabled => "Pause enabled.\n", disabled => "Pause disabled.\n");
+
+sub answers {
+    my ($request, $status, $body, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $answer = $t->get($request, %opt);
+    is($answer->{status}, $status, $what);
+    is($answer->{body}, $body, "$what: the text") if defined $body;
+    is($answer->{headers}{'cache-control'}, 'no-store', "$what: not stored");
+    ok(exists $answer->{headers}{'intermission-app'}, "$what: names the app");
+    like($answer->{headers}{'intermission-pause'} // 'none', qr/^\d*$/, "$what: names the pause");
+    return $answer;
+}
+
+sub state_is {
+    my ($state, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is($t->status(%opt)->{state}, $state, $what);
+}
+
+subtest 'the original words' => sub {
+    my $status = answers('/_intermission/status', 200, $text{disabled}, 'status while open');
+    like($status->{headers}{'content-type'}, qr{^text/plain}, 'plain text');
+    is($status->{headers}{'intermission-app'}, 'basecamp', 'of this app');
+    answers('/_intermission/disable', 304, '', 'disable while open');
+    answers('/_intermission/enable', 200, $text{enabled}, 'enable');
+    answers('/_intermission/status', 200, $text{enabled}, 'status while paused');
+    answers('/_intermission/enable', 304, '', 'enable while paused');
+    answers('/_intermission/disable', 200, $text{disabled}, 'disable');
+    answers('/_intermission/status', 200, $text{disabled}, 'status after it');
+};
+
+subtest 'methods' => sub {
+    answers('/_intermission/enable', 200, $text{enabled}, 'POST enable', method => 'POST');
+    answers('/_intermission/disable', 200, $text{disabled}, 'POST disable', method => 'POST');
+    answers('/_intermission/status', 200, '', 'HEAD status', method => 'HEAD');
+    my %allow = (status => 'GET, HEAD', enable => 'GET, POST', disable => 'GET, POST');
+    my %wrong = (status => [qw(POST PUT DELETE)], enable => [qw(HEAD PUT DELETE)], disable => [qw(HEAD PUT DELETE)]);
+    for my $verb (sort keys %wrong) {
+        for my $method (@{$wrong{$verb}}) {
+            my $answer = answers("/_intermission/$verb", 405, undef, "$method $verb", method => $method);
+            is($answer->{headers}{allow}, $allow{$verb}, "$method $verb: what is allowed");
+        }
+    }
+    state_is('open', 'and nothing has changed');
+};
+
+subtest 'where the verb is' => sub {
+    for my $place (qw(/slash /pause /guarded /conditional)) {
+        answers("$place/enable", 200, $text{enabled}, "$place/enable");
+        answers("$place/status", 200, $text{enabled}, "$place/status");
+        answers("$place/disable", 200, $text{disabled}, "$place/disable");
+    }
+    answers('/guarded/enable', 200, $text{enabled}, 'in limit_except', method => 'POST');
+    answers('/guarded/disable', 200, $text{disabled}, 'in limit_except', method => 'POST');
+    my %if = (headers => {'X-If' => 1});
+    answers('/conditional/enable', 200, $text{enabled}, 'in an if', %if);
+    answers('/conditional/disable', 200, $text{disabled}, 'in an if', %if);
+    for my $verb (qw(nonsense Enable enable/ enabled statu /status enable/x _intermission/enable)) {
+        answers("/_intermission/$verb", 404, undef, "no verb $verb") if $verb ne '/status';
+    }
+    answers('/_intermissionx', 404, undef, 'no verb glued to the prefix');
+    answers('/slash/enable/', 404, undef, 'no verb enable/');
+    state_is('open', 'and nothing has changed');
+};
+
+subtest 'parameters that are wrong' => sub {
+    my $long = 'x' x 257;
+    my %wrong = (
+        'foo=1' => 'foo', 'foo' => 'foo', 'Reason=x' => 'Reason', '=x' => '',
+        'reason=a&reason=b' => 'reason', 'reason=a&reason=a' => 'reason', 'reason=%zz' => 'reason',
+        'reason=%4' => 'reason', "reason=$long" => 'reason', 'reason=a&foo=b' => 'foo',
+        'id=x' => 'id', 'id=' => 'id', 'id=-1' => 'id', 'id=1&id=1' => 'id',
+        'id=99999999999999999999999' => 'id', 'new=2' => 'new', 'new=' => 'new', 'new=1&new=1' => 'new',
+        'format=xml' => 'format', 'format=json&format=json' => 'format',
+    );
+    for my $query (sort keys %wrong) {
+        my $answer = answers("/_intermission/enable?$query", 400, undef, 'enable?' . substr $query, 0, 40);
+        like($answer->{body}, qr/\Q$wrong{$query}\E/, "says $wrong{$query}");
+    }
+    for my $query ('reason=x', 'new=1', 'foo=1') {
+        my $name = $query =~ s/=.*//r;
+        like(answers("/_intermission/status?$query", 400, undef, "status?$query")->{body}, qr/$name/, "says $name");
+    }
+    state_is('open', 'and nothing has changed');
+    $t->control('enable');
+    for my $query ('reason=x', 'new=1', 'foo=1', 'id=x') {
+        my $name = $query =~ s/=.*//r;
+        like(answers("/_intermission/disable?$query", 400, undef, "disable?$query")->{body}, qr/$name/, "says $name");
+    }
+    state_is('paused', 'and nothing has changed');
+    $t->control('disable');
+};
+
+subtest 'a reason' => sub {
+    answers('/_intermission/enable?reason=Move%20to%20%22db2%22%0A', 200, $text{enabled}, 'enable with a reason');
+    is($t->status->{reason}, "Move to \"db2\"\n", 'is decoded');
+    unlike($t->error_log, qr/^\S*"db2/m, 'and cannot break the log line');
+    answers('/_intermission/enable', 304, '', 'nothing asked');
+    answers('/_intermission/enable?reason=Other', 200, $text{enabled}, 'another reason is a change');
+    is($t->status->{reason}, 'Other', 'and is kept');
+    is($t->status->{by}, '127.0.0.1', 'as is who did it');
+    my $full = 'r' x 256;
+    answers("/_intermission/enable?reason=$full", 200, $text{enabled}, '256 bytes fit');
+    $t->control('disable');
+};
+
+subtest 'whose pause it is' => sub {
+    my $first = answers('/_intermission/enable?new=1', 200, $text{enabled}, 'a new pause');
+    my $id = $first->{headers}{'intermission-pause'};
+    like($id, qr/^[1-9]\d*$/, 'has a number');
+    is($t->status->{pause}, $id, 'which the status shows');
+    answers('/_intermission/enable?new=1', 409, undef, 'no second new one');
+    answers('/_intermission/enable?id=' . ($id + 1), 409, undef, "another's pause is not touched by enable");
+    answers('/_intermission/disable?id=' . ($id + 1), 409, undef, "nor by disable");
+    state_is('paused', 'it goes on');
+    answers("/_intermission/enable?id=$id&reason=mine", 200, $text{enabled}, 'its own id may change it');
+    answers("/_intermission/disable?id=$id", 200, $text{disabled}, 'and end it');
+    answers("/_intermission/enable?id=$id", 409, undef, 'a late heartbeat starts nothing');
+    state_is('open', 'nothing has started');
+    my $second = answers('/_intermission/enable', 200, $text{enabled}, 'the next pause');
+    cmp_ok($second->{headers}{'intermission-pause'}, '>', $id, 'has a greater number');
+    answers("/_intermission/disable?id=$id", 409, undef, 'which a late disable does not end');
+    answers("/_intermission/enable?id=$id&reason=late", 409, undef, 'nor a late heartbeat change');
+    is($t->status->{reason}, undef, 'it is as it was');
+    state_is('paused', 'and goes on');
+    $t->control('disable');
+};
+
+subtest 'apps are apart' => sub {
+    answers('/other/enable', 200, $text{enabled}, 'pausing one app');
+    is(answers('/other/status', 200, $text{enabled}, 'pauses it')->{headers}{'intermission-app'}, 'other', 'by its name');
+    answers('/_intermission/status', 200, $text{disabled}, 'and no other');
+    is($t->get('/a')->{status}, 200, 'whose requests go on');
+    answers('/other/disable', 200, $text{disabled}, 'resuming it');
+    answers('/nameless/enable', 200, $text{enabled}, 'the default app is one too');
+    is($t->status(at => '/nameless')->{app}, '', 'without a name');
+    state_is('open', 'apart from the rest');
+    answers('/nameless/disable', 200, $text{disabled}, 'resuming it');
+};
+
+subtest 'JSON' => sub {
+    $t->control('enable?reason=upgrade');
+    my $status = $t->status;
+    is_deeply(
+        [sort keys %$status],
+        [sort qw(app state pause since reason by held oldest_held_seconds totals slots)],
+        'the status has its fields'
+    ) if !exists $status->{in_flight};
+    is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'and values');
+    like($status->{since}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'times are RFC 3339');
+    cmp_ok($status->{slots}{total}, '>', 1000, 'there are slots');
+    for my $way (['/_intermission/disable?format=json'], ['/_intermission/enable', headers => {Accept => 'application/json'}]) {
+        my ($request, %opt) = @$way;
+        my $answer = answers($request, 200, undef, $request, %opt);
+        like($answer->{headers}{'content-type'}, qr{^application/json}, 'is JSON');
+        is(eval { decode_json($answer->{body})->{app} }, 'basecamp', 'of the app');
+    }
+    for my $request ('/_intermission/enable?format=json&foo=1', '/_intermission/nonsense?format=json', '/_intermission/enable?format=json&new=1') {
+        my $answer = $t->get($request);
+        ok(length(eval { decode_json($answer->{body})->{error} } // ''), "$request: an error is JSON");
+        like($answer->{headers}{'content-type'}, qr{^application/json}, 'and says so');
+    }
+    $t->control('disable');
+    state_is('open', 'and back');
+};
+
+subtest 'errors never go through error_page' => sub {
+    unlike($t->get('/shown/nonsense')->{body}, qr/an error page/, 'not a 404');
+    unlike($t->get('/shown/enable?foo=1')->{body}, qr/an error page/, 'not a 400');
+    unlike($t->get('/shown/status', method => 'PUT')->{body}, qr/an error page/, 'not a 405');
+};
+
+$t->clean_ok(at => [qw(/_intermission /other /nameless)]);
+done_testing;

@@ -1,0 +1,117 @@
+# A worker that dies takes only its own along: nobody else waits for it, and no ticket is lost.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $faulty = Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
+
+# Answered, or cut off by the death of its worker; nobody is left waiting.
+sub all_but_the_dead_are_served {
+    my ($t, $done, $count, $name) = @_;
+    is $done->{timed_out}, 0, "$name: nobody waits for ever";
+    my $answered = $done->{statuses}{200} // 0;
+    my $cut = $done->{errors}{reset} + $done->{errors}{eof};
+    is $answered + $cut, $count, "$name: everybody else is served";
+    is $t->position_inversions, 0, "$name: in order";
+    $t->wait_state('open');
+    return $cut;
+}
+
+for my $workers (2, 4) {
+    my $t = Intermission->new(workers => $workers);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 400);
+    $t->wait_held(400);
+    my ($victim) = $t->workers;
+    $t->kill_worker($victim);
+    $t->wait_for(sub { $t->status->{held} < 400 }, 'its requests are out of the line');
+    my $held = $t->status->{held};
+    is $t->status->{slots}{used}, $held, 'their slots are free again';
+    is $t->status->{totals}{lost}, 400 - $held, 'they are counted as lost';
+    is $t->status->{state}, 'paused', 'the pause goes on';
+    $t->control('disable');
+    my $cut = all_but_the_dead_are_served($t, $crowd->done, 400, "killed while holding, $workers workers");
+    is $cut, 400 - $held, 'only its own clients were cut off';
+    $t->clean_ok(killed_process => 1);
+}
+
+for my $round (1 .. 5) {
+    my $t = Intermission->new(workers => 4);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 2000);
+    $t->wait_held(2000, seconds => 20);
+    my @victims = $t->workers;
+    $t->control('disable');
+    kill KILL => $victims[$round % 4];
+    all_but_the_dead_are_served($t, $crowd->done, 2000, "killed while releasing, round $round");
+    $t->clean_ok(killed_process => 1);
+}
+
+{
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 300);
+    $t->wait_held(300);
+    $t->reload;
+    my ($old) = $t->wait_for(sub { my @old = $t->old_workers; @old == 2 ? \@old : undef }, 'old workers')->@*;
+    my $more = $t->crowd('--count', 300, '--first', 300);
+    $t->wait_held(600);
+    $t->kill_worker($old);
+    $t->control('disable');
+    my ($done, $new) = ($crowd->done, $more->done);
+    is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: nobody waits for ever';
+    is $new->{statuses}{200}, 300, 'all that the new workers held are served';
+    cmp_ok $done->{answered}, '>', 0, 'so are those of the other old worker';
+    is $t->position_inversions, 0, 'in order';
+    $t->wait_old_workers_gone;
+    $t->clean_ok(killed_process => 1);
+}
+
+{
+    # Nobody calls, nobody comes: those who wait find out by themselves.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 300);
+    $t->wait_held(300);
+    $t->reload;
+    my ($old) = $t->wait_for(sub { my @old = $t->old_workers; @old == 2 ? \@old : undef }, 'old workers')->@*;
+    my $disable = $t->send('/_intermission/disable');
+    kill KILL => $old;
+    $disable->response;
+    my $done = $crowd->done;
+    is $done->{timed_out}, 0, 'an old worker killed while releasing is not waited for';
+    $t->wait_old_workers_gone;
+    $t->clean_ok(killed_process => 1);
+}
+
+SKIP: {
+    skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
+    for my $step (0 .. 24) {
+        my $t = Intermission->new(workers => 2, module => $faulty);
+        chmod 0777, $t->dir;
+        $t->control('enable');
+        my $crowd = $t->crowd('--count', 60);
+        $t->wait_held(60);
+        # One set dies while it takes places, the other while it releases.
+        my $fault = sub { open my $f, '>', $t->dir . '/fault' or die; print $f $step; close $f };
+        my $dies_arriving = $step % 2;
+        $fault->() if $dies_arriving;
+        my $more = $t->crowd('--count', 60, '--first', 60);
+        $more->wait_event('sent');
+        $fault->() if !$dies_arriving;
+        # It may be the one that dies; whoever calls sees no answer, and calls again.
+        $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled');
+        my ($done, $rest) = ($crowd->done, $more->done);
+        is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: nobody waits for ever";
+        is $t->ticket_inversions, 0, "killed in the lock at step $step: in order";
+        $t->wait_log(qr/exited on signal 9/);
+        $t->wait_log(qr/died inside the lock: repaired/);
+        $t->wait_state('open');
+        $t->clean_ok(killed_process => 1);
+    }
+}
+
+done_testing;

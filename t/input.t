@@ -1,0 +1,115 @@
+# Bad input: a clear answer and a line in the log each, nothing lost, nothing crashed.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $from_header = <<'END';
+set $app_name $http_x_app;
+location / {
+    set $intermission_max_time $http_x_max;
+    set $intermission_privileged_user_agent $http_x_agents;
+    intermission on;
+    proxy_pass http://backend;
+}
+location /_intermission { intermission_control; }
+END
+
+{
+    my $t = Intermission->new(locations => $from_header);
+    my $long = {'X-App' => 'x' x 129};
+    $t->control('enable');
+    is $t->get('/long', headers => $long)->{status}, 200, 'an app name that is too long is not held';
+    $t->wait_log(qr/\[error\].*"\$app_name" is longer than 128 bytes: not held/);
+    my $answer = $t->control('enable', headers => $long);
+    is $answer->{status}, 400, 'and cannot be paused';
+    like $answer->{body}, qr/longer than 128 bytes/, 'the answer says why';
+    my $just = {'X-App' => 'x' x 128};
+    is $t->control('enable', headers => $just)->{status}, 200, '128 bytes are a name';
+    is $t->control('disable', headers => $just)->{status}, 200, 'that can be paused and resumed';
+
+    for my $max ('soon', '-1', '1.5s', '9' x 40) {
+        my $held = $t->send("/max/$max", headers => {'X-Max' => $max});
+        $t->wait_held(1);
+        $t->wait_log(qr/\[error\].*"\$intermission_max_time" "\Q$max\E" is not a time: 300\.000 s/);
+        $t->control('disable');
+        is $held->response->{status}, 200, "max_time $max: held as if it were not set";
+        $t->control('enable');
+    }
+
+    for my $pattern ('[a-', '%', '(a', 'a%b', '%f[a]', '%1') {
+        my %headers = ('X-Agents' => $pattern, 'User-Agent' => "my $pattern client");
+        is $t->get('/agent', headers => \%headers)->{status}, 200, "pattern $pattern is taken literally";
+        $t->wait_log(qr/\[warn\].*"\$intermission_privileged_user_agent" is "\Q$pattern\E"/);
+    }
+    my %costly = ('X-Agents' => '.-' x 400 . 'b', 'User-Agent' => 'a' x 4000);
+    my $held = $t->send('/costly', headers => \%costly);
+    $t->wait_held(1);
+    pass 'a pattern that costs too much matches nobody';
+    $t->wait_log(qr/\[error\].*too costly to compare/);
+
+    my $huge = 'y' x 7000;
+    is $t->control("enable?$huge")->{status}, 400, 'a query of 7 kB is refused';
+    is $t->get("/_intermission/$huge")->{status}, 404, 'so is a verb of 7 kB';
+    cmp_ok length $t->control("enable?$huge")->{body}, '<', 200, 'and the answer is short';
+    my $beyond = $t->control('enable?' . 'y' x 9000);
+    is $beyond->{status}, 414, 'beyond what nginx reads, nginx answers';
+    is $t->control("status?\0\x{1}\xff")->{status}, 400, 'bytes of any kind are refused';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'whoever waited meanwhile is served';
+    $t->clean_ok(allow => [qr/\$app_name|\$intermission_max_time|too costly/]);
+}
+
+{
+    # intermission on the whole http, the control location inside.
+    my $t = Intermission->new(http => "intermission on;\n", locations => <<'END');
+location / { proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+    $t->control('enable');
+    my $held = $t->send('/');
+    $t->wait_held(1);
+    is $t->control('status')->{body}, "Pause enabled.\n", 'a control location is never held';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'all the rest is';
+    $t->clean_ok;
+}
+
+{
+    # The smallest zone there is, full.
+    my $t = Intermission->new(workers => 2, http => 'intermission_zone 128k;');
+    my $room = $t->status->{slots}{total};
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', $room);
+    $t->wait_held($room, seconds => 30);
+    my @over = map { $t->get("/over/$_") } 1 .. 20;
+    is scalar(grep { $_->{status} == 503 } @over), 20, 'beyond the zone: 503';
+    is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'with Retry-After';
+    is $t->get('/up')->{status}, 200, 'health checks go by';
+    $t->wait_log(qr/\[warn\].*app "basecamp": no room, \d+ rejected/);
+    my @lines = $t->error_log =~ /no room/g;
+    cmp_ok scalar @lines, '<', 10, 'a line a second at most, not one each';
+    is $t->status->{totals}{rejected}, 20, 'and counted';
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, $room, 'whoever had room is served';
+    is $t->position_inversions, 0, 'in order';
+    $t->clean_ok;
+}
+
+{
+    # The table of apps, full of paused ones.
+    my $t = Intermission->new(http => 'intermission_zone 128k;', locations => $from_header);
+    my $enable = sub { $t->control('enable', headers => {'X-App' => "app$_[0]"})->{status} };
+    my ($count, $last) = (0, 200);
+    $count++ while $count < 2000 && ($last = $enable->($count)) == 200;
+    is $last, 503, "after $count paused apps the table is full: 503";
+    $t->wait_log(qr/\[error\].*app "app$count": the table of apps is full: not paused/);
+    is $t->control('disable', headers => {'X-App' => 'app0'})->{status}, 200, 'one is resumed';
+    is $enable->('another'), 200, 'and its entry used again';
+    is $t->control('status', headers => {'X-App' => 'app1'})->{body}, "Pause enabled.\n", 'the others are as they were';
+    $t->clean_ok(allow => [qr/the table of apps is full/]);
+}
+
+done_testing;

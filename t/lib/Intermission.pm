@@ -1,0 +1,413 @@
+package Intermission;
+
+# An nginx with our module, its backend and its clients, for one test file.
+#
+#   use lib 't/lib'; use Intermission;
+#   my $t = Intermission->new(workers => 4);
+#   $t->control('enable');
+#   my $held = $t->send('/a');
+#   $t->wait_held(1);
+#   ...
+#   $t->clean_ok; done_testing;
+
+use strict;
+use warnings;
+use Carp ();
+use Cwd ();
+use File::Basename ();
+use File::Temp ();
+use IO::Socket::INET;
+use Intermission::Client;
+use Intermission::Conf;
+use Intermission::Crowd;
+use Intermission::Process;
+use JSON::PP ();
+use Test::More ();
+
+my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
+my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+my $module = $ENV{TEST_NGINX_MODULE} // "$root/objs/ngx_http_intermission_module.so";
+my $crowd = $ENV{TEST_CROWD} // "$root/target/release/crowd";
+
+# Keys of Intermission::Conf::text: module => another build; and with_module => 0 for a plain nginx; backend => [arguments].
+sub new {
+    my ($class, %conf) = @_;
+    my $self = bless {conf => \%conf, dir => _directory(), log => '', workers_seen => {}}, $class;
+    $self->_start_backend;
+    for my $try (1 .. 5) {
+        return $self if $self->_start_nginx;
+    }
+    die "nginx does not start:\n", $self->error_log, _slurp("$self->{dir}/stderr");
+}
+
+sub dir    { $_[0]{dir} }
+sub port   { $_[0]{port} }
+sub master { $_[0]{master} }
+
+# Runs nginx -t on conf => a whole configuration, or on the parts that `new` takes.
+# Returns its exit code and all it printed.
+sub nginx_t {
+    my (%conf) = @_;
+    my $dir = _directory();
+    my $text = $conf{conf} // _text($dir, "unix:$dir/nginx.sock", %conf);
+    $text =~ s/\@DIR\@/$dir/g;
+    _write("$dir/nginx.conf", $text);
+    open my $output, '>', "$dir/output" or die "$dir/output: $!";
+    my $pid = Intermission::Process::start('nginx -t', _command($dir, '-t'), stdout => $output, stderr => $output);
+    my $status;
+    Intermission::Process::wait_until(sub { defined($status = Intermission::Process::reaped($pid)) }, 10)
+        or die 'nginx -t does not end';
+    return ($status & 127 ? "signal $status" : $status >> 8, _slurp("$dir/output"));
+}
+
+sub module_path { $module }
+sub root        { $root }
+
+# ---- requests
+
+# A request on a connection of its own; options as Intermission::Client::request, and
+# to => another address, timeout => seconds (10).
+sub get {
+    my ($self, $target, %opt) = @_;
+    return $self->send($target, %opt)->response($opt{timeout});
+}
+
+# As get, without waiting: returns the Intermission::Client.
+sub send {
+    my ($self, $target, %opt) = @_;
+    my $client = Intermission::Client->new(to => $opt{to} // "127.0.0.1:$self->{port}");
+    return $client->request($target, %opt);
+}
+
+# A verb with its parameters, as 'enable?for=30s'; at => another location than /_intermission.
+sub control {
+    my ($self, $verb, %opt) = @_;
+    return $self->get(($opt{at} // '/_intermission') . "/$verb", %opt);
+}
+
+# The status, decoded; app => name, and as control.
+sub status {
+    my ($self, %opt) = @_;
+    my $app = defined $opt{app} ? "&app=$opt{app}" : '';
+    my $answer = $self->control("status?format=json$app", %opt);
+    my $status = $answer->{status} == 200 && eval { JSON::PP::decode_json($answer->{body}) };
+    return $status || die "no status, but $answer->{status}: $answer->{body}\n";
+}
+
+# `crowd clients` with these arguments on this nginx (a --to of your own wins); returns the
+# Intermission::Crowd.
+sub crowd {
+    my ($self, @arguments) = @_;
+    return $self->_crowd('clients', "127.0.0.1:$self->{port}", @arguments);
+}
+
+# The same over HTTP/2; `new` needs http2 => 1.
+sub crowd_http2 {
+    my ($self, @arguments) = @_;
+    return $self->_crowd('http2', "unix:$self->{dir}/http2.sock", @arguments);
+}
+
+# ---- waiting
+
+# Polls; the condition's value, or dies.
+sub wait_for {
+    my ($self, $condition, $what, $seconds) = @_;
+    $seconds //= 10;
+    return Intermission::Process::wait_until($condition, $seconds)
+        // Carp::croak("not within $seconds s: $what");
+}
+
+sub wait_held {
+    my ($self, $number, %opt) = @_;
+    my $held;
+    return $self->wait_for(sub { ($held = $self->status(%opt)->{held}) == $number || undef }, "$number held", $opt{seconds});
+}
+
+sub wait_state {
+    my ($self, $state, %opt) = @_;
+    return $self->wait_for(sub { $self->status(%opt)->{state} eq $state }, "state $state", $opt{seconds});
+}
+
+sub wait_log {
+    my ($self, $pattern, $seconds) = @_;
+    return $self->wait_for(sub { $self->error_log =~ $pattern }, "error log: $pattern", $seconds);
+}
+
+sub wait_backend {
+    my ($self, $number, $seconds) = @_;
+    return $self->wait_for(sub { $self->backend_log >= $number }, "$number requests at the backend", $seconds);
+}
+
+# ---- what was written
+
+sub error_log {
+    my ($self) = @_;
+    return $self->{log} .= _tail($self, 'error.log');
+}
+
+# The access log's lines: {method, target, status, time, intermission, hold_time, position}.
+sub access_log {
+    my ($self) = @_;
+    return map {
+        my %line;
+        @line{qw(method target status time intermission hold_time position)} = split / /;
+        \%line;
+    } split /\n/, _slurp("$self->{dir}/access.log");
+}
+
+# The access log's last line about a target, once it is there: nginx writes it after the answer.
+sub logged {
+    my ($self, $target, $seconds) = @_;
+    return $self->wait_for(sub { (grep { $_->{target} eq $target } $self->access_log)[-1] }, "access log: $target", $seconds);
+}
+
+# What came to the backend, in order: {seq, time, target, position, id, length, ended}; `position`
+# and `id` are undef where there is none, `ended` is 'cut' where the body never came whole.
+sub backend_log {
+    my ($self) = @_;
+    $self->{backend_log} .= _tail($self, 'backend.log');
+    my $lines = $self->{backend_lines} //= [];
+    while ($self->{backend_log} =~ s/^(.*)\n//) {
+        my %line;
+        @line{qw(seq time target position id length ended)} = map { $_ eq '-' ? undef : $_ } split /\t/, $1;
+        push @$lines, \%line;
+    }
+    return wantarray ? sort { $a->{seq} <=> $b->{seq} } @$lines : scalar @$lines;
+}
+
+# How many requests with an X-Position came to the backend after one with a greater.
+sub position_inversions {
+    my ($self, %opt) = @_;
+    my ($greatest, $inversions) = (-1, 0);
+    for my $line ($self->backend_log) {
+        next if $line->{seq} <= ($opt{after} // 0) || ($line->{position} // '') !~ /^\d+$/;
+        if   ($line->{position} < $greatest) { $inversions++ }
+        else                                 { $greatest = $line->{position} }
+    }
+    return $inversions;
+}
+
+# How many requests came to the backend after one with a later ticket, by what the error log says
+# of each. Unlike the position a ticket says the order even where somebody left; targets must differ.
+sub ticket_inversions {
+    my ($self) = @_;
+    my %ticket = reverse $self->error_log =~ /held, ticket (\d+), .*? request: "\S+ (\S+) /g;
+    my ($last, $inversions) = (0, 0);
+    for my $ticket (grep { defined } map { $ticket{$_->{target}} } $self->backend_log) {
+        if   ($ticket < $last) { $inversions++ }
+        else                   { $last = $ticket }
+    }
+    return $inversions;
+}
+
+# ---- processes
+
+# Workers that are up, without those that are shutting down.
+sub workers {
+    my ($self) = @_;
+    my @workers = grep { Intermission::Process::title($_) eq 'nginx: worker process' }
+        Intermission::Process::children($self->{master});
+    $self->{workers_seen}{$_} = 1 for @workers;
+    return @workers;
+}
+
+sub old_workers {
+    my ($self) = @_;
+    return grep { Intermission::Process::title($_) =~ /^nginx: worker process is shutting down/ }
+        Intermission::Process::children($self->{master});
+}
+
+sub wait_old_workers_gone {
+    my ($self, $seconds) = @_;
+    my %new = map { $_ => 1 } $self->workers;
+    return $self->wait_for(
+        sub { !grep { !$new{$_} && Intermission::Process::is_alive($_) } keys %{$self->{workers_seen}} },
+        'old workers gone', $seconds);
+}
+
+# kill -9; waits until the worker is gone and, where nginx starts another, until that one is up.
+sub kill_worker {
+    my ($self, $pid) = @_;
+    my $is_old = grep { $_ == $pid } $self->old_workers;
+    my $number = $self->{conf}{workers} // 2;
+    kill KILL => $pid;
+    $self->wait_for(sub { !Intermission::Process::is_alive($pid) }, "worker $pid gone");
+    return if $is_old;
+    return $self->wait_for(sub { $self->workers >= $number }, "a worker in the place of $pid");
+}
+
+# Writes the configuration (with what %conf changes) and sends HUP.
+sub hup {
+    my ($self, %conf) = @_;
+    %{$self->{conf}} = (%{$self->{conf}}, %conf);
+    $self->_write_conf;
+    kill HUP => $self->{master};
+}
+
+# Reloads; waits until all the new workers are up. Dies if nginx refuses the configuration.
+sub reload {
+    my ($self, %conf) = @_;
+    my %old = map { $_ => 1 } $self->workers;
+    my $emergencies = () = $self->error_log =~ /\[emerg\]/g;
+    $self->hup(%conf);
+    my $number = $self->{conf}{workers} // 2;
+    return $self->wait_for(sub {
+        my $now = () = $self->error_log =~ /\[emerg\]/g;
+        Carp::croak('nginx refuses the reload: ' . ($self->error_log =~ /.*(\[emerg\].*)/s)[0]) if $now > $emergencies;
+        return $number == grep { !$old{$_} } $self->workers;
+    }, 'new workers');
+}
+
+# Ends nginx and everything that was started. True if the first signal (QUIT) was enough within
+# its time and nginx ended with status 0.
+sub stop {
+    my ($self, %opt) = @_;
+    return 1 if !$self->{master};
+    $self->workers;
+    my @first = ($opt{signal} // 'QUIT', $opt{seconds} // 5);
+    my ($signal, $status) = Intermission::Process::end($self->{master}, \@first, [TERM => 5], [KILL => 5]);
+    my @left = grep { Intermission::Process::is_alive($_) && Intermission::Process::title($_) =~ /^nginx: worker/ }
+        keys %{$self->{workers_seen}};
+    kill KILL => @left;
+    $self->{leaked} = \@left;
+    Intermission::Process::end($self->{backend}, [TERM => 5], [KILL => 5]);
+    delete $self->{master};
+    return ($signal // '') eq $first[0] && defined $status && $status == 0 && !@left;
+}
+
+# The last assertion of a test: nobody is held, no ticket is lost, the log is clean, and nginx quits.
+# apps => [names], at => [control locations] whose status shows it, killed_process => 1 (nginx's own alerts about it), allow => [patterns of log lines]
+sub clean_ok {
+    my ($self, %allowed) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @faults;
+    my @places = map { [at => $_] } @{$allowed{at} // ($allowed{apps} ? [] : ['/_intermission'])};
+    push @places, map { [app => $_] } @{$allowed{apps} // []};
+    for my $place ($self->{no_module} ? () : @places) {
+        my $idle = eval {
+            $self->wait_for(sub {
+                my $status = $self->status(@$place);
+                return $status->{held} == 0 && $status->{slots}{used} == 0;
+            }, 'nobody held, no slot used', 5);
+        };
+        push @faults, "@$place: $@" if !$idle;
+    }
+    push @faults, 'nginx did not quit cleanly' if !$self->stop;
+    push @faults, "workers left behind: @{$self->{leaked}}" if @{$self->{leaked}};
+    my @patterns = @{$allowed{allow} // []};
+    push @patterns, qr/\[alert\].*exited on signal 9/, qr/\[alert\].*shared memory zone .* was locked by/
+        if $allowed{killed_process};
+    for my $line (grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $self->error_log) {
+        push @faults, $line if !grep { $line =~ $_ } @patterns;
+    }
+    splice @faults, 20, @faults - 20, '... ' . (@faults - 20) . ' more' if @faults > 20;
+    return Test::More::ok(!@faults, 'everybody is gone, and the error log is clean')
+        || Test::More::diag(join "\n", @faults);
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $$ != ($self->{owner} // $$);
+    local ($@, $?, $!);
+    $self->stop(signal => 'TERM');
+}
+
+# ---- how it starts
+
+sub _start_backend {
+    my ($self) = @_;
+    my $dir = $self->{dir};
+    pipe my $ready, my $stdout or die "pipe: $!";
+    open my $errors, '>', "$dir/backend.stderr" or die "backend.stderr: $!";
+    $self->{backend} = Intermission::Process::start(
+        'crowd backend',
+        [$crowd, 'backend', '--listen', "unix:$dir/backend.sock", '--log', "$dir/backend.log", @{$self->{conf}{backend} // []}],
+        stdout => $stdout, stderr => $errors,
+    );
+    close $stdout;
+    my $line = <$ready> // die "no backend ($crowd): ", _slurp("$dir/backend.stderr");
+    chmod 0777, "$dir/backend.sock";
+}
+
+# False where the port was taken meanwhile.
+sub _start_nginx {
+    my ($self) = @_;
+    my $dir = $self->{dir};
+    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
+    $self->{port} = $probe->sockport;
+    close $probe;
+    $self->_write_conf;
+    open my $errors, '>', "$dir/stderr" or die "stderr: $!";
+    $self->{owner} = $$;
+    $self->{master} = Intermission::Process::start('nginx', _command($dir), stdout => $errors, stderr => $errors);
+    my $number = $self->{conf}{workers} // 2;
+    my $gone;
+    my $up = Intermission::Process::wait_until(sub {
+        return 1 if $gone = defined Intermission::Process::reaped($self->{master});
+        return $self->workers >= $number;
+    }, 15);
+    return 1 if $up && !$gone;
+    delete $self->{master} if $gone;
+    die "nginx does not start:\n", $self->error_log, _slurp("$dir/stderr")
+        if !$gone || $self->error_log !~ /Address already in use/;
+    return 0;
+}
+
+sub _write_conf {
+    my ($self) = @_;
+    $self->{no_module} = !($self->{conf}{with_module} // 1);
+    my $text = _text($self->{dir}, "127.0.0.1:$self->{port} backlog=4096", %{$self->{conf}});
+    $text =~ s/\@DIR\@/$self->{dir}/g;
+    $text =~ s/\@PORT\@/$self->{port}/g;
+    _write("$self->{dir}/nginx.conf", $text);
+}
+
+sub _text {
+    my ($dir, $listen, %conf) = @_;
+    my $with_module = $conf{with_module} // 1;
+    return Intermission::Conf::text(
+        listen => $listen, %conf, dir => $dir, module => $with_module ? $conf{module} // $module : '');
+}
+
+sub _crowd {
+    my ($self, $command, $to, @arguments) = @_;
+    return Intermission::Crowd->new(
+        command => [$crowd, $command, '--to', $to, @arguments],
+        errors => "$self->{dir}/crowd.stderr",
+    );
+}
+
+sub _command {
+    my ($dir, @more) = @_;
+    return [$nginx, '-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/error.log", @more];
+}
+
+# The workers run as nobody and must get at the sockets in it. TEST_KEEP=1 keeps it.
+sub _directory {
+    my $dir = File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => !$ENV{TEST_KEEP});
+    chmod 0755, $dir;
+    Test::More::diag("kept: $dir") if $ENV{TEST_KEEP};
+    return $dir;
+}
+
+# What was added to a file since the last call.
+sub _tail {
+    my ($self, $name) = @_;
+    open my $file, '<', "$self->{dir}/$name" or return '';
+    seek $file, $self->{read}{$name} // 0, 0;
+    local $/;
+    my $text = readline($file) // '';
+    $self->{read}{$name} = tell $file;
+    return $text;
+}
+
+sub _write {
+    my ($path, $text) = @_;
+    open my $file, '>', $path or die "$path: $!";
+    print {$file} $text;
+    close $file or die "$path: $!";
+}
+
+sub _slurp { Intermission::Process::_slurp($_[0]) // '' }
+
+1;

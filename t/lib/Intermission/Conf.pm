@@ -1,0 +1,72 @@
+package Intermission::Conf;
+
+# The configuration of a test's nginx.
+
+use strict;
+use warnings;
+
+our $LOCATIONS = <<'END';
+set $app_name basecamp;
+location / {
+    set $intermission_max_time 300;
+    set $intermission_health_check_path /up/database;
+    set $intermission_privileged_user_agent "Pingdom";
+    intermission on;
+    proxy_pass http://backend;
+}
+location /_intermission {
+    allow 127.0.0.1; deny all;
+    intermission_control;
+}
+END
+
+# Needs dir and listen; knows module (a path, or '' for none), workers, main, events, http, server,
+# locations, http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2). A default gives way where the extra text has the directive itself.
+sub text {
+    my (%conf) = @_;
+    my $dir = $conf{dir};
+    my %extra = map { $_ => $conf{$_} // '' } qw(main events http server);
+    my $locations = $conf{locations} // ($conf{module} ? $LOCATIONS : 'location / { proxy_pass http://backend; }');
+    my $default = sub {
+        my ($level, $name, $value) = @_;
+        return $extra{$level} =~ /^\s*\Q$name\E\s/m ? '' : "$name $value;";
+    };
+    my $module = $conf{module} ? "load_module $conf{module};" : '';
+    my $user = $> == 0 ? $default->(main => user => 'nobody nogroup') : '';
+    my $position = $conf{module} ? 'proxy_set_header X-Position $intermission_position;' : '';
+    my $ours = $conf{module} ? '$intermission_status $intermission_hold_time $intermission_position' : '- - -';
+    my $workers = $default->(main => worker_processes => $conf{workers} // 2);
+    my $connections = $default->(events => worker_connections => 4096);
+    my $http2 = $conf{http2} ? "listen unix:$dir/http2.sock http2;" : '';
+    my $paths = join "\n    ", map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
+    return <<"END";
+$module
+$user
+$workers
+daemon off;
+master_process on;
+error_log $dir/error.log info;
+pid $dir/nginx.pid;
+$extra{main}
+events {
+    $connections
+    $extra{events}
+}
+http {
+    $paths
+    log_format test '\$request_method \$request_uri \$status \$request_time $ours';
+    access_log $dir/access.log test;
+    upstream backend { server unix:$dir/backend.sock; }
+    $position
+    $extra{http}
+    server {
+        listen $conf{listen};
+        $http2
+        $extra{server}
+        $locations
+    }
+}
+END
+}
+
+1;

@@ -1,0 +1,111 @@
+package Intermission::Process;
+
+# Child processes that never outlive the test that started them, even if it is killed.
+
+use strict;
+use warnings;
+use POSIX ();
+use Time::HiRes ();
+
+my %started;    # pid => what it is
+my $owner = $$;
+
+# Linux's PR_SET_PDEATHSIG, so that a kill -9 of the test takes its children along.
+my %prctl = (x86_64 => 157, aarch64 => 167);
+my $prctl = $prctl{(POSIX::uname())[4]};
+
+# Starts @command; stdin, stdout and stderr are file handles or missing. Returns the pid.
+sub start {
+    my ($what, $command, %handles) = @_;
+    my $parent = $$;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        syscall($prctl, 1, POSIX::SIGTERM()) if $prctl;
+        POSIX::_exit(1) if getppid() != $parent;
+        open my $null, '+<', '/dev/null';
+        my $fd = 0;
+        POSIX::dup2(fileno($handles{$_} // $null), $fd++) for qw(stdin stdout stderr);
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM PIPE);
+        no warnings 'exec';
+        exec { $command->[0] } @$command;
+        POSIX::_exit(127);
+    }
+    $started{$pid} = $what;
+    return $pid;
+}
+
+# The child's wait status if it is gone (reaped here), else undef.
+sub reaped {
+    my ($pid) = @_;
+    return undef if waitpid($pid, POSIX::WNOHANG()) != $pid;
+    my $status = $?;
+    delete $started{$pid};
+    return $status;
+}
+
+# Polls every 10 ms. The only place that sleeps.
+sub wait_until {
+    my ($condition, $seconds) = @_;
+    my $end = Time::HiRes::time() + $seconds;
+    while (1) {
+        my $value = $condition->();
+        return $value if $value;
+        return undef if Time::HiRes::time() > $end;
+        Time::HiRes::sleep(0.01);
+    }
+}
+
+# Sends signals, each with some time to work, until the child is gone.
+# Returns the first signal that did it and the wait status.
+sub end {
+    my ($pid, @signals) = @_;
+    return if !$started{$pid};
+    for my $step (@signals) {
+        my ($signal, $seconds) = @$step;
+        kill $signal, $pid;
+        my $status;
+        return ($signal, $status)
+            if wait_until(sub { defined($status = reaped($pid)) }, $seconds);
+    }
+    warn "$started{$pid}, pid $pid, cannot be ended\n";
+    return;
+}
+
+# Alive, not a zombie.
+sub is_alive {
+    my ($pid) = @_;
+    my $stat = _slurp("/proc/$pid/stat") // return 0;
+    return $stat !~ /\) [ZX] /;
+}
+
+sub children {
+    my ($pid) = @_;
+    return split ' ', _slurp("/proc/$pid/task/$pid/children") // '';
+}
+
+sub title {
+    my ($pid) = @_;
+    my $title = _slurp("/proc/$pid/cmdline") // '';
+    $title =~ tr/\0/ /;
+    return $title =~ s/\s+$//r;
+}
+
+sub _slurp {
+    my ($path) = @_;
+    open my $file, '<', $path or return undef;
+    local $/;
+    return scalar readline $file;
+}
+
+$SIG{$_} //= sub { exit 130 } for qw(INT TERM);
+
+END {
+    if ($$ == $owner) {
+        local $?;
+        my @orphans = map { children($_) } keys %started;
+        end($_, [TERM => 3], [KILL => 3]) for keys %started;
+        kill KILL => grep { is_alive($_) && title($_) =~ /^nginx: / } @orphans;
+    }
+}
+
+1;

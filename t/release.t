@@ -1,0 +1,115 @@
+# Those held go on in the order in which they came, over all workers, at once.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+use Time::HiRes ();
+
+sub held_and_released {
+    my ($workers, $count) = @_;
+    my $t = Intermission->new(workers => $workers);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', $count);
+    $t->wait_held($count, seconds => 30);
+    is $t->backend_log, 0, "$workers workers: nobody passes while the app is paused";
+
+    my $newcomers = $t->crowd('--count', 1000, '--first', $count, '--rate', 2000, '--path', '/new/{i}');
+    $t->control('disable');
+    my ($done, $new) = ($crowd->done, $newcomers->done);
+    is $done->{statuses}{200}, $count, "$workers workers: all who were held are answered";
+    is $new->{statuses}{200}, 1000, "$workers workers: so are all who came meanwhile";
+
+    my @order = grep { defined $_->{position} && $_->{target} =~ m{^/r/} } $t->backend_log;
+    is scalar @order, $count, 'each of them once';
+    my $inversions = grep { $order[$_]{position} < $order[ $_ - 1 ]{position} } 1 .. $#order;
+    is $inversions, 0, "$workers workers: in the order in which they came";
+    my $last = $order[-1]{seq};
+    my @overtook = grep { $_->{target} =~ m{^/new/} && $_->{seq} < $last && !defined $_->{position} } $t->backend_log;
+    is scalar @overtook, 0, "$workers workers: no newcomer overtakes them";
+    $t->wait_state('open');
+    $t->wait_log(qr/app "basecamp": drained, \d+ released/);
+    $t->clean_ok;
+}
+
+held_and_released($_, 1000) for 1, 2, 4, 8;
+
+{
+    # The first one goes as soon as disable is carried out: were there polling, it would show.
+    my $t = Intermission->new(workers => 2);
+    my @waits;
+    for my $round (1 .. 20) {
+        $t->control('enable');
+        my @held = map { $t->send("/$round/$_") } 1 .. 4;
+        $t->wait_held(4);
+        my $start = Time::HiRes::time();
+        $t->control('disable');
+        $_->response for @held;
+        push @waits, Time::HiRes::time() - $start;
+    }
+    my ($median) = (sort { $a <=> $b } @waits)[10];
+    cmp_ok $median, '<', 0.1, "released at once: median ${\ sprintf '%.1f', 1000 * $median} ms for four";
+    $t->clean_ok;
+}
+
+{
+    # Under a load that never ends a drain does.
+    my $t = Intermission->new(workers => 4);
+    $t->control('enable');
+    my $load = $t->crowd('--count', 64, '--keepalive', 400, '--path', '/load/{i}');
+    $t->wait_held(64);
+    my $crowd = $t->crowd('--count', 1000);
+    $t->wait_held(1064);
+    $t->control('disable');
+    $t->wait_state('open');
+    is $crowd->done->{answered}, 1000, 'the app opens under a load that goes on';
+    is $load->done->{failed}, 0, 'and the load never fails';
+    $t->clean_ok;
+}
+
+{
+    # enable while draining: those still held keep their places, and nothing is lost.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 2000);
+    $t->wait_held(2000, seconds => 20);
+    $t->control('disable');
+    my $answer = $t->control('enable');
+    is $answer->{status}, 200, 'a drain can be turned back into a pause';
+    my $left = $t->status->{held};
+    note "$left still held";
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, 2000, 'all are answered';
+    is $t->position_inversions, 0, 'in their order';
+    $t->clean_ok;
+}
+
+{
+    # One app's verbs neither release nor hold another's requests.
+    my $locations = join '', map { <<"END" } 'a' .. 'c';
+location /$_/ { set \$app_name $_; intermission on; proxy_pass http://backend; }
+location /control/$_ { set \$app_name $_; intermission_control; }
+END
+    my $t = Intermission->new(workers => 4, locations => $locations);
+    my $at = sub { return (at => "/control/$_[0]") };
+    $t->control('enable', $at->($_)) for 'a', 'b';
+    my %held = map { my $app = $_; $app => [map { $t->send("/$app/$_") } 1 .. 20] } 'a', 'b';
+    $t->wait_held(20, $at->($_)) for 'a', 'b';
+    is $t->get('/c/open')->{status}, 200, 'an app that is not paused is open';
+
+    $t->control('enable',  $at->('c'));
+    $t->control('disable', $at->('c'));
+    $t->control('disable', $at->('a'));
+    is $_->response->{status}, 200, 'released' for @{$held{a}};
+    is $t->status($at->('b'))->{held}, 20, "another app's enable and disable release nobody";
+    is scalar(grep { $_->answered } @{$held{b}}), 0, 'nobody of it is answered';
+
+    $t->control('enable', $at->('a'));
+    is $t->status($at->('b'))->{state}, 'paused', 'and change no other pause';
+    $t->control('disable', $at->($_)) for 'a', 'b';
+    is $_->response->{status}, 200, 'released in their turn' for @{$held{b}};
+    $t->clean_ok(at => ['/control/a', '/control/b', '/control/c']);
+}
+
+done_testing;

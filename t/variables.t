@@ -1,0 +1,123 @@
+# What the operator's four variables mean, and where they may come from.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+use Time::HiRes 'time';
+
+sub location {
+    my ($name, $lines) = @_;
+    return "location /$name { $lines intermission on; proxy_pass http://backend; }\n";
+}
+
+my $long = 'n' x 129;
+my $t = Intermission->new(
+    http => <<'END',
+map $http_x_tenant $tenant { default basecamp; other other; }
+geo $intermission_health_check_path { default /geo-health; }
+map $http_x_max $intermission_max_time { default ""; half 0.5; }
+geo $anchored { default "^Check%-%d+ v[12]%.%d$"; }    # only geo takes a $ as it is
+END
+    server => 'set $app_name basecamp;',
+    locations => join('',
+        location('health', 'set $intermission_health_check_path /health/db;'),
+        location('agents', 'set $intermission_privileged_user_agent "Pingdom";'),
+        location('pattern', 'set $intermission_privileged_user_agent $anchored;'),
+        location('literal', 'set $intermission_privileged_user_agent "a.b(c";'),
+        location('nobody', 'set $intermission_privileged_user_agent "";'),
+        location('decimal', 'set $intermission_max_time 0.4;'),
+        location('suffix', 'set $intermission_max_time 400ms;'),
+        location('wrong', 'set $intermission_max_time soon;'),
+        location('interval', 'set $intermission_interval 1;'),
+        location('tenant', 'set $app_name $tenant;'),
+        location('iffy', 'if ($http_x_other) { set $app_name other; }'),
+        location('long', "set \$app_name $long;"),
+        location('', ''),
+        'location /_intermission { intermission_control; }',
+        'location /other { set $app_name other; intermission_control; }',
+    ),
+);
+
+# Whether a request passes while paused. The held are let go at the end.
+my @held;
+sub passes {
+    my ($target, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $before = $t->status->{held};
+    my $client = $t->send($target, %opt);
+    my $end = $t->wait_for(
+        sub { $client->answered ? 'passes' : $t->status->{held} > $before ? 'held' : undef }, "$target does something");
+    push @held, $client if $end eq 'held';
+    return is($end, 'passes', $what);
+}
+
+sub is_held {
+    my ($target, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $client = $t->send($target, %opt);
+    my $before = @held;
+    push @held, $client;
+    my $held = eval { $t->wait_held($before + 1, seconds => 3) };
+    return ok($held && !$client->answered, $what);
+}
+
+$t->control('enable');
+
+is_held('/a', 'without variables a request is held');
+passes('/up', '/up passes');
+is_held('/up/', '/up/ does not');
+is_held('/UP', 'nor /UP');
+passes('/up?x=1', '/up with arguments does');
+passes('/geo-health', 'a health path from geo passes');
+is_held('/health/dbx', 'a path must be equal');
+is_held('/health/db/', 'exactly');
+passes('/health/db', 'and then passes');
+passes('/health/./db', 'as $uri, not as it came');
+
+passes('/agents', 'a privileged agent passes', headers => {'User-Agent' => 'Mozilla/5.0 Pingdom.com_bot'});
+is_held('/agents', 'case matters', headers => {'User-Agent' => 'pingdom'});
+is_held('/agents', 'without an agent one is held');
+is_held('/nobody', 'an empty value privileges nobody', headers => {'User-Agent' => 'x'});
+is_held('/nobody', 'nor an empty agent', headers => {'User-Agent' => ''});
+passes('/pattern', 'a Lua pattern matches', headers => {'User-Agent' => 'Check-42 v1.3'});
+is_held('/pattern', 'or not', headers => {'User-Agent' => 'Check-x v1.3'});
+is_held('/pattern', 'its anchor holds', headers => {'User-Agent' => 'A Check-42 v1.3'});
+passes('/pattern', 'the value itself matches too', headers => {'User-Agent' => 'is ^Check%-%d+ v[12]%.%d$ here'});
+passes('/literal', 'a value that is no pattern is taken literally', headers => {'User-Agent' => 'a.b(c'});
+
+is_held('/interval', 'an old $intermission_interval does no harm');
+is_held('/tenant', 'an app from a map is held');
+passes('/tenant', 'another is not', headers => {'X-Tenant' => 'other'});
+passes('/iffy', 'an app set in an if', headers => {'X-Other' => 1});
+is_held('/iffy', 'or not');
+
+passes('/long', 'an app name too long is not held');
+ok($t->wait_log(qr/\[error\].*app/), 'and that is logged');
+
+for my $case (['/decimal'], ['/suffix'], ['/a', headers => {'X-Max' => 'half'}]) {
+    my ($target, %opt) = @$case;
+    my $start = time;
+    is($t->get($target, %opt)->{status}, 200, "$target expires and passes");
+    my $took = time - $start;
+    ok($took > 0.35 && $took < 2, "in its time ($took s)");
+}
+is_held('/wrong', 'a wrong max_time is the default');
+ok($t->wait_log(qr/\[error\].*soon/), 'and is logged');
+
+is($t->status->{totals}{expired}, 3, 'three expired');
+my $passed = $t->backend_log;
+$t->control('disable');
+is($_->response->{status}, 200, 'a held one is answered') for @held;
+$t->wait_state('open');
+is($t->position_inversions(after => $passed), 0, 'and they went in order');
+
+is($t->logged('/decimal')->{intermission}, 'EXPIRED', 'the access log says EXPIRED');
+is($t->logged('/up')->{intermission}, 'BYPASSED', 'BYPASSED');
+is($t->logged('/interval')->{intermission}, 'HELD', 'HELD');
+is($t->get('/last')->{status}, 200, 'and open again');
+is($t->logged('/last')->{intermission}, 'PASSED', 'PASSED');
+
+$t->clean_ok(allow => [qr/\[error\].*soon/, qr/\[error\].*app/]);
+done_testing;
