@@ -15,7 +15,7 @@ use nginx_sys::{
 };
 
 use super::conf::{self, Expired, Holds, LocConf, MainConf};
-use super::log::{write, Level};
+use super::log::{write, Complaint, Level};
 use super::module::{self, Failed};
 use super::zone::{now, Named};
 use super::{variables, workers};
@@ -240,7 +240,7 @@ fn app_name(r: &mut ngx_http_request_t, main: &MainConf) -> Option<AppName> {
         Ok(name) => Some(name),
         Err(problem) => {
             let message = format_args!("intermission: \"$app_name\" {problem}: not held");
-            write(Level::Error, log_of(r), message);
+            complain(r, Complaint::AppName, Level::Error, message);
             None
         }
     }
@@ -274,7 +274,7 @@ fn bypasses(r: &mut ngx_http_request_t, main: &MainConf) -> bool {
             "intermission: \"$intermission_privileged_user_agent\" is \"{pattern}\": \
              the pattern {oddity}"
         );
-        write(Level::Warn, log_of(r), message);
+        complain(r, Complaint::OddPattern, Level::Warn, message);
     }
     match admit::admit(rules, uri, user_agent) {
         Admission::Usual => false,
@@ -285,7 +285,7 @@ fn bypasses(r: &mut ngx_http_request_t, main: &MainConf) -> bool {
                 "intermission: the User-Agent is too costly to compare with \
                  \"$intermission_privileged_user_agent\" \"{pattern}\": held"
             );
-            write(Level::Error, log_of(r), message);
+            complain(r, Complaint::CostlyPattern, Level::Error, message);
             false
         }
     }
@@ -340,7 +340,7 @@ fn arrive(
 
 /// For how long the request may be held.
 fn max_time(r: &mut ngx_http_request_t, main: &MainConf) -> MaxTime {
-    let log = log_of(r);
+    let r_ptr = ptr::from_mut(r);
     match variables::value(r, main.variables.max_time) {
         [] => MaxTime::DEFAULT,
         value => MaxTime::parse(value).unwrap_or_else(|problem| {
@@ -348,9 +348,27 @@ fn max_time(r: &mut ngx_http_request_t, main: &MainConf) -> MaxTime {
             let message = format_args!(
                 "intermission: \"$intermission_max_time\" \"{value}\" {problem}: {default} s"
             );
-            write(Level::Error, log, message);
+            // SAFETY: a live request, of which the value is no part.
+            complain(
+                unsafe { &*r_ptr },
+                Complaint::MaxTime,
+                Level::Error,
+                message,
+            );
             MaxTime::DEFAULT
         }),
+    }
+}
+
+/// Writes a line about a request, unless this worker has just complained of the same.
+fn complain(
+    r: &ngx_http_request_t,
+    what: Complaint,
+    level: Level,
+    message: core::fmt::Arguments<'_>,
+) {
+    if workers::this().is_some_and(|this| this.complaints.due(what, now().monotonic)) {
+        write(level, log_of(r), message);
     }
 }
 

@@ -1,11 +1,14 @@
 //! Lines in nginx's error log.
 
+use core::cell::Cell;
 use core::ffi::c_char;
 use core::fmt;
 use core::mem::MaybeUninit;
 
 use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_log_t, ngx_uint_t};
 use ngx::core::NGX_CONF_ERROR;
+
+use crate::time::Msec;
 
 /// nginx's levels, those that are used here.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,33 @@ pub(super) fn write(level: Level, log: *mut ngx_log_t, message: fmt::Arguments<'
         let line = ngx::log::write_fmt(&mut buffer, message);
         // SAFETY: as above; the line is copied.
         unsafe { ngx::log::log_error(level as ngx_uint_t, log, 0, line) };
+    }
+}
+
+/// What requests can bring up again and again: a line a second each, per worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Complaint {
+    AppName,
+    MaxTime,
+    OddPattern,
+    CostlyPattern,
+}
+
+/// When each was last written.
+#[derive(Debug, Default)]
+pub(super) struct Complaints([Cell<Msec>; 4]);
+
+impl Complaints {
+    /// Whether a line is due now, on the monotonic clock; if so it counts as written.
+    pub(super) fn due(&self, what: Complaint, now: Msec) -> bool {
+        let last = self.0.get(what as usize);
+        last.is_some_and(|last| {
+            let due = last.get() == Msec(0) || now.since(last.get()) >= Msec(1000);
+            if due {
+                last.set(now);
+            }
+            due
+        })
     }
 }
 

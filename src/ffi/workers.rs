@@ -9,7 +9,7 @@ use nginx_sys::{
 use once_cell::sync::OnceCell;
 
 use super::conf::MainConf;
-use super::log::{write, Level};
+use super::log::{write, Complaints, Level};
 use super::zone::SharedZone;
 use super::{doorbell, module, release};
 use crate::ids::{AppId, Process, WorkerId};
@@ -29,6 +29,7 @@ pub(super) struct ThisWorker {
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
     pub left: Cell<u32>,
+    pub complaints: Complaints,
     pub run: UnsafeCell<ngx_queue_t>,
     pub turn: UnsafeCell<ngx_event_t>,
     watch: UnsafeCell<ngx_event_t>,
@@ -75,6 +76,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         held: Cell::new(0),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
+        complaints: Complaints::default(),
         run: UnsafeCell::new(run),
         turn: UnsafeCell::new(turn),
         watch: UnsafeCell::new(watch),
