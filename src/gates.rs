@@ -7,7 +7,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::ids::AppId;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{step, AtomicU32, AtomicU64, Ordering};
 
 /// An app's name, as its gate knows it: never 0. Two names may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,7 @@ impl Gates<'_> {
             return;
         }
         gate.store(value, Ordering::Relaxed);
+        step();
         let count = self.shut.load(Ordering::Relaxed);
         match (before, value) {
             (0, _) => self.shut.store(count.saturating_add(1), Ordering::Relaxed),
@@ -103,13 +104,13 @@ impl Gates<'_> {
         );
     }
 
-    /// Under the lock: opens all, as before the first pause.
-    pub(crate) fn reset(&self) {
-        self.names
-            .iter()
-            .chain(self.moving)
-            .for_each(|word| word.store(0, Ordering::Relaxed));
-        self.shut.store(0, Ordering::Relaxed);
+    /// Under the lock, where a worker died: counts the shut gates anew. None opens meanwhile, for
+    /// others read them.
+    pub(crate) fn recount(&self) {
+        let gates = self.names.iter();
+        let shut = gates.filter(|gate| gate.load(Ordering::Relaxed) != 0);
+        let count = u32::try_from(shut.count()).unwrap_or(u32::MAX);
+        self.shut.store(count, Ordering::Relaxed);
     }
 }
 

@@ -70,6 +70,12 @@ impl Slot {
         self.next
     }
 
+    /// The slot before this one in its list.
+    #[cfg(test)]
+    pub(crate) fn prev(&self) -> SlotId {
+        self.prev
+    }
+
     /// Holds a request here: from the last write on it counts.
     pub fn fill(&mut self, held: Held) {
         self.app = held.app;

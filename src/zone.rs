@@ -236,7 +236,8 @@ impl Zone<'_> {
         if app.state() == State::Open {
             return Arrival::Passes;
         }
-        let room = self.workers.get_mut(owner.index());
+        let owned = self.workers.get_mut(owner.index());
+        let room = owned.filter(|worker| worker.process().is_some());
         let room = room.and_then(|worker| Some((worker, self.header.free.pop(self.slots)?)));
         let Some((worker, slot)) = room else {
             app.totals.rejected += 1;
@@ -317,6 +318,7 @@ impl Zone<'_> {
 impl Zone<'_> {
     /// Gives `me` the baton of an app whose line begins with requests of `me`, and takes at most
     /// `most` of them out of the line, in their order. Apps take turns, from the one behind `last`.
+    /// A worker is woken once for all its apps: it asks again after each run, until there is none.
     pub fn take_run(
         &mut self,
         me: WorkerId,
@@ -573,7 +575,7 @@ impl Zone<'_> {
                 }
             }
         }
-        self.gates.reset();
+        self.gates.recount();
         for index in 0..self.apps.len() {
             self.settle(AppId::at(index));
         }
@@ -589,3 +591,8 @@ impl Effects {
         };
     }
 }
+
+#[cfg(any(test, loom))]
+pub mod owned;
+#[cfg(test)]
+mod tests;

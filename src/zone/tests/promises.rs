@@ -1,0 +1,302 @@
+//! What the zone promises, in small scenes.
+#![forbid(unsafe_code)]
+
+use super::scene::{Place, Scene, ONE, TWO};
+use super::*;
+use crate::app::Drained;
+use crate::time::Msec;
+
+#[test]
+fn nobody_is_held_before_the_first_pause() {
+    let mut scene = Scene::new();
+    assert!(scene.zone.words.gates().all_open());
+    assert_eq!(scene.come("", ONE), Arrival::Passes);
+}
+
+#[test]
+fn those_held_go_on_in_the_order_in_which_they_came_over_all_workers() {
+    let mut scene = Scene::paused("");
+    for owner in [ONE, TWO, TWO, ONE] {
+        scene.hold("", owner);
+    }
+    scene.resume("");
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.turn(TWO), [] as [u64; 0]);
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2, 3]);
+    assert_eq!(scene.effects.wake, Wake::One(ONE));
+    assert_eq!(scene.turn(ONE), [4]);
+    assert_eq!(scene.state(""), Some(State::Open));
+}
+
+#[test]
+fn while_one_worker_lets_its_run_go_on_no_other_takes_the_next() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    let (app, run) = scene.take(ONE, 256);
+    assert_eq!(scene.turn(TWO), [] as [u64; 0]);
+    scene.give_back(app.unwrap(), ONE, run.len());
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn a_long_run_is_cut_and_goes_on_where_it_stopped() {
+    let mut scene = Scene::paused("");
+    for _ in 0..3 {
+        scene.hold("", ONE);
+    }
+    scene.resume("");
+    let (app, run) = scene.take(ONE, 2);
+    assert_eq!(run, [1, 2]);
+    scene.give_back(app.unwrap(), ONE, 2);
+    assert_eq!(scene.effects.wake, Wake::One(ONE));
+    assert_eq!(scene.turn(ONE), [3]);
+}
+
+#[test]
+fn who_comes_during_a_drain_goes_behind_those_whom_the_pause_held() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.resume("");
+    let (app, run) = scene.take(ONE, 256);
+    assert_eq!(run, [1]);
+    assert!(matches!(
+        scene.come("", TWO),
+        Arrival::Held { ahead: 0, .. }
+    ));
+    scene.give_back(app.unwrap(), ONE, 1);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn a_drain_ends_with_the_last_one_whom_the_pause_held_though_others_queue_behind() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.resume("");
+    scene.hold("", TWO);
+    scene.zone.wait(Msec(30));
+    assert_eq!(scene.turn(ONE), [1]);
+    let drained = Drained {
+        released: 1,
+        took: Msec(30),
+    };
+    assert_eq!(scene.effects.drained, Some((name(""), drained)));
+    assert_eq!(scene.come("", ONE), Arrival::Passes);
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn a_pause_during_a_drain_keeps_the_places_of_those_still_held() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.pause("");
+    assert_eq!(scene.turn(TWO), [] as [u64; 0]);
+    scene.hold("", ONE);
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [] as [u64; 0]);
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![2], vec![3]));
+}
+
+#[test]
+fn a_pause_after_a_drain_keeps_the_places_of_those_who_queued_behind_it() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.resume("");
+    scene.hold("", TWO);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.pause("");
+    scene.hold("", ONE);
+    assert_eq!(scene.turn(TWO), [] as [u64; 0]);
+    scene.resume("");
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![2], vec![3]));
+}
+
+#[test]
+fn a_pause_that_begins_and_ends_during_a_run_does_not_let_newcomers_overtake_it() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.resume("");
+    let (app, _) = scene.take(ONE, 256);
+    scene.pause("");
+    scene.resume("");
+    assert!(matches!(scene.come("", TWO), Arrival::Held { .. }));
+    scene.give_back(app.unwrap(), ONE, 1);
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn a_client_that_leaves_does_not_delay_the_next() {
+    let mut scene = Scene::paused("");
+    let first = scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    assert_eq!(
+        scene.go(first, Leaving::Left),
+        Departure::Gone { report: None }
+    );
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn the_last_client_that_leaves_ends_the_drain() {
+    let mut scene = Scene::paused("");
+    let only = scene.hold("", ONE);
+    scene.resume("");
+    scene.go(only, Leaving::Left);
+    assert_eq!(scene.state(""), Some(State::Open));
+}
+
+#[test]
+fn a_pause_that_held_nobody_is_over_at_once() {
+    let mut scene = Scene::paused("");
+    scene.resume("");
+    assert_eq!(scene.come("", ONE), Arrival::Passes);
+}
+
+#[test]
+fn pausing_and_resuming_an_app_does_not_touch_another() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    scene.pause("b");
+    scene.hold("b", ONE);
+    scene.resume("a");
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.turn(ONE), [] as [u64; 0]);
+    assert_eq!(scene.state("b"), Some(State::Paused));
+    assert_eq!(scene.come("a", ONE), Arrival::Passes);
+}
+
+#[test]
+fn apps_that_drain_at_once_take_turns() {
+    let mut scene = Scene::paused("a");
+    scene.pause("b");
+    for app in ["a", "a", "b", "b"] {
+        scene.hold(app, ONE);
+    }
+    scene.resume("a");
+    scene.resume("b");
+    let (mut last, mut order) = (AppId::NONE, Vec::new());
+    for _ in 0..4 {
+        let taken = scene.visit(|zone| zone.take_run(ONE, last, 1, |cookie| order.push(cookie.0)));
+        last = taken.unwrap();
+        scene.give_back(last, ONE, 1);
+    }
+    assert_eq!(order, [1, 3, 2, 4]);
+}
+
+#[test]
+fn who_was_held_for_its_max_time_is_passed_on_in_a_pause_and_keeps_its_turn_in_a_drain() {
+    let mut scene = Scene::paused("");
+    let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
+    let gone = scene.go(early, Leaving::Passed);
+    assert_eq!(gone, Departure::Gone { report: Some(1) });
+    scene.resume("");
+    assert_eq!(scene.go(late, Leaving::Passed), Departure::Stays);
+    assert_eq!(scene.turn(ONE), [2]);
+}
+
+#[test]
+fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
+    let mut scene = Scene::paused("");
+    let place = scene.hold("", ONE);
+    scene.resume("");
+    let gone = scene.go(place, Leaving::Answered);
+    assert_eq!(gone, Departure::Gone { report: Some(1) });
+    assert_eq!(scene.state(""), Some(State::Open));
+}
+
+#[test]
+fn nobody_gives_up_a_place_that_has_become_anothers() {
+    let mut scene = Scene::paused("");
+    let first = scene.hold("", ONE);
+    scene.go(first, Leaving::Left);
+    let second = scene.hold("", ONE);
+    let stale = Place {
+        slot: second.slot,
+        ..first
+    };
+    scene.go(stale, Leaving::Left);
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [2]);
+}
+
+#[test]
+fn who_finds_no_room_is_rejected_and_room_comes_back() {
+    let mut scene = Scene::paused("");
+    let places = [(); 8].map(|()| scene.hold("", ONE));
+    let report = Some(1);
+    assert_eq!(scene.come("", TWO), Arrival::Rejected { report });
+    assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
+    scene.go(places[3], Leaving::Left);
+    assert!(matches!(
+        scene.come("", TWO),
+        Arrival::Held { ahead: 7, .. }
+    ));
+}
+
+#[test]
+fn a_worker_that_found_no_entry_holds_nobody() {
+    let mut scene = Scene::paused("");
+    for stranger in [WorkerId::NONE, WorkerId(3)] {
+        assert!(matches!(scene.come("", stranger), Arrival::Rejected { .. }));
+    }
+}
+
+#[test]
+fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
+    let mut scene = Scene::paused("a");
+    let (a, b) = (AppId(0), name("b"));
+    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1)));
+    assert_eq!(came, Arrival::Passes);
+    assert!(!scene.visit(|zone| zone.bypass(a, &b)));
+    assert!(scene.visit(|zone| zone.bypass(a, &name("a"))));
+}
+
+#[test]
+fn whom_a_dead_worker_held_nobody_waits_for() {
+    let mut scene = Scene::paused("");
+    for owner in [ONE, TWO, ONE] {
+        scene.hold("", owner);
+    }
+    scene.resume("");
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.turn(TWO), [2]);
+    assert_eq!(scene.state(""), Some(State::Open));
+    assert_eq!(scene.zone.tables.apps[0].totals.lost, 2);
+}
+
+#[test]
+fn a_worker_that_dies_with_the_baton_does_not_keep_it() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    let (app, _) = scene.take(ONE, 256);
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    assert_eq!(scene.turn(TWO), [2]);
+    assert_eq!(scene.zone.tables.apps[0].totals.lost, 1);
+    scene.give_back(app.unwrap(), ONE, 1);
+    assert_eq!(scene.zone.tables.apps[0].totals.released, 1);
+}
+
+#[test]
+fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    let namesake = Process {
+        started: 8,
+        ..process(1)
+    };
+    scene.visit(|zone| zone.bury(ONE, namesake));
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [1]);
+}

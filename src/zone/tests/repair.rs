@@ -1,0 +1,287 @@
+//! A worker is killed between any two writes of any visit: the next visit repairs the tables, and
+//! once the dead are buried everybody else goes on in order.
+#![forbid(unsafe_code)]
+
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+
+use proptest::prelude::*;
+
+use super::deeds::{Deed, Outcome};
+use super::events::{event, STRANGER};
+use super::model::{Pair, NAMES, WORKERS};
+use super::*;
+use crate::queue::Held;
+use crate::sync::faults;
+
+/// What cannot be derived from anything else.
+struct Picture {
+    apps: Vec<(Option<AppName>, State, WorkerId)>,
+    lines: Vec<Vec<Cookie>>,
+}
+
+impl Picture {
+    fn of(zone: &Owned) -> Self {
+        let apps = zone.tables.apps.iter();
+        let entries = 0..zone.tables.apps.len();
+        Self {
+            apps: apps
+                .map(|app| (app.name().copied(), app.state(), app.baton))
+                .collect(),
+            lines: entries
+                .map(|entry| line(zone, entry).iter().map(|held| held.cookie).collect())
+                .collect(),
+        }
+    }
+}
+
+fn line(zone: &Owned, entry: usize) -> Vec<Held> {
+    let tables = &zone.tables;
+    let places = tables.apps[entry].line.iter(&tables.slots);
+    places.filter_map(|(_, slot)| slot.held()).collect()
+}
+
+/// Kills the worker at a step of its visit; returns whether the visit had as many.
+fn killed(zone: &mut Owned, steps: u32, deed: &Deed) -> bool {
+    // Unlike a panic, this does not call the hook.
+    faults::arm(steps, || resume_unwind(Box::new("killed")));
+    let visit = || zone.visit(|zone| deed.carry_out(zone));
+    let died = catch_unwind(AssertUnwindSafe(visit)).is_err();
+    assert_eq!(faults::disarm(), !died);
+    died
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn a_worker_killed_at_any_step_harms_nobody_but_those_whom_it_held(
+        events in prop::collection::vec(event(), 0..40),
+        last in prop::collection::vec(event(), 1..4),
+        by in 0..WORKERS,
+        again in 0..60u32,
+    ) {
+        let mut pair = Pair::new();
+        events.iter().for_each(|event| pair.apply(event));
+        for event in &last {
+            for deed in pair.deeds(event) {
+                let doer = deed.doer().unwrap_or(WorkerId::at(by));
+                (0..).find(|steps| !survives(&pair, &deed, doer, *steps, again));
+                pair.carry_out(&deed);
+            }
+        }
+    }
+}
+
+/// Returns whether the deed had as many steps.
+fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) -> bool {
+    let before = Picture::of(&pair.zone);
+    let mut done = pair.zone.clone();
+    done.visit(|zone| deed.carry_out(zone));
+    let after = Picture::of(&done);
+
+    let mut zone = pair.zone.clone();
+    if !killed(&mut zone, steps, deed) {
+        return false;
+    }
+    gates_stay_shut(&zone, &before, &after);
+    if killed(&mut zone, again, &Deed::Look) {
+        gates_stay_shut(&zone, &before, &after);
+        let (_, effects) = zone.visit(|_| ());
+        assert_eq!((effects.repaired, effects.wake), (true, Wake::All));
+    }
+    check(&zone);
+    compare(&before, &after, &Picture::of(&zone));
+    Survivors::new(pair, zone, deed, doer).go_on();
+    true
+}
+
+/// Those who do not wait for the lock find no gate open that neither was nor becomes so.
+fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
+    let gates = zone.words.gates();
+    for (index, (was, becomes)) in before.apps.iter().zip(&after.apps).enumerate() {
+        let shut = was.0 == becomes.0 && was.1 != State::Open && becomes.1 != State::Open;
+        if let Some(name) = was.0.filter(|_| shut) {
+            assert!(!gates.all_open(), "all gates opened");
+            let found = gates.find(NameHash::of(name.as_bytes()));
+            assert_eq!(found, Some(AppId::at(index)), "a gate opened");
+        }
+    }
+}
+
+/// Each app is as before the deed or as after it; of its line no more is gone, and no more come.
+fn compare(before: &Picture, after: &Picture, now: &Picture) {
+    for (entry, (name, state, baton)) in now.apps.iter().enumerate() {
+        let (old, new) = (&before.apps[entry], &after.apps[entry]);
+        assert!(name.is_none() || *name == old.0 || *name == new.0);
+        if name.is_none() || old.0 != new.0 {
+            assert!(*state == State::Open || *state == new.1);
+        } else {
+            assert!(
+                *state == old.1 || *state == new.1,
+                "{old:?} {new:?} {state:?}"
+            );
+        }
+        assert!(*baton == old.2 || *baton == new.2);
+        let (old, new) = (&before.lines[entry], &after.lines[entry]);
+        let line = &now.lines[entry];
+        let both = old.iter().filter(|one| new.contains(one));
+        assert!(
+            both.clone().all(|one| line.contains(one)),
+            "somebody is lost"
+        );
+        assert!(line
+            .iter()
+            .all(|one| old.contains(one) || new.contains(one)));
+        let gone = old.iter().any(|one| !line.contains(one));
+        let taken = after.apps[entry].2 != before.apps[entry].2 && after.apps[entry].2.is_some();
+        assert!(
+            !gone || !taken || *baton == after.apps[entry].2,
+            "released without the baton"
+        );
+    }
+}
+
+/// The zone after a worker was killed, and the workers that are left.
+struct Survivors<'p> {
+    pair: &'p Pair,
+    zone: Owned,
+    alive: Vec<WorkerId>,
+    /// The highest ticket that each app had given.
+    given: Vec<Ticket>,
+    cookies: u64,
+}
+
+impl<'p> Survivors<'p> {
+    /// Buries whom the deed was about to bury, and the one that did it.
+    fn new(pair: &'p Pair, mut zone: Owned, deed: &Deed, doer: WorkerId) -> Self {
+        let mut dead = vec![doer];
+        if let Deed::Bury { id, process } = deed {
+            dead.extend(Some(*id).filter(|_| *process != STRANGER));
+        }
+        let alive = (0..WORKERS).map(WorkerId::at);
+        let alive = alive.filter(|worker| !dead.contains(worker)).collect();
+        let processes: Vec<_> = zone
+            .tables
+            .workers
+            .iter()
+            .map(|one| one.process())
+            .collect();
+        let given = (0..zone.tables.apps.len()).map(|entry| {
+            line(&zone, entry)
+                .last()
+                .map_or(Ticket(0), |held| held.ticket)
+        });
+        let given = given.collect();
+        for worker in dead {
+            if let Some(process) = processes[worker.index()] {
+                zone.visit(|zone| zone.bury(worker, process));
+                check(&zone);
+            }
+        }
+        Self {
+            pair,
+            zone,
+            alive,
+            given,
+            cookies: 1_000_000,
+        }
+    }
+
+    fn visit<R>(&mut self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let (result, effects) = self.zone.visit(f);
+        check(&self.zone);
+        assert!(!effects.repaired);
+        result
+    }
+
+    fn go_on(mut self) {
+        for worker in self.alive.clone() {
+            if let Some((id, run)) = self.pair.run_of(worker) {
+                self.visit(|zone| zone.give_back(id, worker, run.len() as u32, 0));
+            }
+        }
+        self.others_come();
+        let mut expected: Vec<Vec<Cookie>> = Picture::of(&self.zone).lines;
+        for app in NAMES {
+            self.visit(|zone| zone.disable(&name(app), Which::Any))
+                .unwrap();
+        }
+        let mut released = vec![Vec::new(); expected.len()];
+        while let Some((id, run)) = self.somebodys_turn() {
+            released[id.index()].extend(run);
+        }
+        expected
+            .iter_mut()
+            .zip(&released)
+            .for_each(|(one, other)| assert_eq!(one, other));
+        let rest = self.visit(|zone| (zone.busy(), zone.slots_used()));
+        assert_eq!(rest, (false, 0));
+        assert!(self.zone.words.gates().all_open());
+    }
+
+    /// Newcomers get tickets that nobody had.
+    fn others_come(&mut self) {
+        let owner = self.alive[0];
+        for entry in 0..self.zone.tables.apps.len() {
+            let Some(name) = self.zone.tables.apps[entry].name().copied() else {
+                continue;
+            };
+            self.cookies += 1;
+            let cookie = Cookie(self.cookies);
+            let id = AppId::at(entry);
+            let came = self.visit(|zone| zone.arrive(id, &name, owner, cookie));
+            let Arrival::Held { ticket, .. } = came else {
+                continue;
+            };
+            assert!(ticket > self.given[entry], "a ticket was given twice");
+            let model = self.pair.apps[entry].as_ref();
+            let same = model.filter(|model| NAMES[model.name].as_bytes() == name.as_bytes());
+            assert!(same.is_none_or(|model| ticket >= model.next_ticket));
+        }
+    }
+
+    fn somebodys_turn(&mut self) -> Option<(AppId, Vec<Cookie>)> {
+        self.alive.clone().into_iter().find_map(|me| {
+            let last = AppId::NONE;
+            let take = Deed::Take { me, last, most: 2 };
+            let Outcome::Taken(id, run) = self.visit(|zone| take.carry_out(zone)) else {
+                return None;
+            };
+            let id = id?;
+            self.visit(|zone| zone.give_back(id, me, run.len() as u32, 0));
+            Some((id, run))
+        })
+    }
+}
+
+#[test]
+fn a_repair_that_is_cut_short_too_opens_no_gate() {
+    let mut zone = Owned::new(2, 2, 2);
+    let (draining, paused) = (name("draining"), name("paused"));
+    let me = zone.visit(|zone| zone.register(process(1))).0;
+    for app in [&draining, &paused] {
+        let enabled = zone.visit(|zone| zone.enable(app, Which::Any, Address::EMPTY, None));
+        assert!(enabled.0.is_ok());
+    }
+    let (slot, cookie) = (SlotId(0), Cookie(1));
+    zone.visit(|zone| zone.arrive(AppId(0), &draining, me, cookie));
+    zone.visit(|zone| zone.disable(&draining, Which::Any))
+        .0
+        .unwrap();
+    let why = Leaving::Left;
+    let leaves = Deed::Depart {
+        slot,
+        owner: me,
+        cookie,
+        why,
+    };
+    assert!(killed(&mut zone, 2, &leaves));
+    for steps in 0.. {
+        let mut zone = zone.clone();
+        if !killed(&mut zone, steps, &Deed::Look) {
+            break;
+        }
+        let gates = zone.words.gates();
+        assert!(!gates.all_open(), "after {steps} steps");
+        assert_eq!(gates.find(NameHash::of(b"paused")), Some(AppId(1)));
+    }
+}
