@@ -1,0 +1,83 @@
+# The configurations in nginx-conf/ are good as they stand.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $folder = Intermission::root() . '/nginx-conf';
+my @names = qw(intermission full original);
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<', $path or die "$path: $!";
+    local $/;
+    return scalar readline $file;
+}
+
+sub file { return slurp("$folder/$_[0].conf") }
+
+# The same file where nobody need be root, and beside other tests: the module where it was built, the
+# addresses and paths of this test; @DIR@ is the harness's. listen => the address in place of port 80.
+sub here {
+    my ($name, %conf) = @_;
+    my $text = file($name);
+    my $module = Intermission::module_path();
+    my $listen = $conf{listen} // 'unix:@DIR@/nginx.sock';
+    my $paths = join ' ', map { "${_}_temp_path \@DIR\@/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
+    $text =~ s{load_module\s+modules/ngx_http_intermission_module\.so;}{load_module $module;} or die "$name: load_module";
+    $text =~ s{\blisten\s+80;}{listen $listen;}g or die "$name: listen";
+    $text =~ s{\blisten\s+127\.0\.0\.1:(\d+);}{listen unix:\@DIR\@/$1.sock;}g;
+    $text =~ s{http://127\.0\.0\.1:\d+;}{http://unix:\@DIR\@/backend.sock;}g or die "$name: proxy_pass";
+    $text =~ s{/var/log/nginx/}{\@DIR\@/}g;
+    $paths .= ' access_log @DIR@/access.log;' if $text !~ /^\s*access_log\s/m;
+    $text =~ s/^http \{/http { $paths/m or die "$name: http";
+    $text =~ s/^pid\s.*//m;
+    my $user = $> == 0 ? 'user nobody nogroup;' : '';
+    return "$user daemon off; pid \@DIR\@/nginx.pid;\n$text";
+}
+
+is_deeply([sort map { m{([^/]+)\.conf$} } glob "$folder/*"], [sort @names], 'there are three');
+
+for my $name (@names) {
+    my ($exit, $output) = Intermission::nginx_t(conf => here($name));
+    ok($exit eq '0' && $output !~ /\[\w+\]/, "nginx -t is content with $name.conf") || diag $output;
+}
+
+{
+    my $full = file('full');
+    my $source = slurp(Intermission::root() . '/src/ffi/conf.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
+    my @words = $source =~ /ngx_string!\("(\w+)"\)/g;
+    cmp_ok(scalar @words, '>=', 11, 'the module has directives and variables');
+    is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every one of them');
+}
+
+{
+    # As Intermission->new starts it; only the text of the configuration is the file's.
+    no warnings 'redefine';
+    local *Intermission::Conf::text = sub {
+        my (%conf) = @_;
+        return here('original', listen => $conf{listen});
+    };
+    my $t = Intermission->new(workers => 2);
+    is($t->control('status')->{body}, "Pause disabled.\n", 'original.conf: nginx starts, open');
+    is($t->get('/before')->{status}, 200, 'and passes requests on');
+    is($t->control('enable')->{body}, "Pause enabled.\n", 'it can be paused');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    is($t->get($_)->{status}, 200, "$_ passes") for '/up', '/up/database';
+    is($t->get('/robot', headers => {'User-Agent' => 'Pingdom.com_bot'})->{status}, 200, 'a privileged client passes');
+    ok(!$held->answered, 'all others are held');
+    is($t->control('disable')->{body}, "Pause disabled.\n", 'it can be resumed');
+    is($held->response->{status}, 200, 'and whoever was held is answered');
+    is_deeply(
+        [map { $_->{target} } $t->backend_log],
+        [qw(/before /up /up/database /robot /held)],
+        'each request came to the app once'
+    );
+    like($t->error_log, qr/\[notice\].*the default app: resumed by 127\.0\.0\.1/, 'the error log tells of it');
+    $t->clean_ok;
+}
+
+done_testing;
