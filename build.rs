@@ -2,6 +2,9 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // nginx loads modules into one scope: without it another build of the module, at another path,
+    // would find the first one's data and run its code.
+    println!("cargo::rustc-link-arg-cdylib=-Wl,-Bsymbolic");
     println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES_CHECK");
     println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES");
     let known = std::env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_else(|_| "any()".into());

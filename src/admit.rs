@@ -20,8 +20,10 @@ pub struct Rules<'a> {
 pub enum Admission {
     /// It is held like any other.
     Usual,
-    /// It goes by.
-    Bypasses,
+    /// It goes by: a health check.
+    HealthCheck,
+    /// It goes by: its client is privileged.
+    Privileged,
     /// The User-Agent was too costly to compare with the pattern: it is held.
     Undecided,
 }
@@ -30,10 +32,10 @@ pub enum Admission {
 /// none.
 pub fn admit(rules: Rules<'_>, uri: &[u8], user_agent: &[u8]) -> Admission {
     if uri == UP || (!uri.is_empty() && uri == rules.health_check_path) {
-        return Admission::Bypasses;
+        return Admission::HealthCheck;
     }
     match agent::privileged(rules.privileged_user_agent, user_agent) {
-        agent::Match::Yes => Admission::Bypasses,
+        agent::Match::Yes => Admission::Privileged,
         agent::Match::No => Admission::Usual,
         agent::Match::TooCostly => Admission::Undecided,
     }
@@ -43,27 +45,22 @@ pub fn admit(rules: Rules<'_>, uri: &[u8], user_agent: &[u8]) -> Admission {
 mod tests {
     use super::*;
 
-    const RULES: Rules<'_> = Rules {
-        health_check_path: b"/up/database",
-        privileged_user_agent: b"Pingdom",
-    };
+    const RULES: Rules<'_> =
+        Rules { health_check_path: b"/up/database", privileged_user_agent: b"Pingdom" };
 
     #[test]
     fn only_the_health_checks_own_paths_go_by() {
-        assert_eq!(admit(RULES, b"/up", b""), Admission::Bypasses);
-        assert_eq!(admit(RULES, b"/up/database", b""), Admission::Bypasses);
+        assert_eq!(admit(RULES, b"/up", b""), Admission::HealthCheck);
+        assert_eq!(admit(RULES, b"/up/database", b""), Admission::HealthCheck);
         assert_eq!(admit(RULES, b"/up/", b""), Admission::Usual);
         assert_eq!(admit(RULES, b"/update", b""), Admission::Usual);
     }
 
     #[test]
     fn nobody_is_privileged_where_no_pattern_is_set() {
-        let none = Rules {
-            health_check_path: b"",
-            privileged_user_agent: b"",
-        };
+        let none = Rules { health_check_path: b"", privileged_user_agent: b"" };
         assert_eq!(admit(none, b"/", b"Pingdom"), Admission::Usual);
         assert_eq!(admit(none, b"", b""), Admission::Usual);
-        assert_eq!(admit(RULES, b"/", b"Pingdom.com_bot"), Admission::Bypasses);
+        assert_eq!(admit(RULES, b"/", b"Pingdom.com_bot"), Admission::Privileged);
     }
 }

@@ -43,10 +43,7 @@ pub fn privileged(pattern: &[u8], user_agent: &[u8]) -> Match {
     if pattern.is_empty() || user_agent.is_empty() {
         return Match::No;
     }
-    if user_agent
-        .windows(pattern.len())
-        .any(|part| part == pattern)
-    {
+    if user_agent.windows(pattern.len()).any(|part| part == pattern) {
         return Match::Yes;
     }
     let Ok(pattern) = Pattern::parse(pattern) else {
@@ -135,11 +132,7 @@ impl<'a> Pattern<'a> {
                 Item::Single(_, _, tail) => tail,
             };
         }
-        Ok(Pattern {
-            items,
-            anchored,
-            literally,
-        })
+        Ok(Pattern { items, anchored, literally })
     }
 
     fn search(&self, text: &[u8], steps: &mut usize) -> Match {
@@ -341,9 +334,7 @@ impl Places {
             let bits = word & mask;
             if bits != 0 {
                 return Some(
-                    index
-                        .saturating_mul(64)
-                        .saturating_add(bits.trailing_zeros() as usize),
+                    index.saturating_mul(64).saturating_add(bits.trailing_zeros() as usize),
                 );
             }
             mask = u64::MAX;

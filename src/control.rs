@@ -4,7 +4,9 @@
 use core::fmt;
 
 use crate::ids::PauseId;
+use crate::pace::Pace;
 use crate::text::{Reason, Text, TooLong};
+use crate::time::{MaxTime, Msec};
 use crate::zone::Which;
 
 /// Where the control endpoint is.
@@ -22,6 +24,7 @@ pub enum Verb {
     Status,
     Enable,
     Disable,
+    Stop,
 }
 
 /// A request's method, as far as it matters here.
@@ -46,13 +49,42 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Status,
-    Enable {
-        which: Which,
-        reason: Option<Reason>,
-    },
-    Disable {
-        which: Which,
-    },
+    Enable(Shut),
+    Disable { which: Which, pace: PaceChange },
+    Stop(Shut),
+}
+
+/// What `enable` and `stop` ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shut {
+    pub which: Which,
+    pub reason: Option<Reason>,
+    /// The pause ends by itself after so long.
+    pub lease: Option<Msec>,
+}
+
+impl Shut {
+    /// Whether a pause that is under way already is to be changed.
+    pub fn asks_for_change(&self) -> bool {
+        self.reason.is_some() || self.lease.is_some()
+    }
+}
+
+/// What `disable` changes of the pace; nothing where neither is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaceChange {
+    pub spread: Option<Msec>,
+    pub concurrency: Option<u32>,
+}
+
+impl PaceChange {
+    /// A pace with this change.
+    pub fn apply(self, pace: Pace) -> Pace {
+        Pace {
+            spread: self.spread.unwrap_or(pace.spread),
+            concurrency: self.concurrency.unwrap_or(pace.concurrency),
+        }
+    }
 }
 
 /// What is wrong with a parameter, the first that is.
@@ -67,6 +99,8 @@ enum Fault {
     Unknown,
     Repeated,
     NotANumber,
+    NotATime,
+    NotACount,
     NotOne,
     NotJson,
     NotPercentEncoded,
@@ -83,6 +117,8 @@ impl fmt::Display for BadParameter<'_> {
             Fault::Unknown => f.write_str("is unknown"),
             Fault::Repeated => f.write_str("is given twice"),
             Fault::NotANumber => f.write_str("is not a pause's number"),
+            Fault::NotATime => f.write_str("is not a time, or not above 0"),
+            Fault::NotACount => f.write_str("is not a number"),
             Fault::NotOne => f.write_str("must be 1"),
             Fault::NotJson => f.write_str("must be json"),
             Fault::NotPercentEncoded => f.write_str("is not percent-encoded"),
@@ -110,6 +146,7 @@ impl Verb {
             b"status" => Some(Self::Status),
             b"enable" => Some(Self::Enable),
             b"disable" => Some(Self::Disable),
+            b"stop" => Some(Self::Stop),
             _ => None,
         }
     }
@@ -127,7 +164,7 @@ impl Verb {
     pub fn methods(self) -> &'static str {
         match self {
             Self::Status => "GET, HEAD",
-            Self::Enable | Self::Disable => "GET, POST",
+            Self::Enable | Self::Disable | Self::Stop => "GET, POST",
         }
     }
 
@@ -135,19 +172,12 @@ impl Verb {
     pub fn command(self, query: &[u8]) -> Result<Command, BadParameter<'_>> {
         let mut parameters = Parameters::default();
         for (name, value) in pairs(query) {
-            parameters
-                .take(self, name, value)
-                .map_err(|fault| BadParameter { name, fault })?;
+            parameters.take(self, name, value).map_err(|fault| BadParameter { name, fault })?;
         }
-        let Parameters {
-            id, new, reason, ..
-        } = parameters;
+        let Parameters { id, new, reason, lease, spread, concurrency, .. } = parameters;
         let which = match (id, new) {
             (Some(_), Some(())) => {
-                return Err(BadParameter {
-                    name: b"new",
-                    fault: Fault::AlsoId,
-                });
+                return Err(BadParameter { name: b"new", fault: Fault::AlsoId });
             }
             (Some(id), None) => Which::This(id),
             (None, Some(())) => Which::New,
@@ -155,8 +185,9 @@ impl Verb {
         };
         Ok(match self {
             Self::Status => Command::Status,
-            Self::Enable => Command::Enable { which, reason },
-            Self::Disable => Command::Disable { which },
+            Self::Enable => Command::Enable(Shut { which, reason, lease }),
+            Self::Disable => Command::Disable { which, pace: PaceChange { spread, concurrency } },
+            Self::Stop => Command::Stop(Shut { which, reason, lease }),
         })
     }
 }
@@ -165,11 +196,7 @@ impl Verb {
 pub fn format(query: &[u8], accept: &[u8]) -> Format {
     let asked = pairs(query).any(|pair| pair == (b"format", b"json"));
     let json = b"application/json";
-    if asked
-        || accept
-            .windows(json.len())
-            .any(|part| part.eq_ignore_ascii_case(json))
-    {
+    if asked || accept.windows(json.len()).any(|part| part.eq_ignore_ascii_case(json)) {
         Format::Json
     } else {
         Format::Text
@@ -182,6 +209,9 @@ struct Parameters {
     id: Option<PauseId>,
     new: Option<()>,
     reason: Option<Reason>,
+    lease: Option<Msec>,
+    spread: Option<Msec>,
+    concurrency: Option<u32>,
 }
 
 impl Parameters {
@@ -189,10 +219,20 @@ impl Parameters {
         match (name, verb) {
             (b"format", _) if value == b"json" => once(&mut self.format, ()),
             (b"format", _) => Err(Fault::NotJson),
-            (b"id", Verb::Enable | Verb::Disable) => once(&mut self.id, number(value)?),
+            (b"id", Verb::Enable | Verb::Disable | Verb::Stop) => {
+                once(&mut self.id, PauseId(number(value).ok_or(Fault::NotANumber)?))
+            }
             (b"new", Verb::Enable) if value == b"1" => once(&mut self.new, ()),
             (b"new", Verb::Enable) => Err(Fault::NotOne),
-            (b"reason", Verb::Enable) => once(&mut self.reason, decode(value)?),
+            (b"reason", Verb::Enable | Verb::Stop) => once(&mut self.reason, decode(value)?),
+            (b"for", Verb::Enable | Verb::Stop) => {
+                let lease = Some(time(value)?).filter(|lease| *lease > Msec(0));
+                once(&mut self.lease, lease.ok_or(Fault::NotATime)?)
+            }
+            (b"spread", Verb::Disable) => once(&mut self.spread, time(value)?),
+            (b"concurrency", Verb::Disable) => {
+                once(&mut self.concurrency, number(value).ok_or(Fault::NotACount)?)
+            }
             _ => Err(Fault::Unknown),
         }
     }
@@ -205,14 +245,13 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Fault> {
     }
 }
 
-fn number(value: &[u8]) -> Result<PauseId, Fault> {
-    let digits = core::str::from_utf8(value)
-        .ok()
-        .filter(|text| !text.starts_with('+'));
-    digits
-        .and_then(|text| text.parse().ok())
-        .map(PauseId)
-        .ok_or(Fault::NotANumber)
+fn number<N: core::str::FromStr>(value: &[u8]) -> Option<N> {
+    let digits = core::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
+    digits?.parse().ok()
+}
+
+fn time(value: &[u8]) -> Result<Msec, Fault> {
+    MaxTime::parse(value).map(MaxTime::msec).map_err(|_| Fault::NotATime)
 }
 
 fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {
@@ -223,24 +262,16 @@ fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {
     }
     let mut text = Text::EMPTY;
     let mut bytes = percent_encoding::percent_decode(value);
-    bytes
-        .try_for_each(|byte| text.push(byte))
-        .map_err(Fault::TooLong)?;
+    bytes.try_for_each(|byte| text.push(byte)).map_err(Fault::TooLong)?;
     Ok(text)
 }
 
 /// The parameters of a query, as they stand there; one without `=` has an empty value.
 fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let mut parts = pair.splitn(2, |byte| *byte == b'=');
-            (
-                parts.next().unwrap_or_default(),
-                parts.next().unwrap_or_default(),
-            )
-        })
+    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut parts = pair.splitn(2, |byte| *byte == b'=');
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    })
 }
 
 #[cfg(test)]
@@ -248,13 +279,7 @@ mod tests {
     use super::*;
 
     fn verb(location: &str, exact: bool, uri: &str) -> Option<Verb> {
-        Verb::at(
-            Place {
-                location: location.as_bytes(),
-                exact,
-            },
-            uri.as_bytes(),
-        )
+        Verb::at(Place { location: location.as_bytes(), exact }, uri.as_bytes())
     }
 
     fn fault(verb: Verb, query: &str) -> String {
@@ -263,24 +288,11 @@ mod tests {
 
     #[test]
     fn the_verb_is_what_follows_the_locations_name() {
-        assert_eq!(
-            verb("/_intermission", false, "/_intermission/status"),
-            Some(Verb::Status)
-        );
-        assert_eq!(
-            verb("/_intermission/", false, "/_intermission/enable"),
-            Some(Verb::Enable)
-        );
+        assert_eq!(verb("/_intermission", false, "/_intermission/status"), Some(Verb::Status));
+        assert_eq!(verb("/_intermission/", false, "/_intermission/enable"), Some(Verb::Enable));
         assert_eq!(verb("/", false, "/disable"), Some(Verb::Disable));
-        assert_eq!(
-            verb("/pause/enable", true, "/pause/enable"),
-            Some(Verb::Enable)
-        );
-        for uri in [
-            "/_intermissionstatus",
-            "/_intermission/status/",
-            "/_intermission//status",
-        ] {
+        assert_eq!(verb("/pause/enable", true, "/pause/enable"), Some(Verb::Enable));
+        for uri in ["/_intermissionstatus", "/_intermission/status/", "/_intermission//status"] {
             assert_eq!(verb("/_intermission", false, uri), None, "{uri}");
         }
         assert_eq!(verb("/_intermission", false, "/_intermission/Status"), None);
@@ -288,20 +300,18 @@ mod tests {
 
     #[test]
     fn parameters_become_values() {
-        let command = Verb::Enable
-            .command(b"id=7&reason=db%20switch&format=json")
-            .unwrap();
+        let command = Verb::Enable.command(b"id=7&reason=db%20switch&format=json").unwrap();
         let reason = Reason::new(b"db switch").ok();
-        assert_eq!(
-            command,
-            Command::Enable {
-                which: Which::This(PauseId(7)),
-                reason
-            }
-        );
+        let which = Which::This(PauseId(7));
+        assert_eq!(command, Command::Enable(Shut { which, reason, lease: None }));
         assert_eq!(Verb::Enable.command(b"new=1&").map(|_| ()), Ok(()));
-        let disable = Command::Disable { which: Which::Any };
+        let disable = Command::Disable { which: Which::Any, pace: PaceChange::default() };
         assert_eq!(Verb::Disable.command(b""), Ok(disable));
+        let stop = Shut { which: Which::Any, reason: None, lease: Some(Msec(90_000)) };
+        assert_eq!(Verb::Stop.command(b"for=1m30s"), Ok(Command::Stop(stop)));
+        let pace = PaceChange { spread: Some(Msec(500)), concurrency: Some(0) };
+        let disable = Command::Disable { which: Which::Any, pace };
+        assert_eq!(Verb::Disable.command(b"spread=0.5&concurrency=0"), Ok(disable));
     }
 
     #[test]
@@ -312,43 +322,30 @@ mod tests {
         };
         says(Verb::Enable, "wiat=3s", "\"wiat\" is unknown");
         says(Verb::Disable, "reason=x", "\"reason\" is unknown");
-        says(
-            Verb::Enable,
-            "reason=a&reason=b",
-            "\"reason\" is given twice",
-        );
+        says(Verb::Enable, "reason=a&reason=b", "\"reason\" is given twice");
         says(Verb::Enable, "id=+1", "\"id\" is not a pause's number");
         says(Verb::Enable, "id=", "\"id\" is not a pause's number");
         says(Verb::Enable, "id=99999999999999999999", "\"id\" is not");
+        says(Verb::Enable, "for=soon", "\"for\" is not a time");
+        says(Verb::Stop, "for=0", "\"for\" is not a time, or not above 0");
+        says(Verb::Stop, "new=1", "\"new\" is unknown");
+        says(Verb::Disable, "for=1s", "\"for\" is unknown");
+        says(Verb::Disable, "concurrency=-1", "\"concurrency\" is not a number");
+        says(Verb::Disable, "spread=x", "\"spread\" is not a time");
         says(Verb::Enable, "new=2", "\"new\" must be 1");
         says(Verb::Enable, "id=1&new=1", "\"new\" contradicts \"id\"");
-        says(
-            Verb::Enable,
-            "reason=%zz",
-            "\"reason\" is not percent-encoded",
-        );
-        says(
-            Verb::Enable,
-            "reason=100%",
-            "\"reason\" is not percent-encoded",
-        );
+        says(Verb::Enable, "reason=%zz", "\"reason\" is not percent-encoded");
+        says(Verb::Enable, "reason=100%", "\"reason\" is not percent-encoded");
         says(Verb::Status, "format=xml", "\"format\" must be json");
         says(Verb::Status, "%22%0a", "\"%22%0a\" is unknown");
-        says(
-            Verb::Enable,
-            &format!("reason={}", "x".repeat(257)),
-            "longer than 256 bytes",
-        );
+        says(Verb::Enable, &format!("reason={}", "x".repeat(257)), "longer than 256 bytes");
         assert!(fault(Verb::Enable, &"y".repeat(8192)).len() < 200);
     }
 
     #[test]
     fn json_is_asked_for_by_parameter_or_header() {
         assert_eq!(format(b"a=b&format=json", b""), Format::Json);
-        assert_eq!(
-            format(b"", b"text/html, application/JSON;q=0.9"),
-            Format::Json
-        );
+        assert_eq!(format(b"", b"text/html, application/JSON;q=0.9"), Format::Json);
         assert_eq!(format(b"format=jsonx", b"*/*"), Format::Text);
     }
 

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::ids::AppId;
 use crate::sync::{step, AtomicU32, AtomicU64, Ordering};
+use crate::time::Msec;
 
 /// An app's name, as its gate knows it: never 0. Two names may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,10 @@ pub struct Gates<'z> {
     pub shut: &'z AtomicU32,
     /// Per app: its name's hash while it is not open, else 0.
     pub names: &'z [AtomicU64],
-    /// A bit per app: set while those held may go on.
+    /// A bit per app: set while those held may go on, or are to be turned away.
     pub moving: &'z [AtomicU64],
+    /// When the first lease ends, on the monotonic clock in ms; 0 where there is none.
+    pub lease: &'z AtomicU64,
 }
 
 impl Gates<'_> {
@@ -42,27 +45,23 @@ impl Gates<'_> {
 
     /// The first app that is not open and may have this name.
     pub fn find(&self, name: NameHash) -> Option<AppId> {
-        self.names
-            .iter()
-            .position(|gate| gate.load(Ordering::Relaxed) == name.0)
-            .map(AppId::at)
+        self.names.iter().position(|gate| gate.load(Ordering::Relaxed) == name.0).map(AppId::at)
     }
 
     /// Whether anybody's line moves.
     pub fn any_moving(&self) -> bool {
-        self.moving
-            .iter()
-            .any(|word| word.load(Ordering::Relaxed) != 0)
+        self.moving.iter().any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
+    /// When the first lease ends, if one is running.
+    pub fn next_lease(&self) -> Option<Msec> {
+        Some(Msec(self.lease.load(Ordering::Relaxed))).filter(|end| *end != Msec(0))
     }
 
     /// The apps whose line moves, from the one behind `last` on, around to it.
     pub fn moving_after(&self, last: AppId) -> impl Iterator<Item = AppId> + '_ {
         let count = self.names.len();
-        let start = if last.index() < count {
-            last.index() + 1
-        } else {
-            0
-        };
+        let start = if last.index() < count { last.index() + 1 } else { 0 };
         let order = (start..count).chain(0..start.min(count));
         order.map(AppId::at).filter(|id| self.is_moving(*id))
     }
@@ -98,10 +97,12 @@ impl Gates<'_> {
             return;
         };
         let others = word.load(Ordering::Relaxed) & !bit(id);
-        word.store(
-            if moves { others | bit(id) } else { others },
-            Ordering::Relaxed,
-        );
+        word.store(if moves { others | bit(id) } else { others }, Ordering::Relaxed);
+    }
+
+    /// Under the lock: says when the first lease ends.
+    pub(crate) fn set_lease(&self, end: Option<Msec>) {
+        self.lease.store(end.map_or(0, |end| end.0.max(1)), Ordering::Relaxed);
     }
 
     /// Under the lock, where a worker died: counts the shut gates anew. None opens meanwhile, for

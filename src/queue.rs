@@ -13,6 +13,8 @@ use crate::time::Msec;
 pub enum Use {
     #[default]
     Free,
+    /// Its request was released, counts against its app's concurrency, and is not finished.
+    Going,
     Held,
 }
 
@@ -56,7 +58,17 @@ impl Slot {
 
     /// The request that is held here, if one is.
     pub fn held(&self) -> Option<Held> {
-        (self.used == Use::Held).then_some(Held {
+        self.occupant().filter(|_| self.used == Use::Held)
+    }
+
+    /// The request that was released from here and still counts, if one does.
+    pub fn going(&self) -> Option<Held> {
+        self.occupant().filter(|_| self.used == Use::Going)
+    }
+
+    /// The request whose place this is, held or going.
+    pub fn occupant(&self) -> Option<Held> {
+        (self.used != Use::Free).then_some(Held {
             app: self.app,
             ticket: self.ticket,
             owner: self.owner,
@@ -88,7 +100,13 @@ impl Slot {
         crate::sync::step();
     }
 
-    /// Holds none here any more.
+    /// The request that was held here goes on, and still counts.
+    pub fn go(&mut self) {
+        self.used = Use::Going;
+        crate::sync::step();
+    }
+
+    /// Nobody's place any more.
     pub fn clear(&mut self) {
         self.used = Use::Free;
         crate::sync::step();
@@ -115,11 +133,7 @@ pub struct List {
 
 impl List {
     /// The list of no slots.
-    pub const EMPTY: Self = Self {
-        head: SlotId::NONE,
-        tail: SlotId::NONE,
-        len: 0,
-    };
+    pub const EMPTY: Self = Self { head: SlotId::NONE, tail: SlotId::NONE, len: 0 };
 
     /// Puts a slot that stands in no list at the end of this one.
     pub fn push(&mut self, slots: &mut [Slot], id: SlotId) {
@@ -173,23 +187,16 @@ impl List {
     }
 }
 
-/// Orders all slots into one chain by `next`: the free ones, then those held, by app and ticket.
+/// Orders all slots into one chain by `next`: the free ones, those going, and those held; by app
+/// and ticket.
 /// Returns its head. A merge sort from short runs to long, so that it needs no memory of its own
 /// and no stack; `O(n log n)`.
 pub fn sort(slots: &mut [Slot]) -> SlotId {
     let count = slots.len();
     for (index, slot) in slots.iter_mut().enumerate() {
-        slot.next = if index + 1 < count {
-            SlotId::at(index + 1)
-        } else {
-            SlotId::NONE
-        };
+        slot.next = if index + 1 < count { SlotId::at(index + 1) } else { SlotId::NONE };
     }
-    let mut head = if count > 0 {
-        SlotId::at(0)
-    } else {
-        SlotId::NONE
-    };
+    let mut head = if count > 0 { SlotId::at(0) } else { SlotId::NONE };
     let mut width = 1;
     while width < count {
         head = merge_pairs(slots, head, width);
@@ -233,9 +240,9 @@ fn cut(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
     for _ in 1..width {
         id = slots.get(id.index()).map_or(SlotId::NONE, Slot::next);
     }
-    slots.get_mut(id.index()).map_or(SlotId::NONE, |slot| {
-        core::mem::replace(&mut slot.next, SlotId::NONE)
-    })
+    slots
+        .get_mut(id.index())
+        .map_or(SlotId::NONE, |slot| core::mem::replace(&mut slot.next, SlotId::NONE))
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub struct Status {
     pub pause: PauseNumber,
     /// When it came into its state; none where it was never paused.
     pub since: Option<Time>,
+    /// When the pause ends by itself.
+    pub until: Option<Time>,
     pub reason: Option<Reason>,
     pub by: Option<Address>,
     pub held: u32,
@@ -41,6 +43,7 @@ pub enum Word {
     Open,
     Paused,
     Draining,
+    Stopped,
 }
 
 /// A pause's number.
@@ -57,9 +60,15 @@ impl Serialize for PauseNumber {
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub Msec);
 
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        rfc3339(self.0).fmt(f)
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&rfc3339(self.0))
+        serializer.collect_str(self)
     }
 }
 
@@ -88,12 +97,12 @@ impl Status {
                 State::Open => Word::Open,
                 State::Paused => Word::Paused,
                 State::Draining { .. } => Word::Draining,
+                State::Stopped => Word::Stopped,
             },
             pause: PauseNumber(app.pause()),
             since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
-            reason: closed
-                .then_some(*reason)
-                .filter(|reason| !reason.is_empty()),
+            until: app.until().map(|until| Time(until.wall)),
+            reason: closed.then_some(*reason).filter(|reason| !reason.is_empty()),
             by: closed.then_some(*by),
             held: app.line.len,
             oldest_held_seconds: Seconds(
@@ -111,6 +120,7 @@ impl Status {
     pub fn text(&self) -> &'static str {
         match self.state {
             Word::Paused => ENABLED,
+            Word::Stopped => STOPPED,
             Word::Open | Word::Draining => DISABLED,
         }
     }
@@ -118,6 +128,7 @@ impl Status {
 
 const ENABLED: &str = "Pause enabled.\n";
 const DISABLED: &str = "Pause disabled.\n";
+const STOPPED: &str = "Stopped.\n";
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,6 +136,7 @@ impl fmt::Display for Refusal {
             Self::OtherPause => "that pause is not the one under way",
             Self::NotOpen => "the app is not open",
             Self::Full => "the table of apps is full",
+            Self::Retired => "nginx is being reconfigured: ask again",
         })
     }
 }

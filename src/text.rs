@@ -34,12 +34,15 @@ impl fmt::Display for TooLong {
     }
 }
 
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl<const N: usize> Text<N> {
     /// The empty text.
-    pub const EMPTY: Self = Self {
-        len: 0,
-        bytes: [0; N],
-    };
+    pub const EMPTY: Self = Self { len: 0, bytes: [0; N] };
 
     /// Copies `from`; fails where it has more than `N` bytes.
     pub fn new(from: &[u8]) -> Result<Self, TooLong> {
@@ -50,10 +53,7 @@ impl<const N: usize> Text<N> {
 
     /// Adds a byte at the end; fails where there is no room.
     pub fn push(&mut self, byte: u8) -> Result<(), TooLong> {
-        let place = self
-            .bytes
-            .get_mut(self.len as usize)
-            .ok_or(TooLong { most: N })?;
+        let place = self.bytes.get_mut(self.len as usize).ok_or(TooLong { most: N })?;
         *place = byte;
         self.len += 1;
         Ok(())
@@ -73,9 +73,7 @@ impl<const N: usize> Text<N> {
 /// Writing fails where there is no more room.
 impl<const N: usize> fmt::Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes()
-            .try_for_each(|byte| self.push(byte))
-            .map_err(|_| fmt::Error)
+        text.bytes().try_for_each(|byte| self.push(byte)).map_err(|_| fmt::Error)
     }
 }
 
@@ -124,12 +122,8 @@ impl fmt::Display for Lossy<'_> {
 }
 
 /// Bytes that may stand in a header as they are: RFC 3986's unreserved ones and the slash.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// For a response header: percent-encoded where a byte could mean something.
 pub fn header_value(bytes: &[u8]) -> impl fmt::Display + '_ {

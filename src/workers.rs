@@ -9,8 +9,10 @@ use crate::ids::{Process, WorkerId};
 pub struct Worker {
     process: Process,
     generation: u32,
-    /// How many held requests are its.
-    pub held: u32,
+    /// Whether it was told to leave when its requests are done.
+    leaving: u32,
+    /// How many slots are its requests'.
+    pub slots: u32,
 }
 
 impl Worker {
@@ -18,24 +20,32 @@ impl Worker {
     pub fn process(&self) -> Option<Process> {
         (self.process.pid != 0).then_some(self.process)
     }
+}
 
-    /// Which configuration it serves: counts reloads.
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
+/// A worker was told to leave. Returns whether it is of the newest configuration, and the last of
+/// that to be told.
+pub fn leaves_last(workers: &mut [Worker], id: WorkerId, newest: u32) -> bool {
+    let Some(worker) = workers.get_mut(id.index()) else {
+        return false;
+    };
+    worker.leaving = 1;
+    let is_newest = worker.generation == newest;
+    let stays = |worker: &Worker| {
+        worker.process().is_some() && worker.generation == newest && worker.leaving == 0
+    };
+    is_newest && !workers.iter().any(stays)
 }
 
 /// Gives a process an unused entry; none where all are used.
 pub fn register(workers: &mut [Worker], process: Process, generation: u32) -> WorkerId {
-    let Some((index, worker)) = workers
-        .iter_mut()
-        .enumerate()
-        .find(|(_, worker)| worker.process().is_none())
+    let Some((index, worker)) =
+        workers.iter_mut().enumerate().find(|(_, worker)| worker.process().is_none())
     else {
         return WorkerId::NONE;
     };
     worker.generation = generation;
-    worker.held = 0;
+    worker.slots = 0;
+    worker.leaving = 0;
     worker.process.started = process.started;
     crate::sync::step();
     worker.process.pid = process.pid;
@@ -55,14 +65,8 @@ pub fn forget(workers: &mut [Worker], id: WorkerId, process: Process) {
 mod tests {
     use super::*;
 
-    const A: Process = Process {
-        pid: 10,
-        started: 1,
-    };
-    const B: Process = Process {
-        pid: 11,
-        started: 2,
-    };
+    const A: Process = Process { pid: 10, started: 1 };
+    const B: Process = Process { pid: 11, started: 2 };
 
     #[test]
     fn an_entry_is_used_again_once_its_process_is_forgotten() {
@@ -72,6 +76,15 @@ mod tests {
         assert_eq!(register(&mut workers, A, 1), WorkerId::NONE);
         forget(&mut workers, WorkerId(0), A);
         assert_eq!(register(&mut workers, B, 2), WorkerId(0));
+    }
+
+    #[test]
+    fn the_last_one_told_to_leave_is_the_last_of_the_newest_configuration() {
+        let mut workers = [Worker::default(); 3];
+        let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
+        assert!(!leaves_last(&mut workers, old, 2), "a reload");
+        assert!(!leaves_last(&mut workers, a, 2), "one of two");
+        assert!(leaves_last(&mut workers, b, 2), "nginx quits");
     }
 
     #[test]

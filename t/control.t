@@ -177,7 +177,7 @@ subtest 'JSON' => sub {
     my $status = $t->status;
     is_deeply(
         [sort keys %$status],
-        [sort qw(app state pause since reason by held oldest_held_seconds totals slots)],
+        [sort qw(app state pause since until reason by held oldest_held_seconds totals slots)],
         'the status has its fields'
     ) if !exists $status->{in_flight};
     is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'and values');

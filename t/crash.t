@@ -6,7 +6,7 @@ use lib 't/lib';
 use Intermission;
 use Test::More;
 
-my $faulty = Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
+my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
 
 # Answered, or cut off by the death of its worker; nobody is left waiting.
 sub all_but_the_dead_are_served {

@@ -8,16 +8,17 @@ use nginx_sys::{
     NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_OK,
 };
 
-use super::conf::{self, Endpoint};
-use super::log::{write, Level};
+use super::conf::{self, LocConf};
+use super::log::{self, log_of, write, Level};
 use super::zone::{Named, SharedZone};
-use super::{variables, workers};
-use crate::app::Ended;
-use crate::control::{self, Command, Format, Method, Place, Verb};
+use super::{processes, variables};
+use crate::app::Cause;
+use crate::control::{self, Command, Format, Method, Place, Shut, Verb};
 use crate::ids::PauseId;
 use crate::reply::{self, Status};
-use crate::text::{header_value, Address, AppName, Reason};
-use crate::zone::{Enabled, Refusal};
+use crate::text::{header_value, Address, AppName};
+use crate::time::Msec;
+use crate::zone::{self, Opened, Refusal};
 
 /// What goes back to the caller.
 struct Answer {
@@ -25,6 +26,8 @@ struct Answer {
     /// Beside the ones that every answer has.
     allow: Option<&'static str>,
     body: Body,
+    /// The app as the verb left it: by the time of the answer somebody else may have changed it.
+    left: Option<Box<Status>>,
 }
 
 enum Body {
@@ -35,19 +38,15 @@ enum Body {
 
 impl Answer {
     fn state(status: u16) -> Self {
-        Self {
-            status,
-            allow: None,
-            body: Body::State,
-        }
+        Self { status, allow: None, body: Body::State, left: None }
     }
 
     fn problem(status: u16, text: String) -> Self {
-        Self {
-            status,
-            allow: None,
-            body: Body::Problem(text),
-        }
+        Self { status, allow: None, body: Body::Problem(text), left: None }
+    }
+
+    fn with(self, left: Status) -> Self {
+        Self { left: Some(Box::new(left)), ..self }
     }
 }
 
@@ -63,121 +62,130 @@ pub(super) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     let r_ptr = core::ptr::from_mut(r);
     // SAFETY: configurations outlive the requests that run on them.
     let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
-    let endpoint = place.and_then(|place| place.control.as_ref());
-    let (Some(main), Some(endpoint)) = (main, endpoint) else {
-        return NGX_ERROR as ngx_int_t;
-    };
-    let Some(zone) = main.zone else {
-        return NGX_ERROR as ngx_int_t;
-    };
-    workers::bury_the_dead(&zone);
-    let name = AppName::new(variables::value(r, main.variables.app_name));
+    let (Some(main), Some(place)) = (main, place) else { return NGX_ERROR as ngx_int_t };
+    let Some(zone) = main.zone else { return NGX_ERROR as ngx_int_t };
+    processes::bury_the_dead(&zone);
+    let Some(name) = variables::app_name(r) else { return NGX_ERROR as ngx_int_t };
     let answer = match &name {
-        Ok(name) => decide(r, &zone, endpoint, name),
+        Ok(name) => {
+            let before = zone.visit(|zone| zone.version());
+            let answer = decide(r, &zone, place, name);
+            // On the disk before it is answered.
+            if let Some(state) = &main.state {
+                if zone.visit(|zone| zone.version()) != before {
+                    state.save(&zone);
+                }
+            }
+            answer
+        }
         Err(problem) => {
             let message = format!("\"$app_name\" {problem}");
-            write(
-                Level::Error,
-                log_of(r),
-                format_args!("intermission: {message}"),
-            );
+            write(Level::Error, log_of(r), format_args!("intermission: {message}"));
             Answer::problem(400, message)
         }
     };
-    send(r, &zone, name.unwrap_or(AppName::EMPTY), &answer)
+    send(r, &zone, name.unwrap_or(AppName::EMPTY), answer)
 }
 
-fn decide(
-    r: &ngx_http_request_t,
-    zone: &SharedZone,
-    endpoint: &Endpoint,
-    name: &AppName,
-) -> Answer {
-    let place = Place {
-        location: endpoint.location.as_bytes(),
-        exact: endpoint.exact,
-    };
+fn decide(r: &ngx_http_request_t, zone: &SharedZone, conf: &LocConf, name: &AppName) -> Answer {
+    let Some(endpoint) = &conf.control else { return Answer::problem(404, "no endpoint".into()) };
+    let place = Place { location: endpoint.location.as_bytes(), exact: endpoint.exact };
     let Some(verb) = Verb::at(place, r.uri.as_bytes()) else {
         return Answer::problem(404, "no such verb".into());
     };
     if !verb.allows(method(r)) {
         let text = format!("the method must be one of {}", verb.methods());
-        return Answer {
-            allow: Some(verb.methods()),
-            ..Answer::problem(405, text)
-        };
+        return Answer { allow: Some(verb.methods()), ..Answer::problem(405, text) };
     }
-    match verb.command(r.args.as_bytes()) {
-        Ok(Command::Status) => Answer::state(200),
-        Ok(Command::Enable { which, reason }) => {
-            let by = address(r);
-            let done = zone.visit(|zone| zone.enable(name, which, by, reason));
-            enabled(r, name, done, by, reason)
+    let command = match verb.command(r.args.as_bytes()) {
+        Ok(command) => command,
+        Err(problem) => return Answer::problem(400, problem.to_string()),
+    };
+    let name = &Named(name);
+    match command {
+        Command::Status => Answer::state(200),
+        Command::Enable(asked) => {
+            let lease = asked.lease.or(conf.lease.flatten());
+            let cause = cause(r, conf, &asked, lease);
+            let (which, changes) = (asked.which, asked.asks_for_change());
+            let (done, left) = zone.visit(|zone| {
+                (zone.enable(name.0, which, cause, changes), Status::of(zone, *name.0))
+            });
+            shut(r, name, "paused", done, &cause, left)
         }
-        Ok(Command::Disable { which }) => {
-            let done = zone.visit(|zone| Ok((zone.disable(name, which)?, zone.pause(name))));
-            disabled(r, name, done)
+        Command::Stop(asked) => {
+            let cause = cause(r, conf, &asked, asked.lease);
+            let (which, changes) = (asked.which, asked.asks_for_change());
+            let (done, left) = zone.visit(|zone| {
+                (zone.stop(name.0, which, cause, changes), Status::of(zone, *name.0))
+            });
+            shut(r, name, "stopped", done, &cause, left)
         }
-        Err(problem) => Answer::problem(400, problem.to_string()),
-    }
-}
-
-fn enabled(
-    r: &ngx_http_request_t,
-    name: &AppName,
-    done: Result<Enabled, Refusal>,
-    by: Address,
-    reason: Option<Reason>,
-) -> Answer {
-    let name = Named(name);
-    let why = reason.filter(|reason| !reason.is_empty());
-    let why = why.map_or_else(String::new, |reason| format!(", reason \"{reason}\""));
-    match done {
-        Ok(Enabled::Begun(PauseId(number))) => {
-            let line = format_args!("intermission: {name}: paused by {by}, pause {number}{why}");
-            write(Level::Notice, log_of(r), line);
-            Answer::state(200)
+        Command::Disable { which, pace } => {
+            let (done, left) = zone.visit(|zone| {
+                let done = zone.disable(name.0, which, |old| pace.apply(old));
+                (done, Status::of(zone, *name.0))
+            });
+            opened(r, name, done).with(left)
         }
-        Ok(Enabled::Changed) => {
-            let line = format_args!("intermission: {name}: pause changed by {by}{why}");
-            write(Level::Notice, log_of(r), line);
-            Answer::state(200)
-        }
-        Ok(Enabled::Unchanged) => Answer::state(304),
-        Err(refusal) => refused(r, &name, refusal),
     }
 }
 
-fn disabled(
+fn cause(r: &ngx_http_request_t, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Cause {
+    Cause {
+        fresh: PauseId(0),
+        by: address(r),
+        reason: asked.reason,
+        lease,
+        pace: conf.release.unwrap_or_default(),
+    }
+}
+
+fn shut(
     r: &ngx_http_request_t,
-    name: &AppName,
-    done: Result<(Option<Ended>, PauseId), Refusal>,
+    name: &Named<'_>,
+    what: &str,
+    done: Result<zone::Shut, Refusal>,
+    cause: &Cause,
+    left: Status,
 ) -> Answer {
-    let name = Named(name);
+    let reason = cause.reason.filter(|reason| !reason.is_empty());
+    let why = reason.map_or_else(String::new, |reason| format!(", reason \"{reason}\""));
+    let until = left.until.map_or_else(String::new, |time| format!(", until {time}"));
+    let by = cause.by;
+    let (what, pause) = match done {
+        Ok(zone::Shut::Begun(pause)) => (what, pause),
+        Ok(zone::Shut::Changed(pause)) => ("pause changed", pause),
+        Ok(zone::Shut::Unchanged) => return Answer::state(304).with(left),
+        Err(refusal) => return refused(r, name, refusal).with(left),
+    };
+    let line = format_args!("intermission: {name}: {what} by {by}, pause {}{until}{why}", pause.0);
+    write(Level::Notice, log_of(r), line);
+    Answer::state(200).with(left)
+}
+
+fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal>) -> Answer {
+    let by = address(r);
     match done {
-        Ok((Some(ended), PauseId(number))) => {
-            let (held, lasted, by) = (ended.held, ended.lasted.seconds(), address(r));
-            let line = format_args!(
-                "intermission: {name}: resumed by {by}, pause {number} lasted {lasted} s, \
-                 {held} held"
-            );
-            write(Level::Notice, log_of(r), line);
-            for (count, what) in [(ended.rejected, "rejected"), (ended.expired, "expired")] {
-                if count > 0 {
-                    let line = format_args!("intermission: {name}: {count} more {what}");
-                    write(Level::Warn, log_of(r), line);
-                }
-            }
+        Ok(Opened::Ended(pause, ended)) => {
+            let what = format_args!("resumed by {by}, pause {}", pause.0);
+            log::write_ended(log_of(r), name, what, &ended);
             Answer::state(200)
         }
-        Ok((None, _)) => Answer::state(304),
-        Err(refusal) => refused(r, &name, refusal),
+        Ok(Opened::Paced) => {
+            let line = format_args!("intermission: {name}: pace of the drain changed by {by}");
+            write(Level::Notice, log_of(r), line);
+            Answer::state(200)
+        }
+        Ok(Opened::Unchanged) => Answer::state(304),
+        Err(refusal) => refused(r, name, refusal),
     }
 }
 
 fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal) -> Answer {
     match refusal {
         Refusal::OtherPause | Refusal::NotOpen => Answer::problem(409, refusal.to_string()),
+        Refusal::Retired => Answer::problem(503, refusal.to_string()),
         Refusal::Full => {
             let line = format_args!("intermission: {name}: {refusal}: not paused");
             write(Level::Error, log_of(r), line);
@@ -202,11 +210,6 @@ fn address(r: &ngx_http_request_t) -> Address {
     Address::new(text.as_bytes()).unwrap_or(Address::EMPTY)
 }
 
-fn log_of(r: &ngx_http_request_t) -> *mut nginx_sys::ngx_log_t {
-    // SAFETY: a live request has a connection.
-    unsafe { (*r.connection).log }
-}
-
 fn format_of(r: &mut ngx_http_request_t) -> Format {
     let query = r.args;
     // SAFETY: a live request.
@@ -219,13 +222,9 @@ fn format_of(r: &mut ngx_http_request_t) -> Format {
 }
 
 /// Sends the answer as it is: not by a status that nginx would look up an error_page for.
-fn send(
-    r: &mut ngx_http_request_t,
-    zone: &SharedZone,
-    name: AppName,
-    answer: &Answer,
-) -> ngx_int_t {
-    let status = zone.visit(|zone| Status::of(zone, name));
+fn send(r: &mut ngx_http_request_t, zone: &SharedZone, name: AppName, answer: Answer) -> ngx_int_t {
+    let now = || Box::new(zone.visit(|zone| Status::of(zone, name)));
+    let status = answer.left.unwrap_or_else(now);
     let format = format_of(r);
     let body = match (format, &answer.body) {
         (Format::Text, Body::State) => Ok(status.text().into()),
@@ -242,10 +241,7 @@ fn send(
     let mut headers = vec![
         ("Cache-Control", "no-store"),
         ("Intermission-App", app.as_str()),
-        (
-            "Intermission-Pause",
-            core::str::from_utf8(pause.as_bytes()).unwrap_or("0"),
-        ),
+        ("Intermission-Pause", core::str::from_utf8(pause.as_bytes()).unwrap_or("0")),
     ];
     headers.extend(answer.allow.map(|methods| ("Allow", methods)));
     let content_type = match format {
@@ -297,10 +293,7 @@ fn respond(
         buffer.set_last_buf(1);
         buffer.set_last_in_chain(1);
         let buffer = conf::allocate(r.pool, buffer);
-        let mut chain = ngx_chain_t {
-            buf: buffer,
-            next: core::ptr::null_mut(),
-        };
+        let mut chain = ngx_chain_t { buf: buffer, next: core::ptr::null_mut() };
         if buffer.is_null() {
             NGX_ERROR as ngx_int_t
         } else {

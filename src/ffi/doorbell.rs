@@ -26,26 +26,33 @@ const COUNT: usize = 16;
 #[repr(C)]
 pub(super) struct Bells([RawFd; COUNT]);
 
-impl Bells {
-    /// Makes them; they stay open for as long as this process lives.
+/// The doorbells while they are open: the master's, and so everybody's whom it forks.
+#[derive(Debug)]
+pub(super) struct OpenBells([OwnedFd; COUNT]);
+
+impl OpenBells {
+    /// Makes them.
     pub(super) fn new() -> io::Result<Self> {
-        let mut made: [Option<OwnedFd>; COUNT] = [const { None }; COUNT];
-        for bell in &mut made {
+        let mut made = Vec::with_capacity(COUNT);
+        for _ in 0..COUNT {
             // SAFETY: no pointers; a descriptor that is not negative is ours.
-            *bell = Some(unsafe {
+            made.push(unsafe {
                 match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
                     fd if fd >= 0 => OwnedFd::from_raw_fd(fd),
                     _ => return Err(io::Error::last_os_error()),
                 }
             });
         }
-        let fds = made
-            .each_ref()
-            .map(|bell| bell.as_ref().map_or(-1, AsRawFd::as_raw_fd));
-        core::mem::forget(made);
-        Ok(Self(fds))
+        made.try_into().map(Self).map_err(|_| io::Error::other("too few"))
     }
 
+    /// Their numbers, for the zone.
+    pub(super) fn numbers(&self) -> Bells {
+        Bells(self.0.each_ref().map(AsRawFd::as_raw_fd))
+    }
+}
+
+impl Bells {
     fn of(&self, worker: WorkerId) -> RawFd {
         self.0.get(worker.index() % COUNT).copied().unwrap_or(-1)
     }
@@ -84,6 +91,8 @@ pub(super) fn listen(zone: &SharedZone, worker: WorkerId) -> Result<(), Failed> 
         // Not a client's: nginx does not look for it when the worker leaves.
         rev.set_channel(1);
         wev.set_channel(1);
+        // Idle: nginx calls its handler, with `close` set, when the worker is told to leave.
+        connection.set_idle(1);
         rev.handler = Some(on_ring);
         let add = ngx_event_actions.add.ok_or(Failed)?;
         if add(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK as ngx_int_t {
@@ -104,7 +113,12 @@ unsafe fn give_up(c: *mut ngx_connection_t) {
     }
 }
 
-extern "C" fn on_ring(_: *mut ngx_event_t) {
-    release::schedule();
-    workers::watch();
+extern "C" fn on_ring(rev: *mut ngx_event_t) {
+    // SAFETY: the doorbell's own event, whose data is its connection.
+    let connection = unsafe { &mut *(*rev).data.cast::<ngx_connection_t>() };
+    if connection.close() != 0 {
+        connection.set_close(0);
+        workers::on_leaving();
+    }
+    workers::on_ring();
 }

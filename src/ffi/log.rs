@@ -5,9 +5,11 @@ use core::ffi::c_char;
 use core::fmt;
 use core::mem::MaybeUninit;
 
-use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_log_t, ngx_uint_t};
+use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_http_request_t, ngx_log_t, ngx_uint_t};
 use ngx::core::NGX_CONF_ERROR;
 
+use super::zone::Named;
+use crate::app::Ended;
 use crate::time::Msec;
 
 /// nginx's levels, those that are used here.
@@ -57,6 +59,30 @@ impl Complaints {
             due
         })
     }
+}
+
+/// Says how a pause ended.
+pub(super) fn write_ended(
+    log: *mut ngx_log_t,
+    name: &Named<'_>,
+    what: fmt::Arguments<'_>,
+    ended: &Ended,
+) {
+    let (held, lasted) = (ended.held, ended.lasted.seconds());
+    let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held");
+    write(Level::Notice, log, line);
+    for (count, what) in [(ended.rejected, "rejected"), (ended.expired, "expired")] {
+        if count > 0 {
+            let line = format_args!("intermission: {name}: {count} more {what}");
+            write(Level::Warn, log, line);
+        }
+    }
+}
+
+/// The log of a request's connection.
+pub(super) fn log_of(r: &ngx_http_request_t) -> *mut ngx_log_t {
+    // SAFETY: a live request has a connection.
+    unsafe { (*r.connection).log }
 }
 
 /// The log of the configuration that this process runs on.

@@ -4,13 +4,20 @@
 
 mod conf;
 mod control;
+mod directives;
 mod doorbell;
 #[cfg(feature = "faults")]
 mod faults;
+mod gate;
 mod hold;
 mod log;
 mod module;
+mod park;
+mod processes;
+mod queue;
 mod release;
+mod room;
+mod state;
 mod variables;
 mod workers;
 mod zone;

@@ -7,7 +7,7 @@ use nginx_sys::{
     ngx_conf_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t, NGX_HTTP_MODULE, NGX_OK,
 };
 
-use super::{conf, hold, variables, workers, zone};
+use super::{conf, directives, gate, variables, workers, zone};
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(variables::add),
@@ -25,8 +25,9 @@ static CONTEXT: ngx_http_module_t = ngx_http_module_t {
 #[allow(non_upper_case_globals)]
 pub(super) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t {
     ctx: ptr::addr_of!(CONTEXT).cast_mut().cast(),
-    commands: ptr::addr_of_mut!(conf::COMMANDS).cast(),
+    commands: ptr::addr_of_mut!(directives::COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as ngx_uint_t,
+    init_module: Some(zone::init_module),
     init_process: Some(workers::init_process),
     exit_process: Some(workers::exit_process),
     ..ngx_module_t::default()
@@ -75,9 +76,8 @@ pub(super) fn context_index() -> usize {
 }
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let done = variables::find(cf)
-        .and_then(|()| hold::add_handlers(cf))
-        .and_then(|()| zone::add(cf));
+    let done =
+        variables::find(cf).and_then(|()| gate::add_handlers(cf)).and_then(|()| zone::add(cf));
     match done {
         Ok(()) => NGX_OK as ngx_int_t,
         Err(Failed) => nginx_sys::NGX_ERROR as ngx_int_t,

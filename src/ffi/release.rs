@@ -1,16 +1,21 @@
-//! This worker's turn: takes its run of the line, lets each go on in order, hands the baton on.
+//! This worker's turn: it takes its run of the line, lets each go on in order, hands the baton on.
 
 use nginx_sys::{
-    ngx_event_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events, ngx_queue_data,
-    ngx_queue_empty, ngx_queue_insert_before, ngx_queue_remove, ngx_queue_t,
+    ngx_event_t, ngx_msec_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events, ngx_queue_t,
 };
 
 use super::hold::Hold;
+use super::room;
 use super::workers::{self, ThisWorker};
-use crate::ids::Cookie;
+use super::zone::now;
+use crate::time::Msec;
+use crate::zone::{Given, Turn};
 
-/// At most so many go on before the event loop turns.
-const LONGEST_RUN: u32 = 256;
+/// A released request that takes longer than this is waited for no more.
+const LONG: Msec = Msec(10_000);
+
+/// How often the requests under way are looked at, in ms.
+const FINISHING_INTERVAL: ngx_msec_t = 500;
 
 /// Sees whether it is this worker's turn, before the event loop turns.
 pub(super) fn schedule() {
@@ -26,58 +31,94 @@ fn post(queue: *mut ngx_queue_t) {
     let Some(this) = workers::this() else { return };
     if this.held.get() > 0 && this.zone.gates().any_moving() {
         // SAFETY: our own event and nginx's own queue, on nginx's one thread.
-        unsafe { ngx_post_event(this.turn.get(), queue) };
+        unsafe { ngx_post_event(this.turn.event(), queue) };
     }
 }
 
-/// Runs between two turns of the event loop.
+/// Runs between two turns of the event loop, and when the next of a paced drain is due.
 pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
-    let (id, last) = (this.id, this.last.get());
-    let app = this.zone.visit(|zone| {
-        zone.take_run(id, last, LONGEST_RUN, |cookie| {
+    let room = room::for_release(this);
+    let (last, turn) = this.zone.visit(|zone| {
+        zone.take_turn(this.id, this.last.get(), room, |given| {
             // SAFETY: this process filled the slot, and its mark lives while it is held.
-            unsafe { append(this, cookie) };
+            unsafe { grant(this, given) };
         })
     });
-    let Some(app) = app else { return };
-    this.last.set(app);
-    this.left.set(0);
-    let mut passed_on = 0;
-    // SAFETY: the run holds live marks: one that dies takes itself out.
-    while let Some(hold) = unsafe { first(this) } {
-        passed_on += 1;
-        // SAFETY: live and granted; it is not touched again.
-        unsafe { Hold::release(hold) };
-    }
-    this.zone
-        .visit(|zone| zone.give_back(app, id, passed_on, this.left.get()));
-}
-
-/// # Safety
-/// The cookie is that of a live mark which is in no run.
-unsafe fn append(this: &ThisWorker, cookie: Cookie) {
-    // SAFETY: the caller's.
-    unsafe {
-        let hold = cookie.0 as usize as *mut Hold;
-        (*hold).grant();
-        ngx_queue_insert_before(this.run.get(), (*hold).queue.get());
-    }
-}
-
-/// Takes the first mark out of the run.
-///
-/// # Safety
-/// The marks in the run are live.
-unsafe fn first(this: &ThisWorker) -> Option<*mut Hold> {
-    // SAFETY: the caller's; init_process made the queue.
-    unsafe {
-        let run = this.run.get();
-        if ngx_queue_empty(run) {
-            return None;
+    this.last.set(last);
+    match turn {
+        Turn::Nobody => {}
+        Turn::Later(at) => this.turn.set(Some(at)),
+        Turn::TurnAway { retry_after } => {
+            walk(this, |hold| {
+                // SAFETY: live, and not touched again.
+                unsafe { Hold::turn_away(hold, retry_after) };
+            });
+            schedule_next();
         }
-        let queue = (*run).next;
-        ngx_queue_remove(queue);
-        Some(ngx_queue_data!(queue, Hold, queue))
+        Turn::Release(app) => {
+            this.left.set(0);
+            let passed_on = walk(this, |hold| {
+                // SAFETY: live, and not touched again.
+                unsafe { Hold::release(hold) };
+            });
+            this.zone.visit(|zone| zone.give_back(app, this.id, passed_on, this.left.get()));
+            // Another app's turn may be this worker's too, and it was woken once for both.
+            schedule_next();
+        }
+    }
+}
+
+/// # Safety
+/// The cookie is that of a live mark which is in no queue.
+unsafe fn grant(this: &ThisWorker, given: Given) {
+    // SAFETY: the caller's.
+    let hold = unsafe { &*(given.cookie.0 as usize as *const Hold) };
+    hold.grant(given.counted);
+    this.run.push(hold);
+}
+
+/// Does something with each in the run, in order; what it does may end that one and others.
+/// Returns with how many.
+fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold)) -> u32 {
+    let mut count = 0;
+    while let Some(hold) = this.run.first() {
+        // SAFETY: who is in the run is live.
+        unsafe { (*hold).link.leave() };
+        count += 1;
+        each(hold);
+    }
+    count
+}
+
+/// A released request is under way.
+pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
+    this.under_way.push(hold);
+    this.under_way_count.set(this.under_way_count.get() + 1);
+    this.finishing.start(FINISHING_INTERVAL);
+}
+
+/// A request under way is finished, or is taken for such: somebody else may have its room.
+pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
+    hold.link.leave();
+    this.under_way_count.set(this.under_way_count.get().saturating_sub(1));
+    if let Some(slot) = hold.counted.take() {
+        this.zone.visit(|zone| zone.finish(slot, this.id, hold.cookie()));
+    }
+    schedule_next();
+}
+
+/// Looks after requests that take long, or for ever.
+pub(super) extern "C" fn on_finishing(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    let now = now().monotonic;
+    for hold in this.under_way.iter() {
+        let long = now.since(hold.released_at()) >= LONG;
+        if long || hold.is_upgraded() || hold.is_answered() {
+            finished(this, hold);
+        }
+    }
+    if this.under_way.first().is_some() {
+        this.finishing.start(FINISHING_INTERVAL);
     }
 }

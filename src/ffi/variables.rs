@@ -11,7 +11,7 @@ use ngx::ngx_string;
 
 use super::module::Failed;
 use super::{conf, hold};
-use crate::text::Text;
+use crate::text::{AppName, Text, TooLong};
 
 /// Where nginx keeps the operator's variables.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,9 +76,13 @@ pub(super) fn find(cf: *mut ngx_conf_t) -> Result<(), Failed> {
 pub(super) fn value(r: &mut ngx_http_request_t, index: ngx_uint_t) -> &[u8] {
     // SAFETY: an index that nginx gave out; the value lives as long as the request.
     let value = unsafe { ngx_http_get_indexed_variable(r, index).as_ref() };
-    value
-        .filter(|value| value.not_found() == 0)
-        .map_or(&[], |value| value.as_bytes())
+    value.filter(|value| value.not_found() == 0).map_or(&[], |value| value.as_bytes())
+}
+
+/// `$app_name`; none where there is no configuration of ours.
+pub(super) fn app_name(r: &mut ngx_http_request_t) -> Option<Result<AppName, TooLong>> {
+    let index = conf::main_conf(r)?.variables.app_name;
+    Some(AppName::new(value(r, index)))
 }
 
 extern "C" fn get_unset(

@@ -13,9 +13,10 @@ use nginx_sys::{
 use ngx::ngx_string;
 
 use super::conf::{self, MainConf};
-use super::doorbell::{self, Bells};
+use super::doorbell::{self, Bells, OpenBells};
 use super::log::{cycle_log, write, Level};
 use super::module::{self, Failed};
+use super::state::StateFile;
 use crate::app::{App, Now};
 use crate::gates::Gates;
 use crate::queue::Slot;
@@ -38,6 +39,7 @@ struct Front {
     sizes: Sizes,
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
+    lease: AtomicU64,
     header: Header,
 }
 
@@ -57,11 +59,7 @@ impl Sizes {
         let apps = (bytes / 16 / app).clamp(4, MOST_APPS);
         let workers = (bytes / 32 / size_of::<Worker>()).clamp(16, MOST_WORKERS);
         let fixed = size_of::<Front>() + apps * app + workers * size_of::<Worker>();
-        Self {
-            apps,
-            workers,
-            slots: bytes.saturating_sub(fixed) / size_of::<Slot>(),
-        }
+        Self { apps, workers, slots: bytes.saturating_sub(fixed) / size_of::<Slot>() }
     }
 }
 
@@ -112,8 +110,19 @@ impl SharedZone {
                 shut: &(*front).shut,
                 names: slice::from_raw_parts(names, self.sizes.apps),
                 moving: &(*front).moving,
+                lease: &(*front).lease,
             }
         }
+    }
+
+    /// How many workers there may be at a time.
+    pub(super) fn most_workers(&self) -> usize {
+        self.sizes.workers
+    }
+
+    /// How many apps there may be.
+    pub(super) fn most_apps(&self) -> usize {
+        self.sizes.apps
     }
 
     /// The doorbells.
@@ -147,11 +156,7 @@ impl SharedZone {
     /// # Safety
     /// The lock is held, and the tables are borrowed by nobody else in this process.
     unsafe fn tables(&self, now: Now) -> Zone<'_> {
-        let Sizes {
-            apps,
-            workers,
-            slots,
-        } = self.sizes;
+        let Sizes { apps, workers, slots } = self.sizes;
         let gates = self.gates();
         // SAFETY: carved by these sizes, one table behind the other; each was filled with valid
         // entries by reset, or is all zero and of a type for which that is valid until then.
@@ -193,8 +198,8 @@ impl SharedZone {
 }
 
 // The tables follow each other without gaps.
-const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>() % 8 == 0);
-const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>() % 8 == 0);
+const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>().is_multiple_of(8));
+const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>().is_multiple_of(8));
 const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Front>() <= 8);
 
 /// An app in a log line.
@@ -216,10 +221,7 @@ pub(super) fn now() -> Now {
     unsafe {
         let time = &*nginx_sys::ngx_cached_time;
         let wall = u64::try_from(time.sec).unwrap_or(0) * 1000 + u64::from(time.msec as u16);
-        Now {
-            monotonic: Msec(nginx_sys::ngx_current_msec as u64),
-            wall: Msec(wall),
-        }
+        Now { monotonic: Msec(nginx_sys::ngx_current_msec as u64), wall: Msec(wall) }
     }
 }
 
@@ -230,9 +232,7 @@ pub(super) fn add(cf: *mut ngx_conf_t) -> Result<(), Failed> {
     // SAFETY: nginx passes a live cf; the name is copied as a pointer to a literal.
     let zone = unsafe {
         let tag = module::this().cast();
-        ngx_shared_memory_add(cf, &mut name, conf.zone_size, tag)
-            .as_mut()
-            .ok_or(Failed)?
+        ngx_shared_memory_add(cf, &mut name, conf.zone_size, tag).as_mut().ok_or(Failed)?
     };
     zone.init = Some(init);
     zone.data = (conf as *mut MainConf).cast();
@@ -245,9 +245,13 @@ extern "C" fn init(shm_zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t
     let (shm_zone, conf) = unsafe { (&*shm_zone, &mut *(*shm_zone).data.cast::<MainConf>()) };
     // SAFETY: when nginx tests a configuration only, it says so from the start.
     let testing = unsafe { nginx_sys::ngx_test_config } != 0;
-    match take(shm_zone, conf.cycle, !old.is_null(), testing) {
+    conf.before.set(old.cast());
+    match take(shm_zone, conf, testing) {
         Ok(zone) => {
             conf.zone = Some(zone);
+            if let Some(path) = conf.state_path.filter(|path| !path.is_empty() && !testing) {
+                conf.state = StateFile::open(path.as_bytes(), &zone, old.is_null());
+            }
             NGX_OK as ngx_int_t
         }
         Err(problem) => {
@@ -286,43 +290,55 @@ impl fmt::Display for Problem {
 
 fn take(
     shm_zone: &ngx_shm_zone_t,
-    cycle: *mut ngx_cycle_t,
-    kept: bool,
+    conf: &mut MainConf,
     testing: bool,
 ) -> Result<SharedZone, Problem> {
-    event_method(cycle)?;
+    event_method(conf.cycle)?;
     let pool =
         NonNull::new(shm_zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
-    let zone = if kept {
+    let zone = if !conf.before.get().is_null() {
         // SAFETY: the zone has been carved, which left its front here.
         let front = unsafe { (*pool.as_ptr()).data.cast::<Front>() };
         SharedZone::attach(pool, NonNull::new(front).ok_or(Problem::TooSmall)?)
     } else {
-        if replaces_an_occupied_one() {
-            return Err(Problem::Occupied);
-        }
+        conf.replaced.set(retire_the_old_one()?);
         let zone = SharedZone::carve(pool).ok_or(Problem::TooSmall)?;
         if !testing {
             // SAFETY: no worker of this zone is forked yet; nobody reads the bells.
             let bells = unsafe { &mut (*zone.front.as_ptr()).bells };
-            *bells = Bells::new().map_err(Problem::NoBells)?;
+            let open = OpenBells::new().map_err(Problem::NoBells)?;
+            *bells = open.numbers();
+            conf.bells.set(Some(open));
         }
         zone
     };
-    if !testing {
-        zone.visit(|zone| zone.next_generation());
-    }
     Ok(zone)
+}
+
+/// The configuration has been accepted: the workers that are forked from now on serve it.
+pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the live cycle, and has set the flag before it read any configuration.
+    let (conf, testing) = unsafe { (conf::main_conf_in(&*cycle), nginx_sys::ngx_test_config != 0) };
+    let Some(conf) = conf.filter(|_| !testing) else { return NGX_OK as ngx_int_t };
+    if let Some(zone) = conf.zone {
+        zone.visit(|zone| zone.next_generation());
+        if let Some(state) = &conf.state {
+            state.save(&zone);
+        }
+    }
+    core::mem::forget(conf.replaced.take());
+    // SAFETY: the configuration before lives until this one has taken its place.
+    if let Some(before) = unsafe { conf.before.replace(core::ptr::null()).as_ref() } {
+        conf.bells.set(before.bells.take());
+    }
+    NGX_OK as ngx_int_t
 }
 
 /// Only with epoll is a doorbell heard by all who wait for it.
 fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
     // SAFETY: the cycle's configuration has been read, which always makes the event core's.
     let name = unsafe {
-        let events = (*cycle)
-            .conf_ctx
-            .add(nginx_sys::ngx_events_module.index)
-            .read();
+        let events = (*cycle).conf_ctx.add(nginx_sys::ngx_events_module.index).read();
         let table = events.read().cast::<*mut ngx_event_conf_t>();
         let conf = table.add(nginx_sys::ngx_event_core_module.ctx_index).read();
         core::ffi::CStr::from_ptr((*conf).name.cast()).to_bytes()
@@ -334,9 +350,9 @@ fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
     }
 }
 
-/// Whether the running configuration has a zone of this name with anybody paused or held. Such a
-/// zone is not the new one: nginx keeps it only where size and module are the same.
-fn replaces_an_occupied_one() -> bool {
+/// If the running configuration has a zone of this name, no pause begins there any more. It is not
+/// the new one: nginx keeps it only where size and module are the same.
+fn retire_the_old_one() -> Result<Option<Retired>, Problem> {
     // SAFETY: while a configuration is read, ngx_cycle is the one before; its list of zones is
     // walked as nginx does. A zone of our name has been carved by a build of this module.
     unsafe {
@@ -349,24 +365,37 @@ fn replaces_an_occupied_one() -> bool {
                 if zone.shm.name.as_bytes() != NAME.as_bytes() || zone.shm.addr.is_null() {
                     continue;
                 }
-                let front = (*zone.shm.addr.cast::<ngx_slab_pool_t>())
-                    .data
-                    .cast::<Front>();
-                if front.as_ref().is_some_and(|front| occupied(zone, front)) {
-                    return true;
+                let front = (*zone.shm.addr.cast::<ngx_slab_pool_t>()).data.cast::<Front>();
+                if let Some(front) = front.as_ref() {
+                    return retire(zone, front);
                 }
             }
             part = some.next;
         }
     }
-    false
+    Ok(None)
 }
 
-fn occupied(zone: &ngx_shm_zone_t, front: &Front) -> bool {
+fn retire(zone: &ngx_shm_zone_t, front: &Front) -> Result<Option<Retired>, Problem> {
     if zone.tag != module::this().cast() {
-        return front.shut.load(Ordering::Relaxed) != 0;
+        // Another build's: all that can be told is whether any app is not open.
+        let shut = front.shut.load(Ordering::Relaxed) != 0;
+        return if shut { Err(Problem::Occupied) } else { Ok(None) };
     }
-    NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).is_some_and(|pool| {
-        SharedZone::attach(pool, NonNull::from(front)).visit(|zone| zone.busy())
-    })
+    let pool = NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
+    let old = SharedZone::attach(pool, NonNull::from(front));
+    if old.visit(|zone| zone.retire()) {
+        Ok(Some(Retired(old)))
+    } else {
+        Err(Problem::Occupied)
+    }
+}
+
+/// The zone that a new configuration replaces. Unless that is accepted, the old one goes on.
+pub(super) struct Retired(SharedZone);
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        self.0.visit(|zone| zone.reinstate());
+    }
 }

@@ -24,6 +24,7 @@ pub struct Words {
     shut: AtomicU32,
     names: Vec<AtomicU64>,
     moving: Vec<AtomicU64>,
+    lease: AtomicU64,
 }
 
 /// A zone whose lock is the borrow checker.
@@ -82,16 +83,13 @@ impl Words {
             shut: AtomicU32::new(0),
             names: zeros(apps),
             moving: zeros(apps.div_ceil(64)),
+            lease: AtomicU64::new(0),
         }
     }
 
     /// As the workers see them.
     pub fn gates(&self) -> Gates<'_> {
-        Gates {
-            shut: &self.shut,
-            names: &self.names,
-            moving: &self.moving,
-        }
+        Gates { shut: &self.shut, names: &self.names, moving: &self.moving, lease: &self.lease }
     }
 }
 
@@ -105,6 +103,7 @@ impl Clone for Words {
             shut: AtomicU32::new(self.shut.load(Ordering::Relaxed)),
             names: copies(&self.names),
             moving: copies(&self.moving),
+            lease: AtomicU64::new(self.lease.load(Ordering::Relaxed)),
         }
     }
 }
@@ -116,10 +115,7 @@ impl Owned {
         Self {
             tables: Tables::new(&words, workers, slots),
             words,
-            now: Now {
-                monotonic: Msec(1_000),
-                wall: Msec(1_700_000_000_000),
-            },
+            now: Now { monotonic: Msec(1_000), wall: Msec(1_700_000_000_000) },
         }
     }
 

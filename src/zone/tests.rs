@@ -4,19 +4,28 @@
 mod deeds;
 mod entries;
 mod events;
+mod leases;
 mod model;
+mod paces;
 mod promises;
 mod repair;
+mod rounds;
 mod rules;
 mod scene;
+mod turned_away;
+mod verbs;
 
 use super::owned::Owned;
-use super::{Arrival, Departure, Effects, Enabled, Leaving, Refusal, Wake, Which, Zone};
-use crate::app::State;
+use super::{
+    Arrival, Departure, Effects, Given, Leaving, Opened, Refusal, Shut, Turn, Wake, Which, Zone,
+};
+use crate::app::{App, Cause, Ended, Now, State};
 use crate::gates::NameHash;
 use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WorkerId};
+use crate::pace::Pace;
 use crate::queue::List;
 use crate::text::{Address, AppName, Reason};
+use crate::time::Msec;
 
 fn name(text: &str) -> AppName {
     AppName::new(text.as_bytes()).unwrap()
@@ -46,10 +55,18 @@ fn check(zone: &Owned) {
     let tables = &zone.tables;
     assert_eq!(tables.header.inside, 0);
     let mut seen = vec![0; tables.slots.len()];
-    let mut held = vec![0; tables.workers.len()];
+    let mut owned = vec![0; tables.workers.len()];
+    let mut going = vec![0; tables.apps.len()];
     for id in chain(zone, &tables.header.free) {
         seen[id.index()] += 1;
-        assert_eq!(tables.slots[id.index()].held(), None);
+        assert_eq!(tables.slots[id.index()].occupant(), None);
+    }
+    for (index, slot) in tables.slots.iter().enumerate() {
+        if let Some(one) = slot.going() {
+            seen[index] += 1;
+            owned[one.owner.index()] += 1;
+            going[one.app.index()] += 1;
+        }
     }
     for (index, app) in tables.apps.iter().enumerate() {
         let id = AppId::at(index);
@@ -60,10 +77,11 @@ fn check(zone: &Owned) {
                 tables.slots[slot.index()].held().unwrap()
             })
             .collect();
-        line.iter().for_each(|one| held[one.owner.index()] += 1);
+        line.iter().for_each(|one| owned[one.owner.index()] += 1);
         assert!(line.iter().all(|one| one.app == id));
         assert!(line.windows(2).all(|pair| pair[0].ticket < pair[1].ticket));
-        assert!(app.name().is_some() || line.is_empty());
+        assert_eq!(app.going, going[index]);
+        assert!(app.name().is_some() || (line.is_empty() && app.going == 0));
         if let State::Draining { upto } = app.state() {
             let waited_for = line.first().is_some_and(|head| head.ticket <= upto);
             assert!(waited_for || app.baton.is_some(), "a drain without an end");
@@ -71,12 +89,14 @@ fn check(zone: &Owned) {
         check_gate(zone, id);
     }
     assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
-    assert!(tables.workers.iter().map(|worker| worker.held).eq(held));
+    assert!(tables.workers.iter().map(|worker| worker.slots).eq(owned));
     let shut = tables.apps.iter().filter(|app| app.state() != State::Open);
     let gates = zone.words.gates();
     assert_eq!(gates.all_open(), shut.clone().count() == 0);
     let counted = gates.shut.load(crate::sync::Ordering::Relaxed);
     assert_eq!(counted as usize, shut.count());
+    let ends = tables.apps.iter().filter_map(App::until).map(|until| until.monotonic);
+    assert_eq!(gates.next_lease(), ends.min());
 }
 
 fn check_gate(zone: &Owned, id: AppId) {
@@ -86,5 +106,6 @@ fn check_gate(zone: &Owned, id: AppId) {
     let found = hash.and_then(|hash| gates.find(hash));
     assert_eq!(found == Some(id), app.state() != State::Open);
     let moves = gates.moving_after(AppId::NONE).any(|other| other == id);
-    assert_eq!(moves, app.state() != State::Paused && app.line.len > 0);
+    let stays = app.state() == State::Paused && zone.tables.header.quitting == 0;
+    assert_eq!(moves, !stays && app.line.len > 0);
 }

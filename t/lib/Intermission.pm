@@ -34,10 +34,7 @@ sub new {
     my ($class, %conf) = @_;
     my $self = bless {conf => \%conf, dir => _directory(), log => '', workers_seen => {}}, $class;
     $self->_start_backend;
-    for my $try (1 .. 5) {
-        return $self if $self->_start_nginx;
-    }
-    die "nginx does not start:\n", $self->error_log, _slurp("$self->{dir}/stderr");
+    return $self->start_nginx;
 }
 
 sub dir    { $_[0]{dir} }
@@ -244,23 +241,44 @@ sub hup {
     kill HUP => $self->{master};
 }
 
-# Reloads; waits until all the new workers are up. Dies if nginx refuses the configuration.
+# Reloads; waits until all the new workers are up, and the old ones (but those that are frozen) take
+# no more connections. Dies if nginx refuses the configuration.
 sub reload {
     my ($self, %conf) = @_;
     my %old = map { $_ => 1 } $self->workers;
     my $emergencies = () = $self->error_log =~ /\[emerg\]/g;
     $self->hup(%conf);
     my $number = $self->{conf}{workers} // 2;
-    return $self->wait_for(sub {
+    $self->wait_for(sub {
         my $now = () = $self->error_log =~ /\[emerg\]/g;
         Carp::croak('nginx refuses the reload: ' . ($self->error_log =~ /.*(\[emerg\].*)/s)[0]) if $now > $emergencies;
         return $number == grep { !$old{$_} } $self->workers;
     }, 'new workers');
+    delete @old{@{$self->{frozen} // []}};
+    return $self->wait_for(sub { !grep { $old{$_} } $self->workers }, 'old workers shutting down');
+}
+
+# Stops processes until kill CONT, and waits until they stand.
+sub freeze {
+    my ($self, @pids) = @_;
+    push @{$self->{frozen}}, @pids;
+    kill STOP => @pids;
+    for my $pid (@pids) {
+        $self->wait_for(sub { (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
+    }
 }
 
 # Ends nginx and everything that was started. True if the first signal (QUIT) was enough within
 # its time and nginx ended with status 0.
 sub stop {
+    my ($self, %opt) = @_;
+    my $clean = $self->end_nginx(%opt);
+    Intermission::Process::end(delete $self->{backend}, [TERM => 5], [KILL => 5]) if $self->{backend};
+    return $clean;
+}
+
+# The same, but the backend stays, for start_nginx.
+sub end_nginx {
     my ($self, %opt) = @_;
     return 1 if !$self->{master};
     $self->workers;
@@ -270,9 +288,17 @@ sub stop {
         keys %{$self->{workers_seen}};
     kill KILL => @left;
     $self->{leaked} = \@left;
-    Intermission::Process::end($self->{backend}, [TERM => 5], [KILL => 5]);
     delete $self->{master};
     return ($signal // '') eq $first[0] && defined $status && $status == 0 && !@left;
+}
+
+# Starts nginx once more in the same directory, on another port.
+sub start_nginx {
+    my ($self) = @_;
+    for my $try (1 .. 5) {
+        return $self if $self->_start_nginx;
+    }
+    die "nginx does not start:\n", $self->error_log, _slurp("$self->{dir}/stderr");
 }
 
 # The last assertion of a test: nobody is held, no ticket is lost, the log is clean, and nginx quits.
@@ -339,17 +365,24 @@ sub _start_nginx {
     $self->_write_conf;
     open my $errors, '>', "$dir/stderr" or die "stderr: $!";
     $self->{owner} = $$;
+    Intermission::Process::take_orphans() if $self->{conf}{daemon};
     $self->{master} = Intermission::Process::start('nginx', _command($dir), stdout => $errors, stderr => $errors);
     my $number = $self->{conf}{workers} // 2;
     my $gone;
     my $up = Intermission::Process::wait_until(sub {
-        return 1 if $gone = defined Intermission::Process::reaped($self->{master});
-        return $self->workers >= $number;
+        $gone = Intermission::Process::reaped($self->{master}) // $gone;
+        return 1 if defined $gone && ($gone != 0 || !$self->{conf}{daemon});
+        if (defined $gone) {
+            return 0 if _slurp("$dir/nginx.pid") !~ /^(\d+)\n/;
+            $self->{master} = Intermission::Process::adopt('nginx', $1);
+            $gone = undef;
+        }
+        return $self->{conf}{single} ? -s "$dir/nginx.pid" : $self->workers >= $number;
     }, 15);
-    return 1 if $up && !$gone;
-    delete $self->{master} if $gone;
+    return 1 if $up && !defined $gone;
+    delete $self->{master} if defined $gone;
     die "nginx does not start:\n", $self->error_log, _slurp("$dir/stderr")
-        if !$gone || $self->error_log !~ /Address already in use/;
+        if !defined $gone || $self->error_log !~ /Address already in use/;
     return 0;
 }
 

@@ -2,54 +2,37 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::app::Ended;
+use crate::control::PaceChange;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
-    Arrive {
-        id: AppId,
-        name: AppName,
-        owner: WorkerId,
-        cookie: Cookie,
-    },
-    Bypass {
-        id: AppId,
-        name: AppName,
-    },
-    Depart {
-        slot: SlotId,
-        owner: WorkerId,
-        cookie: Cookie,
-        why: Leaving,
-    },
-    Enable {
-        name: AppName,
-        which: Which,
-        reason: Option<bool>,
-    },
-    Disable {
-        name: AppName,
-        which: Which,
-    },
-    Take {
-        me: WorkerId,
-        last: AppId,
-        most: u32,
-    },
-    GiveBack {
-        id: AppId,
-        me: WorkerId,
-        passed_on: u32,
-        left: u32,
-    },
-    Bury {
-        id: WorkerId,
-        process: Process,
-    },
-    Register {
-        process: Process,
-    },
+    Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, most: u32 },
+    Bypass { id: AppId, name: AppName },
+    Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: Leaving },
+    Finish { slot: SlotId, owner: WorkerId, cookie: Cookie },
+    Enable { name: AppName, which: Which, ask: Ask },
+    Stop { name: AppName, which: Which, ask: Ask },
+    Disable { name: AppName, which: Which, pace: PaceChange },
+    EndLease,
+    Take { me: WorkerId, last: AppId, room: u32 },
+    GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
+    Bury { id: WorkerId, process: Process },
+    Register { process: Process },
+    Leaving { id: WorkerId },
+    NextGeneration,
+    Retire,
+    Reinstate,
     Look,
+}
+
+/// What is asked of `enable` and `stop`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ask {
+    pub reason: Option<bool>,
+    pub lease: Option<Msec>,
+    pub pace: Pace,
+    /// Whether the answer is to say that it changed something, be it so or not.
+    pub change: bool,
 }
 
 /// What came of it.
@@ -58,75 +41,75 @@ pub(super) enum Outcome {
     Arrival(Arrival),
     Bypassed(bool),
     Departure(Departure),
-    Enabled(Result<Enabled, Refusal>),
-    Disabled(Result<Option<Ended>, Refusal>),
-    Taken(Option<AppId>, Vec<Cookie>),
+    Shut(Result<Shut, Refusal>),
+    Opened(Result<Opened, Refusal>),
+    LeaseEnded(Option<(AppName, PauseId, Ended)>),
+    Turn(AppId, Turn, Vec<Given>),
     Registered(WorkerId),
+    Retired(bool),
     Done,
+}
+
+impl Ask {
+    pub(super) fn cause(self) -> Cause {
+        Cause {
+            fresh: PauseId(0),
+            by: Address::EMPTY,
+            reason: self.reason.map(|one| reason_text(Some(one))),
+            lease: self.lease,
+            pace: self.pace,
+        }
+    }
 }
 
 impl Deed {
     pub(super) fn carry_out(&self, zone: &mut Zone<'_>) -> Outcome {
         match *self {
-            Self::Arrive {
-                id,
-                name,
-                owner,
-                cookie,
-            } => Outcome::Arrival(zone.arrive(id, &name, owner, cookie)),
-            Self::Bypass { id, name } => Outcome::Bypassed(zone.bypass(id, &name)),
-            Self::Depart {
-                slot,
-                owner,
-                cookie,
-                why,
-            } => Outcome::Departure(zone.depart(slot, owner, cookie, why)),
-            Self::Enable {
-                name,
-                which,
-                reason,
-            } => {
-                let reason = reason.map(|one| reason_text(Some(one)));
-                Outcome::Enabled(zone.enable(&name, which, Address::EMPTY, reason))
+            Self::Arrive { id, name, owner, cookie, most } => {
+                return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, most));
             }
-            Self::Disable { name, which } => Outcome::Disabled(zone.disable(&name, which)),
-            Self::Take { me, last, most } => {
+            Self::Bypass { id, name } => {
+                return Outcome::Bypassed(zone.bypass(id, &name).is_some())
+            }
+            Self::Depart { slot, owner, cookie, why } => {
+                return Outcome::Departure(zone.depart(slot, owner, cookie, why));
+            }
+            Self::Finish { slot, owner, cookie } => zone.finish(slot, owner, cookie),
+            Self::Enable { name, which, ask } => {
+                return Outcome::Shut(zone.enable(&name, which, ask.cause(), ask.change));
+            }
+            Self::Stop { name, which, ask } => {
+                return Outcome::Shut(zone.stop(&name, which, ask.cause(), ask.change));
+            }
+            Self::Disable { name, which, pace } => {
+                return Outcome::Opened(zone.disable(&name, which, |old| pace.apply(old)));
+            }
+            Self::EndLease => return Outcome::LeaseEnded(zone.end_lease()),
+            Self::Take { me, last, room } => {
                 let mut run = Vec::new();
-                let app = zone.take_run(me, last, most, |cookie| run.push(cookie));
-                Outcome::Taken(app, run)
+                let (last, turn) = zone.take_turn(me, last, room, |given| run.push(given));
+                return Outcome::Turn(last, turn, run);
             }
-            Self::GiveBack {
-                id,
-                me,
-                passed_on,
-                left,
-            } => {
-                zone.give_back(id, me, passed_on, left);
-                Outcome::Done
-            }
-            Self::Bury { id, process } => {
-                zone.bury(id, process);
-                Outcome::Done
-            }
-            Self::Register { process } => Outcome::Registered(zone.register(process)),
-            Self::Look => Outcome::Done,
+            Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
+            Self::Bury { id, process } => zone.bury(id, process),
+            Self::Register { process } => return Outcome::Registered(zone.register(process)),
+            Self::Leaving { id } => zone.leaving(id),
+            Self::NextGeneration => zone.next_generation(),
+            Self::Retire => return Outcome::Retired(zone.retire()),
+            Self::Reinstate => zone.reinstate(),
+            Self::Look => {}
         }
-    }
-
-    /// Whether nobody can have become able to release by it.
-    pub(super) fn is_quiet(&self) -> bool {
-        use Deed::{Arrive, Bypass, Enable, Look, Register, Take};
-        matches!(
-            self,
-            Arrive { .. } | Bypass { .. } | Enable { .. } | Look | Register { .. } | Take { .. }
-        )
+        Outcome::Done
     }
 
     /// The worker that can have done it; none where any can.
     pub(super) fn doer(&self) -> Option<WorkerId> {
         match *self {
-            Self::Arrive { owner, .. } | Self::Depart { owner, .. } => Some(owner),
+            Self::Arrive { owner, .. }
+            | Self::Depart { owner, .. }
+            | Self::Finish { owner, .. } => Some(owner),
             Self::Take { me, .. } | Self::GiveBack { me, .. } => Some(me),
+            Self::Leaving { id } => Some(id),
             _ => None,
         }
     }
@@ -136,9 +119,11 @@ impl Outcome {
     /// Without what is due in the log, which depends on what was logged before.
     pub(super) fn without_reports(mut self) -> Self {
         match &mut self {
-            Self::Arrival(Arrival::Rejected { report })
-            | Self::Departure(Departure::Gone { report }) => *report = None,
-            Self::Disabled(Ok(Some(ended))) => (ended.rejected, ended.expired) = (0, 0),
+            Self::Arrival(Arrival::Rejected { report, .. })
+            | Self::Departure(Departure::Gone { report, .. }) => *report = None,
+            Self::Opened(Ok(Opened::Ended(_, ended))) | Self::LeaseEnded(Some((_, _, ended))) => {
+                (ended.rejected, ended.expired) = (0, 0)
+            }
             _ => {}
         }
         self

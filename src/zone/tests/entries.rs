@@ -1,9 +1,9 @@
 //! Which entry of the table of apps is whose, and which pause a verb is about.
 #![forbid(unsafe_code)]
 
-use super::scene::{Scene, ONE, TWO};
+use super::scene::{lease, Scene, CAUSE, ONE, TWO};
 use super::*;
-use crate::time::Msec;
+use crate::state::Saved;
 
 #[test]
 fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_room() {
@@ -11,15 +11,12 @@ fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_roo
     for app in ["a", "b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
     scene.resume("c");
-    scene.zone.wait(Msec(1));
+    scene.wait(1);
     scene.resume("a");
     scene.pause("e");
-    assert_eq!(
-        (scene.state("c"), scene.state("a")),
-        (None, Some(State::Open))
-    );
+    assert_eq!((scene.state("c"), scene.state("a")), (None, Some(State::Open)));
     assert_eq!(scene.come("c", ONE), Arrival::Passes);
 }
 
@@ -32,33 +29,24 @@ fn a_verb_for_one_pause_does_not_touch_another() {
     assert!(second > first);
     let refused = Err(Refusal::OtherPause);
     let late = Which::This(first);
-    assert_eq!(scene.enable("", late), refused);
-    assert_eq!(
-        scene.visit(|zone| zone.disable(&name(""), late)),
-        Err(Refusal::OtherPause)
-    );
-    assert_eq!(
-        scene.enable("", Which::This(second)),
-        Ok(Enabled::Unchanged)
-    );
+    assert_eq!(scene.enable("", late, CAUSE), refused);
+    assert_eq!(scene.disable("", late), Err(Refusal::OtherPause));
+    assert_eq!(scene.enable("", Which::This(second), CAUSE), Ok(Shut::Unchanged));
     scene.resume("");
-    assert_eq!(scene.enable("", Which::This(second)), refused);
-    assert_eq!(scene.enable("x", Which::This(second)), refused);
+    assert_eq!(scene.enable("", Which::This(second), CAUSE), refused);
+    assert_eq!(scene.enable("x", Which::This(second), CAUSE), refused);
     assert_eq!(scene.state("x"), None);
 }
 
 #[test]
 fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
     let mut scene = Scene::paused("");
-    assert_eq!(scene.enable("", Which::New), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Which::New, CAUSE), Err(Refusal::NotOpen));
     scene.hold("", ONE);
     scene.resume("");
-    assert_eq!(scene.enable("", Which::New), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Which::New, CAUSE), Err(Refusal::NotOpen));
     scene.turn(ONE);
-    assert!(matches!(
-        scene.enable("", Which::New),
-        Ok(Enabled::Begun(_))
-    ));
+    assert!(matches!(scene.enable("", Which::New, CAUSE), Ok(Shut::Begun(_))));
 }
 
 #[test]
@@ -73,7 +61,7 @@ fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
     scene.give_back(app.unwrap(), TWO, 1);
     scene.pause("e");
 }
@@ -108,7 +96,100 @@ fn an_app_whose_drain_is_not_told_yet_is_not_forgotten() {
         scene.pause(app);
     }
     scene.visit(|zone| zone.bury(ONE, process(1)));
-    assert_eq!(scene.enable("e", Which::Any), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
     assert_eq!(scene.effects.drained.map(|(app, _)| app), Some(name("b")));
     scene.pause("e");
+}
+
+/// nginx starts again, with what it had saved.
+fn restarted(before: &mut Scene) -> Scene {
+    let mut scene = Scene::new();
+    scene.zone.now = before.zone.now;
+    let pauses = before.visit(|zone| zone.pauses());
+    scene.visit(|zone| zone.pauses_seen(pauses));
+    for saved in before.zone.tables.apps.iter().filter_map(Saved::of) {
+        if let Some(app) = saved.restore(scene.zone.now) {
+            assert!(scene.visit(|zone| zone.restore(app)).is_some());
+        }
+    }
+    scene
+}
+
+#[test]
+fn after_a_restart_whoever_comes_is_held_or_turned_away_as_before() {
+    let mut scene = Scene::paused("paused");
+    scene.stop("stopped", CAUSE);
+    scene.pause("open");
+    scene.resume("open");
+    scene.hold("paused", ONE);
+    let mut scene = restarted(&mut scene);
+    assert!(matches!(scene.come("paused", ONE), Arrival::Held { ahead: 0, .. }));
+    assert!(matches!(scene.come("stopped", ONE), Arrival::Stopped { .. }));
+    assert_eq!((scene.come("open", ONE), scene.state("open")), (Arrival::Passes, None));
+    scene.resume("paused");
+    assert_eq!(scene.turn(ONE), [1]);
+}
+
+#[test]
+fn after_a_restart_a_lease_counts_on_and_no_number_is_used_again() {
+    let mut scene = Scene::paused_by("", lease(500));
+    let over = scene.pause("other");
+    scene.resume("other");
+    let mut scene = restarted(&mut scene);
+    assert!(scene.pause("new") > over);
+    scene.wait(500);
+    assert_eq!(scene.visit(|zone| zone.end_lease()).map(|(app, ..)| app), Some(name("")));
+}
+
+#[test]
+fn a_pause_that_finds_no_entry_after_a_restart_is_said_to_be_lost() {
+    let scene = Scene::paused("e");
+    let app = scene.zone.tables.apps[0];
+    let mut scene = Scene::new();
+    for app in ["a", "b", "c", "d"] {
+        scene.pause(app);
+    }
+    assert_eq!(scene.visit(|zone| zone.restore(app)), None);
+}
+
+#[test]
+fn pauses_are_numbered_on_from_the_greatest_that_was_seen() {
+    let mut scene = Scene::new();
+    scene.visit(|zone| zone.pauses_seen(3));
+    scene.visit(|zone| zone.pauses_seen(1));
+    assert_eq!(scene.pause(""), PauseId(4));
+}
+
+#[test]
+fn the_version_changes_with_what_a_restart_would_bring_back_and_with_nothing_that_traffic_does() {
+    let mut scene = Scene::new();
+    let version = |scene: &Scene| scene.zone.tables.header.version;
+    let mut seen = vec![version(&scene)];
+    scene.pause("");
+    seen.push(version(&scene));
+    scene.hold("", ONE);
+    scene.enable("", Which::Any, CAUSE).unwrap();
+    assert_eq!(version(&scene), seen[1]);
+    scene.stop("", CAUSE);
+    seen.push(version(&scene));
+    scene.turned_away(ONE);
+    assert_eq!(version(&scene), seen[2]);
+    scene.resume("");
+    seen.push(version(&scene));
+    assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "{seen:?}");
+}
+
+#[test]
+fn a_zone_that_is_replaced_begins_no_pause_unless_it_is_kept_after_all() {
+    let mut scene = Scene::paused("");
+    assert!(!scene.visit(|zone| zone.retire()), "an app is paused");
+    scene.hold("", ONE);
+    scene.resume("");
+    assert!(!scene.visit(|zone| zone.retire()), "a request is held");
+    scene.turn(ONE);
+    assert!(scene.visit(|zone| zone.retire()));
+    assert_eq!(scene.enable("", Which::Any, CAUSE), Err(Refusal::Retired));
+    assert_eq!(scene.enable("new", Which::New, CAUSE), Err(Refusal::Retired));
+    scene.visit(|zone| zone.reinstate());
+    scene.pause("");
 }

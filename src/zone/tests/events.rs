@@ -4,11 +4,12 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::deeds::Deed;
-use super::model::{Pair, NAMES, WORKERS};
-use super::rules::Waiting;
+use super::deeds::{Ask, Deed};
+use super::model::{Pair, ENTRIES, NAMES, WORKERS};
+use super::rules::{ModelApp, Waiting};
 use super::*;
-use crate::time::Msec;
+use crate::control::PaceChange;
+use crate::state::Saved;
 
 /// Of which it depends on the moment what exactly it is.
 #[derive(Clone, Debug)]
@@ -16,6 +17,7 @@ pub(super) enum Event {
     Comes {
         app: usize,
         worker: usize,
+        most: u32,
     },
     /// It asked the gates long ago.
     ComesLate {
@@ -30,24 +32,36 @@ pub(super) enum Event {
         who: Index,
         why: Leaving,
     },
-    /// Somebody who is not held, or no longer.
-    Ghost {
-        slot: u32,
+    /// Somebody released is finished.
+    Finishes {
+        who: Index,
+    },
+    /// A worker speaks of somebody whom it may not have, who may be held, going, or nobody.
+    Strays {
+        who: Index,
         worker: usize,
+        going: bool,
     },
     Enable {
         app: usize,
         which: Aim,
-        reason: Option<bool>,
+        ask: Ask,
+    },
+    Stop {
+        app: usize,
+        which: Aim,
+        ask: Ask,
     },
     Disable {
         app: usize,
         which: Aim,
+        pace: PaceChange,
     },
-    /// A worker takes a run, or is done with it.
+    LeaseEnds,
+    /// A worker takes its turn, or is done with it.
     Turns {
         worker: usize,
-        most: u32,
+        room: u32,
         left: Index,
     },
     Dies {
@@ -55,6 +69,17 @@ pub(super) enum Event {
     },
     NotDead {
         worker: usize,
+    },
+    ToldToLeave {
+        worker: usize,
+    },
+    Reloads,
+    /// A configuration with another zone is read; it takes over, or does not.
+    Retires,
+    Reinstates,
+    /// All processes end; nginx starts again some time after.
+    Restarts {
+        after: u64,
     },
     TimePasses {
         time: u64,
@@ -70,35 +95,69 @@ pub(super) enum Aim {
 }
 
 /// A process that is in no table.
-pub(super) const STRANGER: Process = Process {
-    started: 0,
-    pid: 999,
-};
+pub(super) const STRANGER: Process = Process { started: 0, pid: 999 };
 
 pub(super) fn event() -> impl Strategy<Value = Event> {
     let app = || prop_oneof![3 => Just(0), 3 => Just(1), 2 => 0..NAMES.len()];
     let worker = || 0..WORKERS;
     let aim = || {
         use Aim::{Any, New, Newest, Other};
-        prop_oneof![4 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
+        prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
+    let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let why = prop::sample::select(vec![Leaving::Left, Leaving::Passed, Leaving::Answered]);
     prop_oneof![
-        12 => (app(), worker()).prop_map(|(app, worker)| Event::Comes { app, worker }),
-        1 => (app(), worker(), 0..4u32)
+        24 => (app(), worker(), most)
+            .prop_map(|(app, worker, most)| Event::Comes { app, worker, most }),
+        2 => (app(), worker(), 0..4u32)
             .prop_map(|(app, worker, entry)| Event::ComesLate { app, worker, entry }),
-        1 => app().prop_map(|app| Event::GoesBy { app }),
-        4 => (any::<Index>(), why).prop_map(|(who, why)| Event::Leaves { who, why }),
-        1 => (0..9u32, worker()).prop_map(|(slot, worker)| Event::Ghost { slot, worker }),
-        4 => (app(), aim(), any::<Option<bool>>())
-            .prop_map(|(app, which, reason)| Event::Enable { app, which, reason }),
-        4 => (app(), aim()).prop_map(|(app, which)| Event::Disable { app, which }),
-        12 => (worker(), 0..4u32, any::<Index>())
-            .prop_map(|(worker, most, left)| Event::Turns { worker, most, left }),
-        1 => worker().prop_map(|worker| Event::Dies { worker }),
+        2 => app().prop_map(|app| Event::GoesBy { app }),
+        6 => (any::<Index>(), why).prop_map(|(who, why)| Event::Leaves { who, why }),
+        6 => any::<Index>().prop_map(|who| Event::Finishes { who }),
+        2 => (any::<Index>(), worker(), any::<bool>())
+            .prop_map(|(who, worker, going)| Event::Strays { who, worker, going }),
+        8 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Enable { app, which, ask }),
+        2 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Stop { app, which, ask }),
+        8 => (app(), aim(), pace_change())
+            .prop_map(|(app, which, pace)| Event::Disable { app, which, pace }),
+        2 => Just(Event::LeaseEnds),
+        24 => (worker(), 0..4u32, any::<Index>())
+            .prop_map(|(worker, room, left)| Event::Turns { worker, room, left }),
+        2 => worker().prop_map(|worker| Event::Dies { worker }),
         1 => worker().prop_map(|worker| Event::NotDead { worker }),
-        1 => (0..1500u64).prop_map(|time| Event::TimePasses { time }),
+        2 => worker().prop_map(|worker| Event::ToldToLeave { worker }),
+        1 => Just(Event::Reloads),
+        1 => Just(Event::Retires),
+        3 => Just(Event::Reinstates),
+        1 => (0..500u64).prop_map(|after| Event::Restarts { after }),
+        3 => (0..1500u64).prop_map(|time| Event::TimePasses { time }),
     ]
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let lease = prop_oneof![2 => Just(None), 1 => (0..1000u64).prop_map(Some)];
+    let pace = (spread(), concurrency());
+    (any::<Option<bool>>(), lease, pace, any::<bool>()).prop_map(
+        |(reason, lease, (spread, concurrency), change)| Ask {
+            reason,
+            lease: lease.map(Msec),
+            pace: Pace { spread, concurrency },
+            change,
+        },
+    )
+}
+
+fn pace_change() -> impl Strategy<Value = PaceChange> {
+    (prop::option::weighted(0.3, spread()), prop::option::weighted(0.3, concurrency()))
+        .prop_map(|(spread, concurrency)| PaceChange { spread, concurrency })
+}
+
+fn spread() -> impl Strategy<Value = Msec> {
+    prop_oneof![2 => Just(0), 1 => 1..50u64, 1 => 1..2000u64].prop_map(Msec)
+}
+
+fn concurrency() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => Just(0), 1 => 1..4u32]
 }
 
 /// What an event is at this moment.
@@ -106,93 +165,99 @@ impl Pair {
     pub(super) fn deeds(&mut self, event: &Event) -> Vec<Deed> {
         let id = WorkerId::at;
         let deed = match *event {
-            Event::Comes { app, worker } => {
+            Event::Comes { app, worker, most } => {
                 let hash = NameHash::of(NAMES[app].as_bytes());
                 match self.zone.words.gates().find(hash) {
-                    Some(gate) => self.comes(gate, app, worker),
+                    Some(gate) => self.comes(gate, app, worker, most),
                     None => {
                         self.passes(app);
                         return Vec::new();
                     }
                 }
             }
-            Event::ComesLate { app, worker, entry } => self.comes(AppId(entry), app, worker),
+            Event::ComesLate { app, worker, entry } => {
+                self.comes(AppId(entry), app, worker, u32::MAX)
+            }
             Event::GoesBy { app } => Deed::Bypass {
                 id: self.find(app).map_or(AppId::NONE, AppId::at),
                 name: name(NAMES[app]),
             },
             Event::Leaves { who, why } => {
-                let waiting: Vec<Waiting> = self.waiting().copied().collect();
-                if waiting.is_empty() {
-                    return Vec::new();
-                }
-                let who = who.get(&waiting);
-                Deed::Depart {
-                    slot: who.slot,
-                    owner: who.owner,
-                    cookie: who.cookie,
-                    why,
-                }
+                let Some(who) = one_of(self.waiting(), &who) else { return Vec::new() };
+                Deed::Depart { slot: who.slot, owner: who.owner, cookie: who.cookie, why }
             }
-            Event::Ghost { slot, worker } => Deed::Depart {
-                slot: SlotId(slot),
-                owner: id(worker),
-                cookie: Cookie(u64::MAX),
-                why: Leaving::Left,
-            },
-            Event::Enable { app, which, reason } => Deed::Enable {
-                name: name(NAMES[app]),
-                which: self.which(app, which),
-                reason,
-            },
-            Event::Disable { app, which } => Deed::Disable {
-                name: name(NAMES[app]),
-                which: self.which(app, which),
-            },
-            Event::Turns { worker, most, left } => self.turns(id(worker), most, &left),
+            Event::Finishes { who } => {
+                let Some(who) = one_of(self.going(), &who) else { return Vec::new() };
+                Deed::Finish { slot: who.slot, owner: who.owner, cookie: who.cookie }
+            }
+            Event::Strays { who, worker, going } => self.strays(&who, id(worker), going),
+            Event::Enable { app, which, ask } => {
+                Deed::Enable { name: name(NAMES[app]), which: self.which(app, which), ask }
+            }
+            Event::Stop { app, which, ask } => {
+                Deed::Stop { name: name(NAMES[app]), which: self.which(app, which), ask }
+            }
+            Event::Disable { app, which, pace } => {
+                Deed::Disable { name: name(NAMES[app]), which: self.which(app, which), pace }
+            }
+            Event::LeaseEnds => Deed::EndLease,
+            Event::Turns { worker, room, left } => self.turns(id(worker), room, &left),
             Event::Dies { worker } => return self.dies(worker),
-            Event::NotDead { worker } => Deed::Bury {
-                id: id(worker),
-                process: STRANGER,
-            },
+            Event::NotDead { worker } => Deed::Bury { id: id(worker), process: STRANGER },
+            Event::ToldToLeave { worker } => Deed::Leaving { id: id(worker) },
+            Event::Reloads => Deed::NextGeneration,
+            Event::Retires => Deed::Retire,
+            Event::Reinstates => Deed::Reinstate,
+            Event::Restarts { .. } => return Vec::new(),
             Event::TimePasses { time } => {
-                self.zone.wait(Msec(time));
+                self.wait(Msec(time));
                 Deed::Look
             }
         };
         vec![deed]
     }
 
-    pub(super) fn comes(&mut self, id: AppId, app: usize, worker: usize) -> Deed {
+    fn comes(&mut self, id: AppId, app: usize, worker: usize, most: u32) -> Deed {
         self.cookies += 1;
         Deed::Arrive {
             id,
             name: name(NAMES[app]),
             owner: WorkerId::at(worker),
             cookie: Cookie(self.cookies),
+            most,
         }
     }
 
-    fn turns(&self, me: WorkerId, most: u32, left: &Index) -> Deed {
+    fn strays(&self, who: &Index, owner: WorkerId, going: bool) -> Deed {
+        let nobody = Waiting {
+            ticket: Ticket(0),
+            owner,
+            cookie: Cookie(u64::MAX),
+            slot: SlotId(who.index(9) as u32),
+        };
+        let all = self.waiting().chain(self.going()).chain([&nobody]);
+        let Waiting { slot, cookie, .. } = one_of(all, who).unwrap();
+        if going {
+            Deed::Finish { slot, owner, cookie }
+        } else {
+            Deed::Depart { slot, owner, cookie, why: Leaving::Left }
+        }
+    }
+
+    fn turns(&self, me: WorkerId, room: u32, left: &Index) -> Deed {
         let Some((id, run)) = self.run_of(me) else {
-            let last = self.last[me.index()];
-            return Deed::Take { me, last, most };
+            return Deed::Take { me, last: self.workers[me.index()].last, room };
         };
         let left = left.index(run.len() + 1) as u32;
-        Deed::GiveBack {
-            id,
-            me,
-            passed_on: run.len() as u32 - left,
-            left,
-        }
+        Deed::GiveBack { id, me, passed_on: run.len() as u32 - left, left }
     }
 
     fn dies(&mut self, worker: usize) -> Vec<Deed> {
-        let dead = process(self.pids[worker]);
-        self.pids[worker] += WORKERS as i32;
-        let id = WorkerId::at(worker);
-        let process = process(self.pids[worker]);
-        vec![Deed::Bury { id, process: dead }, Deed::Register { process }]
+        let one = &mut self.workers[worker];
+        let dead = process(one.pid);
+        one.pid += WORKERS as i32;
+        let process = process(one.pid);
+        vec![Deed::Bury { id: WorkerId::at(worker), process: dead }, Deed::Register { process }]
     }
 
     fn which(&self, app: usize, aim: Aim) -> Which {
@@ -204,4 +269,32 @@ impl Pair {
             Aim::Other => Which::This(PauseId(newest + 1)),
         }
     }
+
+    /// What the state file keeps comes back; nothing else does.
+    pub(super) fn restarts(&mut self, after: Msec) {
+        let saved: Vec<Saved> = self.zone.tables.apps.iter().filter_map(Saved::of).collect();
+        let pauses = self.zone.visit(|zone| zone.pauses()).0;
+        self.wait(Msec(after.0 + 1));
+        let now = self.zone.now;
+        let pids = self.workers.iter().map(|worker| worker.pid);
+        let mut started = Self::starting(pids.max().unwrap_or(0) + 1);
+        (started.zone.now, started.cookies, started.pauses) = (now, self.cookies, self.pauses);
+        let before = core::mem::replace(self, started);
+        self.zone.visit(|zone| zone.pauses_seen(pauses));
+        for app in saved.iter().filter_map(|saved| saved.restore(now)) {
+            assert!(self.zone.visit(|zone| zone.restore(app)).0.is_some());
+            check(&self.zone);
+        }
+        let lives =
+            |app: &ModelApp| app.is_shut() && app.until.is_none_or(|end| end.wall > now.wall);
+        let apps = before.apps.into_iter().flatten().filter(lives);
+        let apps = apps.map(|app| Some(app.restarted())).chain(core::iter::repeat(None));
+        self.apps = apps.take(ENTRIES).collect();
+        self.all_register();
+    }
+}
+
+fn one_of<'a>(them: impl Iterator<Item = &'a Waiting>, who: &Index) -> Option<Waiting> {
+    let them: Vec<&Waiting> = them.collect();
+    (!them.is_empty()).then(|| **who.get(&them))
 }

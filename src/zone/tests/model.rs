@@ -3,11 +3,13 @@
 
 use proptest::prelude::*;
 
-use super::deeds::{reason_text, Deed, Outcome};
+use super::deeds::{reason_text, Ask, Deed, Outcome};
 use super::events::{event, Event};
+use super::rounds::Next;
 use super::rules::{ModelApp, Waiting};
 use super::*;
-use crate::time::Msec;
+use crate::control::PaceChange;
+use crate::state::Saved;
 
 pub(super) const WORKERS: usize = 3;
 pub(super) const ENTRIES: usize = 3;
@@ -20,55 +22,105 @@ pub(super) const NAMES: [&str; 4] = ["", "a", "b", "c"];
 pub(super) struct Pair {
     pub zone: Owned,
     pub apps: Vec<Option<ModelApp>>,
-    pub pids: [i32; WORKERS],
+    pub workers: [ModelWorker; WORKERS],
+    pub generation: u32,
+    pub quitting: bool,
+    pub retired: bool,
     pub pauses: u64,
     pub cookies: u64,
-    /// The app that each worker served last.
-    pub last: [AppId; WORKERS],
-    /// Those who were woken and have not yet found that there is nothing for them to do.
-    awake: [bool; WORKERS],
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ModelWorker {
+    pub pid: i32,
+    /// None while it is not registered.
+    pub generation: Option<u32>,
+    pub leaves: bool,
+    /// The app that it served last.
+    pub last: AppId,
+    /// It was woken and has not yet found that there is nothing for it to do.
+    pub awake: bool,
+    /// It wakes by itself then.
+    pub alarm: Option<Msec>,
 }
 
 impl Pair {
     pub(super) fn new() -> Self {
-        let mut zone = Owned::new(ENTRIES, WORKERS + 1, SLOTS);
-        let pids = core::array::from_fn(|worker| worker as i32 + 1);
-        for pid in pids {
-            zone.visit(|zone| zone.register(process(pid)));
-        }
+        let mut pair = Self::starting(1);
+        pair.all_register();
+        pair
+    }
+
+    /// Before any worker has registered.
+    pub(super) fn starting(first_pid: i32) -> Self {
+        let worker = |index: usize| ModelWorker {
+            pid: first_pid + index as i32,
+            generation: None,
+            leaves: false,
+            last: AppId::NONE,
+            awake: false,
+            alarm: None,
+        };
         Self {
-            zone,
+            zone: Owned::new(ENTRIES, WORKERS + 1, SLOTS),
             apps: vec![None; ENTRIES],
-            pids,
+            workers: core::array::from_fn(worker),
+            generation: 0,
+            quitting: false,
+            retired: false,
             pauses: 0,
             cookies: 0,
-            last: [AppId::NONE; WORKERS],
-            awake: [false; WORKERS],
+        }
+    }
+
+    pub(super) fn all_register(&mut self) {
+        for worker in 0..WORKERS {
+            let process = process(self.workers[worker].pid);
+            self.carry_out(&Deed::Register { process });
         }
     }
 
     /// Does it in the zone and in the model, and compares.
     pub(super) fn apply(&mut self, event: &Event) {
+        if let Event::Restarts { after } = event {
+            return self.restarts(Msec(*after));
+        }
         for deed in self.deeds(event) {
             self.carry_out(&deed);
         }
     }
 
-    pub(super) fn carry_out(&mut self, deed: &Deed) {
-        self.zone.wait(Msec(1));
+    pub(super) fn carry_out(&mut self, deed: &Deed) -> Outcome {
+        self.wait(Msec(1));
+        let before = self.written();
         let (outcome, effects) = self.zone.visit(|zone| deed.carry_out(zone));
+        let was_quitting = self.quitting;
         let expected = self.expect(deed, &outcome);
         assert_eq!(outcome.clone().without_reports(), expected, "{deed:?}");
         assert!(!effects.repaired);
         assert_eq!(effects.drained, self.end_drains(), "{deed:?}");
         check(&self.zone);
         self.compare();
-        assert!(!deed.is_quiet() || effects.wake == Wake::Nobody, "{deed:?}");
+        let quits = self.quitting && !was_quitting;
+        assert!(is_due(effects.wake, deed, &outcome, quits), "{deed:?}: {:?}", effects.wake);
+        let after = self.written();
+        assert!(before.saved == after.saved || before.version != after.version, "{deed:?}");
+        assert!(before.lease == after.lease || effects.wake == Wake::All, "{deed:?}");
         self.wake(effects.wake);
-        if let (Deed::Take { me, .. }, Outcome::Taken(None, _)) = (deed, &outcome) {
-            self.awake[me.index()] = false;
+        if let (Deed::Take { me, room, .. }, Outcome::Turn(last, turn, _)) = (deed, &outcome) {
+            self.took(*me, *room, *last, *turn);
         }
         self.nobody_waits_for_one_who_sleeps();
+        outcome
+    }
+
+    /// Lets time pass; whoever wanted to wake wakes.
+    pub(super) fn wait(&mut self, time: Msec) {
+        self.zone.wait(time);
+        let now = self.zone.now.monotonic;
+        for worker in &mut self.workers {
+            worker.awake |= worker.alarm.take_if(|at| *at <= now).is_some();
+        }
     }
 
     /// A newcomer passes: it overtakes nobody whom a pause held.
@@ -94,6 +146,10 @@ impl Pair {
         self.apps.iter().flatten().flat_map(|app| &app.line)
     }
 
+    pub(super) fn going(&self) -> impl Iterator<Item = &Waiting> {
+        self.apps.iter().flatten().flat_map(|app| &app.going)
+    }
+
     /// The app for which a worker releases at this moment, and whom.
     pub(super) fn run_of(&self, worker: WorkerId) -> Option<(AppId, &[Waiting])> {
         self.apps.iter().enumerate().find_map(|(entry, app)| {
@@ -105,44 +161,98 @@ impl Pair {
     fn wake(&mut self, whom: Wake) {
         match whom {
             Wake::Nobody => {}
-            Wake::One(worker) => self.awake[worker.index()] = true,
-            Wake::All => self.awake = [true; WORKERS],
+            Wake::One(worker) => self.workers[worker.index()].awake = true,
+            Wake::All => self.workers.iter_mut().for_each(|worker| worker.awake = true),
         }
     }
 
-    /// Whoever is awake asks for a run until there is none for it; so much is enough.
+    /// A worker asks again until there is nothing for it, and once more when it has room again.
+    fn took(&mut self, me: WorkerId, room: u32, last: AppId, turn: Turn) {
+        let worker = &mut self.workers[me.index()];
+        worker.last = last;
+        if let Turn::Later(at) = turn {
+            worker.alarm = Some(at);
+        }
+        worker.awake = room == 0 || matches!(turn, Turn::Release(_) | Turn::TurnAway { .. });
+    }
+
     fn nobody_waits_for_one_who_sleeps(&self) {
-        let able = self.apps.iter().flatten().filter(|app| app.may_release());
-        for head in able.filter_map(|app| app.line.front()) {
-            assert!(self.awake[head.owner.index()], "{head:?} is not woken");
+        let now = self.zone.now.monotonic;
+        for app in self.apps.iter().flatten() {
+            let awake = |one: &Waiting| self.workers[one.owner.index()].awake;
+            if app.turns_away(self.quitting) {
+                assert!(app.line.iter().all(awake), "{app:?}: not all are woken");
+            }
+            let Some(head) = app.line.front().filter(|head| !awake(head)) else { continue };
+            let alarm = self.workers[head.owner.index()].alarm;
+            match app.next(now) {
+                None => {}
+                Some(Next::Now) => panic!("{head:?} is not woken"),
+                Some(Next::At(at)) => assert!(alarm.is_some_and(|alarm| alarm <= at)),
+                Some(Next::WhenOneIsFinished) => assert!(!app.going.is_empty()),
+            }
         }
     }
 
-    /// All pauses end, and the workers do what they are woken for, and nothing else.
-    fn finish(&mut self) {
-        for app in NAMES {
-            let (name, which) = (name(app), Which::Any);
-            self.carry_out(&Deed::Disable { name, which });
+    /// All leases and pauses end, and the workers do what they are woken for, and nothing else.
+    fn finish(&mut self, stops: bool) {
+        while let Some(end) = self.zone.words.gates().next_lease() {
+            self.wait(end.since(self.zone.now.monotonic));
+            let ended = self.carry_out(&Deed::EndLease);
+            assert_ne!(ended, Outcome::LeaseEnded(None));
         }
-        let give_back = |(id, run): (AppId, &[Waiting]), me| Deed::GiveBack {
-            id,
-            me,
-            passed_on: run.len() as u32,
-            left: 0,
-        };
-        while let Some(worker) = (0..WORKERS)
-            .find(|worker| self.awake[*worker] || self.run_of(WorkerId::at(*worker)).is_some())
-        {
-            let (me, last) = (WorkerId::at(worker), self.last[worker]);
-            let back = self.run_of(me).map(|run| give_back(run, me));
-            self.carry_out(&back.unwrap_or(Deed::Take { me, last, most: 2 }));
+        let names = NAMES.map(name);
+        for name in names.into_iter().filter(|_| stops) {
+            self.carry_out(&Deed::Stop { name, which: Which::Any, ask: Ask::default() });
         }
-        assert_eq!(self.waiting().count(), 0);
+        self.go_on();
+        let stopped = |app: &&ModelApp| app.state == State::Stopped;
+        assert!(self.apps.iter().flatten().filter(stopped).all(|app| app.line.is_empty()));
+        for name in names {
+            let pace = PaceChange::default();
+            self.carry_out(&Deed::Disable { name, which: Which::Any, pace });
+        }
+        self.go_on();
+        assert_eq!(self.waiting().chain(self.going()).count(), 0);
         assert!(self.zone.words.gates().all_open());
-        assert_eq!(
-            self.zone.visit(|zone| (zone.busy(), zone.slots_used())).0,
-            (false, 0)
-        );
+        assert_eq!(self.zone.visit(|zone| (zone.retire(), zone.slots_used())).0, (true, 0));
+    }
+
+    /// The workers do what they are woken for; what is released is finished some time.
+    fn go_on(&mut self) {
+        for step in 0.. {
+            assert!(step < 1000, "no end");
+            let busy = |id: &WorkerId| self.workers[id.index()].awake || self.run_of(*id).is_some();
+            if let Some(me) = (0..WORKERS).map(WorkerId::at).find(busy) {
+                let take = Deed::Take { me, last: self.workers[me.index()].last, room: 2 };
+                let back = self.run_of(me).map(|(id, run)| Deed::GiveBack {
+                    id,
+                    me,
+                    passed_on: run.len() as u32,
+                    left: 0,
+                });
+                self.carry_out(&back.unwrap_or(take));
+                continue;
+            }
+            let alarm = self.workers.iter().filter_map(|worker| worker.alarm).min();
+            let done = self.going().next().copied();
+            match (alarm, done) {
+                (Some(at), None) => self.wait(at.since(self.zone.now.monotonic)),
+                (Some(at), _) if step % 2 == 0 => self.wait(at.since(self.zone.now.monotonic)),
+                (_, Some(Waiting { slot, owner, cookie, .. })) => {
+                    self.carry_out(&Deed::Finish { slot, owner, cookie });
+                }
+                (None, None) => return,
+            }
+        }
+    }
+
+    fn written(&self) -> Written {
+        Written {
+            saved: self.zone.tables.apps.iter().filter_map(Saved::of).collect(),
+            version: self.zone.tables.header.version,
+            lease: self.zone.words.gates().next_lease(),
+        }
     }
 
     fn compare(&self) {
@@ -152,24 +262,50 @@ impl Pair {
             assert_eq!(app.name().copied(), named);
             let Some(model) = model else { continue };
             assert_eq!(app.state(), model.state);
-            assert_eq!(app.since().monotonic, model.since);
+            assert_eq!((app.since(), app.began()), (model.since, model.began));
+            assert_eq!(app.until(), model.until.filter(|_| model.is_shut()));
             assert_eq!(app.pause(), PauseId(model.pause));
             assert_eq!(*app.cause().0, reason_text(model.reason));
+            let drains = matches!(model.state, State::Draining { .. });
+            assert_eq!(app.pace(), if drains { model.round.pace } else { model.pace });
             assert_eq!(app.totals, model.totals);
             let baton = model.baton.as_ref();
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.run as usize, baton.map_or(0, |(_, run)| run.len()));
             let line = app.line.iter(&tables.slots).map(|(slot, place)| {
                 let held = place.held().unwrap();
-                Waiting {
-                    ticket: held.ticket,
-                    owner: held.owner,
-                    cookie: held.cookie,
-                    slot,
-                }
+                Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot }
             });
             assert!(line.eq(model.line.iter().copied()));
+            assert_eq!(app.going as usize, model.going.len());
+            for one in &model.going {
+                let going = tables.slots[one.slot.index()].going().unwrap();
+                assert_eq!((going.owner, going.cookie), (one.owner, one.cookie));
+            }
         }
+    }
+}
+
+/// What is kept outside of the tables.
+struct Written {
+    saved: Vec<Saved>,
+    version: u64,
+    lease: Option<Msec>,
+}
+
+/// Whether those are woken who must be, and no more than may be.
+fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
+    let turned = matches!(
+        outcome,
+        Outcome::Shut(Ok(Shut::Begun(_) | Shut::Changed(_)))
+            | Outcome::Opened(Ok(Opened::Ended(..) | Opened::Paced))
+            | Outcome::LeaseEnded(Some(_))
+    );
+    match deed {
+        _ if turned || quits => wake == Wake::All,
+        Deed::Bury { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
+        Deed::Depart { .. } | Deed::Finish { .. } | Deed::GiveBack { .. } => wake != Wake::All,
+        _ => wake == Wake::Nobody,
     }
 }
 
@@ -177,10 +313,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn whatever_happens_the_zone_does_what_a_plain_list_per_app_would_do(
-        events in prop::collection::vec(event(), 0..80)
+        events in prop::collection::vec(event(), 0..80),
+        stops: bool,
     ) {
         let mut pair = Pair::new();
         events.iter().for_each(|event| pair.apply(event));
-        pair.finish();
+        pair.finish(stops);
     }
 }

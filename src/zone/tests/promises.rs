@@ -1,10 +1,9 @@
 //! What the zone promises, in small scenes.
 #![forbid(unsafe_code)]
 
-use super::scene::{Place, Scene, ONE, TWO};
+use super::scene::{lease, Place, Scene, ONE, TWO};
 use super::*;
 use crate::app::Drained;
-use crate::time::Msec;
 
 #[test]
 fn nobody_is_held_before_the_first_pause() {
@@ -63,10 +62,7 @@ fn who_comes_during_a_drain_goes_behind_those_whom_the_pause_held() {
     scene.resume("");
     let (app, run) = scene.take(ONE, 256);
     assert_eq!(run, [1]);
-    assert!(matches!(
-        scene.come("", TWO),
-        Arrival::Held { ahead: 0, .. }
-    ));
+    assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 0, .. }));
     scene.give_back(app.unwrap(), ONE, 1);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
@@ -78,12 +74,9 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held_though_others_queue_behind
     scene.hold("", ONE);
     scene.resume("");
     scene.hold("", TWO);
-    scene.zone.wait(Msec(30));
+    scene.wait(30);
     assert_eq!(scene.turn(ONE), [1]);
-    let drained = Drained {
-        released: 1,
-        took: Msec(30),
-    };
+    let drained = Drained { released: 1, took: Msec(30) };
     assert_eq!(scene.effects.drained, Some((name(""), drained)));
     assert_eq!(scene.come("", ONE), Arrival::Passes);
     assert_eq!(scene.turn(TWO), [2]);
@@ -137,10 +130,7 @@ fn a_client_that_leaves_does_not_delay_the_next() {
     let first = scene.hold("", ONE);
     scene.hold("", TWO);
     scene.resume("");
-    assert_eq!(
-        scene.go(first, Leaving::Left),
-        Departure::Gone { report: None }
-    );
+    assert_eq!(scene.go(first, Leaving::Left), Departure::Gone { report: None, retry_after: 10 });
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
 }
@@ -185,9 +175,11 @@ fn apps_that_drain_at_once_take_turns() {
     scene.resume("b");
     let (mut last, mut order) = (AppId::NONE, Vec::new());
     for _ in 0..4 {
-        let taken = scene.visit(|zone| zone.take_run(ONE, last, 1, |cookie| order.push(cookie.0)));
-        last = taken.unwrap();
-        scene.give_back(last, ONE, 1);
+        let each = |given: Given| order.push(given.cookie.0);
+        let (app, turn) = scene.visit(|zone| zone.take_turn(ONE, last, 1, each));
+        assert_eq!(turn, Turn::Release(app));
+        scene.give_back(app, ONE, 1);
+        last = app;
     }
     assert_eq!(order, [1, 3, 2, 4]);
 }
@@ -197,7 +189,7 @@ fn who_was_held_for_its_max_time_is_passed_on_in_a_pause_and_keeps_its_turn_in_a
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
     let gone = scene.go(early, Leaving::Passed);
-    assert_eq!(gone, Departure::Gone { report: Some(1) });
+    assert_eq!(gone, Departure::Gone { report: Some(1), retry_after: 10 });
     scene.resume("");
     assert_eq!(scene.go(late, Leaving::Passed), Departure::Stays);
     assert_eq!(scene.turn(ONE), [2]);
@@ -209,7 +201,7 @@ fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
     let place = scene.hold("", ONE);
     scene.resume("");
     let gone = scene.go(place, Leaving::Answered);
-    assert_eq!(gone, Departure::Gone { report: Some(1) });
+    assert_eq!(gone, Departure::Gone { report: Some(1), retry_after: 10 });
     assert_eq!(scene.state(""), Some(State::Open));
 }
 
@@ -219,10 +211,7 @@ fn nobody_gives_up_a_place_that_has_become_anothers() {
     let first = scene.hold("", ONE);
     scene.go(first, Leaving::Left);
     let second = scene.hold("", ONE);
-    let stale = Place {
-        slot: second.slot,
-        ..first
-    };
+    let stale = Place { slot: second.slot, ..first };
     scene.go(stale, Leaving::Left);
     scene.resume("");
     assert_eq!(scene.turn(ONE), [2]);
@@ -232,14 +221,47 @@ fn nobody_gives_up_a_place_that_has_become_anothers() {
 fn who_finds_no_room_is_rejected_and_room_comes_back() {
     let mut scene = Scene::paused("");
     let places = [(); 8].map(|()| scene.hold("", ONE));
-    let report = Some(1);
-    assert_eq!(scene.come("", TWO), Arrival::Rejected { report });
+    let rejected = Arrival::Rejected { report: Some(1), retry_after: 10 };
+    assert_eq!(scene.come("", TWO), rejected);
     assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
     scene.go(places[3], Leaving::Left);
-    assert!(matches!(
-        scene.come("", TWO),
-        Arrival::Held { ahead: 7, .. }
-    ));
+    assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 7, .. }));
+}
+
+#[test]
+fn no_more_than_max_held_are_held_of_an_app_over_all_workers() {
+    let mut scene = Scene::paused("");
+    scene.pause("other");
+    let first = scene.hold("", ONE);
+    scene.hold("", TWO);
+    let rejected = Arrival::Rejected { report: Some(1), retry_after: 10 };
+    assert_eq!(scene.come_where("", ONE, 2), rejected);
+    assert!(matches!(scene.come_where("other", ONE, 2), Arrival::Held { .. }));
+    assert!(matches!(scene.come_where("", ONE, 3), Arrival::Held { ahead: 2, .. }));
+    scene.go(first, Leaving::Left);
+    assert!(matches!(scene.come_where("", TWO, 3), Arrival::Held { ahead: 2, .. }));
+}
+
+#[test]
+fn who_finds_no_room_in_a_pause_with_a_lease_is_told_when_it_ends() {
+    let mut scene = Scene::paused_by("", lease(3001));
+    let rejected = Arrival::Rejected { report: Some(1), retry_after: 4 };
+    assert_eq!(scene.come_where("", ONE, 0), rejected);
+    let place = scene.hold("", ONE);
+    scene.wait(3000);
+    let gone = Departure::Gone { report: Some(1), retry_after: 1 };
+    assert_eq!(scene.go(place, Leaving::Answered), gone);
+}
+
+#[test]
+fn nobody_speaks_for_a_request_that_another_worker_holds() {
+    let mut scene = Scene::paused("");
+    let place = scene.hold("", ONE);
+    scene.go(Place { owner: TWO, ..place }, Leaving::Left);
+    scene.go(Place { cookie: Cookie(99), ..place }, Leaving::Left);
+    scene.finish(place);
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [1]);
 }
 
 #[test]
@@ -254,10 +276,10 @@ fn a_worker_that_found_no_entry_holds_nobody() {
 fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
     let mut scene = Scene::paused("a");
     let (a, b) = (AppId(0), name("b"));
-    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1)));
+    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), u32::MAX));
     assert_eq!(came, Arrival::Passes);
-    assert!(!scene.visit(|zone| zone.bypass(a, &b)));
-    assert!(scene.visit(|zone| zone.bypass(a, &name("a"))));
+    assert_eq!(scene.visit(|zone| zone.bypass(a, &b)), None);
+    assert_eq!(scene.visit(|zone| zone.bypass(a, &name("a"))), Some(10));
 }
 
 #[test]
@@ -292,10 +314,7 @@ fn a_worker_that_dies_with_the_baton_does_not_keep_it() {
 fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
-    let namesake = Process {
-        started: 8,
-        ..process(1)
-    };
+    let namesake = Process { started: 8, ..process(1) };
     scene.visit(|zone| zone.bury(ONE, namesake));
     scene.resume("");
     assert_eq!(scene.turn(ONE), [1]);

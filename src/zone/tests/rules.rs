@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
 use super::model::{Pair, ENTRIES, NAMES, SLOTS};
+use super::rounds::{Next, Round};
 use super::*;
-use crate::app::{Drained, Ended, Totals};
-use crate::time::Msec;
+use crate::app::{Drained, Totals};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
@@ -22,115 +22,159 @@ pub(super) struct Waiting {
 pub(super) struct ModelApp {
     pub name: usize,
     pub state: State,
-    pub since: Msec,
+    pub since: Now,
     pub pause: u64,
     pub reason: Option<bool>,
+    pub began: Now,
+    pub until: Option<Now>,
+    pub pace: Pace,
     /// The last whom a pause held.
     pub upto: Ticket,
     pub next_ticket: Ticket,
     pub line: VecDeque<Waiting>,
+    /// Those who were released and count until they are finished.
+    pub going: Vec<Waiting>,
     /// Who releases, and those it took along.
     pub baton: Option<(WorkerId, Vec<Waiting>)>,
+    pub round: Round,
     pub totals: Totals,
-    drain_began: Msec,
-    released_before: u64,
+    pub drain_began: Msec,
+    pub drain_held: usize,
+    pub released_before: u64,
     unreported: Option<Drained>,
     last_passed_on: Ticket,
 }
 
 impl ModelApp {
-    fn new(name: usize) -> Self {
+    pub(super) fn new(name: usize) -> Self {
         Self {
             name,
             state: State::Open,
-            since: Msec(0),
+            since: Now::NEVER,
             pause: 0,
             reason: None,
+            began: Now::NEVER,
+            until: None,
+            pace: Pace::default(),
             upto: Ticket(0),
             next_ticket: Ticket(1),
             line: VecDeque::new(),
+            going: Vec::new(),
             baton: None,
+            round: Round::first(Pace::default(), 0, Msec(0)),
             totals: Totals::default(),
             drain_began: Msec(0),
+            drain_held: 0,
             released_before: 0,
             unreported: None,
             last_passed_on: Ticket(0),
         }
     }
 
-    pub(super) fn may_release(&self) -> bool {
-        self.state != State::Paused && self.baton.is_none()
+    pub(super) fn is_shut(&self) -> bool {
+        matches!(self.state, State::Paused | State::Stopped)
     }
 
-    fn is_idle(&self) -> bool {
-        let nobody = self.line.is_empty() && self.baton.is_none();
+    pub(super) fn turns_away(&self, quitting: bool) -> bool {
+        self.state == State::Stopped || (self.state == State::Paused && quitting)
+    }
+
+    /// When the first in line may go on; none where it may not.
+    pub(super) fn next(&self, now: Msec) -> Option<Next> {
+        match self.state {
+            _ if self.baton.is_some() || self.line.is_empty() => None,
+            State::Open => Some(Next::Now),
+            State::Draining { .. } => Some(self.round.next(self.going.len(), now)),
+            State::Paused | State::Stopped => None,
+        }
+    }
+
+    /// After a restart of nginx.
+    pub(super) fn restarted(self) -> Self {
+        let Self { name, state, pause, reason, began, until, pace, .. } = self;
+        Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name) }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let nobody = self.line.is_empty() && self.going.is_empty() && self.baton.is_none();
         self.state == State::Open && nobody && self.unreported.is_none()
+    }
+
+    pub(super) fn retry_after(&self, now: Now) -> u64 {
+        match self.until.filter(|_| self.is_shut()) {
+            Some(until) => until.monotonic.since(now.monotonic).0.div_ceil(1000).max(1),
+            None => 10,
+        }
     }
 }
 
 impl Pair {
     pub(super) fn expect(&mut self, deed: &Deed, got: &Outcome) -> Outcome {
-        let at = |name: AppName| {
-            NAMES
-                .iter()
-                .position(|one| one.as_bytes() == name.as_bytes())
-        };
+        let at =
+            |name: AppName| NAMES.iter().position(|one| one.as_bytes() == name.as_bytes()).unwrap();
         match *deed {
-            Deed::Arrive {
-                id,
-                name,
-                owner,
-                cookie,
-            } => {
+            Deed::Arrive { id, name, owner, cookie, most } => {
                 let slot = match got {
                     Outcome::Arrival(Arrival::Held { slot, .. }) => *slot,
                     _ => SlotId::NONE,
                 };
-                let who = Waiting {
-                    ticket: Ticket(0),
-                    owner,
-                    cookie,
-                    slot,
-                };
-                Outcome::Arrival(self.arrives(id.index(), at(name).unwrap(), who))
+                let who = Waiting { ticket: Ticket(0), owner, cookie, slot };
+                Outcome::Arrival(self.arrives(id.index(), at(name), who, most))
             }
             Deed::Bypass { id, .. } => {
                 let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
                 let app = app.filter(|app| app.state != State::Open);
                 Outcome::Bypassed(app.map(|app| app.totals.bypassed += 1).is_some())
             }
-            Deed::Depart { cookie, why, .. } => Outcome::Departure(self.departs(cookie, why)),
-            Deed::Enable {
-                name,
-                which,
-                reason,
-            } => Outcome::Enabled(self.enables(at(name).unwrap(), which, reason)),
-            Deed::Disable { name, which } => {
-                Outcome::Disabled(self.disables(at(name).unwrap(), which))
+            Deed::Depart { slot, owner, cookie, why } => {
+                let same =
+                    |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
+                Outcome::Departure(self.departs(same, why))
             }
-            Deed::Take { me, last, most } => {
-                let (id, run) = self.takes(me, last, most as usize);
-                Outcome::Taken(id, run)
+            Deed::Finish { slot, owner, cookie } => {
+                let same =
+                    |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
+                self.apps.iter_mut().flatten().for_each(|app| app.going.retain(|one| !same(one)));
+                Outcome::Done
             }
-            Deed::GiveBack {
-                id,
-                passed_on,
-                left,
-                ..
-            } => self.gives_back(id.index(), passed_on as usize, left),
+            Deed::Enable { name, which, ask } => {
+                Outcome::Shut(self.shuts(at(name), which, ask, State::Paused, got))
+            }
+            Deed::Stop { name, which, ask } => {
+                Outcome::Shut(self.shuts(at(name), which, ask, State::Stopped, got))
+            }
+            Deed::Disable { name, which, pace } => {
+                Outcome::Opened(self.disables(at(name), which, pace))
+            }
+            Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),
+            Deed::Take { me, last, room } => {
+                let (last, turn, run) = self.takes(me, last, room as usize);
+                Outcome::Turn(last, turn, run)
+            }
+            Deed::GiveBack { id, passed_on, left, .. } => {
+                self.gives_back(id.index(), passed_on as usize, left)
+            }
             Deed::Bury { process, .. } if process == STRANGER => Outcome::Done,
             Deed::Bury { id, .. } => self.buries(id),
-            Deed::Register { process } => {
-                let worker = self.pids.iter().position(|pid| *pid == process.pid);
-                Outcome::Registered(WorkerId::at(worker.unwrap()))
+            Deed::Register { process } => Outcome::Registered(self.registers(process)),
+            Deed::Leaving { id } => self.is_told_to_leave(id),
+            Deed::NextGeneration => {
+                self.generation += 1;
+                Outcome::Done
+            }
+            Deed::Retire => Outcome::Retired(self.retires()),
+            Deed::Reinstate => {
+                self.retired = false;
+                Outcome::Done
             }
             Deed::Look => Outcome::Done,
         }
     }
 
-    fn arrives(&mut self, entry: usize, name: usize, who: Waiting) -> Arrival {
-        let room = self.waiting().count() < SLOTS;
-        assert!(self.waiting().all(|other| other.slot != who.slot));
+    fn arrives(&mut self, entry: usize, name: usize, who: Waiting, most: u32) -> Arrival {
+        let room = self.waiting().chain(self.going()).count() < SLOTS;
+        assert!(self.waiting().chain(self.going()).all(|other| other.slot != who.slot));
+        let (now, quitting) = (self.zone.now, self.quitting);
         let app = self.apps.get_mut(entry).and_then(Option::as_mut);
         let Some(app) = app.filter(|app| app.name == name) else {
             return Arrival::Passes;
@@ -139,28 +183,30 @@ impl Pair {
             self.passes(name);
             return Arrival::Passes;
         }
-        if !room {
+        let retry_after = app.retry_after(now);
+        if app.turns_away(quitting) {
+            app.totals.stopped += 1;
+            return Arrival::Stopped { retry_after };
+        }
+        if !room || app.line.len() >= most as usize {
             app.totals.rejected += 1;
-            return Arrival::Rejected { report: None };
+            return Arrival::Rejected { report: None, retry_after };
         }
         let (slot, ticket) = (who.slot, app.next_ticket);
         let ahead = app.line.len() as u32;
         app.next_ticket = Ticket(ticket.0 + 1);
         app.line.push_back(Waiting { ticket, ..who });
         app.totals.held += 1;
-        Arrival::Held {
-            slot,
-            ticket,
-            ahead,
-        }
+        Arrival::Held { slot, ticket, ahead }
     }
 
-    fn departs(&mut self, cookie: Cookie, why: Leaving) -> Departure {
+    fn departs(&mut self, same: impl Fn(&Waiting) -> bool, why: Leaving) -> Departure {
+        let (now, quitting) = (self.zone.now, self.quitting);
         for app in self.apps.iter_mut().flatten() {
-            let Some(place) = app.line.iter().position(|one| one.cookie == cookie) else {
+            let Some(place) = app.line.iter().position(&same) else {
                 continue;
             };
-            if why == Leaving::Passed && app.state != State::Paused {
+            if why == Leaving::Passed && (!app.is_shut() || app.turns_away(quitting)) {
                 return Departure::Stays;
             }
             app.line.remove(place);
@@ -168,101 +214,54 @@ impl Pair {
                 Leaving::Left => app.totals.left += 1,
                 Leaving::Passed | Leaving::Answered => app.totals.expired += 1,
             }
+            return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }
-        Departure::Gone { report: None }
+        Departure::Gone { report: None, retry_after: 10 }
     }
 
-    fn enables(
-        &mut self,
-        name: usize,
-        which: Which,
-        reason: Option<bool>,
-    ) -> Result<Enabled, Refusal> {
-        let found = self.find(name);
-        let known = found.map(|entry| self.app(entry));
-        let (state, pause) = known.map_or((State::Open, 0), |app| (app.state, app.pause));
-        match which {
-            Which::New if state != State::Open => return Err(Refusal::NotOpen),
-            Which::This(id) if id.0 != pause || state != State::Paused => {
-                return Err(Refusal::OtherPause)
-            }
-            _ => {}
-        }
-        let entry = found.or_else(|| self.makes_room(name));
-        let entry = entry.ok_or(Refusal::Full)?;
-        let now = self.zone.now.monotonic;
-        let app = self.apps[entry].as_mut().unwrap();
-        if state == State::Paused {
-            let changes = reason.is_some() && app.reason != reason;
-            app.reason = reason.or(app.reason);
-            return Ok(if changes {
-                Enabled::Changed
-            } else {
-                Enabled::Unchanged
-            });
-        }
-        self.pauses += 1;
-        app.pause = self.pauses;
-        (app.state, app.since, app.reason) = (State::Paused, now, reason);
-        Ok(Enabled::Begun(PauseId(self.pauses)))
-    }
-
-    fn makes_room(&mut self, name: usize) -> Option<usize> {
-        let unused = self.apps.iter().position(Option::is_none);
-        let apps = self.apps.iter().enumerate();
-        let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
-        let idle = idle.filter(|(_, app)| app.is_idle());
-        let oldest = idle
-            .min_by_key(|(_, app)| app.since)
-            .map(|(entry, _)| entry);
-        let entry = unused.or(oldest)?;
-        self.apps[entry] = Some(ModelApp::new(name));
-        Some(entry)
-    }
-
-    fn disables(&mut self, name: usize, which: Which) -> Result<Option<Ended>, Refusal> {
-        let found = self.find(name);
-        let pause = found.map_or(0, |entry| self.app(entry).pause);
-        if matches!(which, Which::This(id) if id.0 != pause) {
-            return Err(Refusal::OtherPause);
-        }
-        let now = self.zone.now.monotonic;
-        let app = found.and_then(|entry| self.apps[entry].as_mut());
-        let Some(app) = app.filter(|app| app.state == State::Paused) else {
-            return Ok(None);
-        };
-        let ended = Ended {
-            held: app.line.len() as u32,
-            lasted: now.since(app.since),
-            rejected: 0,
-            expired: 0,
-        };
-        app.upto = Ticket(app.next_ticket.0 - 1);
-        app.state = State::Draining { upto: app.upto };
-        (app.since, app.drain_began) = (now, now);
-        app.released_before = app.totals.released;
-        Ok(Some(ended))
-    }
-
-    fn takes(&mut self, me: WorkerId, last: AppId, most: usize) -> (Option<AppId>, Vec<Cookie>) {
+    fn takes(&mut self, me: WorkerId, last: AppId, room: usize) -> (AppId, Turn, Vec<Given>) {
         let behind = if last.is_some() { last.index() + 1 } else { 0 };
-        let order = (behind..ENTRIES).chain(0..behind);
-        let mine = |app: &ModelApp| app.line.front().is_some_and(|head| head.owner == me);
-        for entry in order {
-            let app = self.apps[entry].as_mut();
-            let Some(app) = app.filter(|app| app.may_release() && mine(app)) else {
-                continue;
-            };
-            let mut run = Vec::new();
-            while run.len() < most && mine(app) {
-                run.extend(app.line.pop_front());
+        let (now, quitting) = (self.zone.now, self.quitting);
+        let mine = |one: &Waiting| one.owner == me;
+        let mut later = None;
+        for entry in (behind..ENTRIES).chain(0..behind) {
+            let Some(app) = self.apps[entry].as_mut() else { continue };
+            let id = AppId::at(entry);
+            if app.turns_away(quitting) {
+                let away: Vec<Waiting> = app.line.iter().filter(|one| mine(one)).copied().collect();
+                app.line.retain(|one| !mine(one));
+                app.totals.stopped += away.len() as u64;
+                if away.is_empty() {
+                    continue;
+                }
+                let turn = Turn::TurnAway { retry_after: app.retry_after(now) };
+                return (id, turn, away.iter().map(|one| given(one, false)).collect());
             }
-            let cookies = run.iter().map(|one| one.cookie).collect();
-            app.baton = Some((me, run));
-            self.last[me.index()] = AppId::at(entry);
-            return (Some(AppId::at(entry)), cookies);
+            let counts =
+                matches!(app.state, State::Draining { .. }) && app.round.pace.concurrency > 0;
+            let (mut run, mut all) = (Vec::new(), Vec::new());
+            while let Some(head) = app.line.front().copied().filter(mine) {
+                match app.next(now.monotonic) {
+                    Some(Next::Now) if run.len() < room => {}
+                    Some(Next::At(at)) if run.is_empty() => {
+                        later = Some(later.map_or(at, |other: Msec| other.min(at)));
+                        break;
+                    }
+                    _ => break,
+                }
+                app.line.pop_front();
+                app.round.release_one();
+                app.going.extend(Some(head).filter(|_| counts));
+                run.push(head);
+                all.push(given(&head, counts));
+            }
+            if !run.is_empty() {
+                assert!(!counts || app.going.len() <= app.round.most_going());
+                app.baton = Some((me, run));
+                return (id, Turn::Release(id), all);
+            }
         }
-        (None, Vec::new())
+        (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
     }
 
     fn gives_back(&mut self, entry: usize, passed_on: usize, left: u32) -> Outcome {
@@ -281,32 +280,44 @@ impl Pair {
         for app in self.apps.iter_mut().flatten() {
             let before = app.line.len();
             app.line.retain(|one| one.owner != dead);
+            app.going.retain(|one| one.owner != dead);
             app.totals.lost += (before - app.line.len()) as u64;
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
             app.totals.lost += taken.map_or(0, |(_, run)| run.len() as u64);
         }
+        self.workers[dead.index()].generation = None;
         Outcome::Done
     }
 
-    /// Drains end; returns the one that is reported.
+    /// Drains end, or go into their next round; returns the one that is reported.
     pub(super) fn end_drains(&mut self) -> Option<(AppName, Drained)> {
-        let now = self.zone.now.monotonic;
+        let now = self.zone.now;
         for app in self.apps.iter_mut().flatten() {
             let State::Draining { upto } = app.state else {
                 continue;
             };
             let waited_for = app.line.front().is_some_and(|head| head.ticket <= upto);
-            if app.baton.is_none() && !waited_for {
+            if app.baton.is_some() || waited_for {
+                continue;
+            }
+            if app.line.is_empty() || app.round.pace == Pace::default() {
                 (app.state, app.since) = (State::Open, now);
-                app.unreported = Some(Drained {
+                let drained = Drained {
                     released: app.totals.released - app.released_before,
-                    took: now.since(app.drain_began),
-                });
+                    took: now.monotonic.since(app.drain_began),
+                };
+                app.unreported = Some(drained).filter(|_| app.drain_held > 0);
+            } else {
+                app.upto = Ticket(app.next_ticket.0 - 1);
+                app.state = State::Draining { upto: app.upto };
+                app.round.follows(app.line.len(), now.monotonic);
             }
         }
         let ended = self.apps.iter_mut().flatten();
-        ended
-            .filter_map(|app| Some((name(NAMES[app.name]), app.unreported.take()?)))
-            .next()
+        ended.filter_map(|app| Some((name(NAMES[app.name]), app.unreported.take()?))).next()
     }
+}
+
+fn given(one: &Waiting, counts: bool) -> Given {
+    Given { cookie: one.cookie, counted: counts.then_some(one.slot) }
 }

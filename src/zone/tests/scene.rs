@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::time::Msec;
 
 /// A zone with room for four apps and eight requests, and two workers.
 pub(super) struct Scene {
@@ -22,23 +21,46 @@ pub(super) struct Place {
 pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
+/// An `enable` or `stop` of which nothing is asked.
+pub(super) const CAUSE: Cause = Cause {
+    fresh: PauseId(0),
+    by: Address::EMPTY,
+    reason: None,
+    lease: None,
+    pace: Pace { spread: Msec(0), concurrency: 0 },
+};
+
+/// One whose pause ends by itself.
+pub(super) fn lease(msec: u64) -> Cause {
+    Cause { lease: Some(Msec(msec)), ..CAUSE }
+}
+
+/// One whose drain is paced.
+pub(super) fn paced(spread: u64, concurrency: u32) -> Cause {
+    Cause { pace: Pace { spread: Msec(spread), concurrency }, ..CAUSE }
+}
+
 impl Scene {
     pub(super) fn new() -> Self {
-        let mut zone = Owned::new(4, 4, 8);
+        Self::with_slots(8)
+    }
+
+    pub(super) fn with_slots(slots: usize) -> Self {
+        let mut zone = Owned::new(4, 4, slots);
         for worker in [ONE, TWO] {
             let registered = zone.visit(|zone| zone.register(process(worker.0 as i32 + 1)));
             assert_eq!(registered.0, worker);
         }
-        Self {
-            zone,
-            cookies: 0,
-            effects: Effects::default(),
-        }
+        Self { zone, cookies: 0, effects: Effects::default() }
     }
 
     pub(super) fn paused(app: &str) -> Self {
+        Self::paused_by(app, CAUSE)
+    }
+
+    pub(super) fn paused_by(app: &str, cause: Cause) -> Self {
         let mut scene = Self::new();
-        scene.pause(app);
+        scene.enable(app, Which::Any, cause).unwrap();
         scene
     }
 
@@ -49,26 +71,31 @@ impl Scene {
         result
     }
 
+    pub(super) fn wait(&mut self, msec: u64) {
+        self.zone.wait(Msec(msec));
+    }
+
     /// A request comes to a worker, which asks the gates first.
     pub(super) fn come(&mut self, app: &str, owner: WorkerId) -> Arrival {
+        self.come_where(app, owner, u32::MAX)
+    }
+
+    /// A request comes where at most so many are held.
+    pub(super) fn come_where(&mut self, app: &str, owner: WorkerId, most: u32) -> Arrival {
         let app = name(app);
         self.cookies += 1;
         let cookie = Cookie(self.cookies);
         let gates = self.zone.words.gates();
         let gate = gates.find(NameHash::of(app.as_bytes()));
         match gate.filter(|_| !gates.all_open()) {
-            Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie)),
+            Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie, most)),
             None => Arrival::Passes,
         }
     }
 
     pub(super) fn hold(&mut self, app: &str, owner: WorkerId) -> Place {
         match self.come(app, owner) {
-            Arrival::Held { slot, .. } => Place {
-                slot,
-                owner,
-                cookie: Cookie(self.cookies),
-            },
+            Arrival::Held { slot, .. } => Place { slot, owner, cookie: Cookie(self.cookies) },
             other => panic!("{other:?}"),
         }
     }
@@ -77,28 +104,65 @@ impl Scene {
         self.visit(|zone| zone.depart(place.slot, place.owner, place.cookie, why))
     }
 
-    pub(super) fn enable(&mut self, app: &str, which: Which) -> Result<Enabled, Refusal> {
-        self.zone.wait(Msec(1));
-        self.visit(|zone| zone.enable(&name(app), which, Address::EMPTY, None))
+    pub(super) fn finish(&mut self, place: Place) {
+        self.visit(|zone| zone.finish(place.slot, place.owner, place.cookie));
+    }
+
+    pub(super) fn enable(
+        &mut self,
+        app: &str,
+        which: Which,
+        cause: Cause,
+    ) -> Result<Shut, Refusal> {
+        self.wait(1);
+        self.visit(|zone| zone.enable(&name(app), which, cause, false))
     }
 
     pub(super) fn pause(&mut self, app: &str) -> PauseId {
-        match self.enable(app, Which::Any) {
-            Ok(Enabled::Begun(pause)) => pause,
+        match self.enable(app, Which::Any, CAUSE) {
+            Ok(Shut::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn resume(&mut self, app: &str) {
-        let ended = self.visit(|zone| zone.disable(&name(app), Which::Any));
-        assert!(matches!(ended, Ok(Some(_))));
+    pub(super) fn stop(&mut self, app: &str, cause: Cause) -> PauseId {
+        match self.visit(|zone| zone.stop(&name(app), Which::Any, cause, false)) {
+            Ok(Shut::Begun(pause)) => pause,
+            other => panic!("{other:?}"),
+        }
     }
 
-    pub(super) fn take(&mut self, me: WorkerId, most: u32) -> (Option<AppId>, Vec<u64>) {
+    pub(super) fn disable(&mut self, app: &str, which: Which) -> Result<Opened, Refusal> {
+        self.visit(|zone| zone.disable(&name(app), which, |pace| pace))
+    }
+
+    pub(super) fn resume(&mut self, app: &str) {
+        let ended = self.disable(app, Which::Any);
+        assert!(matches!(ended, Ok(Opened::Ended(..))));
+    }
+
+    /// All workers are told to leave.
+    pub(super) fn quit(&mut self) {
+        self.visit(|zone| zone.leaving(ONE));
+        self.visit(|zone| zone.leaving(TWO));
+    }
+
+    /// A worker asks whether it is its turn.
+    pub(super) fn ask(&mut self, me: WorkerId, room: u32) -> (Turn, Vec<Given>) {
         let mut run = Vec::new();
         let last = AppId::NONE;
-        let app = self.visit(|zone| zone.take_run(me, last, most, |cookie| run.push(cookie.0)));
-        (app, run)
+        let (_, turn) = self.visit(|zone| zone.take_turn(me, last, room, |given| run.push(given)));
+        (turn, run)
+    }
+
+    pub(super) fn take(&mut self, me: WorkerId, room: u32) -> (Option<AppId>, Vec<u64>) {
+        let (turn, run) = self.ask(me, room);
+        let app = match turn {
+            Turn::Release(app) => Some(app),
+            Turn::Nobody | Turn::Later(_) => None,
+            Turn::TurnAway { .. } => panic!("{run:?} are turned away"),
+        };
+        (app, run.iter().map(|given| given.cookie.0).collect())
     }
 
     pub(super) fn give_back(&mut self, app: AppId, me: WorkerId, passed_on: usize) {
@@ -112,6 +176,19 @@ impl Scene {
             self.give_back(app, me, run.len());
         }
         run
+    }
+
+    /// Whom a worker turns away, and when they may come again.
+    pub(super) fn turned_away(&mut self, me: WorkerId) -> Option<(Vec<u64>, u64)> {
+        let (turn, run) = self.ask(me, 256);
+        assert!(run.iter().all(|given| given.counted.is_none()));
+        match turn {
+            Turn::TurnAway { retry_after } => {
+                Some((run.iter().map(|given| given.cookie.0).collect(), retry_after))
+            }
+            Turn::Nobody => None,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn state(&mut self, app: &str) -> Option<State> {

@@ -18,7 +18,7 @@ ADDRESS is 127.0.0.1:port or unix:/path. In a request to the backend, ?delay=MS,
 ?status=CODE shape the answer; a request with an Upgrade header becomes an echo.
 
 options:
-  --path PATH        default /r/{i}; {i} is the client's number
+  --path PATH        default /r/{i}; {i} is the client's number, {n} its request's, from 0
   --first I          the first client's number, default 0
   --host HOST        default localhost
   --agent AGENT      default crowd; empty: no such header
@@ -88,8 +88,9 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn path_of(&self, id: u64) -> String {
-        self.path.replace("{i}", &id.to_string())
+    /// The path of a client's request, both by their numbers.
+    pub(crate) fn path_of(&self, id: u64, nth: u32) -> String {
+        self.path.replace("{i}", &id.to_string()).replace("{n}", &nth.to_string())
     }
 
     pub(crate) fn leaves(&self, id: u64) -> bool {
@@ -131,12 +132,7 @@ fn backend(args: &mut Parser) -> Result<Backend, lexopt::Error> {
     }
     let listen = listen.ok_or("backend: --listen is missing")?;
     let log = log.ok_or("backend: --log is missing")?;
-    Ok(Backend {
-        listen,
-        log,
-        delay,
-        until_stdin_closes,
-    })
+    Ok(Backend { listen, log, delay, until_stdin_closes })
 }
 
 fn clients(args: &mut Parser) -> Result<Clients, lexopt::Error> {
@@ -192,11 +188,8 @@ fn clients(args: &mut Parser) -> Result<Clients, lexopt::Error> {
             Arg::Long("log") => options.log = Some(PathBuf::from(args.value()?)),
             Arg::Long("expect") => {
                 let codes: String = value(args)?;
-                options.expect = codes
-                    .split(',')
-                    .map(str::parse)
-                    .collect::<Result<_, _>>()
-                    .map_err(|_| {
+                options.expect =
+                    codes.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
                         lexopt::Error::from(format!("--expect: {codes:?} is no list of codes"))
                     })?;
             }
@@ -273,8 +266,9 @@ mod tests {
 
     #[test]
     fn the_path_carries_the_number() {
-        assert_eq!(some_clients("").path_of(7), "/r/7");
-        assert_eq!(some_clients("--path /x/{i}?a={i}").path_of(7), "/x/7?a=7");
+        assert_eq!(some_clients("").path_of(7, 0), "/r/7");
+        assert_eq!(some_clients("--path /x/{i}?a={i}").path_of(7, 0), "/x/7?a=7");
+        assert_eq!(some_clients("--path /{i}.{n}").path_of(7, 2), "/7.2");
     }
 
     #[test]

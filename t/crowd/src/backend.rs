@@ -121,11 +121,7 @@ impl Backend {
     }
 
     fn forget(&mut self, slot: usize) {
-        if let Some(Peer {
-            stage: Stage::Body(request),
-            ..
-        }) = self.peers.try_remove(slot)
-        {
+        if let Some(Peer { stage: Stage::Body(request), .. }) = self.peers.try_remove(slot) {
             request.note(&mut self.lines, "cut");
         }
     }

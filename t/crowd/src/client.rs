@@ -107,11 +107,7 @@ impl Client {
                 Ok(length) => {
                     self.input.extend(buffer.iter().take(length));
                     self.digest(no_body).map_err(|_| Fault::Malformed)?;
-                    if self
-                        .answer
-                        .as_ref()
-                        .is_some_and(|answer| answer.body.is_over())
-                    {
+                    if self.answer.as_ref().is_some_and(|answer| answer.body.is_over()) {
                         return Ok(self.answer.take());
                     }
                 }
@@ -143,8 +139,8 @@ impl Client {
 }
 
 /// A request as it goes over the wire.
-pub(crate) fn request(options: &Options, id: u64) -> Vec<u8> {
-    let mut head = format!("{} {} HTTP/1.1\r\n", options.method, options.path_of(id));
+pub(crate) fn request(options: &Options, id: u64, nth: u32) -> Vec<u8> {
+    let mut head = format!("{} {} HTTP/1.1\r\n", options.method, options.path_of(id, nth));
     head += &format!("Host: {}\r\nX-Id: {id}\r\n", options.host);
     if !options.agent.is_empty() {
         head += &format!("User-Agent: {}\r\n", options.agent);

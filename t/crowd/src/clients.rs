@@ -146,13 +146,12 @@ impl<'a> Crowd<'a> {
                 Err(_) => {
                     self.clients.push(None);
                     self.unsent -= 1;
-                    self.note(id, None, Outcome::Failed(Fault::Connect), None);
+                    self.note((id, 0), None, Outcome::Failed(Fault::Connect), None);
                     continue;
                 }
             };
             let to_come = self.options.keepalive - 1;
-            self.clients
-                .push(Some(Client::new(id, socket, stage, to_come)));
+            self.clients.push(Some(Client::new(id, socket, stage, to_come)));
             self.starting += 1;
             self.open += 1;
             if let Some(rate) = self.options.rate {
@@ -187,7 +186,12 @@ impl<'a> Crowd<'a> {
                 Ok(Some(answer)) => {
                     let outcome = Outcome::Answered(answer.status);
                     let keep_alive = answer.keep_alive;
-                    self.note(client.id, client.sent.take(), outcome, Some(answer));
+                    self.note(
+                        (client.id, self.nth(&client)),
+                        client.sent.take(),
+                        outcome,
+                        Some(answer),
+                    );
                     if client.to_come == 0 {
                         return self.through(&mut client);
                     }
@@ -217,7 +221,7 @@ impl<'a> Crowd<'a> {
                 self.settle(client);
                 return Ok(None);
             }
-            client.start(request(self.options, client.id));
+            client.start(request(self.options, client.id, self.nth(client)));
         }
         let now = self.clock.now();
         if client.stage == Stage::Writing && client.write()? {
@@ -229,8 +233,7 @@ impl<'a> Crowd<'a> {
                 if let (true, Leave::After(time)) =
                     (self.options.leaves(client.id), self.options.leave)
                 {
-                    self.leaving
-                        .push_back((now + time.as_micros() as u64, slot));
+                    self.leaving.push_back((now + time.as_micros() as u64, slot));
                 }
             }
         }
@@ -244,7 +247,7 @@ impl<'a> Crowd<'a> {
     }
 
     fn end(&mut self, mut client: Client, outcome: Outcome) {
-        self.note(client.id, client.sent, outcome, None);
+        self.note((client.id, self.nth(&client)), client.sent, outcome, None);
         self.through(&mut client);
     }
 
@@ -259,17 +262,21 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    fn note(&mut self, id: u64, sent: Option<u64>, outcome: Outcome, answer: Option<AnswerHead>) {
+    /// Which of its requests a client is at.
+    fn nth(&self, client: &Client) -> u32 {
+        self.options.keepalive - 1 - client.to_come
+    }
+
+    fn note(
+        &mut self,
+        (id, nth): (u64, u32),
+        sent: Option<u64>,
+        outcome: Outcome,
+        answer: Option<AnswerHead>,
+    ) {
         let (seq, retry_after) = answer.map_or((None, None), |head| (head.seq, head.retry_after));
         let ended = self.clock.now();
-        self.report.add(Record {
-            id,
-            sent,
-            ended,
-            outcome,
-            seq,
-            retry_after,
-        });
+        self.report.add(Record { id, nth, sent, ended, outcome, seq, retry_after });
     }
 
     fn until_next_chore(&self) -> Duration {
@@ -339,7 +346,7 @@ impl<'a> Crowd<'a> {
         while self.to_launch() > 0 {
             let id = self.options.first + self.clients.len() as u64;
             self.clients.push(None);
-            self.note(id, None, Outcome::TimedOut, None);
+            self.note((id, 0), None, Outcome::TimedOut, None);
         }
     }
 

@@ -71,9 +71,7 @@ pub(crate) fn answer_head(
 }
 
 fn header(headers: &[Header], name: &str) -> Option<String> {
-    let found = headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case(name))?;
+    let found = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     Some(String::from_utf8_lossy(found.value).into_owned())
 }
 
@@ -90,10 +88,7 @@ fn framing(headers: &[Header]) -> Result<Option<Framing>, Malformed> {
         return Ok(Some(Framing::Chunked(Chunk::Size(0))));
     }
     match header(headers, "content-length") {
-        Some(length) => length
-            .parse()
-            .map(|n| Some(Framing::Sized(n)))
-            .map_err(|_| Malformed),
+        Some(length) => length.parse().map(|n| Some(Framing::Sized(n))).map_err(|_| Malformed),
         None => Ok(None),
     }
 }
@@ -129,10 +124,7 @@ impl Body {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(
-            self.framing,
-            Framing::Sized(0) | Framing::Chunked(Chunk::Over)
-        )
+        matches!(self.framing, Framing::Sized(0) | Framing::Chunked(Chunk::Over))
     }
 
     /// Whether the connection's end is this body's end.
@@ -176,11 +168,7 @@ impl Chunk {
         *self = match *self {
             Self::Data(missing) => {
                 let taken = missing.min(input.len() as u64);
-                *self = if taken == missing {
-                    Self::DataEnd
-                } else {
-                    Self::Data(missing - taken)
-                };
+                *self = if taken == missing { Self::DataEnd } else { Self::Data(missing - taken) };
                 return Ok((taken as usize, taken));
             }
             Self::Size(size) => match (byte as char).to_digit(16) {
@@ -223,11 +211,7 @@ mod tests {
             if taken == head.len() {
                 taken += body.take(tail).unwrap();
             }
-            assert_eq!(
-                (taken, body.length, body.is_over()),
-                (text.len() - 4, 10, true),
-                "{cut}"
-            );
+            assert_eq!((taken, body.length, body.is_over()), (text.len() - 4, 10, true), "{cut}");
         }
     }
 
@@ -243,10 +227,7 @@ mod tests {
     fn a_sized_body_leaves_what_follows() {
         let text = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Seq: 7\r\n\r\n";
         let (length, mut head) = answer(text);
-        assert_eq!(
-            (length, head.seq, head.keep_alive),
-            (text.len(), Some(7), true)
-        );
+        assert_eq!((length, head.seq, head.keep_alive), (text.len(), Some(7), true));
         assert_eq!(head.body.take(b"abcd"), Ok(3));
         assert!(head.body.is_over());
     }
@@ -266,10 +247,7 @@ mod tests {
         assert!(matches!(request_head(&text[..20]), Ok(None)));
         let (length, head) = request_head(text).unwrap().unwrap();
         assert_eq!((length, head.target.as_str()), (text.len(), "/a"));
-        assert_eq!(
-            (head.position.as_deref(), head.id.as_deref()),
-            (Some("3"), Some("9"))
-        );
+        assert_eq!((head.position.as_deref(), head.id.as_deref()), (Some("3"), Some("9")));
         assert!(!head.keep_alive && head.body.is_over());
     }
 }

@@ -27,9 +27,7 @@ const PROGRESS: Duration = Duration::from_millis(200);
 /// Whether every stream was answered or reset on purpose.
 pub(crate) fn run(options: &Options) -> io::Result<bool> {
     rlimit::increase_nofile_limit(u64::MAX)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, everybody(options))
 }
 
@@ -155,14 +153,7 @@ impl Crowd {
             End::Failed(fault) => Outcome::Failed(fault),
         };
         let ended = self.clock.now();
-        let record = Record {
-            id,
-            sent,
-            ended,
-            outcome,
-            seq,
-            retry_after,
-        };
+        let record = Record { id, nth: 0, sent, ended, outcome, seq, retry_after };
         self.report.borrow_mut().add(record);
         if sent.is_none() {
             self.count_sent();
@@ -214,7 +205,7 @@ impl Crowd {
         let options = &self.options;
         let mut request = Request::builder()
             .method(options.method.as_str())
-            .uri(format!("http://{}{}", options.host, options.path_of(id)))
+            .uri(format!("http://{}{}", options.host, options.path_of(id, 0)))
             .header("x-id", id.to_string());
         if !options.agent.is_empty() {
             request = request.header("user-agent", &options.agent);

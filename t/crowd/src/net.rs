@@ -95,10 +95,7 @@ mod tests {
 
     #[test]
     fn an_address_is_a_port_or_a_path() {
-        assert_eq!(
-            "unix:/tmp/s".parse(),
-            Ok(Address::Unix(PathBuf::from("/tmp/s")))
-        );
+        assert_eq!("unix:/tmp/s".parse(), Ok(Address::Unix(PathBuf::from("/tmp/s"))));
         assert!(matches!("127.0.0.1:80".parse(), Ok(Address::Tcp(_))));
         for wrong in ["", "unix:", "localhost", "127.0.0.1", "80"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");

@@ -34,13 +34,7 @@ pub(crate) struct Request {
 impl Peer {
     pub(crate) fn new(socket: Socket) -> Self {
         let (input, output) = (Vec::new(), Vec::new());
-        Self {
-            socket,
-            input,
-            output,
-            stage: Stage::Head,
-            last: false,
-        }
+        Self { socket, input, output, stage: Stage::Head, last: false }
     }
 
     /// Whether the peer is still there.
@@ -123,11 +117,7 @@ impl Request {
         }
         let status = number(&head.target, "status").unwrap_or(200);
         let length = body.len();
-        let connection = if head.keep_alive {
-            "keep-alive"
-        } else {
-            "close"
-        };
+        let connection = if head.keep_alive { "keep-alive" } else { "close" };
         let head_lines = format!(
             "HTTP/1.1 {status} OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
              Connection: {connection}\r\nX-Seq: {seq}\r\n\r\n"
@@ -142,13 +132,7 @@ impl Request {
 /// A number in a target's query.
 fn number(target: &str, name: &str) -> Option<u64> {
     let (_, query) = target.split_once('?')?;
-    let pair = |pair: &str| {
-        pair.split_once('=')
-            .filter(|(key, _)| *key == name)?
-            .1
-            .parse()
-            .ok()
-    };
+    let pair = |pair: &str| pair.split_once('=').filter(|(key, _)| *key == name)?.1.parse().ok();
     query.split('&').find_map(pair)
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: u64,
+    /// Which of its client's requests, from 0.
+    pub(crate) nth: u32,
     /// None where it was never written.
     pub(crate) sent: Option<u64>,
     pub(crate) ended: u64,
@@ -94,17 +96,9 @@ impl Report {
                 }
             }
         }
-        let answered = || {
-            self.records
-                .iter()
-                .filter(|r| matches!(r.outcome, Outcome::Answered(_)))
-        };
+        let answered = || self.records.iter().filter(|r| matches!(r.outcome, Outcome::Answered(_)));
         let mut waits: Vec<u64> = answered()
-            .map(|record| {
-                record
-                    .ended
-                    .saturating_sub(record.sent.unwrap_or(record.ended))
-            })
+            .map(|record| record.ended.saturating_sub(record.sent.unwrap_or(record.ended)))
             .collect();
         waits.sort_unstable();
         json!({
@@ -127,7 +121,7 @@ impl Report {
         })
     }
 
-    /// A line per request: id, sent, ended, status or word, X-Seq, Retry-After.
+    /// A line per request: id, sent, ended, status or word, X-Seq, Retry-After, which of the client's.
     pub(crate) fn write_log(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(std::fs::File::create(path)?);
         for record in &self.records {
@@ -140,8 +134,8 @@ impl Report {
             let sent = record.sent.map_or("-".to_owned(), |sent| sent.to_string());
             let seq = record.seq.map_or("-".to_owned(), |seq| seq.to_string());
             let retry_after = record.retry_after.as_deref().unwrap_or("-");
-            let Record { id, ended, .. } = record;
-            writeln!(file, "{id}\t{sent}\t{ended}\t{word}\t{seq}\t{retry_after}")?;
+            let Record { id, nth, ended, .. } = record;
+            writeln!(file, "{id}\t{sent}\t{ended}\t{word}\t{seq}\t{retry_after}\t{nth}")?;
         }
         file.flush()
     }
@@ -181,14 +175,7 @@ mod tests {
     use super::*;
 
     fn record(id: u64, outcome: Outcome) -> Record {
-        Record {
-            id,
-            sent: Some(1000),
-            ended: 3500,
-            outcome,
-            seq: None,
-            retry_after: None,
-        }
+        Record { id, nth: 0, sent: Some(1000), ended: 3500, outcome, seq: None, retry_after: None }
     }
 
     #[test]
@@ -228,10 +215,7 @@ mod tests {
         let done = report.done();
         assert_eq!(done["statuses"], json!({"200": 1}));
         assert_eq!(done["errors"]["reset"], 1);
-        assert_eq!(
-            (&done["failed"], &done["timed_out"]),
-            (&json!(1), &json!(1))
-        );
+        assert_eq!((&done["failed"], &done["timed_out"]), (&json!(1), &json!(1)));
         assert_eq!(done["longest_wait_ms"], 2.5);
     }
 }

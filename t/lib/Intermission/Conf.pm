@@ -21,7 +21,8 @@ location /_intermission {
 END
 
 # Needs dir and listen; knows module (a path, or '' for none), workers, main, events, http, server,
-# locations, http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2). A default gives way where the extra text has the directive itself.
+# locations, http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2), single (true: one
+# process does it all), daemon (true: nginx leaves its parent). A default gives way where the extra text has the directive itself.
 sub text {
     my (%conf) = @_;
     my $dir = $conf{dir};
@@ -35,16 +36,18 @@ sub text {
     my $user = $> == 0 ? $default->(main => user => 'nobody nogroup') : '';
     my $position = $conf{module} ? 'proxy_set_header X-Position $intermission_position;' : '';
     my $ours = $conf{module} ? '$intermission_status $intermission_hold_time $intermission_position' : '- - -';
+    my $daemon = $conf{daemon} ? 'on' : 'off';
+    my $master = $conf{single} ? 'off' : 'on';
     my $workers = $default->(main => worker_processes => $conf{workers} // 2);
-    my $connections = $default->(events => worker_connections => 4096);
+    my $connections = $default->(events => worker_connections => 8192);
     my $http2 = $conf{http2} ? "listen unix:$dir/http2.sock http2;" : '';
     my $paths = join "\n    ", map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
     return <<"END";
 $module
 $user
 $workers
-daemon off;
-master_process on;
+daemon $daemon;
+master_process $master;
 error_log $dir/error.log info;
 pid $dir/nginx.pid;
 $extra{main}

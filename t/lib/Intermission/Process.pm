@@ -34,13 +34,24 @@ sub start {
     return $pid;
 }
 
-# The child's wait status if it is gone (reaped here), else undef.
+# From now on this process is the parent of all whose own parent, a child of this one, ends.
+sub take_orphans { syscall($prctl, 36, 1) if $prctl }    # PR_SET_CHILD_SUBREAPER
+
+# Takes charge of such an orphan, or of one to be. Returns its pid.
+sub adopt {
+    my ($what, $pid) = @_;
+    $started{$pid} = $what;
+    return $pid;
+}
+
+# The child's wait status if it is gone (reaped here), else undef; -1 where another has reaped it.
 sub reaped {
     my ($pid) = @_;
-    return undef if waitpid($pid, POSIX::WNOHANG()) != $pid;
+    my $reaped = waitpid $pid, POSIX::WNOHANG();
     my $status = $?;
+    return undef if $reaped == 0 || $reaped < 0 && is_alive($pid);
     delete $started{$pid};
-    return $status;
+    return $reaped < 0 ? -1 : $status;
 }
 
 # Polls every 10 ms. The only place that sleeps.

@@ -1,0 +1,290 @@
+//! Where a request meets its app's gate: nginx's phase handlers.
+
+use core::ptr;
+
+use nginx_sys::{
+    ngx_conf_t, ngx_http_complex_value, ngx_http_core_main_conf_t, ngx_http_discard_request_body,
+    ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_request_t, ngx_http_send_header,
+    ngx_int_t, ngx_str_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED, NGX_OK,
+};
+
+use super::conf::{self, Holds, LocConf, MainConf};
+use super::hold::{find, has_connection, mark, Hold, Stage};
+use super::log::{log_of, write, Complaint, Level};
+use super::module::Failed;
+use super::park::{park, retry_after, status_of, turn_away};
+use super::zone::{now, Named};
+use super::{room, variables, workers};
+use crate::admit::{self, Admission, Rules};
+use crate::agent;
+use crate::gates::NameHash;
+use crate::ids::{AppId, Ticket};
+use crate::settings::{Code, HealthCode, PassOr};
+use crate::text::AppName;
+use crate::time::MaxTime;
+use crate::zone::Arrival;
+
+/// Puts the handlers into nginx's phases. Under `satisfy any` an OK from `allow` jumps over the
+/// rest of the access phase, and a denial is still pending when we would run in it; so there the
+/// next phase is the first to know who was let in.
+pub(super) fn add_handlers(cf: *mut ngx_conf_t) -> Result<(), Failed> {
+    let phases: [(_, ngx_http_handler_pt); 2] = [
+        (nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE, Some(on_access)),
+        (nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE, Some(on_precontent)),
+    ];
+    for (phase, handler) in phases {
+        // SAFETY: in postconfiguration the core's main configuration is there, and the arrays of
+        // handlers have been made.
+        unsafe {
+            let context = (*cf).ctx.cast::<nginx_sys::ngx_http_conf_ctx_t>();
+            let index = nginx_sys::ngx_http_core_module.ctx_index;
+            let core = (*context).main_conf.add(index).read().cast::<ngx_http_core_main_conf_t>();
+            let handlers = (*core).phases.get_mut(phase as usize).ok_or(Failed)?;
+            let place = nginx_sys::ngx_array_push(&mut handlers.handlers);
+            *place.cast::<ngx_http_handler_pt>().as_mut().ok_or(Failed)? = handler;
+        }
+    }
+    Ok(())
+}
+
+extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live request.
+    let r = unsafe { &mut *r };
+    if satisfies_any(r) {
+        NGX_DECLINED as ngx_int_t
+    } else {
+        meet(r)
+    }
+}
+
+extern "C" fn on_precontent(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live request.
+    let r = unsafe { &mut *r };
+    let is_main = ptr::eq(r, r.main);
+    if is_main && satisfies_any(r) {
+        meet(r)
+    } else {
+        NGX_DECLINED as ngx_int_t
+    }
+}
+
+fn satisfies_any(r: &ngx_http_request_t) -> bool {
+    conf::core_loc_conf(r).is_some_and(|core| core.satisfy == NGX_HTTP_SATISFY_ANY as ngx_uint_t)
+}
+
+/// A request comes to its app's gate: returns what a phase handler returns.
+fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
+    const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
+    let r_ptr = ptr::from_mut(r);
+    // SAFETY: configurations outlive the requests that run on them.
+    let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
+    let (Some(main), Some(place)) = (main, place) else {
+        return GOES_ON;
+    };
+    if place.control.is_some() || !holds(r, place) {
+        return GOES_ON;
+    }
+    if let Some(hold) = find(r) {
+        return if matches!(hold.stage.get(), Stage::Held(_) | Stage::Granted) {
+            NGX_AGAIN as ngx_int_t
+        } else {
+            GOES_ON
+        };
+    }
+    if was_denied(r) {
+        return GOES_ON;
+    }
+    let (Some(worker), Some(hold)) = (workers::this(), mark(r)) else {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+    };
+    let gates = worker.zone.gates();
+    if gates.all_open() {
+        return GOES_ON;
+    }
+    let Some(name) = app_name(r) else {
+        return GOES_ON;
+    };
+    let Some(app) = gates.find(NameHash::of(name.as_bytes())) else {
+        return GOES_ON;
+    };
+    let admission = admission(r, main);
+    if admission == Admission::Usual {
+        return arrive(r, main, place, hold, app, &name);
+    }
+    let Some(seconds) = worker.zone.visit(|zone| zone.bypass(app, &name)) else {
+        return GOES_ON;
+    };
+    hold.stage.set(Stage::Bypassed);
+    match place.health_check {
+        Some(PassOr::Answer(code)) if admission == Admission::HealthCheck => {
+            answer_health_check(r, code, seconds)
+        }
+        _ => GOES_ON,
+    }
+}
+
+/// Whether this is the error page of a request that was turned away before it came to the gate.
+fn was_denied(r: &ngx_http_request_t) -> bool {
+    let status = u32::try_from(r.err_status).unwrap_or(0);
+    matches!(status, NGX_HTTP_UNAUTHORIZED | NGX_HTTP_FORBIDDEN)
+}
+
+/// The module answers a health check itself.
+fn answer_health_check(r: &mut ngx_http_request_t, code: HealthCode, seconds: u64) -> ngx_int_t {
+    let status = match code {
+        HealthCode::Bad(code) => {
+            if code.is_temporary() {
+                retry_after(r, seconds);
+            }
+            return status_of(code);
+        }
+        HealthCode::Good(status) => status,
+    };
+    // SAFETY: a live request whose header has not been sent; it may be gone afterwards.
+    unsafe {
+        let discarded = ngx_http_discard_request_body(r);
+        if discarded != NGX_OK as ngx_int_t {
+            return discarded;
+        }
+        r.headers_out.status = ngx_uint_t::from(status);
+        r.headers_out.content_length_n = if status == 204 { -1 } else { 0 };
+        r.set_header_only(1);
+        let sent = ngx_http_send_header(r);
+        ngx_http_finalize_request(r, sent);
+    }
+    NGX_DONE as ngx_int_t
+}
+
+/// Whether this place holds its requests.
+fn holds(r: &mut ngx_http_request_t, place: &LocConf) -> bool {
+    match place.holds {
+        None | Some(Holds::Never) => false,
+        Some(Holds::Always) => true,
+        Some(Holds::If(complex)) => {
+            let mut value = ngx_str_t::empty();
+            // SAFETY: compiled when the configuration was read; the value is the request's.
+            let made = unsafe { ngx_http_complex_value(r, complex, &mut value) };
+            made == NGX_OK as ngx_int_t && !matches!(value.as_bytes(), b"" | b"0" | b"off")
+        }
+    }
+}
+
+/// The request's app; none where its name is too long, which is logged.
+fn app_name(r: &mut ngx_http_request_t) -> Option<AppName> {
+    match variables::app_name(r)? {
+        Ok(name) => Some(name),
+        Err(problem) => {
+            let message = format_args!("intermission: \"$app_name\" {problem}: not held");
+            complain(r, Complaint::AppName, Level::Error, message);
+            None
+        }
+    }
+}
+
+/// Whether a pause holds this request.
+fn admission(r: &mut ngx_http_request_t, main: &MainConf) -> Admission {
+    let r_ptr = ptr::from_mut(r);
+    // SAFETY: the values live as long as the request, and asking for one does not touch another.
+    let (uri, user_agent) = unsafe {
+        let header = (*r_ptr).headers_in.user_agent.as_ref();
+        ((*r_ptr).uri.as_bytes(), header.map_or(&[][..], |header| header.value.as_bytes()))
+    };
+    // SAFETY: as above.
+    let rules = unsafe {
+        Rules {
+            health_check_path: variables::value(&mut *r_ptr, main.variables.health_check_path),
+            privileged_user_agent: variables::value(
+                &mut *r_ptr,
+                main.variables.privileged_user_agent,
+            ),
+        }
+    };
+    let pattern = rules.privileged_user_agent;
+    if let Some(oddity) = agent::oddity(pattern) {
+        let pattern = pattern.escape_ascii();
+        let message = format_args!(
+            "intermission: \"$intermission_privileged_user_agent\" is \"{pattern}\": \
+             the pattern {oddity}"
+        );
+        complain(r, Complaint::OddPattern, Level::Warn, message);
+    }
+    let admission = admit::admit(rules, uri, user_agent);
+    if admission == Admission::Undecided {
+        let pattern = pattern.escape_ascii();
+        let message = format_args!(
+            "intermission: the User-Agent is too costly to compare with \
+             \"$intermission_privileged_user_agent\" \"{pattern}\": held"
+        );
+        complain(r, Complaint::CostlyPattern, Level::Error, message);
+        return Admission::Usual;
+    }
+    admission
+}
+
+/// Takes a place in line for the request, if its app is still not open.
+fn arrive(
+    r: &mut ngx_http_request_t,
+    main: &MainConf,
+    place: &LocConf,
+    hold: &Hold,
+    app: AppId,
+    name: &AppName,
+) -> ngx_int_t {
+    let Some(worker) = workers::this() else { return NGX_DECLINED as ngx_int_t };
+    let max_time = max_time(r, main);
+    let room = !has_connection(r) || room::to_hold(worker);
+    let most = if room { place.max_held.unwrap_or(u32::MAX) } else { 0 };
+    match worker.zone.visit(|zone| zone.arrive(app, name, worker.id, hold.cookie(), most)) {
+        Arrival::Passes => NGX_DECLINED as ngx_int_t,
+        Arrival::Stopped { retry_after: seconds } => {
+            hold.stage.set(Stage::Stopped { retry_after: seconds });
+            turn_away(r, Code::UNAVAILABLE, seconds)
+        }
+        Arrival::Rejected { report, retry_after: seconds } => {
+            hold.stage.set(Stage::Rejected);
+            if let Some(count) = report {
+                let message =
+                    format_args!("intermission: {}: no room, {count} rejected", Named(name));
+                write(Level::Warn, log_of(r), message);
+            }
+            turn_away(r, place.overflow.unwrap_or(Code::UNAVAILABLE), seconds)
+        }
+        Arrival::Held { slot, ticket: Ticket(ticket), ahead } => {
+            hold.begin(slot, ahead);
+            let message =
+                format_args!("intermission: {}: held, ticket {ticket}, {ahead} ahead", Named(name));
+            write(Level::Info, log_of(r), message);
+            park(r, max_time)
+        }
+    }
+}
+
+/// For how long the request may be held.
+fn max_time(r: &mut ngx_http_request_t, main: &MainConf) -> MaxTime {
+    let r_ptr = ptr::from_mut(r);
+    match variables::value(r, main.variables.max_time) {
+        [] => MaxTime::DEFAULT,
+        value => MaxTime::parse(value).unwrap_or_else(|problem| {
+            let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().seconds());
+            let message = format_args!(
+                "intermission: \"$intermission_max_time\" \"{value}\" {problem}: {default} s"
+            );
+            // SAFETY: a live request, of which the value is no part.
+            complain(unsafe { &*r_ptr }, Complaint::MaxTime, Level::Error, message);
+            MaxTime::DEFAULT
+        }),
+    }
+}
+
+/// Writes a line about a request, unless this worker has just complained of the same.
+fn complain(
+    r: &ngx_http_request_t,
+    what: Complaint,
+    level: Level,
+    message: core::fmt::Arguments<'_>,
+) {
+    if workers::this().is_some_and(|this| this.complaints.due(what, now().monotonic)) {
+        write(level, log_of(r), message);
+    }
+}

@@ -1,0 +1,177 @@
+//! Letting a request wait, and whatever ends its wait: its turn, its max_time, a stop.
+
+use core::ptr;
+
+use nginx_sys::{
+    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_handle_read_event, ngx_handle_write_event,
+    ngx_http_block_reading, ngx_http_core_run_phases, ngx_http_finalize_request,
+    ngx_http_request_t, ngx_http_test_reading, ngx_int_t, ngx_msec_t, ngx_post_event,
+    ngx_posted_events, NGX_AGAIN, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_OK,
+};
+
+use super::conf;
+use super::hold::{find, Stage};
+use super::log::{log_of, write, Level};
+use super::zone::Named;
+use super::{release, variables, workers};
+use crate::ids::SlotId;
+use crate::settings::{Code, PassOr};
+use crate::time::MaxTime;
+use crate::zone::{Departure, Leaving};
+
+/// One whose turn comes, but who has been held too long already, asks again after this, in ms.
+const ASK_AGAIN: ngx_msec_t = 1000;
+
+/// Lets the request wait, as nginx's limit_req does.
+pub(super) fn park(r: &mut ngx_http_request_t, max_time: MaxTime) -> ngx_int_t {
+    r.read_event_handler = Some(ngx_http_test_reading);
+    r.write_event_handler = Some(on_write);
+    // SAFETY: a live request's connection and its events.
+    unsafe {
+        let (rev, wev) = events(r);
+        start_timer(wev, ngx_msec_t::try_from(max_time.msec().0).unwrap_or(ngx_msec_t::MAX));
+        if wev.error() != 0 {
+            ngx_post_event(wev, &raw mut ngx_posted_events);
+        }
+        if rev.ready() != 0 {
+            // The client may have closed in the very event that brought the request.
+            ngx_post_event(rev, &raw mut ngx_posted_events);
+        } else if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+        }
+    }
+    workers::watch();
+    NGX_AGAIN as ngx_int_t
+}
+
+/// The request's write event: its turn has come, it was held too long, its client is gone, or
+/// nothing at all.
+extern "C" fn on_write(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request, parked on its connection.
+    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
+    match find(r).map(|hold| hold.stage.get()) {
+        Some(Stage::Held(slot)) if wev.delayed() == 0 => expire(r, slot),
+        Some(Stage::Stopped { retry_after: seconds }) => {
+            let code = turn_away(r, Code::UNAVAILABLE, seconds);
+            finalize(r, code);
+        }
+        // HTTP/3: who wants no answer any more says so on the side that nginx writes to.
+        Some(Stage::Held(_) | Stage::Granted) if wev.error() != 0 => {
+            finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
+        }
+        Some(Stage::Held(_) | Stage::Granted) => {
+            // SAFETY: the request's own event.
+            if unsafe { ngx_handle_write_event(wev, 0) } != NGX_OK as ngx_int_t {
+                finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+            }
+        }
+        _ => go_on(r),
+    }
+}
+
+/// The request was held for its max_time.
+fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
+    let r_ptr = ptr::from_mut(r);
+    // SAFETY: the mark and the configuration are not part of the request itself.
+    let (hold, place) = unsafe { (find(&*r_ptr), conf::loc_conf(&*r_ptr)) };
+    let (Some(worker), Some(hold)) = (workers::this(), hold) else {
+        return go_on(r);
+    };
+    let answer = match place.and_then(|place| place.expired) {
+        Some(PassOr::Answer(code)) => Some(code),
+        Some(PassOr::Pass) | None => None,
+    };
+    let why = if answer.is_some() { Leaving::Answered } else { Leaving::Passed };
+    match worker.zone.visit(|zone| zone.depart(slot, worker.id, hold.cookie(), why)) {
+        Departure::Stays => {
+            // SAFETY: a live request's events.
+            let (_, wev) = unsafe { events(r) };
+            start_timer(wev, ASK_AGAIN);
+            // Whoever was to wake this worker may have died before he did.
+            release::schedule();
+            workers::watch();
+        }
+        Departure::Gone { report, retry_after: seconds } => {
+            hold.end(Stage::Expired);
+            if let Some(count) = report {
+                let name = variables::app_name(r).and_then(Result::ok).unwrap_or_default();
+                let message = format_args!("intermission: {}: {count} expired", Named(&name));
+                write(Level::Warn, log_of(r), message);
+            }
+            match answer {
+                Some(code) => {
+                    if code.is_temporary() {
+                        retry_after(r, seconds);
+                    }
+                    finalize(r, status_of(code));
+                }
+                None => go_on(r),
+            }
+        }
+    }
+}
+
+/// The request goes on where it was stopped.
+fn go_on(r: &mut ngx_http_request_t) {
+    // SAFETY: a live request's connection and its events; the request may be gone afterwards.
+    unsafe {
+        let (rev, _) = events(r);
+        if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
+            return finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+        }
+        r.read_event_handler = Some(ngx_http_block_reading);
+        r.write_event_handler = Some(ngx_http_core_run_phases);
+        ngx_http_core_run_phases(r);
+    }
+}
+
+fn finalize(r: &mut ngx_http_request_t, code: ngx_int_t) {
+    r.read_event_handler = Some(ngx_http_block_reading);
+    // SAFETY: a live request that is parked: nothing else is under way for it.
+    unsafe { ngx_http_finalize_request(r, code) };
+}
+
+/// Whoever is turned away is told when to come again.
+pub(super) fn retry_after(r: &mut ngx_http_request_t, seconds: u64) {
+    // SAFETY: a live request.
+    let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
+    // Without memory for it the answer goes out all the same.
+    let _ = request.add_header_out("Retry-After", &seconds.to_string());
+}
+
+fn start_timer(wev: &mut ngx_event_t, duration: ngx_msec_t) {
+    wev.set_delayed(1);
+    // SAFETY: a live event of a connection.
+    unsafe { ngx_add_timer(wev, duration) };
+}
+
+pub(super) fn stop_timer(wev: &mut ngx_event_t) {
+    wev.set_delayed(0);
+    wev.set_timedout(0);
+    if wev.timer_set() != 0 {
+        // SAFETY: a live event of a connection, whose timer is set.
+        unsafe { ngx_del_timer(wev) };
+    }
+}
+
+/// # Safety
+/// The request is live; the references do not outlive its connection.
+unsafe fn events<'a>(r: &ngx_http_request_t) -> (&'a mut ngx_event_t, &'a mut ngx_event_t) {
+    // SAFETY: the caller's: a connection has both events.
+    unsafe { (&mut *(*r.connection).read, &mut *(*r.connection).write) }
+}
+
+/// A request for which there is no room is not to keep its connection either.
+pub(super) fn turn_away(r: &mut ngx_http_request_t, code: Code, seconds: u64) -> ngx_int_t {
+    r.set_keepalive(0);
+    if code.is_temporary() {
+        retry_after(r, seconds);
+    }
+    status_of(code)
+}
+
+/// What a phase handler returns for nginx to answer with this status.
+pub(super) fn status_of(code: Code) -> ngx_int_t {
+    ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
+}

@@ -1,0 +1,181 @@
+//! How fast those held go on: at once, spread over a time, so many at a time, or both.
+#![forbid(unsafe_code)]
+
+use crate::time::Msec;
+
+/// What the operator asks for. Zero lifts either.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Those held at the end of the pause go on evenly over so long.
+    pub spread: Msec,
+    /// At most so many of those released are unfinished at a time.
+    pub concurrency: u32,
+}
+
+/// How far a drain is on its way at a [`Pace`].
+///
+/// It goes in rounds: first those whom the pause held; then, twice as fast or in half the time,
+/// those who came meanwhile; and so on until nobody is left.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pace: Pace,
+    /// How many go on in [`Pace::spread`].
+    count: u64,
+    began: Msec,
+    released: u64,
+    doublings: u32,
+}
+
+/// How many may go on now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// So many, at least one.
+    Now(u32),
+    /// The next one at this time.
+    At(Msec),
+    /// None before one of those released is finished.
+    Full,
+}
+
+impl Pace {
+    /// Whether everybody goes on at once.
+    pub fn is_unlimited(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl Progress {
+    /// Of no drain.
+    pub const NONE: Self = Self {
+        pace: Pace { spread: Msec(0), concurrency: 0 },
+        count: 0,
+        began: Msec(0),
+        released: 0,
+        doublings: 0,
+    };
+
+    /// A drain of so many held begins.
+    pub fn begin(pace: Pace, held: u32, now: Msec) -> Self {
+        Self { pace, count: u64::from(held.max(1)), began: now, released: 0, doublings: 0 }
+    }
+
+    /// The pace that was asked for.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The next round begins, of so many held: however many they are, it takes no more than half
+    /// the time that the round before might take.
+    pub fn next_round(&mut self, held: u32, now: Msec) {
+        self.count = self.count.max(u64::from(held));
+        self.doublings = self.doublings.saturating_add(1).min(32);
+        self.began = now;
+        self.released = 0;
+    }
+
+    /// So many went on.
+    pub fn passed_on(&mut self, count: u32) {
+        self.released = self.released.saturating_add(u64::from(count));
+    }
+
+    /// How many may go on, where `unfinished` of those released before are not finished.
+    pub fn allowance(&self, unfinished: u32, now: Msec) -> Allowance {
+        let room = match self.pace.concurrency {
+            0 => u32::MAX,
+            most => most.saturating_mul(1 << self.doublings.min(16)).saturating_sub(unfinished),
+        };
+        if room == 0 {
+            return Allowance::Full;
+        }
+        let due = self.due(now.since(self.began));
+        match due.saturating_sub(self.released) {
+            0 => Allowance::At(self.began.after(self.time_of(self.released))),
+            due => Allowance::Now(room.min(u32::try_from(due).unwrap_or(u32::MAX))),
+        }
+    }
+
+    /// How many are to have gone on after so long: one at its beginning, then evenly.
+    fn due(&self, elapsed: Msec) -> u64 {
+        match self.pace.spread {
+            Msec(0) => u64::MAX,
+            Msec(spread) => {
+                let count = u128::from(self.count) << self.doublings;
+                let due = u128::from(elapsed.0).saturating_mul(count) / u128::from(spread);
+                u64::try_from(due).unwrap_or(u64::MAX).saturating_add(1)
+            }
+        }
+    }
+
+    /// When the one behind `released` others is due, after the round's beginning.
+    fn time_of(&self, released: u64) -> Msec {
+        let count = u128::from(self.count) << self.doublings;
+        let time = u128::from(released).saturating_mul(u128::from(self.pace.spread.0));
+        Msec(u64::try_from(time.div_ceil(count.max(1))).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn without_a_pace_everybody_goes_at_once() {
+        let progress = Progress::begin(Pace::default(), 7, Msec(0));
+        assert_eq!(progress.allowance(1000, Msec(0)), Allowance::Now(u32::MAX));
+    }
+
+    #[test]
+    fn a_spread_is_even_and_ends_in_time() {
+        let pace = Pace { spread: Msec(5000), concurrency: 0 };
+        let mut progress = Progress::begin(pace, 500, Msec(100));
+        let mut times = vec![];
+        let mut now = Msec(100);
+        while times.len() < 500 {
+            match progress.allowance(0, now) {
+                Allowance::Now(count) => {
+                    times.extend((0..count).map(|_| now.0 - 100));
+                    progress.passed_on(count);
+                }
+                Allowance::At(at) => {
+                    assert!(at > now);
+                    now = at;
+                }
+                Allowance::Full => panic!("no concurrency was asked for"),
+            }
+        }
+        assert!(times.iter().enumerate().all(|(i, t)| *t == 10 * i as u64), "{times:?}");
+    }
+
+    #[test]
+    fn concurrency_waits_for_those_under_way() {
+        let pace = Pace { spread: Msec(0), concurrency: 3 };
+        let mut progress = Progress::begin(pace, 500, Msec(0));
+        assert_eq!(progress.allowance(1, Msec(0)), Allowance::Now(2));
+        assert_eq!(progress.allowance(3, Msec(0)), Allowance::Full);
+        progress.next_round(5, Msec(0));
+        assert_eq!(progress.allowance(3, Msec(0)), Allowance::Now(3));
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_one_is_due_when_it_is_said_to_be(
+            spread in 1u64..100_000_000,
+            held in 0u32..1_000_000,
+            released in 0u32..2_000_000,
+            rounds in 0u32..70,
+            elapsed in 0u64..200_000_000,
+        ) {
+            let pace = Pace { spread: Msec(spread), concurrency: 0 };
+            let mut progress = Progress::begin(pace, held, Msec(50));
+            (0..rounds).for_each(|_| progress.next_round(held / 2, Msec(50)));
+            progress.passed_on(released);
+            if let Allowance::At(at) = progress.allowance(0, Msec(50 + elapsed)) {
+                prop_assert!(at.0 > 50 + elapsed);
+                prop_assert!(matches!(progress.allowance(0, at), Allowance::Now(_)));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The values of directives.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::pace::Pace;
+use crate::time::{MaxTime, Msec};
+
+/// A status that a request may be answered with: 400 to 599 without those that nginx gives a
+/// meaning of their own (401, 408, 444, 494 to 499).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code(u16);
+
+/// What becomes of a request where nothing is said: it is passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PassOr<T> {
+    #[default]
+    Pass,
+    Answer(T),
+}
+
+/// A status that a health check may be answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCode {
+    /// 200 or 204: the module's own answer.
+    Good(u16),
+    Bad(Code),
+}
+
+/// The end of a sentence: what a directive's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed(&'static str);
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it must be {}", self.0)
+    }
+}
+
+impl Code {
+    /// 503: out of service for now.
+    pub const UNAVAILABLE: Self = Self(503);
+
+    /// The number.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Whether whoever gets it is told when to come again.
+    pub fn is_temporary(self) -> bool {
+        matches!(self.0, 503 | 504)
+    }
+
+    /// `intermission_overflow`
+    pub fn parse(value: &[u8]) -> Result<Self, Allowed> {
+        code(value).ok_or(Allowed("a status from 400 to 599, but not 401, 408, 444 or 494 to 499"))
+    }
+}
+
+impl PassOr<Code> {
+    /// `intermission_expired`
+    pub fn parse(value: &[u8]) -> Result<Self, Allowed> {
+        if value == b"pass" {
+            return Ok(Self::Pass);
+        }
+        code(value).map(Self::Answer).ok_or(Allowed(
+            "\"pass\" or a status from 400 to 599, but not 401, 408, 444 or 494 to 499",
+        ))
+    }
+}
+
+impl PassOr<HealthCode> {
+    /// `intermission_health_check`
+    pub fn parse(value: &[u8]) -> Result<Self, Allowed> {
+        match value {
+            b"pass" => return Ok(Self::Pass),
+            b"200" => return Ok(Self::Answer(HealthCode::Good(200))),
+            b"204" => return Ok(Self::Answer(HealthCode::Good(204))),
+            _ => {}
+        }
+        code(value).map(HealthCode::Bad).map(Self::Answer).ok_or(Allowed(
+            "\"pass\", 200, 204 or a status from 400 to 599, but not 401, 408, 444 or 494 to 499",
+        ))
+    }
+}
+
+/// `intermission_lease`: none where it is off.
+pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
+    if value == b"off" {
+        return Ok(None);
+    }
+    let time = MaxTime::parse(value).map(MaxTime::msec).ok().filter(|time| *time > Msec(0));
+    time.map(Some).ok_or(Allowed("\"off\" or a time above 0"))
+}
+
+/// `intermission_max_held`: 0 is as many as there is room for.
+pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
+    let most = number(value).ok_or(Allowed("a number, 0 for as many as the zone has room for"))?;
+    Ok(if most == 0 { u32::MAX } else { most })
+}
+
+/// One argument of `intermission_release`, added to those before it.
+pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
+    const ALLOWED: Allowed =
+        Allowed("\"spread=\" with a time or \"concurrency=\" with a number, each above 0 and once");
+    let unset = Pace::default();
+    if let Some(time) = value.strip_prefix(b"spread=") {
+        let spread = MaxTime::parse(time).map(MaxTime::msec).ok();
+        let spread = spread.filter(|time| *time > Msec(0) && pace.spread == unset.spread);
+        return Ok(Pace { spread: spread.ok_or(ALLOWED)?, ..pace });
+    }
+    let count = value.strip_prefix(b"concurrency=").and_then(number);
+    let count = count.filter(|count| *count > 0 && pace.concurrency == unset.concurrency);
+    Ok(Pace { concurrency: count.ok_or(ALLOWED)?, ..pace })
+}
+
+fn code(value: &[u8]) -> Option<Code> {
+    match number(value).filter(|_| value.len() == 3)? {
+        401 | 408 | 444 | 494..=499 => None,
+        code @ 400..=599 => u16::try_from(code).ok().map(Code),
+        _ => None,
+    }
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    let digits = core::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'))?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_nginx_means_something_by_are_refused() {
+        for code in 0..1000_u32 {
+            let ok = (400..600).contains(&code)
+                && !matches!(code, 401 | 408 | 444)
+                && !(494..500).contains(&code);
+            assert_eq!(Code::parse(code.to_string().as_bytes()).is_ok(), ok, "{code}");
+        }
+        for value in ["", "pass", "+503", "0503", "503x", " 503"] {
+            assert!(Code::parse(value.as_bytes()).is_err(), "{value}");
+        }
+        assert_eq!(PassOr::<Code>::parse(b"pass"), Ok(PassOr::Pass));
+        assert!(PassOr::<Code>::parse(b"200").is_err());
+        assert_eq!(PassOr::<HealthCode>::parse(b"204"), Ok(PassOr::Answer(HealthCode::Good(204))));
+    }
+
+    #[test]
+    fn a_pace_is_given_by_either_or_both_and_each_once() {
+        let both =
+            release(Pace::default(), b"spread=5s").and_then(|p| release(p, b"concurrency=3"));
+        assert_eq!(both, Ok(Pace { spread: Msec(5000), concurrency: 3 }));
+        for value in ["", "spread=", "spread=0", "concurrency=0", "concurrency=x", "rate=1"] {
+            assert!(release(Pace::default(), value.as_bytes()).is_err(), "{value}");
+        }
+        assert!(both.and_then(|pace| release(pace, b"spread=1s")).is_err());
+    }
+
+    #[test]
+    fn a_lease_is_a_time_or_off() {
+        assert_eq!(lease(b"off"), Ok(None));
+        assert_eq!(lease(b"1m"), Ok(Some(Msec(60_000))));
+        assert!(lease(b"0").is_err());
+        assert_eq!((max_held(b"0"), max_held(b"7")), (Ok(u32::MAX), Ok(7)));
+    }
+}

@@ -1,0 +1,70 @@
+//! Workers that come, leave and die.
+#![forbid(unsafe_code)]
+
+use super::{Wake, Zone};
+use crate::ids::{AppId, Process, SlotId, WorkerId};
+use crate::queue::Slot;
+use crate::workers;
+
+impl Zone<'_> {
+    /// A newer configuration takes over: its workers are those that register from now on.
+    pub fn next_generation(&mut self) {
+        self.header.generation = self.header.generation.wrapping_add(1);
+    }
+
+    /// Gives a worker process its entry; none where the table is full.
+    pub fn register(&mut self, process: Process) -> WorkerId {
+        if self.header.quitting != 0 {
+            self.header.quitting = 0;
+            (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
+        }
+        workers::register(self.workers, process, self.header.generation)
+    }
+
+    /// A worker was told to leave when its requests are done. If all of the newest configuration
+    /// were, nginx quits: whoever is held by a pause is turned away.
+    pub fn leaving(&mut self, id: WorkerId) {
+        let newest = self.header.generation;
+        if workers::leaves_last(self.workers, id, newest) {
+            self.header.quitting = 1;
+            (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
+            self.effects.wake = Wake::All;
+        }
+    }
+
+    pub(super) fn quitting(&self) -> bool {
+        self.header.quitting != 0
+    }
+
+    /// A worker process is gone: so are those whom it held, and nobody waits for it.
+    pub fn bury(&mut self, id: WorkerId, process: Process) {
+        let Some(worker) = self.workers.get(id.index()).copied() else {
+            return;
+        };
+        if worker.process() != Some(process) {
+            return;
+        }
+        let slots = if worker.slots > 0 { self.slots.len() } else { 0 };
+        for index in 0..slots {
+            let occupant = self.slots.get(index).and_then(Slot::occupant);
+            let Some(held) = occupant.filter(|held| held.owner == id) else {
+                continue;
+            };
+            let lost = self.slots.get(index).and_then(Slot::held).is_some();
+            self.vacate(SlotId::at(index));
+            if let Some(app) = self.apps.get_mut(held.app.index()).filter(|_| lost) {
+                app.totals.lost += 1;
+            }
+        }
+        for index in 0..self.apps.len() {
+            if let Some(app) = self.apps.get_mut(index).filter(|app| app.baton == id) {
+                app.totals.lost += u64::from(app.run);
+                app.run = 0;
+                app.baton = WorkerId::NONE;
+            }
+            self.settle(AppId::at(index));
+        }
+        workers::forget(self.workers, id, process);
+        self.effects.wake = Wake::All;
+    }
+}

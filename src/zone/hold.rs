@@ -1,0 +1,145 @@
+//! Holding: a request comes, and may leave before its turn.
+#![forbid(unsafe_code)]
+
+use super::tables::turns_away;
+use super::Zone;
+use crate::app::State;
+use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
+use crate::queue::{Held, Slot};
+use crate::text::AppName;
+
+/// What becomes of a request that comes while its app may not be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It goes on.
+    Passes,
+    /// It waits, with so many ahead of it.
+    Held { slot: SlotId, ticket: Ticket, ahead: u32 },
+    /// There is no room; where a line in the log is due, so many were turned away. It may come
+    /// again in so many seconds.
+    Rejected { report: Option<u32>, retry_after: u64 },
+    /// Its app is stopped, or nginx quits. It may come again in so many seconds.
+    Stopped { retry_after: u64 },
+}
+
+/// Why a held request gives up its place without having been released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// Its client closed the connection.
+    Left,
+    /// It was held for its max_time and is now passed on.
+    Passed,
+    /// It was held for its max_time and is now answered.
+    Answered,
+}
+
+/// What becomes of a held request that wants to give up its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It is out of the line; where a line in the log is due, so many expired. If it is turned
+    /// away, it may come again in so many seconds.
+    Gone { report: Option<u32>, retry_after: u64 },
+    /// Its turn comes, to go on or to be turned away, and nobody is passed on out of turn.
+    Stays,
+}
+
+impl Zone<'_> {
+    /// A request of the app `name` comes, `id` being what the gates gave for it. At most `most` may
+    /// be held for the app.
+    pub fn arrive(
+        &mut self,
+        id: AppId,
+        name: &AppName,
+        owner: WorkerId,
+        cookie: Cookie,
+        most: u32,
+    ) -> Arrival {
+        let (now, quitting) = (self.now, self.quitting());
+        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name)) else {
+            return Arrival::Passes;
+        };
+        match app.state() {
+            State::Open => return Arrival::Passes,
+            State::Paused if !quitting => {}
+            State::Draining { .. } => {}
+            State::Paused | State::Stopped => {
+                app.totals.stopped += 1;
+                return Arrival::Stopped { retry_after: app.retry_after(now) };
+            }
+        }
+        let owned = self.workers.get_mut(owner.index());
+        let worker = owned.filter(|worker| worker.process().is_some() && app.line.len < most);
+        let room = worker.and_then(|worker| Some((worker, self.header.free.pop(self.slots)?)));
+        let Some((worker, slot)) = room else {
+            app.totals.rejected += 1;
+            let report = app.rejections.add(now.monotonic);
+            return Arrival::Rejected { report, retry_after: app.retry_after(now) };
+        };
+        let held = Held { app: id, ticket: app.ticket(), owner, cookie, since: now.monotonic };
+        if let Some(place) = self.slots.get_mut(slot.index()) {
+            place.fill(held);
+        }
+        let ahead = app.line.len;
+        app.line.push(self.slots, slot);
+        app.totals.held += 1;
+        worker.slots += 1;
+        self.publish(id);
+        Arrival::Held { slot, ticket: held.ticket, ahead }
+    }
+
+    /// A request goes by because of what it is; `id` and `name` as for [`Self::arrive`]. Returns in
+    /// how many seconds it may come again if it is turned away; none where its app is open.
+    pub fn bypass(&mut self, id: AppId, name: &AppName) -> Option<u64> {
+        let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
+        let app = app.filter(|app| app.state() != State::Open)?;
+        app.totals.bypassed += 1;
+        Some(app.retry_after(self.now))
+    }
+
+    /// The request that `owner` holds in `slot` and knows as `cookie` wants to give up its place.
+    pub fn depart(
+        &mut self,
+        slot: SlotId,
+        owner: WorkerId,
+        cookie: Cookie,
+        why: Leaving,
+    ) -> Departure {
+        const NOBODY: Departure = Departure::Gone { report: None, retry_after: 10 };
+        let quitting = self.quitting();
+        let held = self.slots.get(slot.index()).and_then(Slot::held);
+        let Some(held) = held.filter(|held| held.owner == owner && held.cookie == cookie) else {
+            return NOBODY;
+        };
+        let Some(app) = self.apps.get_mut(held.app.index()) else {
+            return NOBODY;
+        };
+        let turn_comes = app.releases() || turns_away(app, quitting);
+        if why == Leaving::Passed && turn_comes {
+            return Departure::Stays;
+        }
+        let report = match why {
+            Leaving::Left => {
+                app.totals.left += 1;
+                None
+            }
+            Leaving::Passed | Leaving::Answered => {
+                app.totals.expired += 1;
+                app.expiries.add(self.now.monotonic)
+            }
+        };
+        let retry_after = app.retry_after(self.now);
+        self.vacate(slot);
+        self.settle(held.app);
+        Departure::Gone { report, retry_after }
+    }
+
+    /// The request that `owner` released from `slot` counts no longer: it is finished, or is taken
+    /// for such.
+    pub fn finish(&mut self, slot: SlotId, owner: WorkerId, cookie: Cookie) {
+        let going = self.slots.get(slot.index()).and_then(Slot::going);
+        if let Some(going) = going.filter(|held| held.owner == owner && held.cookie == cookie) {
+            self.vacate(slot);
+            self.settle(going.app);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Releasing: workers take turns, and the baton goes with the line.
+#![forbid(unsafe_code)]
+
+use super::tables::turns_away;
+use super::Zone;
+use crate::ids::{AppId, Cookie, SlotId, WorkerId};
+use crate::pace::Allowance;
+use crate::sync::step;
+use crate::time::Msec;
+
+/// What a worker is to do with requests that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was given none.
+    Nobody,
+    /// None yet: one is due at this time.
+    Later(Msec),
+    /// They go on, in their order; then the baton of this app is to be given back.
+    Release(AppId),
+    /// They are turned away, in any order. They may come again in so many seconds.
+    TurnAway { retry_after: u64 },
+}
+
+/// A request that its worker is given in a [`Turn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub cookie: Cookie,
+    /// The slot that it keeps until it is finished, if it counts till then.
+    pub counted: Option<SlotId>,
+}
+
+impl Zone<'_> {
+    /// Gives `me` requests of its own to release, at most `room`, or to turn away: those of one
+    /// app. Apps take turns, from the one behind `last`. To release, `me` gets the app's baton,
+    /// which it can where the line begins with requests of `me`; it gets them in their order. It is
+    /// woken once for all its apps: it asks again after each turn, until there is nobody.
+    pub fn take_turn(
+        &mut self,
+        me: WorkerId,
+        last: AppId,
+        room: u32,
+        mut each: impl FnMut(Given),
+    ) -> (AppId, Turn) {
+        let (gates, quitting) = (self.gates, self.quitting());
+        let mut later: Option<Msec> = None;
+        for id in gates.moving_after(last) {
+            let Some(app) = self.app(id) else { continue };
+            if turns_away(app, quitting) {
+                let retry_after = app.retry_after(self.now);
+                if self.take_away(id, me, &mut each) > 0 {
+                    return (id, Turn::TurnAway { retry_after });
+                }
+                continue;
+            }
+            let mine = self.head(id).is_some_and(|head| head.owner == me);
+            if !mine || app.baton.is_some() || !app.releases() {
+                continue;
+            }
+            match app.allowance(self.now) {
+                Allowance::Now(most) if room > 0 => {
+                    self.take_run(id, me, most.min(room).min(LONGEST_RUN), &mut each);
+                    return (id, Turn::Release(id));
+                }
+                Allowance::Now(_) | Allowance::Full => {}
+                Allowance::At(at) => later = Some(later.map_or(at, |other| other.min(at))),
+            }
+        }
+        (last, later.map_or(Turn::Nobody, Turn::Later))
+    }
+
+    fn take_run(&mut self, id: AppId, me: WorkerId, most: u32, mut each: impl FnMut(Given)) {
+        let Some(app) = self.apps.get_mut(id.index()) else {
+            return;
+        };
+        let counted = app.counts_unfinished();
+        app.run = 0;
+        app.baton = me;
+        step();
+        for _ in 0..most {
+            let Some(head) = self.head(id).filter(|head| head.owner == me) else {
+                break;
+            };
+            let Some(app) = self.apps.get_mut(id.index()) else {
+                break;
+            };
+            app.run += 1;
+            app.taken(1);
+            let slot = app.line.head;
+            if counted {
+                self.let_go(slot);
+            } else {
+                self.vacate(slot);
+            }
+            each(Given { cookie: head.cookie, counted: counted.then_some(slot) });
+        }
+        self.publish(id);
+    }
+
+    /// Takes requests of `me` out of the line of an app that turns them away; returns how many.
+    fn take_away(&mut self, id: AppId, me: WorkerId, mut each: impl FnMut(Given)) -> u32 {
+        let mut count = 0;
+        let mut next = self.app(id).map_or(SlotId::NONE, |app| app.line.head);
+        while let Some((slot, place)) = self.slots.get(next.index()).map(|place| (next, *place)) {
+            next = place.next();
+            let Some(held) = place.held().filter(|held| held.owner == me) else {
+                continue;
+            };
+            if count == LONGEST_RUN {
+                self.effects.wake_also(me);
+                break;
+            }
+            count += 1;
+            self.vacate(slot);
+            each(Given { cookie: held.cookie, counted: None });
+        }
+        if let Some(app) = self.apps.get_mut(id.index()) {
+            app.totals.stopped += u64::from(count);
+        }
+        self.settle(id);
+        count
+    }
+
+    /// `me` is done with its run: so many were passed on, so many left before their turn.
+    pub fn give_back(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
+        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
+            return;
+        };
+        app.passed_on(passed_on);
+        app.totals.left += u64::from(left);
+        app.run = 0;
+        step();
+        app.baton = WorkerId::NONE;
+        step();
+        self.settle(id);
+    }
+}
+
+/// The most requests that a worker is given at a time, so that its event loop breathes.
+const LONGEST_RUN: u32 = 256;

@@ -1,0 +1,123 @@
+//! Keeping the tables true.
+#![forbid(unsafe_code)]
+
+use super::Zone;
+use crate::app::{App, State};
+use crate::gates::NameHash;
+use crate::ids::{AppId, SlotId};
+use crate::queue::{self, List};
+
+impl Zone<'_> {
+    /// Makes a slot nobody's.
+    pub(super) fn vacate(&mut self, slot: SlotId) {
+        let Some(place) = self.slots.get_mut(slot.index()) else {
+            return;
+        };
+        let (Some(occupant), held) = (place.occupant(), place.held().is_some()) else {
+            return;
+        };
+        place.clear();
+        if let Some(app) = self.apps.get_mut(occupant.app.index()) {
+            if held {
+                app.line.remove(self.slots, slot);
+            } else {
+                app.going = app.going.saturating_sub(1);
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(occupant.owner.index()) {
+            worker.slots = worker.slots.saturating_sub(1);
+        }
+        self.header.free.push(self.slots, slot);
+    }
+
+    /// Takes a held request out of its line; its slot stays its own until it is finished.
+    pub(super) fn let_go(&mut self, slot: SlotId) {
+        let Some(place) = self.slots.get_mut(slot.index()) else {
+            return;
+        };
+        let Some(held) = place.held() else { return };
+        place.go();
+        if let Some(app) = self.apps.get_mut(held.app.index()) {
+            app.line.remove(self.slots, slot);
+            app.going += 1;
+        }
+    }
+
+    /// An app's line or baton changed: ends its drain if that is over, wakes whose turn it is.
+    pub(super) fn settle(&mut self, id: AppId) {
+        let head = self.head(id);
+        let Some(app) = self.apps.get_mut(id.index()) else {
+            return;
+        };
+        app.settle(head.map(|head| head.ticket), self.now);
+        if app.owes_report() {
+            self.header.owing = 1;
+        }
+        if app.releases() && !app.baton.is_some() {
+            if let Some(head) = head {
+                self.effects.wake_also(head.owner);
+            }
+        }
+        self.publish(id);
+    }
+
+    /// Tells those who read without the lock.
+    pub(super) fn publish(&self, id: AppId) {
+        let Some(app) = self.app(id) else { return };
+        let shut = app.name().filter(|_| app.state() != State::Open);
+        self.gates.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
+        let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
+        self.gates.set_moving(id, app.releases() || turns_away);
+    }
+
+    /// Tells them when the first lease ends.
+    pub(super) fn publish_leases(&self) {
+        let ends = self.apps.iter().filter_map(App::until).map(|until| until.monotonic);
+        self.gates.set_lease(ends.min());
+    }
+
+    /// Makes everything that is derived from the slots and the apps' states anew.
+    pub(super) fn rebuild(&mut self) {
+        self.header.free = List::EMPTY;
+        self.apps.iter_mut().for_each(|app| (app.line, app.going) = (List::EMPTY, 0));
+        self.workers.iter_mut().for_each(|worker| worker.slots = 0);
+        let mut next = queue::sort(self.slots);
+        for _ in 0..self.slots.len() {
+            let id = next;
+            let Some(slot) = self.slots.get_mut(id.index()) else {
+                break;
+            };
+            next = slot.next();
+            let (occupant, is_held) = (slot.occupant(), slot.held().is_some());
+            let app = occupant.and_then(|occupant| {
+                let app = self.apps.get_mut(occupant.app.index())?;
+                let worker = self.workers.get_mut(occupant.owner.index())?;
+                worker.slots += 1;
+                app.ticket_seen(occupant.ticket);
+                Some(app)
+            });
+            match app {
+                Some(app) if is_held => app.line.push(self.slots, id),
+                Some(app) => app.going += 1,
+                None => {
+                    slot.clear();
+                    self.header.free.push(self.slots, id);
+                }
+            }
+        }
+        self.gates.recount();
+        for index in 0..self.apps.len() {
+            self.settle(AppId::at(index));
+        }
+        self.publish_leases();
+    }
+}
+
+/// Whether those held are turned away.
+pub(super) fn turns_away(app: &App, quitting: bool) -> bool {
+    match app.state() {
+        State::Stopped => true,
+        State::Paused => quitting,
+        State::Open | State::Draining { .. } => false,
+    }
+}

@@ -1,0 +1,299 @@
+//! Drains at a pace: so long, so many at a time.
+#![forbid(unsafe_code)]
+
+use super::scene::{paced, Scene, ONE, TWO};
+use super::*;
+
+const NOBODY: [u64; 0] = [];
+
+/// A drain at a pace of those whom these workers hold.
+fn drain(cause: Cause, owners: &[WorkerId]) -> (Scene, Vec<super::scene::Place>) {
+    let mut scene = Scene::paused_by("", cause);
+    let places = owners.iter().map(|owner| scene.hold("", *owner)).collect();
+    scene.resume("");
+    (scene, places)
+}
+
+/// How long a worker is to wait for its turn.
+fn later(scene: &mut Scene, me: WorkerId) -> Option<u64> {
+    match scene.ask(me, 256) {
+        (Turn::Later(at), _) => Some(at.since(scene.zone.now.monotonic).0),
+        (Turn::Nobody, _) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn change_pace(scene: &mut Scene, spread: u64, concurrency: u32) -> Result<Opened, Refusal> {
+    let pace = Pace { spread: Msec(spread), concurrency };
+    scene.visit(|zone| zone.disable(&name(""), Which::Any, |_| pace))
+}
+
+#[test]
+fn a_spread_releases_the_first_at_once_and_each_other_when_it_is_due() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE, TWO, TWO, ONE]);
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(later(&mut scene, TWO), Some(100));
+    scene.wait(99);
+    assert_eq!(scene.turn(TWO), NOBODY);
+    scene.wait(1);
+    assert_eq!(scene.turn(TWO), [2]);
+    assert_eq!(later(&mut scene, TWO), Some(100));
+    assert_eq!(later(&mut scene, ONE), None, "it is not its turn");
+    scene.wait(100);
+    assert_eq!((scene.turn(TWO), later(&mut scene, ONE)), (vec![3], Some(100)));
+}
+
+#[test]
+fn a_worker_that_is_late_makes_up_for_it() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE, ONE, ONE, ONE]);
+    scene.wait(250);
+    assert_eq!(scene.turn(ONE), [1, 2, 3]);
+    assert_eq!(later(&mut scene, ONE), Some(50));
+}
+
+#[test]
+fn who_leaves_the_line_of_a_spread_delays_nobody() {
+    let (mut scene, places) = drain(paced(400, 0), &[ONE, ONE, TWO, ONE]);
+    assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
+    scene.go(places[1], Leaving::Left);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(later(&mut scene, TWO), Some(100));
+}
+
+#[test]
+fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_next() {
+    let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE, ONE, TWO]);
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    assert_eq!((scene.ask(ONE, 256).0, scene.turn(TWO)), (Turn::Nobody, vec![]));
+    scene.finish(places[1]);
+    assert_eq!(scene.effects.wake, Wake::One(ONE));
+    assert_eq!(scene.turn(ONE), [3]);
+    scene.finish(places[0]);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [4]);
+    assert_eq!(scene.state(""), Some(State::Open));
+}
+
+#[test]
+fn who_has_the_room_for_fewer_releases_fewer() {
+    let (mut scene, _) = drain(paced(0, 3), &[ONE; 5]);
+    let (app, run) = scene.take(ONE, 2);
+    assert_eq!(run, [1, 2]);
+    scene.give_back(app.unwrap(), ONE, 2);
+    assert_eq!(scene.ask(ONE, 0).0, Turn::Nobody);
+    assert_eq!(scene.turn(ONE), [3]);
+}
+
+#[test]
+fn a_spread_and_a_concurrency_both_hold() {
+    let (mut scene, places) = drain(paced(400, 2), &[ONE; 4]);
+    scene.wait(400);
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    assert_eq!(later(&mut scene, ONE), None, "the next is due, and there is no room");
+    scene.finish(places[0]);
+    assert_eq!(scene.turn(ONE), [3]);
+    let (mut scene, _) = drain(paced(400, 2), &[ONE; 4]);
+    assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
+}
+
+#[test]
+fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
+    let (mut scene, places) = drain(paced(0, 2), &[ONE; 5]);
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    let other = super::scene::Place { owner: TWO, ..places[1] };
+    let held = super::scene::Place { slot: places[3].slot, ..places[1] };
+    for place in [places[0], places[0], other, held, places[3]] {
+        scene.finish(place);
+    }
+    assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![3], vec![]));
+}
+
+#[test]
+fn who_leaves_when_it_was_released_but_not_yet_passed_on_makes_room() {
+    let (mut scene, places) = drain(paced(0, 1), &[ONE, TWO]);
+    let (app, _) = scene.take(ONE, 256);
+    scene.finish(places[0]);
+    assert_eq!(scene.turn(TWO), NOBODY, "the baton is not back");
+    scene.visit(|zone| zone.give_back(app.unwrap(), ONE, 0, 1));
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn who_was_released_does_not_depart() {
+    let (mut scene, places) = drain(paced(0, 1), &[ONE, ONE]);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.go(places[0], Leaving::Left);
+    assert_eq!(scene.zone.tables.apps[0].totals.left, 0);
+    assert_eq!(scene.turn(ONE), NOBODY);
+}
+
+#[test]
+fn a_worker_that_dies_makes_room_for_those_whom_others_hold() {
+    let (mut scene, _) = drain(paced(0, 1), &[ONE, TWO]);
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.turn(TWO), NOBODY);
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.turn(TWO), [2]);
+    assert_eq!(scene.zone.tables.apps[0].totals.lost, 0, "it was passed on");
+}
+
+#[test]
+fn those_who_come_meanwhile_go_behind_and_twice_as_fast_until_nobody_is_left() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE, ONE]);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.hold("", TWO);
+    scene.hold("", TWO);
+    scene.wait(200);
+    assert_eq!(scene.turn(ONE), [2]);
+    assert_eq!(scene.turn(TWO), [3], "a round begins with one");
+    assert_eq!(later(&mut scene, TWO), Some(100));
+    scene.hold("", ONE);
+    scene.wait(100);
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![4], vec![5]));
+    assert_eq!(scene.state(""), Some(State::Open));
+    let drained = scene.effects.drained;
+    assert_eq!(drained, None, "told with the visit that ended it");
+    assert_eq!(scene.come("", ONE), Arrival::Passes);
+}
+
+#[test]
+fn each_round_doubles_the_concurrency() {
+    let (mut scene, first) = drain(paced(0, 1), &[ONE]);
+    let others: Vec<_> = (0..5).map(|_| scene.hold("", TWO)).collect();
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.turn(TWO), [2], "two at a time, one of them is the first");
+    scene.finish(first[0]);
+    assert_eq!((scene.turn(TWO), scene.turn(TWO)), (vec![3], vec![]));
+    assert_eq!(scene.effects.wake, Wake::Nobody);
+    scene.finish(others[0]);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+}
+
+/// Two are held when the pause ends, and requests keep coming: a short pause with a long spread.
+#[test]
+fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
+    let mut scene = Scene::with_slots(200);
+    scene.enable("", Which::Any, paced(60_000, 0)).unwrap();
+    scene.hold("", ONE);
+    scene.hold("", ONE);
+    scene.resume("");
+    for halves in 0..240 {
+        while !scene.turn(ONE).is_empty() {}
+        if scene.state("") == Some(State::Open) {
+            assert!(halves > 60, "it was no spread");
+            return;
+        }
+        scene.hold("", ONE);
+        scene.wait(500);
+    }
+    panic!("{} wait", scene.zone.tables.apps[0].line.len);
+}
+
+#[test]
+fn those_who_are_unfinished_when_a_drain_ends_count_in_the_next() {
+    let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE]);
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    assert_eq!((scene.state(""), scene.come("", TWO)), (Some(State::Open), Arrival::Passes));
+    scene.enable("", Which::Any, paced(0, 2)).unwrap();
+    scene.hold("", TWO);
+    scene.resume("");
+    assert_eq!(scene.turn(TWO), NOBODY);
+    scene.finish(places[0]);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [4]);
+}
+
+#[test]
+fn who_is_finished_while_the_app_is_paused_again_releases_nobody() {
+    let (mut scene, places) = drain(paced(0, 1), &[ONE, TWO]);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.pause("");
+    scene.finish(places[0]);
+    assert_eq!((scene.effects.wake, scene.turn(TWO)), (Wake::Nobody, vec![]));
+    scene.resume("");
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn slots_of_the_unfinished_are_in_use_until_they_are_finished() {
+    let (mut scene, places) = drain(paced(0, 8), &[ONE; 8]);
+    assert_eq!(scene.turn(ONE).len(), 8);
+    scene.pause("");
+    assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
+    assert!(matches!(scene.come("", TWO), Arrival::Rejected { .. }));
+    scene.finish(places[7]);
+    assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 0, .. }));
+}
+
+#[test]
+fn an_app_whose_requests_are_unfinished_is_not_yet_idle() {
+    let (mut scene, places) = drain(paced(0, 1), &[ONE]);
+    assert_eq!(scene.turn(ONE), [1]);
+    for app in ["b", "c", "d"] {
+        scene.pause(app);
+    }
+    assert_eq!(scene.enable("e", Which::Any, paced(0, 0)), Err(Refusal::Full));
+    scene.finish(places[0]);
+    scene.pause("e");
+}
+
+#[test]
+fn another_pace_takes_effect_at_once_and_the_same_changes_nothing() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE; 5]);
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(change_pace(&mut scene, 400, 0), Ok(Opened::Unchanged));
+    assert_eq!(scene.effects.wake, Wake::Nobody);
+    assert_eq!(change_pace(&mut scene, 40, 0), Ok(Opened::Paced));
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![2], Some(10)));
+    assert_eq!(change_pace(&mut scene, 0, 0), Ok(Opened::Paced));
+    assert_eq!(scene.turn(ONE), [3, 4, 5]);
+}
+
+#[test]
+fn a_concurrency_that_is_lifted_lets_all_go_and_one_that_is_set_counts_from_then_on() {
+    let (mut scene, _) = drain(paced(0, 1), &[ONE; 3]);
+    assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![1], vec![]));
+    change_pace(&mut scene, 0, 0).unwrap();
+    assert_eq!(scene.turn(ONE), [2, 3]);
+    let (mut scene, _) = drain(paced(400, 0), &[ONE; 4]);
+    assert_eq!(scene.turn(ONE), [1]);
+    change_pace(&mut scene, 0, 2).unwrap();
+    assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![2, 3], vec![]));
+}
+
+#[test]
+fn an_app_that_drains_at_a_pace_holds_up_no_other() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE; 3]);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.pause("other");
+    scene.hold("other", ONE);
+    scene.resume("other");
+    assert_eq!(scene.turn(ONE), [4]);
+}
+
+#[test]
+fn a_worker_that_waits_for_two_drains_wakes_for_the_earlier() {
+    let (mut scene, _) = drain(paced(300, 0), &[ONE; 3]);
+    scene.enable("soon", Which::Any, paced(80, 0)).unwrap();
+    scene.hold("soon", ONE);
+    scene.hold("soon", ONE);
+    scene.resume("soon");
+    assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![1], vec![4]));
+    assert_eq!(later(&mut scene, ONE), Some(40));
+}
+
+#[test]
+fn a_pause_during_a_paced_drain_keeps_the_places_and_its_own_pace() {
+    let (mut scene, _) = drain(paced(400, 0), &[ONE, TWO, ONE]);
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.enable("", Which::Any, paced(0, 1)).unwrap();
+    scene.hold("", TWO);
+    scene.wait(1000);
+    assert_eq!((later(&mut scene, ONE), later(&mut scene, TWO)), (None, None));
+    scene.resume("");
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![2], vec![]), "one at a time now");
+}

@@ -1,0 +1,61 @@
+//! How fast a drain goes, naively: each one's time is reckoned by itself.
+#![forbid(unsafe_code)]
+
+use super::*;
+
+/// What a drain's pace says of those who go on in one of its rounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Round {
+    pub pace: Pace,
+    /// So many go on in the pace's spread, or twice as many, and twice in each round.
+    count: u128,
+    doublings: u32,
+    began: Msec,
+    released: u128,
+}
+
+/// When the next one may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Now,
+    At(Msec),
+    WhenOneIsFinished,
+}
+
+impl Round {
+    pub(super) fn first(pace: Pace, held: usize, now: Msec) -> Self {
+        let count = held.max(1) as u128;
+        Self { pace, count, doublings: 0, began: now, released: 0 }
+    }
+
+    pub(super) fn follows(&mut self, held: usize, now: Msec) {
+        self.count = self.count.max(held as u128);
+        (self.began, self.released) = (now, 0);
+        self.doublings += 1;
+    }
+
+    pub(super) fn release_one(&mut self) {
+        self.released += 1;
+    }
+
+    /// At most so many unfinished.
+    pub(super) fn most_going(&self) -> usize {
+        match self.pace.concurrency {
+            0 => usize::MAX,
+            most => (most as usize) << self.doublings.min(16),
+        }
+    }
+
+    /// At the round's beginning the first, then one after the other in even steps.
+    pub(super) fn next(&self, going: usize, now: Msec) -> Next {
+        if going >= self.most_going() {
+            return Next::WhenOneIsFinished;
+        }
+        let share = self.released * u128::from(self.pace.spread.0);
+        let time = share.div_ceil(self.count << self.doublings);
+        match self.began.after(Msec(time as u64)) {
+            at if at > now => Next::At(at),
+            _ => Next::Now,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Who is turned away: by a stop, or because nginx quits.
+#![forbid(unsafe_code)]
+
+use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
+use super::*;
+
+const THREE: WorkerId = WorkerId(2);
+
+/// Nobody is held here any more, and may come again in 10 s.
+const STOPPED: Arrival = Arrival::Stopped { retry_after: 10 };
+
+fn held(arrival: Arrival) -> bool {
+    matches!(arrival, Arrival::Held { .. })
+}
+
+#[test]
+fn a_stop_turns_away_everybody_who_is_held_and_everybody_who_comes() {
+    let mut scene = Scene::paused("");
+    for owner in [ONE, TWO, ONE] {
+        scene.hold("", owner);
+    }
+    scene.stop("", CAUSE);
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.come("", TWO), STOPPED);
+    assert_eq!(scene.turned_away(ONE), Some((vec![1, 3], 10)));
+    assert_eq!(scene.turned_away(TWO), Some((vec![2], 10)));
+    assert_eq!((scene.turned_away(ONE), scene.turned_away(TWO)), (None, None));
+    assert_eq!(scene.visit(|zone| zone.slots_used()), 0);
+    assert_eq!(scene.zone.tables.apps[0].totals.stopped, 4);
+}
+
+#[test]
+fn an_app_is_stopped_from_any_state() {
+    let mut scene = Scene::new();
+    scene.stop("open", CAUSE);
+    assert_eq!(scene.come("open", ONE), STOPPED);
+    scene.pause("draining");
+    scene.hold("draining", ONE);
+    scene.resume("draining");
+    scene.hold("draining", TWO);
+    scene.stop("draining", CAUSE);
+    assert_eq!(scene.turned_away(TWO), Some((vec![3], 10)));
+    assert_eq!(scene.turned_away(ONE), Some((vec![2], 10)));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_baton_and_calls_nobody_back_whose_turn_has_come() {
+    let mut scene = Scene::paused("");
+    for owner in [ONE, ONE, TWO] {
+        scene.hold("", owner);
+    }
+    scene.resume("");
+    let (app, run) = scene.take(ONE, 1);
+    assert_eq!(run, [1]);
+    scene.stop("", CAUSE);
+    assert_eq!(scene.turned_away(TWO), Some((vec![3], 10)));
+    assert_eq!(scene.turned_away(ONE), Some((vec![2], 10)));
+    scene.give_back(app.unwrap(), ONE, 1);
+    let totals = scene.zone.tables.apps[0].totals;
+    assert_eq!((totals.released, totals.stopped), (1, 2));
+    assert_eq!(scene.state(""), Some(State::Stopped));
+}
+
+#[test]
+fn a_stop_that_ends_during_a_run_lets_nobody_overtake_it() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.resume("");
+    let (app, _) = scene.take(ONE, 256);
+    scene.stop("", CAUSE);
+    scene.resume("");
+    assert!(held(scene.come("", TWO)));
+    assert_eq!(scene.turn(TWO), [] as [u64; 0]);
+    scene.give_back(app.unwrap(), ONE, 1);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_away() {
+    let mut scene = Scene::paused("");
+    let pause = scene.zone.tables.apps[0].pause();
+    for owner in [ONE, TWO, TWO] {
+        scene.hold("", owner);
+    }
+    assert_eq!(scene.stop("", CAUSE), pause);
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
+    assert_eq!(scene.enable("", Which::This(pause), CAUSE), Ok(Shut::Begun(pause)));
+    assert_eq!(scene.turned_away(TWO), None);
+    scene.hold("", ONE);
+    scene.resume("");
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![2, 3], vec![4]));
+}
+
+#[test]
+fn whom_a_stop_has_not_yet_turned_away_when_it_ends_goes_on() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.stop("", CAUSE);
+    scene.resume("");
+    assert_eq!(scene.turn(ONE), [1]);
+    assert_eq!(scene.come("", ONE), Arrival::Passes);
+}
+
+#[test]
+fn who_was_held_for_its_max_time_is_not_passed_on_by_an_app_that_is_stopped() {
+    let mut scene = Scene::paused("");
+    let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
+    scene.stop("", CAUSE);
+    assert_eq!(scene.go(early, Leaving::Passed), Departure::Stays);
+    let gone = Departure::Gone { report: Some(1), retry_after: 10 };
+    assert_eq!(scene.go(late, Leaving::Answered), gone);
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
+}
+
+#[test]
+fn a_long_line_is_turned_away_in_parts_and_its_worker_comes_back_for_the_rest() {
+    let mut scene = Scene::with_slots(300);
+    scene.pause("");
+    for _ in 0..300 {
+        scene.hold("", ONE);
+    }
+    scene.stop("", CAUSE);
+    assert_eq!(scene.turned_away(ONE).map(|(run, _)| run.len()), Some(256));
+    assert_eq!(scene.effects.wake, Wake::One(ONE));
+    assert_eq!(scene.turned_away(ONE).map(|(run, _)| run.len()), Some(44));
+    assert_eq!(scene.effects.wake, Wake::Nobody);
+}
+
+#[test]
+fn a_stop_of_one_app_does_not_touch_another() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    scene.pause("b");
+    scene.hold("b", ONE);
+    scene.stop("a", CAUSE);
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
+    assert_eq!(scene.turned_away(ONE), None);
+    assert!(held(scene.come("b", TWO)));
+}
+
+#[test]
+fn who_is_turned_away_is_told_when_the_lease_ends() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.enable("", Which::Any, CAUSE).unwrap();
+    scene.resume("");
+    scene.stop("", lease(4200));
+    assert_eq!(scene.come("", ONE), Arrival::Stopped { retry_after: 5 });
+    scene.wait(4000);
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 1)));
+}
+
+#[test]
+fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
+    let mut scene = Scene::paused("");
+    let other = Which::This(PauseId(99));
+    let this = Which::This(scene.zone.tables.apps[0].pause());
+    let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, CAUSE, false);
+    assert_eq!(scene.visit(|zone| stop(zone, other)), Err(Refusal::OtherPause));
+    scene.resume("");
+    assert_eq!(scene.visit(|zone| stop(zone, this)), Err(Refusal::OtherPause));
+    assert_eq!(scene.state(""), Some(State::Open));
+}
+
+#[test]
+fn those_held_by_a_pause_are_turned_away_when_all_workers_were_told_to_leave() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.visit(|zone| zone.leaving(TWO));
+    assert_eq!(scene.turned_away(TWO), None);
+    assert!(held(scene.come("", ONE)));
+    scene.visit(|zone| zone.leaving(ONE));
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.come("", ONE), STOPPED);
+    assert_eq!(scene.turned_away(TWO), Some((vec![2], 10)));
+    assert_eq!(scene.turned_away(ONE), Some((vec![1, 3], 10)));
+    assert_eq!(scene.state(""), Some(State::Paused));
+}
+
+#[test]
+fn a_drain_goes_on_though_nginx_quits() {
+    let mut scene = Scene::paused_by("", paced(0, 1));
+    let first = scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    scene.quit();
+    assert_eq!(scene.turn(ONE), [1]);
+    assert!(held(scene.come("", ONE)));
+    scene.finish(first);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(scene.turn(TWO), [2]);
+}
+
+#[test]
+fn who_was_held_for_its_max_time_is_not_passed_on_when_nginx_quits() {
+    let mut scene = Scene::paused("");
+    let place = scene.hold("", ONE);
+    scene.quit();
+    assert_eq!(scene.go(place, Leaving::Passed), Departure::Stays);
+}
+
+#[test]
+fn a_pause_that_begins_while_nginx_quits_holds_nobody() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    scene.resume("");
+    scene.quit();
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.pause("");
+    assert_eq!(scene.come("", ONE), STOPPED);
+    assert_eq!(scene.turned_away(TWO), Some((vec![2], 10)));
+}
+
+#[test]
+fn a_reload_is_no_quit() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.visit(|zone| zone.next_generation());
+    for worker in [ONE, TWO] {
+        scene.visit(|zone| zone.leaving(worker));
+        assert_eq!(scene.effects.wake, Wake::Nobody);
+    }
+    assert_eq!(scene.visit(|zone| zone.register(process(3))), THREE);
+    assert_eq!(scene.turned_away(ONE), None);
+    assert!(held(scene.come("", THREE)));
+    scene.visit(|zone| zone.leaving(THREE));
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)), "an old worker hears of the quit");
+}
+
+#[test]
+fn a_worker_that_registers_ends_a_quit_and_nobody_else_is_turned_away() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.quit();
+    scene.visit(|zone| zone.register(process(3)));
+    assert_eq!(scene.turned_away(ONE), None);
+    assert!(held(scene.come("", THREE)));
+    scene.resume("");
+    assert_eq!((scene.turn(ONE), scene.turn(THREE)), (vec![1], vec![2]));
+}

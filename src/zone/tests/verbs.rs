@@ -1,0 +1,151 @@
+//! The operator's verbs, the leases, and nginx's own comings and goings, naively.
+#![forbid(unsafe_code)]
+
+use super::deeds::{Ask, Outcome};
+use super::model::{Pair, NAMES};
+use super::rounds::Round;
+use super::rules::ModelApp;
+use super::*;
+use crate::control::PaceChange;
+
+impl Pair {
+    pub(super) fn shuts(
+        &mut self,
+        name: usize,
+        which: Which,
+        ask: Ask,
+        to: State,
+        got: &Outcome,
+    ) -> Result<Shut, Refusal> {
+        if self.retired {
+            return Err(Refusal::Retired);
+        }
+        let found = self.find(name);
+        let known = found.map(|entry| self.app(entry));
+        let (state, pause) = known.map_or((State::Open, 0), |app| (app.state, app.pause));
+        let was_shut = known.is_some_and(ModelApp::is_shut);
+        match which {
+            Which::New if state != State::Open => return Err(Refusal::NotOpen),
+            Which::This(id) if id.0 != pause || !was_shut => return Err(Refusal::OtherPause),
+            _ => {}
+        }
+        let entry = found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)?;
+        let now = self.zone.now;
+        let end = ask.lease.map(|lease| later(now, lease));
+        let app = self.apps[entry].as_mut().unwrap();
+        let mut changed = ask.change;
+        if was_shut {
+            if (state, to) == (State::Paused, State::Stopped) {
+                app.until = end;
+            }
+            let until = app.until.zip(end).map(|(a, b)| if a.wall > b.wall { a } else { b });
+            let reason = ask.reason.or(app.reason);
+            changed |= (until, reason) != (app.until, app.reason);
+            (app.until, app.reason) = (until, reason);
+        } else {
+            // Any number that no pause has had.
+            if let Outcome::Shut(Ok(Shut::Begun(PauseId(fresh)))) = got {
+                assert!(*fresh > self.pauses);
+                (app.pause, self.pauses) = (*fresh, *fresh);
+            }
+            (app.reason, app.began, app.until, app.pace) = (ask.reason, now, end, ask.pace);
+        }
+        if state != to {
+            (app.state, app.since) = (to, now);
+            return Ok(Shut::Begun(PauseId(app.pause)));
+        }
+        Ok(if changed { Shut::Changed(PauseId(app.pause)) } else { Shut::Unchanged })
+    }
+
+    fn makes_room(&mut self, name: usize) -> Option<usize> {
+        let unused = self.apps.iter().position(Option::is_none);
+        let apps = self.apps.iter().enumerate();
+        let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
+        let idle = idle.filter(|(_, app)| app.is_idle());
+        let oldest = idle.min_by_key(|(_, app)| app.since.monotonic).map(|(entry, _)| entry);
+        let entry = unused.or(oldest)?;
+        self.apps[entry] = Some(ModelApp::new(name));
+        Some(entry)
+    }
+
+    pub(super) fn disables(
+        &mut self,
+        name: usize,
+        which: Which,
+        change: PaceChange,
+    ) -> Result<Opened, Refusal> {
+        let found = self.find(name);
+        let pause = found.map_or(0, |entry| self.app(entry).pause);
+        if matches!(which, Which::This(id) if id.0 != pause) {
+            return Err(Refusal::OtherPause);
+        }
+        let now = self.zone.now;
+        let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) else {
+            return Ok(Opened::Unchanged);
+        };
+        if app.is_shut() {
+            let ended = app.ends(change.apply(app.pace), now);
+            return Ok(Opened::Ended(PauseId(pause), ended));
+        }
+        let pace = change.apply(app.round.pace);
+        if app.state == State::Open || pace == app.round.pace {
+            return Ok(Opened::Unchanged);
+        }
+        app.round = Round::first(pace, app.line.len(), now.monotonic);
+        Ok(Opened::Paced)
+    }
+
+    pub(super) fn ends_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
+        let now = self.zone.now;
+        let over = |app: &&mut ModelApp| {
+            app.is_shut() && app.until.is_some_and(|until| until.monotonic <= now.monotonic)
+        };
+        let app = self.apps.iter_mut().flatten().find(over)?;
+        let (pause, pace) = (PauseId(app.pause), app.pace);
+        Some((name(NAMES[app.name]), pause, app.ends(pace, now)))
+    }
+
+    /// Pauses begin elsewhere from now on, if there are none here.
+    pub(super) fn retires(&mut self) -> bool {
+        let mut apps = self.apps.iter().flatten();
+        self.retired = apps.all(|app| app.state == State::Open && app.line.is_empty());
+        self.retired
+    }
+
+    pub(super) fn registers(&mut self, process: Process) -> WorkerId {
+        let worker = self.workers.iter().position(|worker| worker.pid == process.pid).unwrap();
+        self.workers[worker].generation = Some(self.generation);
+        self.workers[worker].leaves = false;
+        self.quitting = false;
+        WorkerId::at(worker)
+    }
+
+    /// Once all workers of the newest configuration are told to leave, nginx quits.
+    pub(super) fn is_told_to_leave(&mut self, id: WorkerId) -> Outcome {
+        let newest = Some(self.generation);
+        self.workers[id.index()].leaves = true;
+        let mut of_newest = self.workers.iter().filter(|worker| worker.generation == newest);
+        let is_newest = self.workers[id.index()].generation == newest;
+        self.quitting |= is_newest && of_newest.all(|worker| worker.leaves);
+        Outcome::Done
+    }
+}
+
+impl ModelApp {
+    /// The pause ends.
+    fn ends(&mut self, pace: Pace, now: Now) -> Ended {
+        self.upto = Ticket(self.next_ticket.0 - 1);
+        self.state = State::Draining { upto: self.upto };
+        self.since = now;
+        self.drain_began = now.monotonic;
+        self.drain_held = self.line.len();
+        self.released_before = self.totals.released;
+        self.round = Round::first(pace, self.line.len(), now.monotonic);
+        let lasted = now.monotonic.since(self.began.monotonic);
+        Ended { held: self.line.len() as u32, lasted, rejected: 0, expired: 0 }
+    }
+}
+
+fn later(now: Now, by: Msec) -> Now {
+    Now { monotonic: now.monotonic.after(by), wall: now.wall.after(by) }
+}

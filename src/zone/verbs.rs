@@ -1,0 +1,214 @@
+//! The operator's verbs, and the lease that acts in his place.
+#![forbid(unsafe_code)]
+
+use super::{Wake, Zone};
+use crate::app::{App, Cause, Ended, State};
+use crate::ids::{AppId, PauseId};
+use crate::pace::Pace;
+use crate::sync::step;
+use crate::text::AppName;
+
+/// What `enable` and `stop` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// A pause began, or turned into a stop or back.
+    Begun(PauseId),
+    /// The pause under way has another reason or end.
+    Changed(PauseId),
+    /// It is as it was.
+    Unchanged,
+}
+
+/// What `disable` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The pause is over.
+    Ended(PauseId, Ended),
+    /// The drain goes on at another pace.
+    Paced,
+    /// It is as it was.
+    Unchanged,
+}
+
+/// Why a verb changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was to touch another pause than the one there is.
+    OtherPause,
+    /// It was to begin a pause, and the app is not open.
+    NotOpen,
+    /// The table of apps is full.
+    Full,
+    /// A newer configuration has a zone of its own: this one's pauses would hold nobody.
+    Retired,
+}
+
+/// Which pause a verb is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    #[default]
+    Any,
+    /// The one with this number.
+    This(PauseId),
+    /// One that is yet to begin.
+    New,
+}
+
+impl Zone<'_> {
+    /// Pauses the app `name`, or changes its pause. `asked` says that a change is asked for.
+    pub fn enable(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        cause: Cause,
+        asked: bool,
+    ) -> Result<Shut, Refusal> {
+        self.shut(name, which, cause, asked, State::Paused)
+    }
+
+    /// Stops the app `name`, or changes its stop. `asked` says that a change is asked for.
+    pub fn stop(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        cause: Cause,
+        asked: bool,
+    ) -> Result<Shut, Refusal> {
+        self.shut(name, which, cause, asked, State::Stopped)
+    }
+
+    fn shut(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        cause: Cause,
+        asked: bool,
+        state: State,
+    ) -> Result<Shut, Refusal> {
+        if self.header.retired != 0 {
+            return Err(Refusal::Retired);
+        }
+        let known = self.find(name);
+        let app = known.and_then(|id| self.app(id)).unwrap_or(&App::UNUSED);
+        match which {
+            Which::Any => {}
+            Which::New if app.state() == State::Open => {}
+            Which::New => return Err(Refusal::NotOpen),
+            Which::This(id) if id == app.pause() && app.is_shut() => {}
+            Which::This(_) => return Err(Refusal::OtherPause),
+        }
+        let id = match known {
+            Some(id) => id,
+            None => self.create(name).ok_or(Refusal::Full)?,
+        };
+        let fresh = PauseId(self.header.pauses.saturating_add(1));
+        self.header.pauses = fresh.0;
+        step();
+        let (now, cause) = (self.now, Cause { fresh, ..cause });
+        let Some(app) = self.apps.get_mut(id.index()) else {
+            return Err(Refusal::Full);
+        };
+        let done = if app.state() == state {
+            match app.change(&cause, now) || asked {
+                true => Shut::Changed(app.pause()),
+                false => Shut::Unchanged,
+            }
+        } else {
+            match state {
+                State::Stopped => app.stop(&cause, now),
+                _ => app.enable(&cause, now),
+            }
+            Shut::Begun(app.pause())
+        };
+        if done != Shut::Unchanged {
+            self.turned(id);
+        }
+        Ok(done)
+    }
+
+    /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` makes of
+    /// it; nothing to do where it is open.
+    pub fn disable(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        pace: impl FnOnce(Pace) -> Pace,
+    ) -> Result<Opened, Refusal> {
+        let known = self.find(name);
+        let newest = known.and_then(|id| self.app(id)).map_or(PauseId(0), App::pause);
+        if matches!(which, Which::This(id) if id != newest) {
+            return Err(Refusal::OtherPause);
+        }
+        let now = self.now;
+        let app = known.and_then(|id| Some((id, self.apps.get_mut(id.index())?)));
+        let Some((id, app)) = app else {
+            return Ok(Opened::Unchanged);
+        };
+        let (old, new) = (app.pace(), pace(app.pace()));
+        let done = match app.state() {
+            State::Paused | State::Stopped => Opened::Ended(newest, app.end(new, now)),
+            State::Draining { .. } if old != new => {
+                app.set_pace(new, now);
+                Opened::Paced
+            }
+            State::Draining { .. } | State::Open => return Ok(Opened::Unchanged),
+        };
+        self.turned(id);
+        Ok(done)
+    }
+
+    /// Takes an app over that was paused or stopped before nginx started; none where there is no
+    /// room.
+    pub fn restore(&mut self, app: App) -> Option<AppId> {
+        let id = self.create(app.name()?)?;
+        *self.apps.get_mut(id.index())? = app;
+        self.settle(id);
+        self.publish_leases();
+        Some(id)
+    }
+
+    /// Numbers of pauses go on from this one.
+    pub fn pauses_seen(&mut self, pauses: u64) {
+        self.header.pauses = self.header.pauses.max(pauses);
+    }
+
+    /// The greatest number that a pause has had.
+    pub fn pauses(&self) -> u64 {
+        self.header.pauses
+    }
+
+    /// Counts what the state file would say otherwise.
+    pub fn version(&self) -> u64 {
+        self.header.version
+    }
+
+    /// The number of the first app whose lease has ended, with how its pause went. Each is told
+    /// once.
+    pub fn end_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
+        let now = self.now;
+        let over = |app: &App| app.until().is_some_and(|until| until.monotonic <= now.monotonic);
+        let id = AppId::at(self.apps.iter().position(over)?);
+        let app = self.apps.get_mut(id.index())?;
+        let (name, pause, ended) = (*app.name()?, app.pause(), app.end(app.pace(), now));
+        self.turned(id);
+        Some((name, pause, ended))
+    }
+
+    /// A pause began, changed or ended.
+    fn turned(&mut self, id: AppId) {
+        self.header.version = self.header.version.wrapping_add(1);
+        self.settle(id);
+        self.publish_leases();
+        self.effects.wake = Wake::All;
+    }
+
+    /// An entry for a new app: an unused one, else that of the app that has been idle longest.
+    pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
+        let free = self.apps.iter().position(|app| app.name().is_none());
+        let idle = self.apps.iter().enumerate().filter(|(_, app)| app.idle());
+        let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
+        let index = free.or(oldest)?;
+        self.apps.get_mut(index)?.create(*name);
+        Some(AppId::at(index))
+    }
+}

@@ -1,0 +1,2 @@
+//! Nothing: the dependency is what counts.
+#![forbid(unsafe_code)]

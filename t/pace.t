@@ -1,0 +1,140 @@
+# A drain at a pace: evenly over a time, so many at a time, or both.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+use Time::HiRes ();
+
+my $control = <<'END';
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; proxy_http_version 1.1; proxy_read_timeout 60s;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; proxy_buffering off; }
+location /_intermission { intermission_control; }
+location /slow { intermission_control; intermission_release spread=1s concurrency=50; }
+END
+
+sub held {
+    my ($t, $count, @more) = @_;
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', $count, @more);
+    $t->wait_held($count, seconds => 20);
+    return $crowd;
+}
+
+{
+    my $t = Intermission->new(workers => 4, locations => $control);
+    my $crowd = held($t, 300);
+    my $start = Time::HiRes::time();
+    is $t->control('disable?spread=2s')->{status}, 200, 'disable with a spread';
+    is $t->control('disable?spread=2s')->{status}, 304, 'the same again: nothing to do';
+    is $t->status->{state}, 'draining', 'the app drains meanwhile';
+    is $crowd->done->{statuses}{200}, 300, 'all are served';
+    my $took = Time::HiRes::time() - $start;
+    cmp_ok $took, '>=', 1.9, sprintf 'not earlier than asked: %.3f s', $took;
+    cmp_ok $took, '<', 12, 'and not much later';
+    is $t->position_inversions, 0, 'in order';
+    my @times = map { $_->{time} / 1e6 - $start } $t->backend_log;
+    my $half = (grep { $_ < 1 } @times) / @times;
+    cmp_ok abs($half - 0.5), '<', 0.2, sprintf 'evenly: %.0f %% in the first half', 100 * $half;
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 4, locations => $control, backend => ['--delay', 50]);
+    my $crowd = held($t, 60);
+    $t->control('disable?concurrency=5');
+    is $crowd->done->{statuses}{200}, 60, 'so many at a time: all are served';
+    my @times = sort { $a <=> $b } map { $_->{time} / 1e6 } $t->backend_log;
+    my $most = 0;
+    for my $i (0 .. $#times) {
+        my $together = grep { $_ >= $times[$i] && $_ < $times[$i] + 0.045 } @times;
+        $most = $together if $together > $most;
+    }
+    cmp_ok $most, '<=', 5, "never more than five at a time: $most";
+    is $t->position_inversions, 0, 'in order';
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 4, locations => $control);
+    my $crowd = held($t, 200);
+    $t->control('disable?spread=1h');
+    is $t->control('disable?spread=0')->{status}, 200, 'a pace can be lifted while draining';
+    is $crowd->done->{statuses}{200}, 200, 'and all go at once';
+
+    $crowd = held($t, 200);
+    $t->control('disable?concurrency=1&spread=1h');
+    is $t->control('disable?spread=0')->{status}, 200, 'one of two can be lifted';
+    is $crowd->done->{statuses}{200}, 200, 'and the other stays';
+    $t->wait_state('open');
+
+    $t->control('enable?for=300ms', at => '/slow');
+    my $later = $t->crowd('--count', 100);
+    $t->wait_held(100);
+    my $start = Time::HiRes::time();
+    is $later->done->{statuses}{200}, 100, "the pace of the control location is kept with the pause";
+    cmp_ok Time::HiRes::time() - $start, '>=', 0.9, 'and the end of a lease uses it';
+    $t->clean_ok;
+}
+
+{
+    # What queues behind a paced drain follows twice as fast, and so on, until nobody is left.
+    my $t = Intermission->new(workers => 2, locations => $control);
+    my $crowd = held($t, 100);
+    $t->control('disable?spread=1s');
+    my $load = $t->crowd('--count', 1000, '--first', 100, '--rate', 400, '--path', '/late/{i}');
+    is $crowd->done->{answered}, 100, 'the first are served';
+    is $t->status->{state}, 'draining', 'those behind them do not come as a herd';
+    is $load->done->{statuses}{200}, 1000, 'they are served';
+    $t->wait_state('open');
+    is $t->ticket_inversions, 0, 'in order';
+    $t->clean_ok;
+}
+
+{
+    # Whoever leaves, or dies, gives the place back.
+    my $t = Intermission->new(workers => 2, locations => $control, backend => ['--delay', 800]);
+    my $crowd = held($t, 8, '--path', '/r/{i}', '--leave', 0.5, '--leave-on-stdin');
+    $t->control('disable?concurrency=2');
+    $t->wait_backend(2);
+    $crowd->say('leave');
+    $crowd->wait_event('left');
+    my $start = Time::HiRes::time();
+    is $crowd->done->{answered}, 4, 'the others are served';
+    cmp_ok Time::HiRes::time() - $start, '<', 20, 'without waiting for those who left';
+    $t->wait_state('open');
+
+    $crowd = held($t, 20);
+    $t->control('disable?concurrency=2');
+    $t->wait_for(sub { $t->status->{held} <= 18 }, 'two under way');
+    $t->kill_worker(($t->workers)[0]);
+    my $done = $crowd->done;
+    is $done->{timed_out}, 0, 'nor for those whose worker died';
+    $t->clean_ok(killed_process => 1);
+}
+
+{
+    # WebSockets count no longer once they are such; streams without end for ten seconds.
+    my $t = Intermission->new(workers => 2, locations => $control);
+    $t->control('enable');
+    my @sockets = map { $t->send("/socket/$_", headers => {Upgrade => 'websocket', Connection => 'upgrade'}) } 1 .. 6;
+    $t->wait_held(6);
+    $t->control('disable?concurrency=2');
+    is $_->response->{status}, 101, 'a WebSocket is released' for @sockets;
+    $t->wait_state('open');
+    $_->close for @sockets;
+
+    $t->control('enable');
+    my @streams = map { $t->send("/stream/$_?delay=30000") } 1 .. 2;
+    $t->wait_held(2);
+    my $last = $t->send('/last');
+    $t->wait_held(3);
+    $t->control('disable?concurrency=2');
+    is $last->response(25)->{status}, 200, 'requests without end are waited for ten seconds';
+    $_->close for @streams;
+    $t->clean_ok;
+}
+
+done_testing;

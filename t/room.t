@@ -1,0 +1,74 @@
+# Held requests never use up what control, health checks and the release itself need.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+use Time::HiRes ();
+
+{
+    my $t = Intermission->new(workers => 1, events => 'worker_connections 512;', backend => ['--delay', 20]);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 1500, '--expect', '200,503', '--timeout', 60);
+    my $quick = sub {
+        my ($name, $answer) = @_;
+        my $start = Time::HiRes::time();
+        is $answer->()->{status}, 200, "$name is answered while nginx is full";
+        cmp_ok Time::HiRes::time() - $start, '<', 10, sprintf "$name: in %.3f s", Time::HiRes::time() - $start;
+    };
+    $t->wait_for(sub { $t->status->{totals}{rejected} > 0 }, 'nginx is full', 20);
+    $quick->('status', sub { $t->control('status') });
+    $quick->('/up',    sub { $t->get('/up') });
+    $crowd->wait_event('sent', 30);
+    my $held = $t->status->{held};
+    cmp_ok $held, '>=', 180, "$held are held";
+    $quick->('disable', sub { $t->control('disable') });
+    my $done = $crowd->done;
+    is $done->{failed}, 0, 'every answer is 200 or 503';
+    cmp_ok $done->{statuses}{200}, '>=', $held, 'all who were held are served';
+    is $done->{statuses}{200} + $done->{statuses}{503}, 1500, 'everybody is answered';
+    is $t->ticket_inversions, 0, 'in order';
+    $t->clean_ok;
+}
+
+for my $connections (64, 256, 1024) {
+    my $t = Intermission->new(workers => 2, events => "worker_connections $connections;", backend => ['--delay', 50]);
+    $t->control('enable');
+    my $crowd = $t->crowd(
+        '--count', 3 * $connections, '--connecting', $connections / 8, '--expect', '200,503', '--timeout', 60);
+    $crowd->wait_event('sent', 30);
+    $t->wait_for(sub { my $s = $t->status; $s->{held} + $s->{totals}{rejected} == 3 * $connections }, 'all came');
+    cmp_ok $t->status->{totals}{rejected}, '>', 0, "worker_connections $connections: nginx is full";
+    $t->control('disable');
+    my $done = $crowd->done;
+    is $done->{failed}, 0, "worker_connections $connections: every answer is 200 or 503";
+    is $t->ticket_inversions, 0, "worker_connections $connections: in order";
+    my @lack = $t->error_log =~ /not enough/g;
+    is scalar @lack, 0, "worker_connections $connections: there are always some left";
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 4, locations => <<'END');
+set $app_name basecamp;
+intermission_max_held 100;
+intermission_overflow 429;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+    $t->control('enable?for=60s');
+    my $crowd = $t->crowd('--count', 300, '--expect', '200,429');
+    $crowd->wait_event('sent');
+    $t->wait_for(sub { $t->status->{totals}{rejected} == 200 }, '200 rejected');
+    is $t->status->{held}, 100, 'at most so many are held, over all workers';
+    my $over = $t->get('/over');
+    is $over->{status}, 429, 'beyond, the answer is the configured one';
+    is $over->{headers}{'retry-after'}, undef, 'Retry-After goes with 503 and 504';
+    $t->control('disable');
+    my $done = $crowd->done;
+    is_deeply $done->{statuses}, {200 => 100, 429 => 200}, 'who was held is served, the rest was told';
+    $t->clean_ok;
+}
+
+done_testing;
