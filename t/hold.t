@@ -1,0 +1,304 @@
+# What a held request comes to, whatever brought it: it is passed on whole, or expires.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use IO::Select;
+use Test::More;
+use Time::HiRes 'time';
+
+sub location {
+    my ($name, $lines) = @_;
+    return "location /$name { $lines intermission on; proxy_pass http://backend; }\n";
+}
+
+my $control = "location /_intermission { intermission_control; }\n";
+
+# The backend's lines, by target.
+sub at_backend {
+    my ($t) = @_;
+    return {map { $_->{target} => $_ } $t->backend_log};
+}
+
+# The worker that holds a request.
+sub holder {
+    my ($t, $target) = @_;
+    my $line = qr/\[info\] (\d+)#[^\n]*intermission: [^\n]*held[^\n]*"\w+ \Q$target\E /;
+    return $t->wait_for(sub { $t->error_log =~ $line ? $1 : undef }, "who holds $target");
+}
+
+# All that comes until a pattern shows, taken from the socket itself.
+sub read_until {
+    my ($client, $pattern) = @_;
+    my ($input, $end) = ('', time + 10);
+    until ($input =~ $pattern) {
+        my $left = $end - time;
+        last if $left <= 0 || !IO::Select->new($client->socket)->can_read($left);
+        sysread $client->socket, $input, 65536, length $input or last;
+    }
+    return $input;
+}
+
+{
+    # Those whose time is up go on out of turn, and the access log tells what became of whom.
+    my $t = Intermission->new(
+        workers => 2,
+        locations => $control . location('', '')
+            . location('short', 'set $intermission_max_time 0.3;')
+            . 'location /off { proxy_pass http://backend; }',
+    );
+    is $t->get('/before')->{status}, 200, 'a request passes while the app is open';
+    $t->control('enable');
+    my $first = $t->send('/first');
+    $t->wait_held(1);
+    my $short = $t->send('/short');
+    is $short->response->{status}, 200, 'one that was held for its max_time is passed on';
+    ok !$first->answered, 'out of turn: the one ahead of it is still held';
+    is $t->get('/off')->{status}, 200, 'a place without intermission is never held';
+    is $t->get('/up')->{status}, 200, 'nor is a health check';
+
+    my $leaver = $t->send('/leaver');
+    $t->wait_held(2);
+    $leaver->close;
+    $t->wait_held(1);
+    $t->control('disable');
+    is $first->response->{status}, 200, 'the one ahead is released in the end';
+
+    my $shown = sub {
+        my $line = $t->logged($_[0]);
+        return [@$line{qw(status intermission position)}];
+    };
+    my $time = sub { $t->logged($_[0])->{hold_time} };
+    is_deeply $shown->('/before'), [200, 'PASSED', '-'], 'the access log says PASSED';
+    is_deeply $shown->('/first'), [200, 'HELD', 0], 'HELD, and that nobody was ahead';
+    is_deeply $shown->('/short'), [200, 'EXPIRED', 1], 'EXPIRED, and that one was';
+    is_deeply $shown->('/up'), [200, 'BYPASSED', '-'], 'BYPASSED';
+    is_deeply $shown->('/leaver'), [499, 'LEFT', 1], 'LEFT';
+    is_deeply $shown->('/off'), [200, '-', '-'], 'nothing where intermission is off';
+    is $time->($_), '-', "no hold_time for $_" for '/before', '/up', '/off';
+    like $time->($_), qr/^\d+\.\d{3}$/, "a hold_time with milliseconds for $_" for '/first', '/short', '/leaver';
+    cmp_ok $time->('/short'), '>=', 0.3, 'the whole max_time for the one that expired';
+    cmp_ok $time->('/first'), '>=', $time->('/short'), 'more for the one that waited longer';
+    my $totals = $t->status->{totals};
+    is_deeply [@$totals{qw(held released expired left bypassed)}], [3, 1, 1, 1, 1], 'the totals agree';
+    ok !at_backend($t)->{'/leaver'}, 'the one that left never reached the backend';
+    $t->clean_ok;
+}
+
+{
+    # An answer of our own for those who were held too long.
+    my $t = Intermission->new(
+        workers => 2,
+        http => 'proxy_intercept_errors on;',
+        locations => $control . join('',
+            map({ location($_, "set \$intermission_max_time 0.2; intermission_expired $_;") } 429, 503, 504),
+            location('page', 'set $intermission_max_time 0.2; intermission_expired 503; error_page 503 /sorry;'),
+            location('ok', 'set $intermission_max_time 0.2; intermission_expired 504; error_page 504 =200 @asleep;'),
+            'location = /sorry { intermission on; return 200 "Back soon.\n"; }',
+            'location @asleep { intermission on; proxy_pass http://backend/asleep$request_uri; }'),
+    );
+    $t->control('enable');
+    my %asked = map { $_ => $t->send("/$_/x", keepalive => 1) } 429, 503, 504, 'page', 'ok';
+    my %got = map { $_ => $asked{$_}->response } keys %asked;
+    is $got{$_}{status}, $_, "intermission_expired $_ answers $_" for 429, 503, 504;
+    is $got{$_}{headers}{'retry-after'}, 10, "$_ says when to come again" for 503, 504;
+    is $got{429}{headers}{'retry-after'}, undef, '429 does not';
+    is_deeply [$got{page}{status}, $got{page}{body}], [503, "Back soon.\n"], "the site's own page is shown";
+    is $got{page}{headers}{'retry-after'}, 10, 'which says when to come again too';
+    is $got{ok}{status}, 200, 'error_page may answer with another status';
+    is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], 'and come from a backend; nothing else reaches one';
+    is $t->status->{totals}{expired}, 5, 'all count as expired';
+    is $t->status->{totals}{held}, 5, 'and nobody was held again for the page';
+    is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'the access log says so';
+
+    my $body = $t->send('/504/body', body => 'x' x 5000, keepalive => 1);
+    is $body->response->{status}, 504, 'a request with a body is answered';
+    is $body->request('/503/next', keepalive => 1)->response->{status}, 503, 'and its connection goes on';
+    my $late = $t->send('/504/late', keepalive => 1, method => 'POST', headers => {'Content-Length' => 5000});
+    is $late->response->{status}, 504, 'so is one whose body has not come yet';
+    $late->write('x' x 5000);
+    is $late->request('/503/next', keepalive => 1)->response->{status}, 503, 'and the body that comes is thrown away';
+    $t->control('disable');
+    $t->clean_ok;
+
+    my @codes = (400, 402, 404, 413, 418, 451, 493, 500, 502, 505, 599);
+    $t = Intermission->new(workers => 2, locations => $control . join '',
+        map { location($_, "set \$intermission_max_time 0.2; intermission_expired $_;") } @codes);
+    $t->control('enable');
+    my @all = map { $t->send("/$_") } @codes;
+    is_deeply [map { $_->response->{status} } @all], \@codes, 'any status that is allowed is given';
+    is $t->backend_log, 0, 'and the backend sees nobody';
+    $t->control('disable');
+    $t->clean_ok;
+}
+
+{
+    # While a drain goes on nobody overtakes by expiring. A worker that stands still makes it last.
+    my $t = Intermission->new(
+        workers => 2,
+        locations => $control . location('', '')
+            . location('pass', 'set $intermission_max_time 0.2;')
+            . location('answer', 'set $intermission_max_time 0.8; intermission_expired 504;'),
+    );
+    $t->control('enable');
+    my $head = $t->send('/head');
+    $t->wait_held(1);
+    my $holder = holder($t, '/head');
+    $t->freeze($holder);
+    $t->control('disable');
+    $t->wait_state('draining');
+    my $pass = $t->send('/pass');
+    $t->wait_held(2);
+    my $answer = $t->send('/answer');
+    is $answer->response->{status}, 504, 'intermission_expired 504 answers while draining too';
+    ok !$pass->answered, 'but nobody is passed on out of turn then';
+    kill CONT => $holder;
+    is $_->response->{status}, 200, 'they go on in their turn' for $head, $pass;
+    is_deeply [map { $_->{target} } $t->backend_log], ['/head', '/pass'], 'in their order';
+    is $t->logged('/pass')->{intermission}, 'HELD', 'having been held';
+    $t->wait_state('open');
+    $t->clean_ok;
+}
+
+{
+    # One connection, many requests.
+    my $t = Intermission->new(workers => 2);
+    my $client = $t->send('/0', keepalive => 1);
+    is $client->response->{status}, 200, 'a connection is kept alive';
+    for my $round (1 .. 5) {
+        $t->control('enable');
+        $client->request("/$round", keepalive => 1);
+        $t->wait_held(1);
+        $t->control('disable');
+        is $client->response->{status}, 200, "its request $round is held and released";
+        $t->wait_state('open');
+    }
+    is $t->status->{totals}{held}, 5, 'each was held once';
+
+    $t->control('enable');
+    my $both = $t->send('', raw => join '', map { "GET /together$_ HTTP/1.1\r\nHost: x\r\n\r\n" } 1, 2);
+    $t->wait_held(1);
+    my $apart = $t->send('/apart1', keepalive => 1);
+    $t->wait_held(2);
+    $apart->write("GET /apart2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    $t->control('disable');
+    for my $pipeline ([$both, 'together'], [$apart, 'apart']) {
+        my ($connection, $name) = @$pipeline;
+        is $connection->response->{status}, 200, "$name: the first of two pipelined requests is answered";
+        $connection->{response} = undef;
+        is $connection->response->{status}, 200, "$name: and then the second";
+        my %at = map { $_->{target} => $_->{seq} } $t->backend_log;
+        cmp_ok $at{"/${name}1"}, '<', $at{"/${name}2"}, "$name: in this order";
+    }
+    $t->wait_state('open');
+
+    $t->clean_ok;
+}
+
+{
+    # Bodies: whatever comes of them before, during or after the hold, they arrive whole.
+    my $t = Intermission->new(
+        workers => 2,
+        locations => $control
+            . location('buffered', '')
+            . location('streamed', 'proxy_request_buffering off; proxy_http_version 1.1;'),
+    );
+    $t->control('enable');
+    my (@posts, %asked);
+    for my $place ('buffered', 'streamed') {
+        for my $size (10, 1_000_000) {
+            for my $framing ('sized', 'chunked') {
+                for my $when ('before', 'during', 'after') {
+                    my $target = "/$place/$size/$framing/$when";
+                    my $content = 'x' x $size;
+                    my $chunks = join '', map { sprintf "%x\r\n%s\r\n", length, $_ } unpack '(a60000)*', $content;
+                    my $head = $framing eq 'sized' ? "Content-Length: $size" : 'Transfer-Encoding: chunked';
+                    $head = "POST $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$head\r\n\r\n";
+                    my $body = $framing eq 'sized' ? $content : "${chunks}0\r\n\r\n";
+                    my $post = {target => $target, size => $size, when => $when, output => $head, body => $body};
+                    $post->{client} = $t->send('', raw => '');
+                    push @posts, $post;
+                }
+            }
+        }
+    }
+    # As much as the sockets take without waiting for anybody.
+    my $push = sub {
+        for my $post (@posts) {
+            my $written = syswrite $post->{client}->socket, $post->{output};
+            substr $post->{output}, 0, $written // 0, '';
+        }
+    };
+    my $body_of = sub { $_->{output} .= $_->{body} for grep { $_->{when} eq $_[0] } @posts };
+    $body_of->('before');
+    $push->();
+    $t->wait_held(scalar @posts);
+    $body_of->('during');
+    $push->();
+    is $t->status->{held}, scalar @posts, 'bodies that come meanwhile disturb nobody';
+    $t->control('disable');
+    $body_of->('after');
+    $t->wait_for(sub { $push->(); !grep { !$_->{client}->answered } @posts }, 'all bodies are through');
+    my $arrived = at_backend($t);
+    for my $post (@posts) {
+        my ($answer, $line) = ($post->{client}->response, $arrived->{$post->{target}} // {});
+        is_deeply [$answer->{status}, @$line{qw(length ended)}], [200, $post->{size}, 'whole'], "whole: $post->{target}";
+        $post->{client}->close;    # nginx lingers behind a body until its client closes
+    }
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $expecting = $t->send('/expecting', method => 'POST', headers => {Expect => '100-continue', 'Content-Length' => 5});
+    $t->wait_held(1);
+    ok !IO::Select->new($expecting->socket)->can_read(0), 'nobody is told to send a body while held';
+    my $old = $t->send('', raw => "GET /old HTTP/1.0\r\n\r\n");
+    $t->wait_held(2);
+    $t->control('disable');
+    like read_until($expecting, qr/\r\n\r\n/), qr{^HTTP/1.1 100 }, 'then it is told to go on';
+    $expecting->write('12345');
+    is $expecting->response->{status}, 200, 'and answered';
+    is $old->response->{status}, 200, 'a client of HTTP/1.0, with neither Host nor User-Agent, is held and released';
+    my @whole = sort map { "$_->{target} $_->{length}" } $t->backend_log;
+    is_deeply \@whole, ['/expecting 5', '/old 0'], 'both have come to the backend whole';
+    $_->close for $expecting, $old;
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(
+        workers => 2,
+        server => 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;',
+        locations => $control . location('', ''),
+    );
+    $t->control('enable');
+    my $upgrade = $t->send('/upgrade', keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'});
+    $t->wait_held(1);
+    $t->control('disable');
+    is $upgrade->response->{status}, 101, 'a connection that asks for an upgrade is held, then upgraded';
+    $upgrade->write('ping');
+    is read_until($upgrade, qr/ping/), 'ping', 'and talks to the backend';
+    $upgrade->close;
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(
+        workers => 2, http2 => 1,
+        locations => $control
+            . location('pass', 'set $intermission_max_time 0.3;')
+            . location('answer', 'set $intermission_max_time 0.3; intermission_expired 503;'),
+    );
+    $t->control('enable');
+    my ($pass, $answer) = map { $t->crowd_http2('--count', 20, '--connections', 1, '--path', "/$_/{i}") } 'pass', 'answer';
+    is $pass->done->{statuses}{200}, 20, 'HTTP/2: streams expire';
+    is $answer->done->{statuses}{503}, 20, 'HTTP/2: into an answer too';
+    is $t->backend_log, 20, 'HTTP/2: which is not the backend\'s';
+    $t->control('disable');
+    $t->clean_ok;
+}
+
+done_testing;

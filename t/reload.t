@@ -1,0 +1,285 @@
+# Pauses, those held and their order live through a reload.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $control = "location /_intermission { intermission_control; }\n";
+
+sub location {
+    my ($name, $lines) = @_;
+    return "location /$name { $lines intermission on; proxy_pass http://backend; }\n";
+}
+
+# Runs `nginx` with these arguments on the configuration that is running; its exit code and output.
+sub nginx {
+    my ($t, @arguments) = @_;
+    open my $output, '>', $t->dir . '/output' or die "output: $!";
+    my $command = Intermission::_command($t->dir, @arguments);
+    my $pid = Intermission::Process::start('nginx', $command, stdout => $output, stderr => $output);
+    my $status;
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of nginx @arguments");
+    return ($status >> 8, Intermission::Process::_slurp($t->dir . '/output'));
+}
+
+# Waits until no worker is left but these many.
+sub wait_only {
+    my ($t, $number) = @_;
+    return $t->wait_for(sub { Intermission::Process::children($t->master) == $number }, "only $number workers");
+}
+
+# The worker that holds the only request.
+sub holder {
+    my ($t) = @_;
+    return $t->wait_for(sub { $t->error_log =~ /\[info\] (\d+)#[^\n]*intermission: [^\n]*held/ ? $1 : undef }, 'who holds it');
+}
+
+{
+    my $t = Intermission->new(workers => 4, http2 => 1);
+    $t->control('enable?reason=upgrade');
+    my $pause = $t->status;
+    my $streams = $t->crowd_http2('--count', 100, '--connections', 2);
+    $t->wait_held(100);
+    my $crowd = $t->crowd('--count', 900, '--rate', 600);
+    for my $held (200, 400, 700) {
+        $t->wait_for(sub { $t->status->{held} >= $held }, "$held held");
+        $t->reload;
+    }
+    is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'a pause lives through three reloads';
+    $t->wait_held(1000);
+    cmp_ok scalar $t->old_workers, '>', 4, 'old workers of more than one reload stay for those whom they hold';
+    is $t->backend_log, 0, 'nobody has passed';
+    $t->control('disable');
+    my $done = $crowd->done;
+    is_deeply [@$done{qw(answered failed timed_out)}], [900, 0, 0], 'of those who came throughout nobody is lost';
+    is $streams->done->{statuses}{200}, 100, 'nor of those on connections of HTTP/2';
+    is_deeply [map { $_->{position} } $t->backend_log], [0 .. 999], 'each comes to the backend once, in order over old and new workers';
+    $t->wait_old_workers_gone;
+    wait_only($t, 4);
+    pass 'and no old worker is left';
+    is $t->status->{totals}{lost}, 0, 'no request counts as lost';
+    $t->clean_ok;
+}
+
+{
+    # Those whom old workers hold: the verbs, their clients and their max_time work as before.
+    my $t = Intermission->new(
+        workers => 2,
+        locations => $control . location('', '')
+            . location('short', 'set $intermission_max_time 1; intermission_expired 504;'),
+    );
+    $t->control('enable');
+    my $leaver = $t->send('/leaver');
+    my @held = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(21);
+    my $short = $t->send('/short');
+    $t->wait_for(sub { $t->status->{totals}{held} == 22 }, '22 held');
+    $t->reload;
+    cmp_ok $t->status->{held}, '>=', 21, 'new workers know whom the old ones hold';
+    is $t->control('enable')->{status}, 304, 'and that the app is paused';
+    is $t->control('enable?reason=more')->{status}, 200, 'they may change the pause';
+    $leaver->close;
+    $t->wait_for(sub { $t->status->{totals}{left} == 1 }, 'one left');
+    is $short->response->{status}, 504, 'one whom an old worker holds expires';
+    is $t->status->{held}, 20, 'one that leaves is out of the line';
+    push @held, map { $t->send("/$_") } 21 .. 40;
+    $t->wait_held(40);
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 40, 'disable on a new worker releases those of old ones';
+    is $t->position_inversions, 0, 'in order';
+    $t->wait_old_workers_gone;
+    $t->control('enable');
+    is $t->status->{state}, 'paused', 'the next pause begins';
+    my $next = $t->send('/next');
+    $t->wait_held(1);
+    $t->control('disable');
+    is $next->response->{status}, 200, 'and ends';
+    $t->clean_ok;
+}
+
+{
+    # Held requests finish on the configuration they came under; other workers take over one after another.
+    my $to = sub { "$control location / { intermission on; intermission_expired $_[1]; proxy_pass http://backend/$_[0]\$request_uri; }" };
+    my $t = Intermission->new(workers => 2, locations => $to->('one', 503));
+    $t->control('enable');
+    my @held;
+    my $hold = sub { push @held, map { $t->send("/$_") } 1 .. 10; $t->wait_held(scalar @held) };
+    $hold->();
+    $t->reload(locations => $to->('two', 504), workers => 4);
+    $hold->();
+    $t->reload(locations => $to->('three', 503), workers => 1);
+    $hold->();
+    $t->reload(locations => "$control location / { return 404; }", workers => 3);
+    is $t->get('/now')->{status}, 404, 'the new configuration holds for new requests';
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 30, 'those who were held are answered';
+    my @came = map { (split m{/}, $_->{target})[1] } $t->backend_log;
+    is_deeply \@came, [map { ($_) x 10 } 'one', 'two', 'three'], 'each by the configuration it came under, in order';
+    $t->wait_old_workers_gone;
+    wait_only($t, 3);
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 10;
+    $t->wait_held(10);
+    $t->reload(locations => "set \$app_name basecamp; $control location / { intermission off; proxy_pass http://backend; }");
+    is $t->get('/new')->{status}, 200, 'where a reload turns intermission off new requests pass';
+    is $t->status->{held}, 10, 'and those held stay held';
+    is scalar(grep { $_->answered } @held), 0, 'unanswered';
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'until the pause ends';
+    $t->wait_old_workers_gone;
+    $t->clean_ok;
+}
+
+{
+    # Another size of the zone would leave those held where no new worker finds them.
+    my $t = Intermission->new(workers => 2, http => 'intermission_zone 2m;');
+    my $slots = $t->status->{slots}{total};
+    my $refusals = 0;
+    my $refused = sub {
+        my ($what) = @_;
+        my @workers = sort $t->workers;
+        $t->hup(http => 'intermission_zone 4m;');
+        $refusals++;
+        my $line = qr/\[emerg\][^\n]*intermission[^\n]*paused or[^\n]*held[^\n]*"intermission_zone"/;
+        $t->wait_for(sub { $refusals == (() = $t->error_log =~ /$line/g) }, 'a refusal');
+        pass "another size of the zone is refused $what";
+        is_deeply [sort $t->workers], \@workers, 'the old workers go on';
+        is $t->status->{slots}{total}, $slots, 'with the old zone';
+        return;
+    };
+    $t->control('enable');
+    $refused->('while paused');
+    is $t->status->{state}, 'paused', 'the pause goes on';
+    my @held = map { $t->send("/$_") } 1 .. 10;
+    $t->wait_held(10);
+    $refused->('while requests are held');
+    is $t->status->{held}, 10, 'they are held as before';
+    $t->reload(http => 'intermission_zone 2m;');
+    is $t->status->{held}, 10, 'a reload with the same size is accepted';
+    $refused->('while old workers hold them');
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'all are answered';
+    is $t->position_inversions, 0, 'in order';
+    $t->wait_state('open');
+    $t->wait_old_workers_gone;
+
+    $t->control('enable');
+    my $head = $t->send('/head');
+    $t->wait_held(1);
+    my ($holder) = grep { $t->error_log =~ /\[info\] $_#[^\n]*"GET \/head / } $t->workers;
+    $t->freeze($holder);
+    $t->control('disable');
+    $refused->('while a drain goes on');
+    kill CONT => $holder;
+    is $head->response->{status}, 200, 'which ends';
+    $t->wait_state('open');
+
+    $t->reload(http => 'intermission_zone 4m;');
+    $t->wait_old_workers_gone;
+    cmp_ok $t->status->{slots}{total}, '>', $slots, 'another size is accepted while nobody is paused or held';
+    $t->control('enable');
+    my $next = $t->send('/next');
+    $t->wait_held(1);
+    $t->control('disable');
+    is $next->response->{status}, 200, 'and the new zone serves';
+    $t->clean_ok(allow => [qr/\[emerg\].*intermission_zone/]);
+}
+
+{
+    # The workers of the old zone serve for a while beside those of the new one; one stands still until they do.
+    my $t = Intermission->new(workers => 1, http => 'intermission_zone 2m;');
+    my ($old) = $t->workers;
+    my ($operator, $client) = map { $t->send($_, keepalive => 1) } '/_intermission/status', '/early';
+    $_->response for $operator, $client;
+    $t->freeze($old);
+    $t->reload(http => 'intermission_zone 4m;');
+    $operator->request('/_intermission/enable', keepalive => 1);
+    $client->request('/late', keepalive => 1);
+    kill CONT => $old;
+    my $enabled = $operator->response->{status};
+    $t->wait_for(sub { !grep { $_ == $old } $t->workers }, 'the old worker shutting down');
+    is $t->status->{state}, $enabled == 200 ? 'paused' : 'open', "while the zone changes its size enable tells the truth: $enabled";
+    $t->control('disable');
+    is $client->response(3)->{status}, 200, 'and nobody is held where no verb reaches';
+    $_->close for $operator, $client;
+    $t->wait_old_workers_gone;
+    $t->clean_ok;
+}
+
+{
+    # A worker that stands still makes a drain last.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $head = $t->send('/head');
+    $t->wait_held(1);
+    my $holder = holder($t);
+    $t->freeze($holder);
+    my @held = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(21);
+    $t->control('disable');
+    $t->wait_state('draining');
+    $t->reload;
+    is $t->status->{state}, 'draining', 'a drain lives through a reload';
+    my @late = map { $t->send("/late/$_") } 1 .. 20;
+    $t->wait_held(41);
+    is $t->backend_log, 0, 'nobody overtakes';
+    kill CONT => $holder;
+    is scalar(grep { $_->response->{status} == 200 } $head, @held, @late), 41, 'all are answered';
+    is_deeply [map { $_->{position} } $t->backend_log], [0 .. 40], 'in the order in which they came';
+    $t->wait_state('open');
+    $t->wait_old_workers_gone;
+    $t->clean_ok;
+}
+
+{
+    # Reloads in the middle of a drain at full speed.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 3000);
+    $t->wait_held(3000, seconds => 20);
+    $t->control('disable');
+    $t->reload for 1 .. 3;
+    is $crowd->done->{statuses}{200}, 3000, 'reloads while a drain runs lose nobody';
+    is $t->position_inversions, 0, 'and keep the order';
+    $t->wait_state('open');
+    wait_only($t, 2);
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 2);
+    my %first = map { $_ => 1 } $t->workers;
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(20);
+    is_deeply [nginx($t, '-s', 'reload')], [0, ''], 'nginx -s reload says nothing' for 1 .. 3;
+    $t->wait_for(sub { 2 == grep { !$first{$_} } $t->workers }, 'new workers');
+    push @held, map { $t->send("/$_") } 21 .. 40;
+    $t->wait_held(40);
+    my ($exit, $output) = nginx($t, '-t');
+    is $exit, 0, 'nginx -t on the running configuration passes';
+    unlike $output, qr/intermission:/, 'and announces nothing of ours';
+    my $other = Intermission::Process::_slurp($t->dir . '/nginx.conf') =~ s/^http \{/http { intermission_zone 3m;/mr;
+    Intermission::_write($t->dir . '/other.conf', $other);
+    is +(nginx($t, '-t', '-c', $t->dir . '/other.conf'))[0], 0, 'so does one with another size of the zone, which is tested apart';
+    $t->hup(http => 'nonsense;');
+    $t->wait_log(qr/unknown directive "nonsense"/);
+    $t->hup(http => '');
+    is_deeply [@{$t->status}{qw(state held)}], ['paused', 40], 'the pause and those held are as before';
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 40, 'after three hasty reloads all are answered';
+    is $t->position_inversions, 0, 'in order';
+    wait_only($t, 2);
+    is +(nginx($t, '-t'))[0], 0, 'nginx -t passes while the app is open';
+    is $t->get('/last')->{status}, 200, 'and the running one goes on';
+    $t->clean_ok(allow => [qr/unknown directive "nonsense"/]);
+}
+
+done_testing;
