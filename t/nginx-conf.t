@@ -30,7 +30,7 @@ sub here {
     $text =~ s{\blisten\s+80;}{listen $listen;}g or die "$name: listen";
     $text =~ s{\blisten\s+127\.0\.0\.1:(\d+);}{listen unix:\@DIR\@/$1.sock;}g;
     $text =~ s{http://127\.0\.0\.1:\d+;}{http://unix:\@DIR\@/backend.sock;}g or die "$name: proxy_pass";
-    $text =~ s{/var/log/nginx/}{\@DIR\@/}g;
+    $text =~ s{/var/(?:log|lib)/nginx/}{\@DIR\@/}g;
     $paths .= ' access_log @DIR@/access.log;' if $text !~ /^\s*access_log\s/m;
     $text =~ s/^http \{/http { $paths/m or die "$name: http";
     $text =~ s/^pid\s.*//m;
@@ -47,9 +47,9 @@ for my $name (@names) {
 
 {
     my $full = file('full');
-    my $source = slurp(Intermission::root() . '/src/ffi/conf.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
+    my $source = slurp(Intermission::root() . '/src/ffi/directives.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
     my @words = $source =~ /ngx_string!\("(\w+)"\)/g;
-    cmp_ok(scalar @words, '>=', 11, 'the module has directives and variables');
+    cmp_ok(scalar @words, '>=', 17, 'the module has directives and variables');
     is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every one of them');
 }
 
