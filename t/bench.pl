@@ -32,6 +32,7 @@ $| = 1;
 binmode STDOUT, ':encoding(UTF-8)';
 print machine(), "\n";
 held($_) for @sizes;
+spread(500, 5);
 passed();
 
 # ---- N held
@@ -147,6 +148,33 @@ sub times_of {
         last => 1000 * ($done->{last_answer_us} / 1e6 - $began),
         bad => $number - ($done->{statuses}{200} // 0),
     };
+}
+
+# ---- a paced drain
+
+# How evenly so many go on over so many seconds, as the app sees them come.
+sub spread {
+    my ($number, $seconds) = @_;
+    my $server = server($number);
+    $server->control('enable');
+    my $crowd = $server->crowd('--count', $number, '--timeout', 120);
+    $server->wait_held($number, seconds => 60);
+    my $seen = $server->backend_log;
+    my $began = Time::HiRes::time();
+    $server->control("disable?spread=${seconds}s");
+    my $done = $crowd->done(120);
+    my @came = map { 1000 * ($_->{time} / 1e6 - $began) } grep { $_->{seq} > $seen } $server->backend_log;
+    my $step = 1000 * $seconds / $number;
+    heading("$number held, disable?spread=${seconds}s, 2 workers", qw(min median max));
+    row('between neighbours, ms', 1, map { $came[$_] - $came[ $_ - 1 ] } 1 .. $#came);
+    row("from the time that an even spread gives each, ms", 1, map { $came[$_] - $step * $_ } 0 .. $#came);
+    my $last = 1000 * ($done->{last_answer_us} / 1e6 - $began);
+    say_of('from disable to the last answer, ms', sprintf '%.0f', $last);
+    bound(sprintf('at most %d and one answer', 1000 * $seconds), $last <= 1000 * $seconds + 100);
+    my $violations = $server->position_inversions(after => $seen);
+    say_of('out of order at the backend', $violations);
+    bound('none', !$violations);
+    finish('held', $server);
 }
 
 # ---- nobody held
