@@ -22,18 +22,18 @@ impl Worker {
     }
 }
 
-/// A worker was told to leave. Returns whether it is of the newest configuration, and the last of
-/// that to be told.
-pub fn leaves_last(workers: &mut [Worker], id: WorkerId, newest: u32) -> bool {
-    let Some(worker) = workers.get_mut(id.index()) else {
-        return false;
-    };
-    worker.leaving = 1;
-    let is_newest = worker.generation == newest;
-    let stays = |worker: &Worker| {
-        worker.process().is_some() && worker.generation == newest && worker.leaving == 0
-    };
-    is_newest && !workers.iter().any(stays)
+/// A worker was told to leave.
+pub fn leaves(workers: &mut [Worker], id: WorkerId) {
+    if let Some(worker) = workers.get_mut(id.index()) {
+        worker.leaving = 1;
+    }
+}
+
+/// Whether all workers of the newest configuration were told to leave, and there are any.
+pub fn all_leave(workers: &[Worker], newest: u32) -> bool {
+    let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
+    let mut current = workers.iter().filter(is_newest).peekable();
+    current.peek().is_some() && current.all(|worker| worker.leaving != 0)
 }
 
 /// Gives a process an unused entry; none where all are used.
@@ -82,9 +82,13 @@ mod tests {
     fn the_last_one_told_to_leave_is_the_last_of_the_newest_configuration() {
         let mut workers = [Worker::default(); 3];
         let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
-        assert!(!leaves_last(&mut workers, old, 2), "a reload");
-        assert!(!leaves_last(&mut workers, a, 2), "one of two");
-        assert!(leaves_last(&mut workers, b, 2), "nginx quits");
+        let mut told = |id| {
+            leaves(&mut workers, id);
+            all_leave(&workers, 2)
+        };
+        assert!(!told(old), "a reload");
+        assert!(!told(a), "one of two");
+        assert!(told(b), "nginx quits");
     }
 
     #[test]

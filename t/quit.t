@@ -62,6 +62,22 @@ sub held {
 }
 
 {
+    # A worker that hangs when nginx quits, and is killed then, keeps nobody else.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = held($t, 200);
+    my ($hangs) = $t->workers;
+    $t->freeze($hangs);
+    kill QUIT => $t->master;
+    $t->wait_for(sub { scalar $t->old_workers }, 'the other one told to leave');
+    kill KILL => $hangs;
+    my $done = $crowd->done;
+    is $done->{timed_out}, 0, 'a worker that dies before it was told to leave is not waited for';
+    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, 'the others are answered 503';
+    $t->stop;
+}
+
+{
     # A configuration without the module counts as a quit.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');

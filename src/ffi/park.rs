@@ -30,7 +30,7 @@ pub(super) fn park(r: &mut ngx_http_request_t, max_time: MaxTime) -> ngx_int_t {
     // SAFETY: a live request's connection and its events.
     unsafe {
         let (rev, wev) = events(r);
-        start_timer(wev, ngx_msec_t::try_from(max_time.msec().0).unwrap_or(ngx_msec_t::MAX));
+        start_timer(wev, (max_time.msec().0 as ngx_msec_t).min(workers::LONGEST_TIMER));
         if wev.error() != 0 {
             ngx_post_event(wev, &raw mut ngx_posted_events);
         }

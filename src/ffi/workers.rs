@@ -14,8 +14,12 @@ use super::{conf, doorbell, log, processes, release};
 use crate::ids::{AppId, Process, WorkerId};
 use crate::time::Msec;
 
-/// While a line moves, those who wait in it look this often whether somebody died, in ms.
+/// While a line moves or nginx may be quitting, those who wait look this often whether somebody
+/// died, in ms.
 const WATCH_INTERVAL: ngx_msec_t = 200;
+
+/// nginx waits for its next timer by an `int` of ms: whoever waits longer looks once a day.
+pub(super) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
 /// What this process knows of itself. Its events and queues are linked into nginx's own.
 pub(super) struct ThisWorker {
@@ -26,6 +30,8 @@ pub(super) struct ThisWorker {
     pub held: Cell<u32>,
     /// How many of them have a connection of their own: streams of HTTP/2 have none.
     pub held_connections: Cell<usize>,
+    /// Whether nginx told it to leave.
+    leaving: Cell<bool>,
     /// The app that was served last.
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
@@ -98,7 +104,7 @@ impl Timer {
             }
         }
         if let Some(at) = at {
-            self.start(at.since(now().monotonic).0 as ngx_msec_t);
+            self.start((at.since(now().monotonic).0 as ngx_msec_t).min(LONGEST_TIMER));
         }
     }
 }
@@ -108,14 +114,19 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     let (log, conf) = unsafe { ((*cycle).log, conf::main_conf_in(&*cycle)) };
     let Some(zone) = conf.and_then(|conf| conf.zone) else { return NGX_OK as ngx_int_t };
     let process = processes::this();
+    // First of all: as long as it is not there, a worker that leaves may seem to be the last.
+    let mut id = zone.visit(|zone| zone.register(process));
     processes::bury_the_dead(&zone);
-    let id = zone.visit(|zone| zone.register(process));
+    if !id.is_some() {
+        id = zone.visit(|zone| zone.register(process));
+    }
     let this = THIS.get_or_init(|| ThisWorker {
         zone,
         id,
         process,
         held: Cell::new(0),
         held_connections: Cell::new(0),
+        leaving: Cell::new(false),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
@@ -161,6 +172,8 @@ pub(super) fn on_ring() {
 /// nginx told this worker to leave when its requests are done.
 pub(super) fn on_leaving() {
     if let Some(this) = this() {
+        this.leaving.set(true);
+        processes::bury_the_dead(&this.zone);
         this.zone.visit(|zone| zone.leaving(this.id));
     }
 }
@@ -168,7 +181,7 @@ pub(super) fn on_leaving() {
 /// Looks again soon whether somebody died, if a request held here may wait for him.
 pub(super) fn watch() {
     let Some(this) = this() else { return };
-    if this.held.get() > 0 && this.zone.gates().any_moving() {
+    if this.held.get() > 0 && (this.leaving.get() || this.zone.gates().any_moving()) {
         this.watch.start(WATCH_INTERVAL);
     }
 }

@@ -24,8 +24,12 @@ impl Zone<'_> {
     /// A worker was told to leave when its requests are done. If all of the newest configuration
     /// were, nginx quits: whoever is held by a pause is turned away.
     pub fn leaving(&mut self, id: WorkerId) {
-        let newest = self.header.generation;
-        if workers::leaves_last(self.workers, id, newest) {
+        workers::leaves(self.workers, id);
+        self.look_whether_nginx_quits();
+    }
+
+    fn look_whether_nginx_quits(&mut self) {
+        if !self.quitting() && workers::all_leave(self.workers, self.header.generation) {
             self.header.quitting = 1;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
             self.effects.wake = Wake::All;
@@ -65,6 +69,8 @@ impl Zone<'_> {
             self.settle(AppId::at(index));
         }
         workers::forget(self.workers, id, process);
+        // It may have been the one that had not been told yet.
+        self.look_whether_nginx_quits();
         self.effects.wake = Wake::All;
     }
 }

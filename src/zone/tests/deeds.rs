@@ -39,7 +39,7 @@ pub(super) struct Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Arrival(Arrival),
-    Bypassed(bool),
+    Bypassed(Option<u64>),
     Departure(Departure),
     Shut(Result<Shut, Refusal>),
     Opened(Result<Opened, Refusal>),
@@ -68,9 +68,7 @@ impl Deed {
             Self::Arrive { id, name, owner, cookie, most } => {
                 return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, most));
             }
-            Self::Bypass { id, name } => {
-                return Outcome::Bypassed(zone.bypass(id, &name).is_some())
-            }
+            Self::Bypass { id, name } => return Outcome::Bypassed(zone.bypass(id, &name)),
             Self::Depart { slot, owner, cookie, why } => {
                 return Outcome::Departure(zone.depart(slot, owner, cookie, why));
             }

@@ -157,6 +157,7 @@ fn pauses_are_numbered_on_from_the_greatest_that_was_seen() {
     let mut scene = Scene::new();
     scene.visit(|zone| zone.pauses_seen(3));
     scene.visit(|zone| zone.pauses_seen(1));
+    assert_eq!(scene.visit(|zone| zone.pauses()), 3);
     assert_eq!(scene.pause(""), PauseId(4));
 }
 

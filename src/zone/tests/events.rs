@@ -135,7 +135,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    let lease = prop_oneof![2 => Just(None), 1 => (0..1000u64).prop_map(Some)];
+    let lease = prop_oneof![2 => Just(None), 1 => (0..3000u64).prop_map(Some)];
     let pace = (spread(), concurrency());
     (any::<Option<bool>>(), lease, pace, any::<bool>()).prop_map(
         |(reason, lease, (spread, concurrency), change)| Ask {

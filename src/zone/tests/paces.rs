@@ -1,13 +1,13 @@
 //! Drains at a pace: so long, so many at a time.
 #![forbid(unsafe_code)]
 
-use super::scene::{paced, Scene, ONE, TWO};
+use super::scene::{paced, Place, Scene, ONE, TWO};
 use super::*;
 
 const NOBODY: [u64; 0] = [];
 
 /// A drain at a pace of those whom these workers hold.
-fn drain(cause: Cause, owners: &[WorkerId]) -> (Scene, Vec<super::scene::Place>) {
+fn drain(cause: Cause, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
     let mut scene = Scene::paused_by("", cause);
     let places = owners.iter().map(|owner| scene.hold("", *owner)).collect();
     scene.resume("");
@@ -101,9 +101,9 @@ fn a_spread_and_a_concurrency_both_hold() {
 fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
     let (mut scene, places) = drain(paced(0, 2), &[ONE; 5]);
     assert_eq!(scene.turn(ONE), [1, 2]);
-    let other = super::scene::Place { owner: TWO, ..places[1] };
-    let held = super::scene::Place { slot: places[3].slot, ..places[1] };
-    for place in [places[0], places[0], other, held, places[3]] {
+    let other = Place { owner: TWO, ..places[1] };
+    let stale = Place { cookie: places[0].cookie, ..places[1] };
+    for place in [places[0], places[0], other, stale, places[3]] {
         scene.finish(place);
     }
     assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![3], vec![]));

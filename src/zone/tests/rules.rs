@@ -112,6 +112,7 @@ impl Pair {
     pub(super) fn expect(&mut self, deed: &Deed, got: &Outcome) -> Outcome {
         let at =
             |name: AppName| NAMES.iter().position(|one| one.as_bytes() == name.as_bytes()).unwrap();
+        let now = self.zone.now;
         match *deed {
             Deed::Arrive { id, name, owner, cookie, most } => {
                 let slot = match got {
@@ -123,8 +124,10 @@ impl Pair {
             }
             Deed::Bypass { id, .. } => {
                 let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
-                let app = app.filter(|app| app.state != State::Open);
-                Outcome::Bypassed(app.map(|app| app.totals.bypassed += 1).is_some())
+                Outcome::Bypassed(app.filter(|app| app.state != State::Open).map(|app| {
+                    app.totals.bypassed += 1;
+                    app.retry_after(now)
+                }))
             }
             Deed::Depart { slot, owner, cookie, why } => {
                 let same =

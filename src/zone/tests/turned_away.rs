@@ -152,6 +152,25 @@ fn who_is_turned_away_is_told_when_the_lease_ends() {
 }
 
 #[test]
+fn a_stop_says_itself_when_it_ends_whatever_the_pause_said() {
+    let mut scene = Scene::paused_by("", lease(500));
+    scene.stop("", CAUSE);
+    assert_eq!(scene.zone.words.gates().next_lease(), None);
+    let mut scene = Scene::paused("");
+    scene.stop("", lease(500));
+    scene.wait(500);
+    assert!(scene.visit(|zone| zone.end_lease()).is_some());
+}
+
+#[test]
+fn who_goes_by_is_told_when_the_lease_ends() {
+    let mut scene = Scene::new();
+    scene.stop("", lease(4200));
+    let came = scene.visit(|zone| zone.bypass(AppId(0), &name("")));
+    assert_eq!((came, scene.zone.tables.apps[0].totals.bypassed), (Some(5), 1));
+}
+
+#[test]
 fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
     let mut scene = Scene::paused("");
     let other = Which::This(PauseId(99));

@@ -1,0 +1,206 @@
+//! A zone, two workers and their doorbells, as loom's threads share them.
+#![forbid(unsafe_code)]
+
+use intermission::app::{Cause, Now};
+use intermission::gates::NameHash;
+use intermission::ids::{AppId, Cookie, PauseId, Process, SlotId, WorkerId};
+use intermission::pace::Pace;
+use intermission::text::{Address, AppName};
+use intermission::time::Msec;
+use intermission::zone::owned::{Tables, Words};
+use intermission::zone::{Arrival, Given, Turn, Wake, Which, Zone};
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+pub(super) const ONE: WorkerId = WorkerId(0);
+pub(super) const TWO: WorkerId = WorkerId(1);
+
+/// Time stands still.
+pub(super) const NOW: Now = Now { monotonic: Msec(1), wall: Msec(1) };
+
+pub(super) const CAUSE: Cause = Cause {
+    fresh: PauseId(0),
+    by: Address::EMPTY,
+    reason: None,
+    lease: None,
+    pace: Pace { spread: Msec(0), concurrency: 0 },
+};
+
+/// What became of a request that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    Passed,
+    Held,
+    TurnedAway,
+}
+
+/// The zone, its lock, the doorbells, and who went on, in that order.
+pub(super) struct Shared {
+    pub(super) words: Words,
+    tables: Mutex<Tables>,
+    bells: [AtomicBool; 2],
+    gone_on: Mutex<Vec<Cookie>>,
+    pub(super) turned_away: Mutex<Vec<Cookie>>,
+    /// Those who went on and count until they are finished.
+    going: [Mutex<Vec<(SlotId, Cookie)>>; 2],
+}
+
+impl Shared {
+    pub(super) fn new(apps: usize) -> Arc<Self> {
+        let words = Words::new(apps);
+        let tables = Tables::new(&words, 2, 3);
+        let shared = Self {
+            words,
+            tables: Mutex::new(tables),
+            bells: [AtomicBool::new(false), AtomicBool::new(false)],
+            gone_on: Mutex::new(Vec::new()),
+            turned_away: Mutex::new(Vec::new()),
+            going: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
+        };
+        for (worker, pid) in [(ONE, 1), (TWO, 2)] {
+            let process = Process { started: 0, pid };
+            assert_eq!(shared.visit(|zone| zone.register(process)), worker);
+        }
+        Arc::new(shared)
+    }
+
+    /// As a worker does: the bells ring once the lock is released.
+    pub(super) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let mut tables = self.tables.lock().unwrap();
+        let (result, effects) = tables.visit(&self.words, NOW, f);
+        drop(tables);
+        // A store instead may be lost to a swap that came before it: loom knows less than C11.
+        let ring = |worker: WorkerId| {
+            self.bells[worker.index()].swap(true, Ordering::AcqRel);
+        };
+        match effects.wake {
+            Wake::Nobody => {}
+            Wake::One(worker) => ring(worker),
+            Wake::All => [ONE, TWO].into_iter().for_each(ring),
+        }
+        result
+    }
+
+    /// A worker is killed in its visit, when it has done `f`.
+    pub(super) fn visit_and_die(&self, f: impl FnOnce(&mut Zone<'_>)) {
+        let mut tables = self.tables.lock().unwrap();
+        let mut zone = tables.lend(&self.words, NOW);
+        zone.enter();
+        f(&mut zone);
+    }
+
+    pub(super) fn enable(&self, app: &AppName) {
+        self.enable_for(app, CAUSE);
+    }
+
+    pub(super) fn enable_for(&self, app: &AppName, cause: Cause) {
+        let enabled = self.visit(|zone| zone.enable(app, Which::Any, cause, false));
+        assert!(enabled.is_ok());
+    }
+
+    pub(super) fn stop(&self, app: &AppName) {
+        assert!(self.visit(|zone| zone.stop(app, Which::Any, CAUSE, false)).is_ok());
+    }
+
+    pub(super) fn disable(&self, app: &AppName) {
+        assert!(self.visit(|zone| zone.disable(app, Which::Any, |pace| pace)).is_ok());
+    }
+
+    /// A request comes to a worker.
+    pub(super) fn comes(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
+        let gates = self.words.gates();
+        let gate = if gates.all_open() { None } else { gates.find(NameHash::of(app.as_bytes())) };
+        let most = u32::MAX;
+        let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, most)));
+        match arrival {
+            None | Some(Arrival::Passes) => {
+                self.gone_on.lock().unwrap().push(cookie);
+                Came::Passed
+            }
+            Some(Arrival::Held { .. }) => Came::Held,
+            Some(Arrival::Stopped { .. }) => Came::TurnedAway,
+            Some(Arrival::Rejected { .. }) => panic!("there is room"),
+        }
+    }
+
+    pub(super) fn is_held(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> bool {
+        self.comes(app, owner, cookie) == Came::Held
+    }
+
+    /// Whether a worker's bell rang; what is heard is heard once.
+    pub(super) fn hears(&self, worker: WorkerId) -> bool {
+        self.bells[worker.index()].swap(false, Ordering::AcqRel)
+    }
+
+    /// A worker that heard its bell takes turns until there is none for it.
+    pub(super) fn turns(&self, me: WorkerId) {
+        if !self.words.gates().any_moving() {
+            return;
+        }
+        loop {
+            let mut run: Vec<Given> = Vec::new();
+            let last = AppId::NONE;
+            let (_, turn) = self.visit(|zone| zone.take_turn(me, last, 2, |given| run.push(given)));
+            let cookies = run.iter().map(|given| given.cookie);
+            match turn {
+                Turn::Release(app) => {
+                    self.gone_on.lock().unwrap().extend(cookies);
+                    let counted = run.iter().filter_map(|one| Some((one.counted?, one.cookie)));
+                    self.going[me.index()].lock().unwrap().extend(counted);
+                    self.visit(|zone| zone.give_back(app, me, run.len() as u32, 0));
+                }
+                Turn::TurnAway { .. } => self.turned_away.lock().unwrap().extend(cookies),
+                Turn::Nobody => return,
+                Turn::Later(_) => panic!("nothing is spread"),
+            }
+        }
+    }
+
+    /// One of those whom a worker let go on is finished; returns whether there was one.
+    pub(super) fn finishes(&self, me: WorkerId) -> bool {
+        let one = self.going[me.index()].lock().unwrap().pop();
+        one.map(|(slot, cookie)| self.visit(|zone| zone.finish(slot, me, cookie))).is_some()
+    }
+
+    /// All that is left to do is what the bells that rang say, and that those who went on finish.
+    pub(super) fn settle(&self) -> Vec<Cookie> {
+        loop {
+            if let Some(worker) = [ONE, TWO].into_iter().find(|worker| self.hears(*worker)) {
+                self.turns(worker);
+            } else if !self.finishes(ONE) && !self.finishes(TWO) {
+                break;
+            }
+        }
+        assert_eq!(self.visit(|zone| zone.slots_used()), 0, "somebody was forgotten");
+        assert!(!self.words.gates().any_moving());
+        self.gone_on.lock().unwrap().clone()
+    }
+
+    /// As [`Self::settle`], where no pause is left.
+    pub(super) fn settle_open(&self) -> Vec<Cookie> {
+        let gone_on = self.settle();
+        assert!(self.words.gates().all_open());
+        gone_on
+    }
+}
+
+/// Another worker, or another request's.
+pub(super) fn spawn<R: 'static>(
+    shared: &Arc<Shared>,
+    f: impl FnOnce(&Shared) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || f(&shared))
+}
+
+/// A worker that was or was not woken yet.
+pub(super) fn may_turn(shared: &Shared, me: WorkerId) {
+    if shared.hears(me) {
+        shared.turns(me);
+    }
+}
+
+pub(super) fn name(text: &str) -> AppName {
+    AppName::new(text.as_bytes()).unwrap()
+}
