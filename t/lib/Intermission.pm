@@ -370,7 +370,7 @@ sub _start_nginx {
     my $number = $self->{conf}{workers} // 2;
     my $gone;
     my $up = Intermission::Process::wait_until(sub {
-        $gone = Intermission::Process::reaped($self->{master}) // $gone;
+        $gone //= Intermission::Process::reaped($self->{master});
         return 1 if defined $gone && ($gone != 0 || !$self->{conf}{daemon});
         if (defined $gone) {
             return 0 if _slurp("$dir/nginx.pid") !~ /^(\d+)\n/;

@@ -1,0 +1,43 @@
+# epoll only: another event method is refused in words, whatever nginx is about to do with it.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+my %others = map { $_ => 1 } `$nginx -V 2>&1` =~ /--with-(poll|select)_module/g;
+plan skip_all => 'this nginx knows no event method but epoll' if !%others;
+
+sub message {
+    my ($method) = @_;
+    return qr/\[emerg\].*intermission needs the event method "epoll", but "use $method" is configured/;
+}
+
+for my $method (sort keys %others) {
+    my ($exit, $output) = Intermission::nginx_t(events => "use $method;");
+    is $exit, 1, "use $method: nginx -t fails";
+    like $output, message($method), 'saying why';
+    is eval { Intermission->new(events => "use $method;"); 1 }, undef, 'nginx does not start either';
+    like $@, message($method), 'saying the same';
+    ($exit, $output) = Intermission::nginx_t(events => "use $method;", with_module => 0);
+    is $exit, 0, 'without the module there is nothing against it' or diag $output;
+}
+
+my ($exit, $output) = Intermission::nginx_t(events => 'use epoll;');
+is $exit, 0, 'use epoll: nginx -t passes' or diag $output;
+
+my $t = Intermission->new(events => 'use epoll;');
+$t->control('enable');
+my $held = $t->send('/held');
+$t->wait_held(1);
+my ($method) = sort keys %others;
+$t->hup(events => "use $method;");
+$t->wait_log(message($method));
+is $t->status->{held}, 1, 'a reload to another method is refused: who is held stays so';
+$t->control('disable');
+is $held->response->{status}, 200, 'and is released';
+$t->clean_ok(allow => [message($method)]);
+
+done_testing;

@@ -1,0 +1,221 @@
+# HTTP/3: each stream is held, released or gone by itself, whatever its connection carries besides.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use File::Temp ();
+use Intermission;
+use Test::More;
+
+my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+plan skip_all => 'this nginx has no HTTP/3' if `$nginx -V 2>&1` !~ /http_v3_module/;
+my $python = `scripts/http3-client 2>&1`;
+plan skip_all => "no HTTP/3 client: $python" if $?;
+chomp $python;
+
+my $tls = File::Temp::tempdir('intermission-tls-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2 -keyout $tls/key -out $tls/certificate 2>/dev/null") == 0
+    or die 'openssl makes no certificate';
+
+sub instance {
+    my (%conf) = @_;
+    my $server = delete $conf{server} // '';
+    return Intermission->new(
+        workers => 2,
+        server => "listen 127.0.0.1:\@PORT\@ quic reuseport; ssl_certificate $tls/certificate; ssl_certificate_key $tls/key;\n$server",
+        %conf,
+    );
+}
+
+# A connection, told what to do as t/lib/http3.py says.
+sub connection {
+    my ($t) = @_;
+    my $client = Intermission::Crowd->new(
+        command => [$python, Intermission::root() . '/t/lib/http3.py', '127.0.0.1', $t->port],
+        errors => $t->dir . '/http3.stderr',
+    );
+    $client->wait_event('connected', 20);
+    return $client;
+}
+
+sub answer {
+    my ($client, $name) = @_;
+    return $client->wait_event("answer $name", 10);
+}
+
+sub targets { return [map { $_->{target} } $_[0]->backend_log] }
+
+{
+    my $t = instance();
+    my $client = connection($t);
+    $client->say('request open /open');
+    is answer($client, 'open')->{status}, 200, 'while the app is open a request passes';
+    $t->control('enable');
+    $client->say('request up /up');
+    is answer($client, 'up')->{status}, 200, 'a health check goes by';
+    $client->say('request one /one');
+    $t->wait_held(1);
+    my $other = connection($t);
+    $other->say('request two /two');
+    $t->wait_held(2);
+    my $plain = $t->send('/three');
+    $t->wait_held(3);
+    $client->say('request four /four');
+    $t->wait_held(4);
+    $t->control('disable');
+    is answer($client, $_)->{status}, 200, "held, then released: $_" for 'one', 'four';
+    is answer($other, 'two')->{status}, 200, 'so is that of another connection';
+    is $plain->response->{status}, 200, 'and one of HTTP/1.1 between them';
+    is_deeply targets($t), ['/open', '/up', '/one', '/two', '/three', '/four'], 'in the order in which they came';
+    is $t->logged('/one')->{intermission}, 'HELD', 'the access log says HELD';
+
+    $t->wait_state('open');
+    $t->control('enable');
+    for my $number (1 .. 20) {
+        $client->say("request many$number /many/$number");
+        $t->wait_held($number);
+    }
+    $t->control('disable');
+    is scalar(grep { answer($client, "many$_")->{status} == 200 } 1 .. 20), 20, 'twenty streams of one connection are held and released';
+    is_deeply [@{targets($t)}[6 .. 25]], [map { "/many/$_" } 1 .. 20], 'in their order';
+
+    $t->wait_state('open');
+    $t->control('enable');
+    $client->say('request stopped /stopped');
+    $t->wait_held(1);
+    $t->control('stop');
+    my $stopped = answer($client, 'stopped');
+    is $stopped->{status}, 503, 'a stop answers 503';
+    like $stopped->{headers}{'retry-after'}, qr{^10$}, 'with Retry-After';
+    $t->control('disable');
+    $client->say('request after /after');
+    is answer($client, 'after')->{status}, 200, 'and the connection goes on';
+    $client->say('close');
+    $other->say('close');
+    $t->clean_ok;
+}
+
+{
+    # A stream that ends while it is held, in each of the ways in which clients end them.
+    my $t = instance();
+    my $client = connection($t);
+    my %request = (get => '', post => '5000', partial => '5000 100');
+    my @ways = ((map { my $way = $_; map { [$way, $_] } sort keys %request } 'reset', 'stop'), ['abort', 'partial']);
+    $t->control('enable');
+    for my $number (1 .. @ways) {
+        my ($way, $what) = @{$ways[$number - 1]};
+        $client->say("request gone$number /gone/$number $request{$what}");
+        $t->wait_held($number);
+        $client->say("request kept$number /kept/$number");
+        $t->wait_held($number + 1);
+        $client->say("$way gone$number");
+        $t->wait_held($number);
+        is $t->logged("/gone/$number")->{intermission}, 'LEFT', "$way of a $what: it is out of the line at once";
+    }
+    # The request and its end in one event.
+    kill STOP => $t->workers;
+    for my $pid ($t->workers) {
+        $t->wait_for(sub { (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
+    }
+    for my $way ('reset', 'stop') {
+        $client->say("request hasty-$way /gone/hasty-$way");
+        $client->say("$way hasty-$way");
+    }
+    $client->say('mark');
+    $client->wait_event('mark');
+    kill CONT => $t->workers;
+    is $t->logged("/gone/hasty-$_")->{intermission}, 'LEFT', "$_ in the very event that brought the request" for 'reset', 'stop';
+    is $t->status->{held}, @ways, 'nobody else is held for it';
+    is $t->status->{totals}{left}, @ways + 2, 'each is counted';
+    $t->control('disable');
+    is scalar(grep { answer($client, "kept$_")->{status} == 200 } 1 .. @ways), scalar @ways, 'all others are answered';
+    is_deeply targets($t), [map { "/kept/$_" } 1 .. @ways], 'in their order, and nobody else reaches the backend';
+    $client->say('close');
+    $t->clean_ok;
+}
+
+{
+    # Connections that end.
+    my $t = instance(http => 'keepalive_timeout 2s;');
+    my ($closes, $vanishes, $pings) = map { connection($t) } 1 .. 3;
+    $t->control('enable');
+    my $held = 0;
+    for my $number (1, 2) {
+        $closes->say("request $number /closes/$number");
+        $t->wait_held(++$held);
+        $vanishes->say("request $number /vanishes/$number");
+        $t->wait_held(++$held);
+        $pings->say("request $number /pings/$number");
+        $t->wait_held(++$held);
+    }
+    $closes->say('close');
+    $t->wait_held(4);
+    is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a connection that is closed takes along what it has in line: $_" for 1, 2;
+    $vanishes->kill;
+    $t->wait_for(sub { $pings->say('ping'); $t->status->{held} == 2 }, 'the silent one is given up');
+    is $t->logged("/vanishes/$_")->{intermission}, 'LEFT', "one that is silent for keepalive_timeout too: $_" for 1, 2;
+    $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'twice that time and more');
+    $t->control('disable');
+    is answer($pings, $_)->{status}, 200, "one that says that it is there is not: $_" for 1, 2;
+    is_deeply targets($t), ['/pings/1', '/pings/2'], 'nothing of the others reaches the backend';
+    $pings->say('close');
+    $t->clean_ok;
+}
+
+{
+    # Bodies, beyond what nginx takes of a stream that nobody reads.
+    my $t = instance(locations => <<'END');
+location / { intermission on; proxy_pass http://backend; }
+location /streamed { intermission on; proxy_pass http://backend; proxy_http_version 1.1; proxy_request_buffering off; }
+location /expires { intermission on; set $intermission_max_time 0.3; intermission_expired 504; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+    my $client = connection($t);
+    $t->control('enable');
+    my @posts = map { ("/buffered/$_", "/streamed/$_") } 1, 2;
+    $client->say("request $_ $_ 300000 " . (/1$/ ? 0 : 1000)) for @posts;
+    $t->wait_held(4);
+    $client->say('request get /get');
+    $t->wait_held(5);
+    $client->say('request expires /expires');
+    is answer($client, 'expires')->{status}, 504, 'bodies that wait keep no other stream from its answer';
+    $t->control('disable');
+    is answer($client, 'get')->{status}, 200, 'nor from its release';
+    $client->say("rest $_") for grep { /2$/ } @posts;
+    is answer($client, $_)->{status}, 200, "a body larger than the window held goes on: $_" for @posts;
+    my %arrived = map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log;
+    is $arrived{$_}, '300000 whole', "and arrives whole: $_" for @posts;
+    $client->say('close');
+    $t->clean_ok;
+}
+
+{
+    # Reload and quit.
+    my $t = instance(http => 'keepalive_timeout 2s;');
+    my $client = connection($t);
+    $t->control('enable');
+    $client->say('request old /old');
+    $t->wait_held(1);
+    my $behind = $t->send('/behind');
+    $t->wait_held(2);
+    $t->reload;
+    ok $t->wait_held(1), 'after a reload QUIC does not find its worker any more: what is held leaves after keepalive_timeout';
+    $t->control('disable');
+    is $behind->response->{status}, 200, 'who is behind is released';
+    is_deeply targets($t), ['/behind'], 'alone';
+    $t->wait_old_workers_gone;
+    $t->wait_state('open');
+
+    $t->control('enable');
+    $client = connection($t);
+    $client->say("request $_ /$_") for 'a', 'b';
+    $t->wait_held(2);
+    kill QUIT => $t->master;
+    my $quit = answer($client, 'a');
+    is_deeply [$quit->{status}, $quit->{headers}{'retry-after'}], [503, 10], 'a quit answers 503, with Retry-After';
+    is answer($client, 'b')->{status}, 503, 'to every stream';
+    ok $t->stop, 'and nginx ends';
+    unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, 'without a complaint';
+}
+
+done_testing;

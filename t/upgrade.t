@@ -1,0 +1,262 @@
+# The binary upgrade: USR2, WINCH, QUIT; and back. The old nginx and the new one have a zone each:
+# what is held stays with the one that holds it, and the state file is all that they share.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $locations = <<'END';
+set $app_name basecamp;
+add_header X-Pid $pid always;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+
+# A daemon: nginx ignores USR2 while its parent is the one that started it.
+sub instance {
+    my (%conf) = @_;
+    return Intermission->new(daemon => 1, workers => 2, locations => $locations, %conf);
+}
+
+my @with_file = (http => "intermission_state_file state;\n");
+
+sub slurp { return Intermission::Process::_slurp($_[0]) // '' }
+
+sub workers_of {
+    my ($master) = @_;
+    return grep { Intermission::Process::title($_) eq 'nginx: worker process' } Intermission::Process::children($master);
+}
+
+# USR2; the new master, once its workers are up.
+sub upgrade {
+    my ($t) = @_;
+    my $pid = $t->dir . '/nginx.pid';
+    kill USR2 => $t->master;
+    my $new = $t->wait_for(sub { -e "$pid.oldbin" && slurp($pid) =~ /^(\d+)\n/ && $1 != $t->master ? $1 : undef }, 'a new master');
+    Intermission::Process::adopt('new nginx', $new);
+    $t->wait_for(sub { workers_of($new) == 2 }, 'its workers');
+    return $new;
+}
+
+# From now on the harness deals with this master.
+sub turn_to {
+    my ($t, $master) = @_;
+    $t->{master} = $master;
+    $t->workers;
+}
+
+# A connection to a worker of this master, kept alive.
+sub connection_to {
+    my ($t, $master) = @_;
+    return $t->wait_for(sub {
+        my $client = $t->send('/_intermission/status', keepalive => 1);
+        my $pid = $client->response->{headers}{'x-pid'};
+        (grep { $_ == $pid } workers_of($master)) ? $client : undef;
+    }, "a worker of $master");
+}
+
+# A request on such a connection.
+sub ask {
+    my ($client, $target) = @_;
+    return $client->request($target, keepalive => 1)->response;
+}
+
+sub status_of {
+    my ($client) = @_;
+    return JSON::PP::decode_json(ask($client, '/_intermission/status?format=json')->{body});
+}
+
+sub wait_held_by {
+    my ($t, $client, $number) = @_;
+    return $t->wait_for(sub { status_of($client)->{held} == $number }, "$number held");
+}
+
+# Waits until a master is without workers.
+sub wait_workless {
+    my ($t, $master) = @_;
+    my $workers = qr/^nginx: worker process/;
+    return $t->wait_for(sub { !grep { Intermission::Process::title($_) =~ $workers } Intermission::Process::children($master) }, "$master without workers");
+}
+
+sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answer->{headers}{'retry-after'}] } @_] }
+
+{
+    # The whole way, with a state file.
+    my $t = instance(@with_file);
+    my $old = $t->master;
+    $t->control('enable?for=60s&reason=upgrade');
+    my @old_held = map { $t->send("/old/$_") } 1 .. 3;
+    $t->wait_held(3);
+    my $to_old = connection_to($t, $old);
+    my $before = status_of($to_old);
+
+    my $new = upgrade($t);
+    my $to_new = connection_to($t, $new);
+    my $after = status_of($to_new);
+    is_deeply [@$after{qw(state pause since until reason by)}], [@$before{qw(state pause since until reason by)}], 'USR2: the new nginx starts paused as the old one is';
+    is_deeply [status_of($to_old)->{held}, $after->{held}], [3, 0], 'and those held stay where they are';
+    $to_new->request('/new/1', keepalive => 1);
+    my $watch = connection_to($t, $new);
+    wait_held_by($t, $watch, 1);
+    $to_old->request('/old/4', keepalive => 1);
+    my $other_old = connection_to($t, $old);
+    wait_held_by($t, $other_old, 4);
+    is status_of($watch)->{held}, 1, 'each holds who comes to it';
+
+    kill WINCH => $old;
+    my @answers = map { $_->response } @old_held;
+    is_deeply [map { $_->{status} } @answers], [(503) x 3], 'WINCH: those whom the old nginx holds are answered 503 at once';
+    is scalar(grep { my $seconds = $_->{headers}{'retry-after'}; $seconds > 10 && $seconds <= 60 } @answers), 3, 'and told when the lease ends';
+    is $to_old->response->{status}, 503, 'on connections that are kept alive, too';
+    wait_workless($t, $old);
+    is $t->status->{held}, 1, 'the new one holds on';
+    my $late = $t->send('/new/2');
+    $t->wait_held(2);
+
+    my ($signal, $status) = Intermission::Process::end($old, [QUIT => 5], [KILL => 5]);
+    is_deeply [$signal, $status], ['QUIT', 0], 'QUIT: the old one ends';
+    turn_to($t, $new);
+    is_deeply [$t->status->{state}, $t->status->{held}], ['paused', 2], 'and changes nothing';
+    $t->control('disable');
+    is $_->response->{status}, 200, 'what the new one holds is released' for $to_new, $late;
+    is_deeply [map { $_->{target} } $t->backend_log], ['/new/1', '/new/2'], 'in order; nothing else came to the backend';
+    $t->wait_state('open');
+    ok $t->end_nginx, 'the new nginx quits';
+    $t->start_nginx;
+    is $t->status->{state}, 'open', 'what the new one did last is what a restart finds';
+    $t->clean_ok;
+}
+
+{
+    # Straight to QUIT, while old workers hold and drain.
+    my $t = instance(@with_file, backend => ['--delay', 20]);
+    my $old = $t->master;
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 200, '--expect', '200,503');
+    $t->wait_held(200);
+    my $to_old = connection_to($t, $old);
+    my $new = upgrade($t);
+    is ask($to_old, '/_intermission/disable?spread=1s')->{status}, 200, 'disable reaches the nginx that it comes to';
+    my $to_new = connection_to($t, $new);
+    is status_of($to_new)->{state}, 'paused', 'and not the other: both have to be told';
+    my ($signal, $status) = Intermission::Process::end($old, [QUIT => 10], [KILL => 5]);
+    is_deeply [$signal, $status], ['QUIT', 0], 'QUIT at once: the old nginx ends';
+    is $crowd->done->{statuses}{200}, 200, 'after its drain: everybody is passed on';
+    is $t->position_inversions, 0, 'in order';
+    turn_to($t, $new);
+    $t->control('disable');
+    $t->clean_ok;
+}
+
+{
+    # Without a state file.
+    my $t = instance();
+    my $old = $t->master;
+    $t->control('enable');
+    my @held = map { $t->send("/old/$_") } 1 .. 3;
+    $t->wait_held(3);
+    my $to_old = connection_to($t, $old);
+    my $new = upgrade($t);
+    my $to_new = connection_to($t, $new);
+    is_deeply [status_of($to_old)->{state}, status_of($to_new)->{state}], ['paused', 'open'], 'without a state file the new nginx starts open';
+    is ask($to_new, '/new')->{status}, 200, 'and passes on who comes to it';
+    kill QUIT => $old;
+    is_deeply answers(@held), [([503, 10]) x 3], 'QUIT: those whom the old one holds are answered 503 at once';
+    my ($signal, $status) = Intermission::Process::end($old, [CONT => 5], [KILL => 5]);
+    is_deeply [$signal, $status], ['CONT', 0], 'and it ends';
+    turn_to($t, $new);
+    is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'nobody held came to the backend';
+    $t->clean_ok;
+}
+
+{
+    # Back to the old one, in both ways.
+    my $t = instance(@with_file);
+    my $old = $t->master;
+    $t->control('enable?reason=first');
+    my $pause = $t->status->{pause};
+    my $new = upgrade($t);
+    kill WINCH => $old;
+    wait_workless($t, $old);
+    # Much is done with the new one meanwhile.
+    for (1 .. 5) {
+        $t->control('disable');
+        $t->control('enable?reason=second');
+    }
+    my $held = $t->send('/new');
+    $t->wait_held(1);
+
+    kill HUP => $old;
+    $t->wait_for(sub { workers_of($old) == 2 }, 'old workers again');
+    kill QUIT => $new;
+    is_deeply answers($held), [[503, 10]], 'HUP and QUIT: those whom the new nginx holds are answered 503 at once';
+    $t->wait_for(sub { !Intermission::Process::is_alive($new) }, 'the end of the new one');
+    turn_to($t, $old);
+    my $status = $t->status;
+    is_deeply [@$status{qw(state pause reason)}], ['paused', $pause, 'first'], 'and the old one is paused as it was at USR2';
+    $held = $t->send('/back');
+    $t->wait_held(1);
+    pass 'it holds';
+    is $t->control('disable')->{status}, 200, 'it resumes';
+    is $held->response->{status}, 200, 'and releases';
+    ok $t->end_nginx(signal => 'TERM'), 'it is stopped';
+    $t->start_nginx;
+    is $t->status->{state}, 'open', 'the last change that was answered is what a restart finds, whoever made it';
+
+    $t->control('enable');
+    $old = $t->master;
+    $new = upgrade($t);
+    kill WINCH => $old;
+    wait_workless($t, $old);
+    $held = $t->send('/held');
+    $t->wait_held(1);
+    kill TERM => $new;
+    is $held->response->{error}, 'closed', 'TERM cuts off whom the new one holds';
+    $t->wait_for(sub { workers_of($old) == 2 }, 'old workers again');
+    $held = $t->send('/after');
+    $t->wait_held(1);
+    pass 'when the new nginx ends the old one takes over by itself, and is still paused';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'and releases';
+    $t->clean_ok;
+}
+
+{
+    # A new nginx that does not start.
+    my $t = instance(@with_file);
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    my $http = $t->{conf}{http};
+    $t->{conf}{http} = "$http nonsense;";
+    $t->_write_conf;
+    kill USR2 => $t->master;
+    $t->wait_log(qr/unknown directive "nonsense"/);
+    $t->wait_for(sub { !-e $t->dir . '/nginx.pid.oldbin' }, 'the old one to be alone again');
+    is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'a new nginx that does not start changes nothing';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'for nobody';
+    $t->clean_ok(allow => [qr/nonsense/]);
+}
+
+{
+    # Another build of the module.
+    my $t = instance(@with_file);
+    my $copy = $t->dir . '/another.so';
+    system('cp', Intermission::module_path(), $copy) == 0 or die "no copy of the module: $?";
+    $t->control('enable');
+    %{$t->{conf}} = (%{$t->{conf}}, module => $copy);
+    $t->_write_conf;
+    my $old = $t->master;
+    my $new = upgrade($t);
+    like slurp("/proc/$new/maps"), qr/\Q$copy\E/, 'a new build of the module takes effect';
+    Intermission::Process::end($old, [QUIT => 5], [KILL => 5]);
+    turn_to($t, $new);
+    is $t->status->{state}, 'paused', 'and the pause goes on';
+    $t->control('disable');
+    $t->clean_ok;
+}
+
+done_testing;
