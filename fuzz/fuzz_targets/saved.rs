@@ -1,0 +1,59 @@
+//! The pauses of a state file whose checksum is right: whatever stands in it, an app comes back as
+//! the file says or not at all. The input's first two lines are the clocks at nginx's start in
+//! milliseconds, the monotonic one and the wall's; the rest is the file's content.
+#![forbid(unsafe_code)]
+#![no_main]
+
+use intermission::app::{Now, State};
+use intermission::state::{newest, record, Saved, Snapshot};
+use intermission::time::{rfc3339, Msec};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let mut lines = input.splitn(3, |byte| *byte == b'\n');
+    let [monotonic, wall, json] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    let (Some(monotonic), Some(wall)) = (msec(monotonic), msec(wall)) else { return };
+    let now = Now { monotonic, wall };
+    let Ok((number, snapshot)) = newest(&whole(7, json)) else {
+        assert!(serde_json::from_slice::<Snapshot>(json).is_err());
+        return;
+    };
+    assert_eq!(number, 7);
+    let again = Snapshot {
+        pauses: snapshot.pauses,
+        saved: snapshot.saved.iter().filter_map(|saved| restored(saved, now)).collect(),
+    };
+    // What was restored is written, and read as it was.
+    let Some(record) = record(8, &again) else { return };
+    assert_eq!(newest(&record), Ok((8, again.clone())));
+    for saved in &again.saved {
+        assert_eq!(restored(saved, now).as_ref(), Some(saved));
+    }
+});
+
+fn restored(saved: &Saved, now: Now) -> Option<Saved> {
+    let app = saved.restore(now)?;
+    assert!(matches!(app.state(), State::Paused | State::Stopped));
+    assert!(app.name().is_some());
+    if let Some(until) = app.until() {
+        assert!(until.wall > now.wall && until.monotonic >= now.monotonic);
+    }
+    assert!(app.retry_after(now) >= 1);
+    let _ = (rfc3339(app.began().wall).to_string(), rfc3339(app.since().wall).to_string());
+    let (reason, by) = app.cause();
+    let _ = (reason.to_string(), by.to_string(), app.pace().is_unlimited());
+    Saved::of(&app)
+}
+
+fn msec(line: &[u8]) -> Option<Msec> {
+    core::str::from_utf8(line).ok()?.parse().ok().map(Msec)
+}
+
+/// A record with this content.
+fn whole(number: u64, json: &[u8]) -> Vec<u8> {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&number.to_le_bytes());
+    sum.update(json);
+    let line = format!("intermission 1 {number} {} {:x}", json.len(), sum.finalize());
+    [format!("{line:<63}\n").as_bytes(), json].concat()
+}

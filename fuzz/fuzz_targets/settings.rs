@@ -1,0 +1,58 @@
+//! The values of directives. What is refused is explained, what is taken is within its bounds.
+#![forbid(unsafe_code)]
+#![no_main]
+
+use intermission::pace::Pace;
+use intermission::settings::{self, Allowed, Code, HealthCode, PassOr};
+use intermission::time::Msec;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let code = told(Code::parse(input));
+    if let Some(code) = code {
+        in_bounds(code);
+        assert_eq!(input, code.number().to_string().as_bytes());
+    }
+    match told(PassOr::<Code>::parse(input)) {
+        Some(PassOr::Pass) => assert_eq!(input, b"pass"),
+        Some(PassOr::Answer(answer)) => assert_eq!(Some(answer), code),
+        None => assert_eq!(code, None),
+    }
+    match told(PassOr::<HealthCode>::parse(input)) {
+        Some(PassOr::Pass) => assert_eq!(input, b"pass"),
+        Some(PassOr::Answer(HealthCode::Good(good))) => assert!(good == 200 || good == 204),
+        Some(PassOr::Answer(HealthCode::Bad(answer))) => assert_eq!(Some(answer), code),
+        None => assert_eq!(code, None),
+    }
+    if let Some(lease) = told(settings::lease(input)) {
+        assert!(lease.is_none_or(|time| time > Msec(0)));
+        assert_eq!(lease.is_none(), input == b"off");
+    }
+    if let Some(most) = told(settings::max_held(input)) {
+        assert!(most > 0 && input.iter().all(u8::is_ascii_digit));
+    }
+    // The arguments of one directive; each may be said once.
+    let mut pace = Pace::default();
+    for argument in input.split(|byte| *byte == b' ') {
+        let Some(next) = told(settings::release(pace, argument)) else {
+            break;
+        };
+        let (spread, concurrency) =
+            (next.spread != pace.spread, next.concurrency != pace.concurrency);
+        assert!(spread != concurrency, "{pace:?} {next:?}");
+        assert!(!spread || pace.spread == Msec(0));
+        assert!(!concurrency || pace.concurrency == 0);
+        pace = next;
+    }
+});
+
+fn told<T>(parsed: Result<T, Allowed>) -> Option<T> {
+    parsed.map_err(|allowed| assert!(allowed.to_string().starts_with("it must be "))).ok()
+}
+
+fn in_bounds(code: Code) {
+    let number = code.number();
+    assert!((400..600).contains(&number));
+    assert!(!matches!(number, 401 | 408 | 444 | 494..=499));
+    assert!(!code.is_temporary() || number == 503 || number == 504);
+}

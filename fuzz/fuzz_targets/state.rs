@@ -1,0 +1,70 @@
+//! A state file: two records of the input's making, whole, torn or overwritten.
+//!
+//! The input's first six bytes: the records' number, how much of the newer one is written (two
+//! bytes), the pauses' number, and which bit of the older one turns over (two bytes). The rest is
+//! the pauses as JSON, and what stood in the file before.
+#![forbid(unsafe_code)]
+#![no_main]
+
+use std::cell::RefCell;
+
+use intermission::state::{newest, place, record, Snapshot, Unusable, RECORD};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    // As it comes.
+    match newest(input) {
+        Ok((number, _)) => assert!(!input.is_empty() || number == 0),
+        Err(Unusable::Foreign) => assert!(!input.starts_with(b"intermission 1")),
+        Err(Unusable::Broken) => assert!(input.starts_with(b"intermission 1")),
+    }
+    // A writer that dies: the record before is still there, or the new one is whole.
+    let Some(([number, low, high, pauses, byte, bit], noise)) = input.split_first_chunk::<6>()
+    else {
+        return;
+    };
+    let (number, pauses) = (u64::from(*number) + 1, u64::from(*pauses));
+    let length = usize::from(u16::from_le_bytes([*low, *high]));
+    let (old, new) = (snapshot(pauses, noise), snapshot(pauses + 1, noise));
+    let (Some(first), Some(second)) = (record(number, &old), record(number + 1, &new)) else {
+        return;
+    };
+    FILE.with_borrow_mut(|file| {
+        let written = length.min(second.len());
+        write(file, place(number), &first);
+        // Whatever was there before shows behind what is written of the new record.
+        write(file, place(number + 1), noise);
+        write(file, place(number + 1), &second[..written]);
+        let found = newest(file);
+        if written == second.len() {
+            assert_eq!(found, Ok((number + 1, new)));
+        } else {
+            assert_eq!(found, Ok((number, old.clone())), "{written} of {}", second.len());
+        }
+        // A bit of the older one turns over: it counts no longer.
+        file[place(number) + usize::from(*byte) % first.len()] ^= 1 << (bit % 8);
+        if let Ok(found) = newest(file) {
+            assert!(found.0 == number + 1 || found == (number, old));
+        }
+        for start in [0, RECORD] {
+            file[start..start + MOST].fill(0);
+        }
+    });
+});
+
+fn snapshot(pauses: u64, noise: &[u8]) -> Snapshot {
+    let saved = noise.get(..256).unwrap_or(noise);
+    Snapshot { pauses, saved: serde_json::from_slice(saved).unwrap_or_default() }
+}
+
+fn write(file: &mut [u8], at: usize, bytes: &[u8]) {
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// More than is ever written of one record: libFuzzer's inputs have at most 4096 bytes.
+const MOST: usize = 1 << 14;
+
+thread_local! {
+    /// All zero from input to input.
+    static FILE: RefCell<Vec<u8>> = RefCell::new(vec![0; RECORD + MOST]);
+}
