@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 
-use nginx_sys::{ngx_http_request_t, ngx_pool_cleanup_add};
+use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_pool_cleanup_add, ngx_queue_remove};
 
 use super::park::stop_timer;
 use super::queue::Link;
@@ -133,14 +133,20 @@ impl Hold {
         // SAFETY: the caller's; a granted request is parked on its connection.
         unsafe {
             (*hold).end(stage);
+            let connection = (*(*hold).r).connection;
+            let (rev, wev) = ((*connection).read, (*connection).write);
             if let (Stage::Released, Some(worker)) = (stage, workers::this()) {
                 release::set_out(worker, &*hold);
+                worker.going_on.set(hold);
             }
-            let wev = (*(*(*hold).r).connection).write;
             stop_timer(&mut *wev);
             // The event's own handler: nginx sets the log's request and runs what it posts.
             if let Some(handler) = (*wev).handler {
                 handler(wev);
+            }
+            let going_on = workers::this().map(|worker| worker.going_on.replace(ptr::null()));
+            if going_on.is_some_and(|hold| !hold.is_null()) {
+                run_if_posted(rev);
             }
         }
     }
@@ -200,6 +206,25 @@ pub(super) fn has_connection(_: &ngx_http_request_t) -> bool {
     true
 }
 
+/// Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there.
+/// It is to happen before the next one's turn.
+///
+/// # Safety
+/// The event is a live connection's.
+unsafe fn run_if_posted(rev: *mut ngx_event_t) {
+    // SAFETY: the caller's; what is posted is in nginx's queue.
+    unsafe {
+        if (*rev).posted() == 0 {
+            return;
+        }
+        ngx_queue_remove(&raw mut (*rev).queue);
+        (*rev).set_posted(0);
+        if let Some(handler) = (*rev).handler {
+            handler(rev);
+        }
+    }
+}
+
 /// The mark that the request carries, if it has met its app's gate.
 pub(super) fn find(r: &ngx_http_request_t) -> Option<&Hold> {
     let ours: unsafe extern "C" fn(*mut c_void) = on_cleanup;
@@ -246,6 +271,9 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     let Some(worker) = workers::this() else {
         return;
     };
+    if ptr::eq(worker.going_on.get(), hold) {
+        worker.going_on.set(ptr::null());
+    }
     match hold.stage.get() {
         Stage::Held(slot) => {
             hold.end(Stage::Left);

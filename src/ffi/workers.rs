@@ -7,6 +7,7 @@ use nginx_sys::{
 };
 use once_cell::sync::OnceCell;
 
+use super::hold::Hold;
 use super::log::{write, Complaints, Level};
 use super::queue::Queue;
 use super::zone::{now, Named, SharedZone};
@@ -37,6 +38,8 @@ pub(super) struct ThisWorker {
     /// How many of the run under way left before their turn.
     pub left: Cell<u32>,
     pub complaints: Complaints,
+    /// The one that goes on at this moment; null as soon as it is gone.
+    pub going_on: Cell<*const Hold>,
     /// Those whose turn it is.
     pub run: Queue,
     /// Those who were released, and are not finished.
@@ -130,6 +133,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
+        going_on: Cell::new(core::ptr::null()),
         run: Queue::new(),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
