@@ -1,0 +1,201 @@
+# What scripts/chaos runs: everything at once, at random, on a real nginx, and then a judgement.
+# Exit status 0 where nothing went wrong.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use File::Temp ();
+use Intermission;
+use Intermission::Chaos::Checks;
+use Intermission::Chaos::Records;
+use Intermission::Chaos::Run;
+use Intermission::Chaos::Schedule;
+use Intermission::Process;
+use List::Util qw(max);
+use Time::HiRes ();
+
+# What a fresh process may be larger by, in kB, after all than before all.
+my $GROWTH = 1024;
+# What one may be larger by that has done its work.
+my $WORN = 16_384;
+# So many more at the end, that whatever a reload leaves behind adds up.
+my $RELOADS = 10;
+my $MOST_SHOWN = 10;
+
+my $seconds = $ARGV[0] // 60;
+my $seed = $ENV{SEED} // (time ^ $$ << 8) & 0xffffff;
+if (@ARGV > 1 || "$seconds $seed" !~ /^[1-9]\d{0,4} \d{1,9}$/) {
+    print STDERR "usage: [SEED=number] scripts/chaos [seconds]\n";
+    exit 2;
+}
+my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
+my $faults = $ENV{FAULTS} ? $faulty : undef;
+
+$| = 1;
+# glibc would keep what a process once used; here it gives it back, so that growth is seen.
+@ENV{qw(MALLOC_MMAP_THRESHOLD_ MALLOC_TRIM_THRESHOLD_)} = (131_072) x 2;
+my $version = qx(@{[$ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx']} -v 2>&1);
+print 'chaos for ', $seconds, ' s, SEED=', $seed, ($faults ? ' FAULTS=1' : ''), ', ', $version;
+
+# Nothing takes longer than this in all.
+local $SIG{ALRM} = sub { die "chaos itself hangs\n" };
+alarm 2 * $seconds + 240;
+
+my @violations;
+my $run = Intermission::Chaos::Run->new(
+    module => module(), faults => !!$faults,
+    violation => sub { push @violations, $_[0] },
+);
+my $t = $run->nginx;
+my @schedule = Intermission::Chaos::Schedule::make($seed, $seconds);
+my (%first, %last, %totals);
+my $began = Time::HiRes::time();
+eval {
+    # Now it starts as it does when it is restarted later.
+    $run->_quit({what => 'quit', pause => 0});
+    reload();
+    %first = fresh();
+    $run->carry_out(@schedule);
+    $run->calm_down;
+    at_rest();
+    %last = fresh();
+    as_before('at first', \%first, $GROWTH);
+    my %before = %last;
+    reload() for 1 .. $RELOADS;
+    %last = fresh();
+    as_before("$RELOADS reloads before", \%before, $GROWTH / 4);
+    1;
+} or push @violations, "chaos itself failed: $@";
+$t->end_nginx(signal => 'QUIT', seconds => 10) or push @violations, 'nginx does not quit at the end';
+my $took = Time::HiRes::time() - $began;
+
+my $checks = Intermission::Chaos::Checks->new(Intermission::Chaos::Records->new($run), \%totals);
+push @violations, $checks->all;
+alarm 0;
+
+report($checks->{count});
+verdict();
+
+# ---- the module
+
+# A copy: somebody may build another one meanwhile, and nginx would load that when it is restarted.
+sub module {
+    my $dir = File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $module = $faults // Intermission::module_path();
+    system('cp', $module, "$dir/module.so") == 0 or die "no module $module: scripts/build builds it\n";
+    chmod 0755, $dir;
+    return "$dir/module.so";
+}
+
+# ---- before and after
+
+# Processes of a configuration that was just loaded: {memory of the largest worker in kB, files, ...}.
+sub fresh {
+    reload();
+    return (worker => largest_when_calm($t->workers), master => largest_when_calm($t->master));
+}
+
+sub reload {
+    my %before = map { $_ => 1 } $t->workers;
+    $run->_reload({});
+    wait_or('new workers', sub { 4 == grep { !$before{$_} } $t->workers });
+    wait_or('old workers gone', sub { !grep { $before{$_} } Intermission::Process::children($t->master) });
+}
+
+sub largest {
+    my @pids = @_;
+    my @files = map { my @files = glob "/proc/$_/fd/*"; scalar @files } @pids;
+    return {memory => max(map { memory($_) } @pids), files => max(@files)};
+}
+
+# Once nothing is opened or closed any more.
+sub largest_when_calm {
+    my (@pids) = @_;
+    my ($before, $since) = (0, 0);
+    my $now;
+    wait_or('no files opened or closed', sub {
+        $now = largest(@pids);
+        ($before, $since) = ($now->{files}, Time::HiRes::time()) if $now->{files} != $before;
+        return Time::HiRes::time() > $since + 0.5;
+    });
+    return $now;
+}
+
+# Its own memory; not what all workers share.
+sub memory {
+    my ($pid) = @_;
+    my ($memory) = (Intermission::_slurp("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m);
+    return $memory // 0;
+}
+
+sub wait_or {
+    my ($what, $condition) = @_;
+    Intermission::Process::wait_until($condition, 15) or push @violations, "not within 15 s: $what";
+}
+
+# All is as if nothing had been.
+sub at_rest {
+    for my $app (map { $_->{name} } @Intermission::Chaos::Schedule::APPS) {
+        my $status;
+        my $rests = Intermission::Process::wait_until(sub {
+            $status = $t->status(at => Intermission::Chaos::Run::at($app));
+            return $status->{state} eq 'open' && !$status->{held} && !$status->{slots}{used};
+        }, 10);
+        $totals{$app} = $status->{totals};
+        next if $rests;
+        push @violations, "app \"$app\" does not rest: $status->{state}, $status->{held} held, $status->{slots}{used} slots used";
+    }
+    wait_or('old workers gone', sub { 4 == (my @children = Intermission::Process::children($t->master)) });
+    my $worn = largest_when_calm($t->workers);
+    push @violations, "connections are left: $worn->{files} files open in a worker, $first{worker}{files} at first"
+        if $worn->{files} > $first{worker}{files};
+    push @violations, "a worker has grown to $worn->{memory} kB from $first{worker}{memory} kB"
+        if $worn->{memory} > $first{worker}{memory} + $WORN;
+    $first{worn} = $worn;
+}
+
+sub as_before {
+    my ($when, $before, $growth) = @_;
+    for my $what (qw(worker master)) {
+        push @violations, "$what: $last{$what}{memory} kB of memory, $before->{$what}{memory} kB $when"
+            if $last{$what}{memory} > $before->{$what}{memory} + $growth;
+        push @violations, "$what: $last{$what}{files} files open, $before->{$what}{files} $when"
+            if $last{$what}{files} > $before->{$what}{files};
+    }
+}
+
+# ---- what is said
+
+sub report {
+    my ($count) = @_;
+    my %done = %{$run->{count}};
+    my %downs;
+    $downs{$_->{what}}++ for @{$run->{downs}};
+    printf "took %.1f s; %d pauses, %d verbs (%d cut off), %d reloads, %d workers killed, restarts: %s\n", $took,
+        $count->{pauses} // 0, $done{verbs} // 0, $done{verbs_cut} // 0, scalar @{$run->{reloads}},
+        ($done{killed} // 0) + ($done{faults} // 0), join(', ', map { "$_ $downs{$_}" } sort keys %downs) || 'none';
+    my $killed = grep { $_->{killed} } $run->crowds;
+    printf "%d crowds (%d skipped, %d killed)\n", scalar($run->crowds), $run->{skipped}, $killed;
+    for my $name (grep { $_ !~ /^(?:pauses|slowest)$/ } sort keys %$count) {
+        printf "  %-70s %8d\n", $name, $count->{$name};
+    }
+    printf "slowest beside its hold: %.3f s\n", $count->{slowest} // 0;
+    return if !%last;
+    printf "fresh worker: %d kB, %d files, at last %d kB, %d; a worn one %d kB, %d; master: %d kB, %d files, at last %d kB, %d\n",
+        map { @$_{qw(memory files)} } $first{worker}, $last{worker}, $first{worn}, $first{master}, $last{master};
+}
+
+sub verdict {
+    if (!@violations) {
+        print "chaos: nothing went wrong\n";
+        exit 0;
+    }
+    $File::Temp::KEEP_ALL = 1;
+    open my $file, '>', $t->dir . '/violations' or die "violations: $!";
+    print $file "$_\n" for @violations;
+    close $file;
+    my @shown = @violations[0 .. ($#violations < $MOST_SHOWN ? $#violations : $MOST_SHOWN)];
+    print "VIOLATION: $_\n" for @shown;
+    print "chaos: ", scalar @violations, " violations; SEED=$seed scripts/chaos $seconds; all of it is in ", $t->dir, "\n";
+    exit 1;
+}

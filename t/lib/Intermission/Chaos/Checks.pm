@@ -1,0 +1,312 @@
+package Intermission::Chaos::Checks;
+
+# Judges what Intermission::Chaos::Records put together, and the apps' totals at the end. A check returns what is wrong,
+# as texts.
+
+use strict;
+use warnings;
+use Intermission::Chaos::Schedule;
+
+# A worker that is busy is late.
+my $SLACK = 1;
+# One that was held for too long while its app drained asks again so often.
+my $ASKS_AGAIN = 1;
+my $NEWCOMER = 0.3;
+my $BORDER = 0.05;
+my $SLOW = 5;
+# nginx's http2_body_preread_size.
+my $PREREAD = 65_536;
+
+my %app = map { $_->{name} => $_ } @Intermission::Chaos::Schedule::APPS;
+
+sub new {
+    my ($class, $records, $totals) = @_;
+    my $all = $records->requests;
+    my @requests = map { $all->{$_} } sort { $a <=> $b } keys %$all;
+    my @passed_on = sort { $a->{backend}{seq} <=> $b->{backend}{seq} } grep { $_->{backend} } @requests;
+    return bless {
+        %$records, totals => $totals, requests => $all, all => \@requests, passed_on => \@passed_on,
+        count => $records->{count} // {},
+    }, $class;
+}
+
+sub all {
+    my ($self) = @_;
+    return map { $self->$_ } qw(
+        answered answered_as_logged passed_on_once in_order not_overtaken left_alone not_held_too_long not_slow bypassed
+        totals_add_up log_is_clean
+    );
+}
+
+# Everybody is answered; or left; or was cut off by the death of the worker, or of nginx.
+sub answered {
+    my ($self) = @_;
+    my @wrong;
+    for my $request (grep { $_->{client} } @{$self->{all}}) {
+        my $word = $request->{client}{word};
+        $self->{count}{requests}++;
+        if    ($word =~ /^\d+$/) { $self->{count}{"answered $word"}++ }
+        elsif ($word eq 'left')  { $self->{count}{'left on purpose'}++ }
+        elsif (my $why = $self->_why_cut_off($request)) { $self->{count}{"cut off: $why"}++ }
+        else { push @wrong, _say($request, 'not answered, and nobody died') }
+    }
+    return @wrong;
+}
+
+sub _why_cut_off {
+    my ($self, $request) = @_;
+    my ($client, $run) = ($request->{client}, $self->{run});
+    return if $client->{word} !~ /^(?:connect|reset|eof)$/ && !($client->{word} eq 'malformed' && $request->{kind} =~ /^http2/);
+    my $pid = _pid($request);
+    return $self->_died_at($pid, $client->{ended}) ? 'its worker was killed' : undef if defined $pid;
+    return 'nginx was down' if grep { $client->{ended} >= $_->{from} - 0.1 && $client->{ended} <= $_->{to} + 1 } @{$run->{downs}};
+    return if $client->{word} eq 'connect' && $request->{kind} !~ /^http2/;
+    my @pids = $self->_pids_of_connection($request);
+    return 'unseen by nginx: the worker of its connection was killed' if grep { $self->_died_at($_, $client->{ended}) } @pids;
+    # nginx closes a kept connection when its worker leaves, whatever is on its way to it.
+    return 'unseen by nginx: the worker of its connection was leaving'
+        if grep { defined $self->{leaving}{$_} && $self->{leaving}{$_} <= $client->{ended} } @pids;
+    my $sent = $client->{sent} // $client->{ended};
+    return 'unseen by nginx: a worker was killed at that moment'
+        if grep { $sent <= $_->[1] + 0.1 && $client->{ended} >= $_->[0] - 0.1 && $client->{ended} <= $_->[1] + 1 } $self->_deaths;
+    return;
+}
+
+# Whether this worker died just before.
+sub _died_at {
+    my ($self, $pid, $at) = @_;
+    my $died = $self->_death($pid) or return 0;
+    return $at >= $died->[0] - 0.1 && $at <= $died->[1] + 1;
+}
+
+# The workers that answered other requests of the same connection, as far as can be known.
+sub _pids_of_connection {
+    my ($self, $request) = @_;
+    my ($id, $nth) = split /\./, $request->{key};
+    my @others = $request->{kind} =~ /^http2/
+        ? grep { $_->{crowd} == $request->{crowd} } @{$self->{all}}
+        : $nth ? $self->{requests}{join '.', $id, $nth - 1} : ();
+    return grep { defined } map { _pid($_) } @others;
+}
+
+# Which answer it was is what the access log says, and only a 200 is the backend's.
+sub answered_as_logged {
+    my ($self) = @_;
+    my @wrong;
+    for my $request (grep { $_->{client} && $_->{client}{word} =~ /^\d+$/ } @{$self->{all}}) {
+        my ($status, $access, $backend) = ($request->{client}{word}, @$request{qw(access backend)});
+        my $word = $access ? $access->{word} : '';
+        my $app = $app{$request->{app}};
+        if ($status == 200) {
+            push @wrong, _say($request, 'answered 200, but not by the backend')
+                if !$backend || $backend->{ended} ne 'whole' || $backend->{length} != $request->{body};
+            next;
+        }
+        my $known = $status == 503 && $word =~ /^(?:REJECTED|STOPPED)?$/
+            || $status == ($app->{overflow} // 0) && $word =~ /^(?:REJECTED)?$/
+            || $status == ($app->{expired} // 0) && $word =~ /^(?:EXPIRED)?$/;
+        push @wrong, _say($request, "answered $status, for which there was no reason") if !$known;
+        push @wrong, _say($request, "answered $status, and passed on") if $backend;
+    }
+    push @wrong, map { _say($_, 'logged more than once') } grep { $_->{access} && $_->{access}{times} > 1 } @{$self->{all}};
+    $self->{count}{"nginx says $_->{access}{word}"}++ for grep { $_->{access} } @{$self->{all}};
+    return @wrong;
+}
+
+sub passed_on_once {
+    my ($self) = @_;
+    return map { _say($_, 'passed on more than once') } grep { $_->{backend}{times} > 1 } @{$self->{passed_on}};
+}
+
+# Those who were released came to the backend in the order of their tickets: over one of nginx's lives, a ticket is
+# never given twice.
+sub in_order {
+    my ($self) = @_;
+    my (@wrong, %last);
+    for my $request (grep { $self->_released($_) } @{$self->{passed_on}}) {
+        my $last = \$last{$request->{held}{life}, $request->{app}};
+        if ($$last && $$last->{held}{ticket} >= $request->{held}{ticket}) {
+            push @wrong, _say($request, 'passed on behind one with a later ticket: ' . _say($$last));
+        }
+        else { $$last = $request }
+        $self->{count}{'released, and judged by their order'}++;
+    }
+    return @wrong;
+}
+
+# Whoever came while an app was not open did not go ahead of those whom the pause held.
+sub not_overtaken {
+    my ($self) = @_;
+    my (@wrong, %first, %latest);
+    my @released = grep { $_->{access} && $self->_released($_) && $_->{held}{state} eq 'paused' } @{$self->{passed_on}};
+    for my $request (@released) {
+        my $latest = \$latest{$request->{app}, $request->{held}{turns}};
+        $$latest = _came($request) if ($$latest // 0) < _came($request);
+    }
+    # A line about one who came behind the drain may stand before the line about the pause's end.
+    my %surely = map { $_->{key} => 1 }
+        grep { _came($_) < $latest{$_->{app}, $_->{held}{turns}} - $BORDER } @released;
+    for my $request (reverse @{$self->{passed_on}}) {
+        my ($access, $first) = ($request->{access}, \$first{$request->{app}});
+        if ($surely{$request->{key}}) {
+            $$first = $request if !$$first || _came($request) < _came($$first);
+        }
+        elsif ($access && $access->{word} eq 'PASSED' && $$first && ($request->{client}{sent} // 0) > _came($$first) + $NEWCOMER) {
+            push @wrong, _say($request, 'not held, and passed on ahead of one that was: ' . _say($$first));
+        }
+    }
+    $self->{count}{'released, and not to be overtaken'} = keys %surely;
+    return @wrong;
+}
+
+# Nobody is passed on after its client was seen to leave.
+sub left_alone {
+    my ($self) = @_;
+    my @wrong;
+    for my $request (@{$self->{passed_on}}) {
+        my ($access, $client) = @$request{qw(access client)};
+        if ($access && $access->{word} eq 'LEFT') {
+            push @wrong, _say($request, 'passed on, although its client had left');
+        }
+        elsif ($client && $client->{word} eq 'left' && $request->{held} && $request->{backend}{at} > $client->{ended} + 1) {
+            push @wrong, _say($request, 'passed on long after its client left');
+        }
+    }
+    return @wrong;
+}
+
+# Only a drain holds anybody for longer than max_time, and not where they expire with an answer.
+sub not_held_too_long {
+    my ($self) = @_;
+    my @wrong;
+    for my $request (grep { $_->{access} && defined $_->{access}{hold} } @{$self->{all}}) {
+        my ($access, $app) = ($request->{access}, $app{$request->{app}});
+        my $over = $access->{hold} - $app->{max_time};
+        next if $over <= $SLACK;
+        my $end = _came($request) + $access->{hold};
+        my ($drained, $drains) = $app->{expired} ? (0, 0) : $self->_drained($request->{app}, $end - $over, $end);
+        $self->{count}{'held longer, in a drain'}++;
+        # The drain in which it went on is the last one.
+        $drains-- if $drains && $access->{word} eq 'HELD';
+        push @wrong, _say($request, sprintf 'held for %.3f s, of which %.3f s in a drain count', $access->{hold}, $drained)
+            if $over - $drained > $SLACK + $ASKS_AGAIN * $drains;
+    }
+    return @wrong;
+}
+
+# How much of a time an app drained at most, and how often. Times in the error log are whole seconds.
+sub _drained {
+    my ($self, $app, $from, $to) = @_;
+    my ($sum, $drains) = (0, 0);
+    my @states = (@{$self->{states}{$app} // []}, [1e12, 'open']);
+    for my $i (0 .. $#states - 1) {
+        next if $states[$i][1] ne 'draining';
+        my ($begin, $end) = ($states[$i][0], $states[$i + 1][0] + 1);
+        $begin = $from if $begin < $from;
+        $end = $to if $end > $to;
+        next if $end <= $begin;
+        my $took = $states[$i + 1][2];
+        $sum += defined $took && $took < $end - $begin ? $took : $end - $begin;
+        $drains++;
+    }
+    return ($sum, $drains);
+}
+
+# Nobody waits for anything but a pause.
+sub not_slow {
+    my ($self) = @_;
+    my @wrong;
+    for my $request (grep { $_->{client} && $_->{client}{word} =~ /^\d+$/ && $_->{access} } @{$self->{all}}) {
+        my $beside = $request->{client}{ended} - $request->{client}{sent} - ($request->{access}{hold} // 0);
+        $self->{count}{slowest} = $beside if $beside > ($self->{count}{slowest} // 0);
+        push @wrong, _say($request, sprintf 'waited for %.3f s beside its hold', $beside) if $beside > $SLOW;
+    }
+    return @wrong;
+}
+
+sub bypassed {
+    my ($self) = @_;
+    return map { _say($_, 'held, although no pause holds such requests') }
+        grep { $_->{kind} =~ /^(?:robots|health)$/ && $_->{held} } @{$self->{all}};
+}
+
+# In nginx's last life. Whoever dies inside the lock may leave one counted twice, or not at all.
+sub totals_add_up {
+    my ($self) = @_;
+    my @wrong;
+    for my $app (sort keys %{$self->{totals}}) {
+        my $totals = $self->{totals}{$app};
+        # Not all of those stopped were held before.
+        my $gone = $totals->{released} + $totals->{expired} + $totals->{left} + $totals->{lost};
+        my $unsure = $self->{count}{'repaired after a death inside the lock'} // 0;
+        push @wrong, "app \"$app\": the totals do not add up: " . join ', ', map { "$_ $totals->{$_}" } sort keys %$totals
+            if $totals->{held} < $gone - $unsure || $totals->{held} > $gone + $totals->{stopped} + $unsure;
+    }
+    return @wrong;
+}
+
+# nginx's own lines about those whom we killed are all that may be there.
+sub log_is_clean {
+    my ($self) = @_;
+    my @wrong;
+    for my $line (@{$self->{problems}}) {
+        next if $line =~ /\[alert\].* exited on signal 9/ || $line =~ /\[alert\].* shared memory zone .* was locked by/;
+        # Those that nginx 1.22 itself writes where an old worker with requests is told to stop.
+        next if $line =~ /\[alert\] (\d+)#.*: (?:\*\d+ open socket #\d+ left in connection|aborting)/
+            && $self->{run}{stopped}{$1} && $self->{leaving}{$1};
+        push @wrong, "error log: $line";
+    }
+    my $killed = $self->{run}{killed};
+    my @unasked = grep { $self->{deaths}{$_}{signal} != 9 || !$killed->{$_} } sort keys %{$self->{deaths}};
+    my $asked = $self->{run}{count}{faults} // 0;
+    push @wrong, "workers that died and were not killed: @unasked, where $asked were told to" if @unasked > $asked;
+    return @wrong;
+}
+
+# ---- about one request
+
+# Held, and passed on in its turn, as far as can be known: where the worker was killed, nothing says
+# whether it expired. Of a long body over HTTP/2 not all is there when the request goes on.
+sub _released {
+    my ($self, $request) = @_;
+    my ($held, $access, $client) = @$request{qw(held access client)};
+    return 0 if !$held || $request->{kind} eq 'http2_post' && $request->{body} >= $PREREAD;
+    return $access->{word} eq 'HELD' if $access;
+    my $since = $client && $client->{sent};
+    return $since && $request->{backend}{at} - $since < $app{$request->{app}}{max_time} - 0.3;
+}
+
+sub _came { return $_[0]{access}{at} - $_[0]{access}{took} }
+
+sub _pid {
+    my ($request) = @_;
+    for my $seen (grep { defined } map { $request && $request->{$_} } qw(access backend held)) {
+        return $seen->{pid};
+    }
+    return;
+}
+
+# From when to when a worker may have died, if it did. Where we did not kill it, only the second is known.
+sub _death {
+    my ($self, $pid) = @_;
+    my ($killed, $died) = ($self->{run}{killed}{$pid}, $self->{deaths}{$pid});
+    return $killed ? [$killed, $killed] : $died ? [$died->{at}, $died->{at} + 1] : undef;
+}
+
+sub _deaths {
+    my ($self) = @_;
+    my %pids = (%{$self->{run}{killed}}, %{$self->{deaths}});
+    return map { $self->_death($_) } keys %pids;
+}
+
+sub _say {
+    my ($request, $what) = @_;
+    my $text = "request $request->{key} (crowd $request->{crowd}, $request->{kind}, app \"$request->{app}\"";
+    for my $part (qw(client held access backend)) {
+        my $seen = $request->{$part} or next;
+        $text .= "; $part " . join ' ', map { "$_=" . ($seen->{$_} // '-') } sort keys %$seen;
+    }
+    return $text . ($what ? "): $what" : ')');
+}
+
+1;

@@ -1,0 +1,144 @@
+package Intermission::Chaos::Records;
+
+# What clients, nginx and the backend wrote down in a run of scripts/chaos, put together.
+
+use strict;
+use warnings;
+use POSIX ();
+
+my $APP = qr/app "(?<app>\w+)"|the default app/;
+my %BEGINS = (
+    resumed => 'draining', 'lease ended' => 'draining', drained => 'open', paused => 'paused', stopped => 'stopped',
+);
+
+# requests: per "id.nth" a hash of
+#   app, kind, body and connection (for HTTP/2), from the crowd's plan; and, each where there is any,
+#   client  => {sent, ended, word}         times in unix seconds
+#   held    => {pid, life, ticket, state, turns}  the app's state, and how many it had before, as the log has
+#              it at that place
+#   access  => {pid, status, at, took, word, hold, times}
+#   backend => {seq, at, pid, length, ended, times}
+# states: per app [[second, state, how long the drain took that led to it], ...]; deaths: pid => {signal, at}; leaving: pid => second;
+# problems: lines of the error log from [error] on; count: how many of what.
+sub new {
+    my ($class, $run) = @_;
+    my $self = bless {
+        run => $run, requests => {}, crowd_of => [], states => {}, deaths => {}, leaving => {}, problems => [],
+    }, $class;
+    for my $crowd ($run->crowds) {
+        $self->{crowd_of}[$_] = $crowd for $crowd->{first} .. $crowd->{first} + $crowd->{count} - 1;
+        $self->_read_clients($crowd);
+    }
+    $self->_read_error_log;
+    $self->_read_access_log;
+    $self->_read_backend_log;
+    return $self;
+}
+
+sub requests { return $_[0]{requests} }
+
+# ---- the files
+
+sub _read_clients {
+    my ($self, $crowd) = @_;
+    my $file = _open($crowd->{log}) or return;
+    while (<$file>) {
+        chomp;
+        my ($id, $sent, $ended, $word, undef, undef, $nth) = split /\t/;
+        my $request = $self->_request("$id.$nth") or next;
+        $request->{client} = {sent => $sent eq '-' ? undef : $sent / 1e6, ended => $ended / 1e6, word => $word};
+    }
+}
+
+sub _read_error_log {
+    my ($self) = @_;
+    my $file = _open($self->_path('error.log')) or die 'no error log';
+    my $number = 0;
+    my %life = map { $_ => $number++ } @{$self->{run}{masters}};
+    my ($life, %state) = (-1);
+    while (<$file>) {
+        my ($second, $level, $pid, $text) = /^(\S+ \S+) \[(\w+)\] (\d+)#\d+: (?:\*\d+ )?(.*)/ or next;
+        ($life, %state) = ($life{$pid}) if ($life{$pid} // -1) > $life;
+        if ($level eq 'info') {
+            my ($ticket, $key) = $text =~ /: held, ticket (\d+), .* request: "\S+ \S*?(\d+\.\d+)\S* / or next;
+            my $request = $self->_request($key) or next;
+            my $app = $request->{app};
+            $request->{held} = {
+                pid => $pid, life => $life, ticket => $ticket, state => $state{$app} // 'open',
+                turns => scalar @{$self->{states}{$app} // []},
+            };
+            $self->{count}{'held, with a ticket'}++;
+        }
+        elsif ($text =~ /^intermission: (?:$APP): (?:still )?(?<what>paused|stopped|resumed|lease ended|drained)[ ,]/) {
+            my $app = $+{app} // '';
+            $state{$app} = $BEGINS{$+{what}};
+            my ($took) = $text =~ /: drained, .* in ([\d.]+) s/;
+            push @{$self->{states}{$app}}, [_unix($second), $state{$app}, $took];
+            $self->{count}{pauses}++ if $state{$app} eq 'paused';
+        }
+        elsif ($text =~ /^worker process (\d+) exited on signal (\d+)/) {
+            $self->{deaths}{$1} = {signal => $2, at => _unix($second)};
+        }
+        elsif ($text =~ /^gracefully shutting down/) { $self->{leaving}{$pid} = _unix($second) }
+        push @{$self->{problems}}, $_ if $level =~ /^(?:error|crit|alert|emerg)$/;
+        $self->{count}{'repaired after a death inside the lock'}++ if $text =~ /died inside the lock: repaired/;
+    }
+}
+
+sub _read_access_log {
+    my ($self) = @_;
+    my $file = _open($self->_path('chaos.access')) or die 'no access log';
+    while (<$file>) {
+        my ($pid, $status, $at, $took, $word, $hold, $target) = split;
+        my $request = $self->_request($target) or next;
+        my $times = ($request->{access}{times} // 0) + 1;
+        $request->{access} = {
+            pid => $pid, status => $status, at => $at, took => $took, word => $word, times => $times,
+            hold => $hold eq '-' ? undef : $hold,
+        };
+    }
+}
+
+sub _read_backend_log {
+    my ($self) = @_;
+    my $file = _open($self->_path('backend.log')) or die 'no backend log';
+    while (<$file>) {
+        chomp;
+        my ($seq, $time, $target, $pid, undef, $length, $ended) = split /\t/;
+        my $request = $self->_request($target) or next;
+        my $times = ($request->{backend}{times} // 0) + 1;
+        $request->{backend} = {
+            seq => $seq, at => $time / 1e6, pid => $pid, length => $length, ended => $ended, times => $times,
+        };
+    }
+}
+
+# By its key, or a target that has it; none where it is no client's.
+sub _request {
+    my ($self, $target) = @_;
+    my ($id, $nth) = $target =~ /(\d+)\.(\d+)/ or return;
+    my $crowd = $self->{crowd_of}[$id] or return;
+    return $self->{requests}{"$id.$nth"} //= {
+        key => "$id.$nth", app => $crowd->{app}, kind => $crowd->{kind}, body => $crowd->{body}, crowd => $crowd->{number},
+    };
+}
+
+sub _path { return $_[0]{run}->nginx->dir . "/$_[1]" }
+
+sub _open {
+    my ($path) = @_;
+    open my $file, '<', $path or return;
+    return $file;
+}
+
+my %seconds;
+
+sub _unix {
+    my ($text) = @_;
+    return $seconds{$text} //= do {
+        my ($y, $mon, $d, $h, $m, $s) = $text =~ m{^(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+)$} or die "no time: $text";
+        POSIX::mktime($s, $m, $h, $d, $mon - 1, $y - 1900, 0, 0, -1);
+    };
+}
+
+1;

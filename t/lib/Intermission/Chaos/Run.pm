@@ -1,0 +1,372 @@
+package Intermission::Chaos::Run;
+
+# Carries a schedule out on a real nginx, and writes down what was done and when.
+
+use strict;
+use warnings;
+use IO::Socket::INET;
+use Intermission;
+use Intermission::Chaos::Schedule;
+use Intermission::Process;
+use Time::HiRes ();
+use Time::Local ();
+
+my $WORKERS = 4;
+# Nobody is held for so long, whatever is scheduled: who waits longer is stuck.
+my $CROWD_SECONDS = 60;
+my $CONTROL_SECONDS = 5;
+my $MOST_CROWDS = 40;
+
+# Keys: module, faults (true: the module can be told to die inside the lock), violation (called
+# with a text for everything that must not be).
+sub new {
+    my ($class, %opt) = @_;
+    my $self = bless {
+        %opt, crowds => [], controls => [], killed => {}, stopped => {}, downs => [], reloads => [], next_id => 1,
+        skipped => 0, count => {},
+    }, $class;
+    $self->{port} = _free_port();
+    my $t = $self->{nginx} = Intermission->new(
+        workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
+        http => _http(), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
+        locations => join '', map { _locations($_) } @Intermission::Chaos::Schedule::APPS,
+    );
+    chmod 0777, $t->dir;
+    $self->{masters} = [$t->master];
+    open $self->{log}, '>', $t->dir . '/chaos.log' or die "chaos.log: $!";
+    $self->{log}->autoflush(1);
+    return $self;
+}
+
+sub nginx { $_[0]{nginx} }
+
+# Everything that is scheduled, each at its time.
+sub carry_out {
+    my ($self, @events) = @_;
+    $self->{base} = Time::HiRes::time();
+    for my $event (@events) {
+        $self->_wait(sub { Time::HiRes::time() >= $self->{base} + $event->{at} });
+        my $what = "_$event->{what}";
+        $self->$what($event);
+    }
+}
+
+# Ends all pauses; waits until the last client is gone.
+sub calm_down {
+    my ($self) = @_;
+    $self->_log('calm down');
+    $self->_wait(sub { !@{$self->{controls}} });
+    for my $app (@Intermission::Chaos::Schedule::APPS) {
+        $self->_control({app => $app->{name}, verb => 'disable?spread=0&concurrency=0'});
+    }
+    my $end = Time::HiRes::time() + $CROWD_SECONDS + 5;
+    $self->_wait(sub { (!@{$self->{controls}} && !$self->_running) || Time::HiRes::time() > $end });
+    for my $crowd ($self->_running) {
+        $self->_violation("crowd $crowd->{number} does not end");
+        $crowd->{crowd}->kill;
+    }
+}
+
+# What clients saw is in these: {number, kind, app, first, count, log, killed (when), body}.
+sub crowds { @{$_[0]{crowds}} }
+
+sub at { return '/ctl/' . ($_[0] || 'default') }
+
+# ---- events
+
+sub _control {
+    my ($self, $event) = @_;
+    my $client = eval { $self->{nginx}->send(at($event->{app}) . "/$event->{verb}") };
+    return $self->_violation("control: $event->{verb}: $@") if !$client;
+    push @{$self->{controls}}, {%$event, client => $client, since => Time::HiRes::time()};
+    $self->{count}{verbs}++;
+    $self->_log("app \"$event->{app}\": $event->{verb}");
+}
+
+sub _crowd {
+    my ($self, $event) = @_;
+    if ($self->_running >= $MOST_CROWDS) {
+        $self->{skipped}++;
+        return $self->_log('too many crowds: one less');
+    }
+    my ($t, $number) = ($self->{nginx}, scalar @{$self->{crowds}});
+    my $place = $event->{kind} eq 'health' ? 'up?{i}.{n}&' : '{i}.{n}?';
+    my $log = $t->dir . "/crowd.$number";
+    my @arguments = (
+        '--count', $event->{count}, '--first', $self->{next_id}, '--timeout', $CROWD_SECONDS, '--log', $log,
+        '--path', '/' . ($event->{app} || 'default') . "/${place}delay=$event->{delay}", @{$event->{arguments}},
+    );
+    my $crowd = $event->{kind} =~ /^http2/
+        ? $t->crowd_http2(@arguments)
+        : $t->crowd('--to', "127.0.0.1:$self->{port}", @arguments);
+    my %arguments = @{$event->{arguments}};
+    push @{$self->{crowds}}, {
+        number => $number, kind => $event->{kind}, app => $event->{app}, first => $self->{next_id},
+        count => $event->{count}, log => $log, crowd => $crowd, body => $arguments{'--body'} // 0,
+    };
+    $self->{next_id} += $event->{count};
+    $self->_log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
+}
+
+sub _reload {
+    my ($self) = @_;
+    my $t = $self->{nginx};
+    $t->workers;
+    push @{$self->{reloads}}, Time::HiRes::time();
+    $t->hup;
+    $self->_log('reload');
+}
+
+sub _reload_twice {
+    my ($self, $event) = @_;
+    $self->_reload;
+    $self->_pause($event->{pause} / 3);
+    $self->_reload;
+}
+
+sub _reload_and_kill {
+    my ($self, $event) = @_;
+    $self->_reload;
+    $self->_pause($event->{pause});
+    $self->_kill_one($event, $self->{nginx}->workers, $self->{nginx}->old_workers);
+}
+
+sub _kill {
+    my ($self, $event) = @_;
+    $self->_kill_one($event, $self->{nginx}->workers);
+}
+
+sub _kill_old {
+    my ($self, $event) = @_;
+    $self->_kill_one($event, $self->{nginx}->old_workers);
+}
+
+sub _kill_one {
+    my ($self, $event, @pids) = @_;
+    my $pid = $pids[@pids * $event->{place}] // return $self->_log("$event->{what}: nobody to kill");
+    $self->{killed}{$pid} = Time::HiRes::time();
+    kill KILL => $pid;
+    $self->{count}{killed}++;
+    $self->_log("kill -9 $pid, of @pids");
+}
+
+# A worker dies at a chosen step inside the lock, if the module is one that can be told to.
+sub _die_in_lock {
+    my ($self, $event) = @_;
+    return $self->_kill($event) if !$self->{faults};
+    my $file = $self->{nginx}->dir . '/fault';
+    Intermission::_write("$file.new", $event->{steps});
+    rename "$file.new", $file or die "$file: $!";
+    # The master visits the zone when it reloads: it must not be the one.
+    my $end = Time::HiRes::time() + 2;
+    $self->_control({app => $event->{app}, verb => 'status'});
+    $self->_wait(sub { !-e $file || Time::HiRes::time() > $end });
+    $self->{count}{faults}++ if !unlink $file;
+    $self->_log("a worker is to die at step $event->{steps}");
+}
+
+sub _kill_crowd {
+    my ($self, $event) = @_;
+    my @running = $self->_running;
+    my $crowd = $running[@running * $event->{place}] // return $self->_log('no crowd to kill');
+    $crowd->{killed} = Time::HiRes::time();
+    $crowd->{crowd}->kill;
+    $self->_log("kill -9 crowd $crowd->{number}");
+}
+
+sub _quit  { $_[0]->_restart($_[1], sub { $_[0]->end_nginx(signal => 'QUIT', seconds => 20) }) }
+sub _stop  { $_[0]->_restart($_[1], sub { $_[0]->end_nginx(signal => 'TERM', seconds => 10) }) }
+sub _crash { $_[0]->_restart($_[1], \&_kill_everything) }
+
+# nginx ends in one way or another, and starts again: with the same pauses. Meanwhile the schedule
+# stands still.
+sub _restart {
+    my ($self, $event, $end) = @_;
+    my $t = $self->{nginx};
+    my $begin = Time::HiRes::time();
+    $self->_wait(sub { !@{$self->{controls}} });
+    my %before = map { $_->{name} => $t->status(at => at($_->{name})) } @Intermission::Chaos::Schedule::APPS;
+    my @pids = ($t->workers, $t->old_workers);
+    my $down = {what => $event->{what}, from => Time::HiRes::time()};
+    push @{$self->{downs}}, $down;
+    my $racing = $event->{what} eq 'crash' && $event->{racing} && $self->_race($event, $before{$event->{app}});
+    $self->_log("$event->{what}, workers @pids");
+    if ($event->{what} ne 'quit') {
+        $self->{killed}{$_} = $down->{from} for @pids;
+    }
+    $self->{stopped}{$_} = 1 for $event->{what} eq 'stop' ? @pids : ();
+    if (!$end->($t)) {
+        $self->_violation("$event->{what} does not end nginx as it should; left: @{$t->{leaked} // []}");
+    }
+    if ($racing) {
+        my $answer = $racing->{client}->response(1)->{status};
+        $racing->{must} = $answer == 200;
+        $self->_log("app \"$event->{app}\": $racing->{verb} in the crash: $answer");
+    }
+    unlink $t->dir . '/http2.sock';
+    $self->_pause($event->{pause});
+    $t->start_nginx;
+    push @{$self->{masters}}, $t->master;
+    $down->{to} = Time::HiRes::time();
+    $self->_log("nginx is up again, master @{[$t->master]}");
+    for my $app (map { $_->{name} } @Intermission::Chaos::Schedule::APPS) {
+        $self->_is_as_before($app, $before{$app}, $racing && $app eq $event->{app} ? $racing : undef);
+    }
+    $self->{base} += Time::HiRes::time() - $begin;
+}
+
+# A verb whose answer may or may not come before everything is killed.
+sub _race {
+    my ($self, $event, $before) = @_;
+    my ($verb, $after) = $before->{state} eq 'open' ? (enable => 'paused') : (disable => 'open');
+    my $client = $self->{nginx}->send(at($event->{app}) . "/$verb");
+    $self->_pause($event->{pause} / 50);
+    return {client => $client, verb => $verb, state => $after};
+}
+
+sub _kill_everything {
+    my ($t) = @_;
+    my $master = $t->master;
+    # So that it starts no worker that we do not know.
+    kill STOP => $master;
+    my @pids = ($master, Intermission::Process::children($master));
+    kill KILL => @pids;
+    my $gone = Intermission::Process::wait_until(sub { !grep { Intermission::Process::is_alive($_) } @pids }, 5);
+    $t->end_nginx;
+    return $gone;
+}
+
+sub _is_as_before {
+    my ($self, $app, $before, $racing) = @_;
+    my $now = $self->{nginx}->status(at => at($app));
+    my $over = defined $before->{until} && _unix($before->{until}) <= Time::HiRes::time();
+    my $kept = $before->{state} =~ /^(?:paused|stopped)$/ ? $before->{state} : 'open';
+    my @allowed = $racing ? $racing->{state} : ();
+    push @allowed, $kept, $over ? 'open' : () if !$racing || !$racing->{must};
+    if (!grep { $_ eq $now->{state} } @allowed) {
+        $self->_violation("app \"$app\" was $before->{state} before nginx ended, and is $now->{state}: not one of @allowed");
+    }
+    elsif ($now->{state} eq $kept && $kept ne 'open' && !$racing && $now->{pause} != $before->{pause}) {
+        $self->_violation("app \"$app\": pause $before->{pause} has become pause $now->{pause}");
+    }
+}
+
+# ---- what goes on meanwhile
+
+sub _wait {
+    my ($self, $condition) = @_;
+    until ($condition->()) {
+        $self->_attend;
+        Time::HiRes::sleep(0.005);
+    }
+}
+
+sub _pause {
+    my ($self, $seconds) = @_;
+    my $end = Time::HiRes::time() + $seconds;
+    $self->_wait(sub { Time::HiRes::time() >= $end });
+}
+
+# Hears answers of the control endpoint, and sees which crowds are through.
+sub _attend {
+    my ($self) = @_;
+    my $now = Time::HiRes::time();
+    my @open;
+    for my $control (@{$self->{controls}}) {
+        my $what = "app \"$control->{app}\": $control->{verb}";
+        if ($control->{client}->answered) {
+            my $answer = $control->{client}->response;
+            $self->_log("$what: $answer->{status} " . ($answer->{error} // ''));
+            $self->_unanswered($control, "$what: $answer->{error}") if !$answer->{status};
+            $self->_violation("$what: answered $answer->{status}") if $answer->{status} !~ /^(?:0|200|304|409)$/;
+        }
+        elsif ($now > $control->{since} + $CONTROL_SECONDS) {
+            $self->_unanswered($control, "$what: not answered within $CONTROL_SECONDS s");
+        }
+        else { push @open, $control }
+    }
+    @{$self->{controls}} = @open;
+    for my $crowd ($self->_running) {
+        my $status = Intermission::Process::reaped($crowd->{crowd}->pid);
+        next if !defined $status;
+        delete $crowd->{crowd};
+        $self->_violation("crowd $crowd->{number} failed itself, status $status") if !-e $crowd->{log};
+    }
+}
+
+# The operator's client was cut off: by the death of its worker only.
+sub _unanswered {
+    my ($self, $control, $what) = @_;
+    if ($self->{faults} || grep { $_ > $control->{since} - 1 } values %{$self->{killed}}) {
+        return $self->{count}{verbs_cut}++;
+    }
+    $self->_violation($what);
+}
+
+sub _running { return grep { $_->{crowd} && !$_->{killed} } @{$_[0]{crowds}} }
+
+sub _log {
+    my ($self, $line) = @_;
+    my $now = Time::HiRes::time();
+    my ($s, $m, $h) = localtime $now;
+    printf {$self->{log}} "%02d:%02d:%02d.%03d %s\n", $h, $m, $s, 1000 * ($now - int $now), $line;
+}
+
+sub _violation {
+    my ($self, $text) = @_;
+    $self->_log("VIOLATION: $text");
+    $self->{violation}->($text);
+}
+
+# ---- the configuration
+
+sub _http {
+    return <<'END';
+http2_max_concurrent_streams 1024;
+intermission_zone 2m;
+intermission_state_file state;
+log_format chaos '$pid $status $msec $request_time $intermission_status $intermission_hold_time $request_uri';
+END
+}
+
+sub _locations {
+    my ($app) = @_;
+    my $name = $app->{name} || 'default';
+    my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
+    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow lease release);
+    $optional{lease} =~ s/;/s;/;
+    return <<"END";
+location /$name/ {
+    $set
+    set \$intermission_max_time $app->{max_time};
+    set \$intermission_health_check_path /$name/up;
+    set \$intermission_privileged_user_agent Robot;
+    intermission on;
+    $optional{expired} $optional{max_held} $optional{overflow}
+    proxy_set_header X-Position \$pid;
+    proxy_pass http://backend;
+}
+location /ctl/$name {
+    $set
+    intermission_control;
+    $optional{lease} $optional{release}
+}
+END
+}
+
+# One that no client's own port can be: it is listened on again after each restart.
+sub _free_port {
+    for (1 .. 100) {
+        my $port = 20_000 + int rand 10_000;
+        my $probe = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1, ReuseAddr => 1) or next;
+        return $port;
+    }
+    die 'no port';
+}
+
+sub _unix {
+    my ($y, $mon, $d, $h, $m, $s) = $_[0] =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):([\d.]+)Z$/ or die "no time: $_[0]";
+    return Time::Local::timegm(0, $m, $h, $d, $mon - 1, $y) + $s;
+}
+
+1;
