@@ -1,14 +1,15 @@
 //! One app: open, paused, draining or stopped, its line, and what became of its requests.
 #![forbid(unsafe_code)]
 
-use serde::Serialize;
-
+use crate::flight::Epoch;
 use crate::ids::{PauseId, Ticket, WorkerId};
 use crate::pace::{Allowance, Pace, Progress};
 use crate::queue::List;
 use crate::sync::step;
+use crate::terms::{Cause, Terms};
 use crate::text::{Address, AppName, Reason};
-use crate::time::Msec;
+use crate::time::{Msec, Now};
+use crate::totals::{Holds, Tally, Totals};
 
 /// What an app does with those who come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,57 +33,6 @@ enum Code {
     Stopped,
 }
 
-/// A point in time, in milliseconds on two clocks.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Since some start that all workers share; never goes back.
-    pub monotonic: Msec,
-    /// Since 1970, UTC.
-    pub wall: Msec,
-}
-
-impl Now {
-    /// No point in time.
-    pub const NEVER: Self = Self { monotonic: Msec(0), wall: Msec(0) };
-}
-
-/// What became of an app's requests since it was first paused.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Took a ticket.
-    pub held: u64,
-    /// Were passed on in their turn.
-    pub released: u64,
-    /// Were held for their max_time.
-    pub expired: u64,
-    /// Found no room.
-    pub rejected: u64,
-    /// Health checks and privileged ones that went by while the app was not open.
-    pub bypassed: u64,
-    /// Were answered that the app is out of service, by `stop` or because nginx quits.
-    pub stopped: u64,
-    /// Closed their connection while held.
-    pub left: u64,
-    /// Were held by a worker that died.
-    pub lost: u64,
-}
-
-/// What `enable` or `stop` says of the pause that it begins or changes.
-#[derive(Clone, Copy, Debug)]
-pub struct Cause {
-    /// A number for the pause, if one begins.
-    pub fresh: PauseId,
-    pub by: Address,
-    /// None where none was given.
-    pub reason: Option<Reason>,
-    /// After so long it ends by itself; never where none.
-    pub lease: Option<Msec>,
-    /// How those held go on when it ends.
-    pub pace: Pace,
-}
-
 /// How a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -103,31 +53,6 @@ pub struct Drained {
     pub took: Msec,
 }
 
-/// Counts what happens too often to be logged each time: one line a second says how many.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    unsaid: u32,
-    said_at: Msec,
-}
-
-impl Tally {
-    /// Counts one; returns how many to report where a report is due.
-    pub fn add(&mut self, now: Msec) -> Option<u32> {
-        self.unsaid = self.unsaid.saturating_add(1);
-        let due = self.said_at == Msec(0) || now.since(self.said_at) >= Msec(1000);
-        due.then(|| {
-            self.said_at = now;
-            self.rest()
-        })
-    }
-
-    /// How many are not reported yet; they count as reported from now on.
-    pub fn rest(&mut self) -> u32 {
-        core::mem::take(&mut self.unsaid)
-    }
-}
-
 /// A drain under way, or over and not yet reported.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +63,23 @@ struct Drain {
     began: Msec,
     released_before: u64,
     result: Drained,
+    /// When it ended; [`Now::NEVER`] before the first.
+    ended: Now,
     unreported: u32,
+}
+
+/// What an app goes back to where those who wait for it to be quiet give up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// Whether there is such a thing: somebody waits who may yet take his pause back.
+    used: u32,
+    code: Code,
+    terms: Terms,
+}
+
+impl Settled {
+    const NONE: Self = Self { used: 0, code: Code::Open, terms: Terms::NONE };
 }
 
 /// An app's entry. Its line and its baton are the zone's to move.
@@ -148,16 +89,20 @@ pub struct App {
     used: u32,
     code: Code,
     name: AppName,
+    /// When it got its entry, and when its newest pause began: of workers that have not seen that
+    /// yet, nothing is known.
+    created: Epoch,
+    shut: Epoch,
     pause: PauseId,
-    reason: Reason,
-    by: Address,
+    pauses: u64,
+    terms: Terms,
+    settled: Settled,
+    /// Whether a pause that was taken back is still to be told.
+    taken_back: u32,
     /// When it came into its state.
     since: Now,
     /// When the pause began.
     began: Now,
-    /// The end of the lease; all zero where there is none.
-    until: Now,
-    pace: Pace,
     upto: Ticket,
     next_ticket: Ticket,
     drain: Drain,
@@ -170,6 +115,7 @@ pub struct App {
     /// How many it took along.
     pub run: u32,
     pub totals: Totals,
+    pub holds: Holds,
     pub rejections: Tally,
     pub expiries: Tally,
 }
@@ -180,13 +126,15 @@ impl App {
         used: 0,
         code: Code::Open,
         name: AppName::EMPTY,
+        created: Epoch(0),
+        shut: Epoch(0),
         pause: PauseId(0),
-        reason: Reason::EMPTY,
-        by: Address::EMPTY,
+        pauses: 0,
+        terms: Terms::NONE,
+        settled: Settled::NONE,
+        taken_back: 0,
         since: Now::NEVER,
         began: Now::NEVER,
-        until: Now::NEVER,
-        pace: Pace { spread: Msec(0), concurrency: 0 },
         upto: Ticket(0),
         next_ticket: Ticket(1),
         drain: Drain {
@@ -195,60 +143,37 @@ impl App {
             began: Msec(0),
             released_before: 0,
             result: Drained { released: 0, took: Msec(0) },
+            ended: Now::NEVER,
             unreported: 0,
         },
         line: List::EMPTY,
         going: 0,
         baton: WorkerId::NONE,
         run: 0,
-        totals: Totals {
-            held: 0,
-            released: 0,
-            expired: 0,
-            rejected: 0,
-            bypassed: 0,
-            stopped: 0,
-            left: 0,
-            lost: 0,
-        },
-        rejections: Tally { unsaid: 0, said_at: Msec(0) },
-        expiries: Tally { unsaid: 0, said_at: Msec(0) },
+        totals: Totals::NONE,
+        holds: Holds::NONE,
+        rejections: Tally::NONE,
+        expiries: Tally::NONE,
     };
 
     /// Makes this the entry of a new app, open.
-    pub fn create(&mut self, name: AppName) {
+    pub fn create(&mut self, name: AppName, created: Epoch) {
         self.used = 0;
         step();
-        *self = Self { name, ..Self::UNUSED };
+        *self = Self { name, created, ..Self::UNUSED };
         step();
         self.used = 1;
     }
 
     /// The entry of an app that was paused or stopped before nginx started.
-    pub fn restored(
-        name: AppName,
-        state: State,
-        pause: PauseId,
-        began: Now,
-        until: Option<Now>,
-        (reason, by): (Reason, Address),
-        pace: Pace,
-    ) -> Self {
+    pub fn restored(name: AppName, state: State, pause: PauseId, began: Now, terms: Terms) -> Self {
         let code = if state == State::Stopped { Code::Stopped } else { Code::Paused };
-        let until = until.unwrap_or(Now::NEVER);
-        Self {
-            used: 1,
-            code,
-            name,
-            pause,
-            reason,
-            by,
-            since: began,
-            began,
-            until,
-            pace,
-            ..Self::UNUSED
-        }
+        Self { used: 1, code, name, pause, terms, since: began, began, ..Self::UNUSED }
+    }
+
+    /// Takes over what was restored; the entry is this app's own already.
+    pub fn resume(&mut self, restored: &Self) {
+        *self = Self { created: self.created, shut: self.created, ..*restored };
     }
 
     /// The app's name, if this entry is used.
@@ -288,12 +213,12 @@ impl App {
 
     /// When the pause under way ends by itself.
     pub fn until(&self) -> Option<Now> {
-        (self.is_shut() && self.until != Now::NEVER).then_some(self.until)
+        (self.is_shut() && self.terms.until != Now::NEVER).then_some(self.terms.until)
     }
 
     /// Why and by whom it was paused last.
     pub fn cause(&self) -> (&Reason, &Address) {
-        (&self.reason, &self.by)
+        (&self.terms.reason, &self.terms.by)
     }
 
     /// How those held go on, or will.
@@ -301,8 +226,28 @@ impl App {
         if self.code == Code::Draining {
             self.drain.progress.pace()
         } else {
-            self.pace
+            self.terms.pace
         }
+    }
+
+    /// How many pauses it has had since it got its entry.
+    pub fn pauses(&self) -> u64 {
+        self.pauses
+    }
+
+    /// How the last drain went, and when it ended.
+    pub fn last_drain(&self) -> Option<(Drained, Now)> {
+        (self.drain.ended != Now::NEVER).then_some((self.drain.result, self.drain.ended))
+    }
+
+    /// When it got its entry.
+    pub fn created(&self) -> Epoch {
+        self.created
+    }
+
+    /// When workers were to see its newest pause.
+    pub fn shut_since(&self) -> Epoch {
+        self.shut
     }
 
     /// When whoever is turned away may come again: at the lease's end, in whole seconds from 1; 10
@@ -323,35 +268,42 @@ impl App {
             && self.line.len == 0
             && self.going == 0
             && !self.baton.is_some()
-            && self.drain.unreported == 0
+            && !self.owes_report()
     }
 
     /// Pauses: begins a pause, or turns a stop back into one. Those still held keep their places.
-    pub fn enable(&mut self, cause: &Cause, now: Now) {
-        self.shut(Code::Paused, cause, now);
+    pub fn enable(&mut self, cause: &Cause, now: Now, epoch: Epoch) {
+        if self.is_shut() {
+            self.terms = self.terms.changed(cause, now);
+        } else {
+            self.begin(cause.fresh, now);
+            self.terms = Terms::of(cause, now);
+        }
+        self.turn(Code::Paused, now, epoch);
     }
 
     /// Stops: those held and those who come are turned away.
-    pub fn stop(&mut self, cause: &Cause, now: Now) {
-        self.shut(Code::Stopped, cause, now);
-    }
-
-    fn shut(&mut self, code: Code, cause: &Cause, now: Now) {
+    pub fn stop(&mut self, cause: &Cause, now: Now, epoch: Epoch) {
         if self.is_shut() {
             // A stop is another thing than the pause: it says itself when it ends.
-            if code == Code::Stopped {
-                self.until = lease_end(cause.lease, now);
-            }
-            self.change(cause, now);
+            let until = cause.end(now);
+            self.terms = Terms { until, ..self.terms }.changed(cause, now);
         } else {
-            self.pause = cause.fresh;
-            self.reason = cause.reason.unwrap_or(Reason::EMPTY);
-            self.by = cause.by;
-            self.began = now;
-            self.until = lease_end(cause.lease, now);
-            self.pace = cause.pace;
+            self.begin(cause.fresh, now);
+            self.terms = Terms::of(cause, now);
         }
+        self.turn(Code::Stopped, now, epoch);
+    }
+
+    fn begin(&mut self, pause: PauseId, now: Now) {
+        self.pause = pause;
+        self.pauses += 1;
+        self.began = now;
+    }
+
+    fn turn(&mut self, code: Code, now: Now, epoch: Epoch) {
         self.since = now;
+        self.shut = epoch;
         step();
         self.code = code;
         step();
@@ -359,16 +311,85 @@ impl App {
 
     /// Changes the pause under way: its reason, and its end, later only. Returns whether it did.
     pub fn change(&mut self, cause: &Cause, now: Now) -> bool {
-        let until = match (self.until, lease_end(cause.lease, now)) {
-            (Now::NEVER, _) | (_, Now::NEVER) => Now::NEVER,
-            (old, new) if old.monotonic > new.monotonic => old,
-            (_, new) => new,
-        };
-        let reason = cause.reason.unwrap_or(self.reason);
-        let changed = until != self.until || reason != self.reason;
-        self.until = until;
-        self.reason = reason;
+        let terms = self.terms.changed(cause, now);
+        let changed = terms != self.terms;
+        self.terms = terms;
         changed
+    }
+
+    /// Whether the pause under way, or a change of it, may yet be taken back.
+    pub fn is_provisional(&self) -> bool {
+        self.settled.used != 0
+    }
+
+    /// Somebody comes who may yet take his pause back: what there was before is kept.
+    pub fn keep_what_is(&mut self) {
+        if !self.is_provisional() {
+            let terms = Terms { pace: self.pace(), ..self.terms };
+            self.settled = Settled { used: 0, code: self.code, terms };
+            step();
+            self.settled.used = 1;
+            step();
+        }
+    }
+
+    /// A pause was answered that began, or changed what there was, at this time: it stays.
+    pub fn commit(&mut self, cause: &Cause, at: Now) {
+        let terms = match self.settled.code {
+            Code::Paused | Code::Stopped => self.settled.terms.changed(cause, at),
+            Code::Open | Code::Draining => Terms::of(cause, at),
+        };
+        self.settled.terms = terms;
+        step();
+        self.settled.code = Code::Paused;
+        step();
+    }
+
+    /// Nobody may take anything back any more.
+    pub fn forget_what_was(&mut self) {
+        self.settled.used = 0;
+        step();
+    }
+
+    /// Becomes what there was before with `asked`, by those who still wait, on top of it. Where
+    /// that is no pause, the one under way ends.
+    pub fn take_back(&mut self, asked: impl Iterator<Item = (Cause, Now)>, now: Now, epoch: Epoch) {
+        let Settled { mut code, mut terms, .. } = self.settled;
+        for (cause, at) in asked {
+            terms = match code {
+                Code::Paused | Code::Stopped => terms.changed(&cause, at),
+                Code::Open | Code::Draining => Terms::of(&cause, at),
+            };
+            code = Code::Paused;
+        }
+        match code {
+            Code::Open if self.is_shut() => {
+                self.end(self.terms.pace, now);
+            }
+            Code::Draining if self.is_shut() => {
+                self.end(terms.pace, now);
+            }
+            Code::Open | Code::Draining => {}
+            Code::Paused | Code::Stopped => {
+                self.terms = terms;
+                if self.code != code {
+                    self.turn(code, now, epoch);
+                }
+            }
+        }
+    }
+
+    /// As it is without those who may yet take their pause back.
+    pub fn settled(&self) -> Self {
+        match self.is_provisional() {
+            true => Self { code: self.settled.code, terms: self.settled.terms, ..*self },
+            false => *self,
+        }
+    }
+
+    /// A pause was taken back, which is to be told.
+    pub fn was_taken_back(&mut self) {
+        self.taken_back = 1;
     }
 
     /// Ends the pause: those held up to now go first.
@@ -413,6 +434,7 @@ impl App {
                     released: self.totals.released.saturating_sub(self.drain.released_before),
                     took: now.monotonic.since(self.drain.began),
                 };
+                self.drain.ended = now;
                 self.since = now;
                 step();
                 self.code = Code::Open;
@@ -445,17 +467,21 @@ impl App {
         self.drain.progress.passed_on(count);
     }
 
-    /// Whether the end of a drain is still to be told.
+    /// Whether anything is still to be told.
     pub fn owes_report(&self) -> bool {
-        self.drain.unreported != 0
+        self.drain.unreported != 0 || self.taken_back != 0
     }
 
     /// How the last drain went, once.
-    pub fn report(&mut self) -> Option<Drained> {
-        self.owes_report().then(|| {
-            self.drain.unreported = 0;
-            self.drain.result
-        })
+    pub fn report_drained(&mut self) -> Option<Drained> {
+        let due = core::mem::take(&mut self.drain.unreported) != 0;
+        due.then_some(self.drain.result)
+    }
+
+    /// The pause that was taken back, once.
+    pub fn report_taken_back(&mut self) -> Option<PauseId> {
+        let due = core::mem::take(&mut self.taken_back) != 0;
+        due.then_some(self.pause)
     }
 
     /// The next place in line.
@@ -476,14 +502,6 @@ impl App {
     }
 }
 
-/// Both clocks at the end of a lease that begins now; [`Now::NEVER`] where there is none.
-fn lease_end(lease: Option<Msec>, now: Now) -> Now {
-    lease.map_or(Now::NEVER, |lease| Now {
-        monotonic: now.monotonic.after(lease),
-        wall: now.wall.after(lease),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -493,30 +511,14 @@ mod tests {
     }
 
     fn cause(lease: Option<u64>) -> Cause {
-        Cause {
-            fresh: PauseId(7),
-            by: Address::EMPTY,
-            reason: None,
-            lease: lease.map(Msec),
-            pace: Pace::default(),
-        }
+        Cause { fresh: PauseId(7), lease: lease.map(Msec), ..Cause::NONE }
     }
 
     fn paused(lease: Option<u64>) -> App {
         let mut app = App::UNUSED;
-        app.create(AppName::EMPTY);
-        app.enable(&cause(lease), at(0));
+        app.create(AppName::EMPTY, Epoch(1));
+        app.enable(&cause(lease), at(0), Epoch(2));
         app
-    }
-
-    #[test]
-    fn a_tally_speaks_once_a_second_and_forgets_nobody() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.add(Msec(5000)), Some(1));
-        assert_eq!((1..=9).find_map(|ms| tally.add(Msec(5000 + ms))), None);
-        assert_eq!(tally.add(Msec(6000)), Some(10));
-        tally.add(Msec(6001));
-        assert_eq!((tally.rest(), tally.rest()), (1, 0));
     }
 
     #[test]
@@ -530,8 +532,8 @@ mod tests {
         assert_eq!(app.state(), State::Draining { upto: last });
         app.settle(Some(last.next()), at(120));
         assert_eq!(app.state(), State::Open);
-        assert_eq!(app.report(), Some(Drained { released: 0, took: Msec(20) }));
-        assert_eq!(app.report(), None);
+        assert_eq!(app.report_drained(), Some(Drained { released: 0, took: Msec(20) }));
+        assert_eq!(app.report_drained(), None);
     }
 
     #[test]
@@ -571,9 +573,9 @@ mod tests {
     #[test]
     fn a_stop_and_back_is_the_same_pause() {
         let mut app = paused(Some(5000));
-        app.stop(&Cause { fresh: PauseId(8), ..cause(None) }, at(10));
+        app.stop(&Cause { fresh: PauseId(8), ..cause(None) }, at(10), Epoch(3));
         assert_eq!((app.state(), app.pause()), (State::Stopped, PauseId(7)));
-        app.enable(&Cause { fresh: PauseId(9), ..cause(None) }, at(20));
+        app.enable(&Cause { fresh: PauseId(9), ..cause(None) }, at(20), Epoch(4));
         assert_eq!((app.state(), app.pause(), app.until()), (State::Paused, PauseId(7), None));
     }
 }

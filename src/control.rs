@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::ids::PauseId;
 use crate::pace::Pace;
-use crate::text::{Reason, Text, TooLong};
+use crate::text::{AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
 use crate::zone::Which;
 
@@ -25,6 +25,9 @@ pub enum Verb {
     Enable,
     Disable,
     Stop,
+    Apps,
+    Metrics,
+    Dashboard,
 }
 
 /// A request's method, as far as it matters here.
@@ -49,9 +52,27 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Status,
-    Enable(Shut),
-    Disable { which: Which, pace: PaceChange },
+    Enable(Shut, Option<Patience>),
+    Disable { which: Which, pace: PaceChange, wait: Option<Msec> },
     Stop(Shut),
+    Apps,
+    Metrics,
+    Dashboard,
+}
+
+/// For how long the caller of `enable` waits for the app to be quiet, and what then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub wait: Msec,
+    /// Whether the pause stays where it is not.
+    pub keep: bool,
+}
+
+/// What is asked, and of which app; of the place's own where none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub app: Option<AppName>,
+    pub command: Command,
 }
 
 /// What `enable` and `stop` ask for.
@@ -105,6 +126,8 @@ enum Fault {
     NotJson,
     NotPercentEncoded,
     AlsoId,
+    OnlyWithWait,
+    NotBelowFor,
     TooLong(TooLong),
 }
 
@@ -123,6 +146,8 @@ impl fmt::Display for BadParameter<'_> {
             Fault::NotJson => f.write_str("must be json"),
             Fault::NotPercentEncoded => f.write_str("is not percent-encoded"),
             Fault::AlsoId => f.write_str("contradicts \"id\""),
+            Fault::OnlyWithWait => f.write_str("means nothing without \"wait\""),
+            Fault::NotBelowFor => f.write_str("is not below the pause's lease"),
             Fault::TooLong(long) => long.fmt(f),
         }
     }
@@ -133,16 +158,19 @@ impl Verb {
     /// segment in a `=` location.
     pub fn at(place: Place<'_>, uri: &[u8]) -> Option<Self> {
         let name = if place.exact {
-            uri.rsplit(|byte| *byte == b'/').next()?
+            uri.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty())?
         } else {
             let rest = uri.strip_prefix(place.location)?;
-            if place.location.ends_with(b"/") {
-                rest
-            } else {
-                rest.strip_prefix(b"/")?
+            match rest {
+                b"" => rest,
+                rest if place.location.ends_with(b"/") => rest,
+                rest => rest.strip_prefix(b"/")?,
             }
         };
         match name {
+            b"" => Some(Self::Dashboard),
+            b"apps" => Some(Self::Apps),
+            b"metrics" => Some(Self::Metrics),
             b"status" => Some(Self::Status),
             b"enable" => Some(Self::Enable),
             b"disable" => Some(Self::Disable),
@@ -151,30 +179,39 @@ impl Verb {
         }
     }
 
+    /// Whether it changes anything.
+    pub fn changes(self) -> bool {
+        matches!(self, Self::Enable | Self::Disable | Self::Stop)
+    }
+
+    /// The methods by which it may be asked for, as the header Allow says them; `post` says that
+    /// changes are made by POST only.
+    pub fn methods(self, post: bool) -> &'static str {
+        match (self.changes(), post) {
+            (false, _) => "GET, HEAD",
+            (true, false) => "GET, POST",
+            (true, true) => "POST",
+        }
+    }
+
     /// Whether it may be asked for with this method.
-    pub fn allows(self, method: Method) -> bool {
-        match (self, method) {
-            (_, Method::Get) => true,
-            (Self::Status, method) => method == Method::Head,
-            (_, method) => method == Method::Post,
+    pub fn allows(self, method: Method, post: bool) -> bool {
+        match method {
+            Method::Get => !(self.changes() && post),
+            Method::Head => !self.changes(),
+            Method::Post => self.changes(),
+            Method::Other => false,
         }
     }
 
-    /// The header Allow.
-    pub fn methods(self) -> &'static str {
-        match self {
-            Self::Status => "GET, HEAD",
-            Self::Enable | Self::Disable | Self::Stop => "GET, POST",
-        }
-    }
-
-    /// The command, with the parameters in `query`: what follows the question mark.
-    pub fn command(self, query: &[u8]) -> Result<Command, BadParameter<'_>> {
+    /// The command, with the parameters in `query`: what follows the question mark. `lease` is
+    /// that of an `enable` that names none.
+    pub fn command(self, query: &[u8], lease: Option<Msec>) -> Result<Asked, BadParameter<'_>> {
         let mut parameters = Parameters::default();
         for (name, value) in pairs(query) {
             parameters.take(self, name, value).map_err(|fault| BadParameter { name, fault })?;
         }
-        let Parameters { id, new, reason, lease, spread, concurrency, .. } = parameters;
+        let Parameters { app, id, new, reason, spread, concurrency, wait, keep, .. } = parameters;
         let which = match (id, new) {
             (Some(_), Some(())) => {
                 return Err(BadParameter { name: b"new", fault: Fault::AlsoId });
@@ -183,12 +220,34 @@ impl Verb {
             (None, Some(())) => Which::New,
             (None, None) => Which::Any,
         };
-        Ok(match self {
+        let shut = Shut { which, reason, lease: parameters.lease };
+        let command = match self {
             Self::Status => Command::Status,
-            Self::Enable => Command::Enable(Shut { which, reason, lease }),
-            Self::Disable => Command::Disable { which, pace: PaceChange { spread, concurrency } },
-            Self::Stop => Command::Stop(Shut { which, reason, lease }),
-        })
+            Self::Enable => Command::Enable(shut, patience(wait, keep, shut.lease.or(lease))?),
+            Self::Disable => {
+                Command::Disable { which, pace: PaceChange { spread, concurrency }, wait }
+            }
+            Self::Stop => Command::Stop(shut),
+            Self::Apps => Command::Apps,
+            Self::Metrics => Command::Metrics,
+            Self::Dashboard => Command::Dashboard,
+        };
+        Ok(Asked { app, command })
+    }
+}
+
+fn patience(
+    wait: Option<Msec>,
+    keep: Option<()>,
+    lease: Option<Msec>,
+) -> Result<Option<Patience>, BadParameter<'static>> {
+    match (wait, keep) {
+        (None, Some(())) => Err(BadParameter { name: b"keep", fault: Fault::OnlyWithWait }),
+        (None, None) => Ok(None),
+        (Some(wait), _) if lease.is_some_and(|lease| wait >= lease) => {
+            Err(BadParameter { name: b"wait", fault: Fault::NotBelowFor })
+        }
+        (Some(wait), keep) => Ok(Some(Patience { wait, keep: keep.is_some() })),
     }
 }
 
@@ -206,12 +265,15 @@ pub fn format(query: &[u8], accept: &[u8]) -> Format {
 #[derive(Default)]
 struct Parameters {
     format: Option<()>,
+    app: Option<AppName>,
     id: Option<PauseId>,
     new: Option<()>,
     reason: Option<Reason>,
     lease: Option<Msec>,
     spread: Option<Msec>,
     concurrency: Option<u32>,
+    wait: Option<Msec>,
+    keep: Option<()>,
 }
 
 impl Parameters {
@@ -219,16 +281,19 @@ impl Parameters {
         match (name, verb) {
             (b"format", _) if value == b"json" => once(&mut self.format, ()),
             (b"format", _) => Err(Fault::NotJson),
+            (b"app", Verb::Status | Verb::Enable | Verb::Disable | Verb::Stop) => {
+                once(&mut self.app, decode(value)?)
+            }
             (b"id", Verb::Enable | Verb::Disable | Verb::Stop) => {
                 once(&mut self.id, PauseId(number(value).ok_or(Fault::NotANumber)?))
             }
             (b"new", Verb::Enable) if value == b"1" => once(&mut self.new, ()),
             (b"new", Verb::Enable) => Err(Fault::NotOne),
             (b"reason", Verb::Enable | Verb::Stop) => once(&mut self.reason, decode(value)?),
-            (b"for", Verb::Enable | Verb::Stop) => {
-                let lease = Some(time(value)?).filter(|lease| *lease > Msec(0));
-                once(&mut self.lease, lease.ok_or(Fault::NotATime)?)
-            }
+            (b"for", Verb::Enable | Verb::Stop) => once(&mut self.lease, above_zero(value)?),
+            (b"wait", Verb::Enable | Verb::Disable) => once(&mut self.wait, above_zero(value)?),
+            (b"keep", Verb::Enable) if value == b"1" => once(&mut self.keep, ()),
+            (b"keep", Verb::Enable) => Err(Fault::NotOne),
             (b"spread", Verb::Disable) => once(&mut self.spread, time(value)?),
             (b"concurrency", Verb::Disable) => {
                 once(&mut self.concurrency, number(value).ok_or(Fault::NotACount)?)
@@ -252,6 +317,10 @@ fn number<N: core::str::FromStr>(value: &[u8]) -> Option<N> {
 
 fn time(value: &[u8]) -> Result<Msec, Fault> {
     MaxTime::parse(value).map(MaxTime::msec).map_err(|_| Fault::NotATime)
+}
+
+fn above_zero(value: &[u8]) -> Result<Msec, Fault> {
+    Some(time(value)?).filter(|time| *time > Msec(0)).ok_or(Fault::NotATime)
 }
 
 fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {
@@ -283,7 +352,7 @@ mod tests {
     }
 
     fn fault(verb: Verb, query: &str) -> String {
-        verb.command(query.as_bytes()).unwrap_err().to_string()
+        verb.command(query.as_bytes(), Some(Msec(60_000))).unwrap_err().to_string()
     }
 
     #[test]
@@ -292,6 +361,12 @@ mod tests {
         assert_eq!(verb("/_intermission/", false, "/_intermission/enable"), Some(Verb::Enable));
         assert_eq!(verb("/", false, "/disable"), Some(Verb::Disable));
         assert_eq!(verb("/pause/enable", true, "/pause/enable"), Some(Verb::Enable));
+        for uri in ["/_intermission", "/_intermission/"] {
+            assert_eq!(verb("/_intermission", false, uri), Some(Verb::Dashboard));
+        }
+        assert_eq!(verb("/", false, "/"), Some(Verb::Dashboard));
+        assert_eq!(verb("/pause/", true, "/pause/"), None, "no dashboard");
+        assert_eq!(verb("/pause", true, "/pause"), None, "no dashboard");
         for uri in ["/_intermissionstatus", "/_intermission/status/", "/_intermission//status"] {
             assert_eq!(verb("/_intermission", false, uri), None, "{uri}");
         }
@@ -300,18 +375,46 @@ mod tests {
 
     #[test]
     fn parameters_become_values() {
-        let command = Verb::Enable.command(b"id=7&reason=db%20switch&format=json").unwrap();
+        let command =
+            |verb: Verb, query: &'static str| verb.command(query.as_bytes(), None).unwrap().command;
         let reason = Reason::new(b"db switch").ok();
-        let which = Which::This(PauseId(7));
-        assert_eq!(command, Command::Enable(Shut { which, reason, lease: None }));
-        assert_eq!(Verb::Enable.command(b"new=1&").map(|_| ()), Ok(()));
-        let disable = Command::Disable { which: Which::Any, pace: PaceChange::default() };
-        assert_eq!(Verb::Disable.command(b""), Ok(disable));
-        let stop = Shut { which: Which::Any, reason: None, lease: Some(Msec(90_000)) };
-        assert_eq!(Verb::Stop.command(b"for=1m30s"), Ok(Command::Stop(stop)));
+        let shut = Shut { which: Which::This(PauseId(7)), reason, lease: None };
+        let enable = command(Verb::Enable, "id=7&reason=db%20switch&format=json");
+        assert_eq!(enable, Command::Enable(shut, None));
+        let shut = Shut { which: Which::New, reason: None, lease: None };
+        let patience = Some(Patience { wait: Msec(10_000), keep: true });
+        let enable = command(Verb::Enable, "new=1&wait=10s&keep=1&");
+        assert_eq!(enable, Command::Enable(shut, patience));
+        let (which, pace, wait) = (Which::Any, PaceChange::default(), None);
+        assert_eq!(command(Verb::Disable, ""), Command::Disable { which, pace, wait });
+        let stop = Shut { which, reason: None, lease: Some(Msec(90_000)) };
+        assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Stop(stop));
         let pace = PaceChange { spread: Some(Msec(500)), concurrency: Some(0) };
-        let disable = Command::Disable { which: Which::Any, pace };
-        assert_eq!(Verb::Disable.command(b"spread=0.5&concurrency=0"), Ok(disable));
+        let disable = command(Verb::Disable, "spread=0.5&concurrency=0&wait=2");
+        assert_eq!(disable, Command::Disable { which, pace, wait: Some(Msec(2000)) });
+        assert_eq!(command(Verb::Metrics, "format=json"), Command::Metrics);
+    }
+
+    #[test]
+    fn an_app_is_named_by_its_bytes() {
+        let asked = Verb::Status.command(b"app=a%20b%FF%00", None).unwrap();
+        assert_eq!(asked.app, AppName::new(b"a b\xff\0").ok());
+        assert_eq!(Verb::Status.command(b"app=", None).unwrap().app, Some(AppName::EMPTY));
+        assert_eq!(Verb::Status.command(b"", None).unwrap().app, None);
+    }
+
+    #[test]
+    fn what_only_reads_is_read_by_get_and_what_changes_is_posted() {
+        for verb in [Verb::Status, Verb::Apps, Verb::Metrics, Verb::Dashboard] {
+            assert!(verb.allows(Method::Get, true) && verb.allows(Method::Head, true));
+            assert!(!verb.allows(Method::Post, false));
+            assert_eq!(verb.methods(true), "GET, HEAD");
+        }
+        for verb in [Verb::Enable, Verb::Disable, Verb::Stop] {
+            assert!(verb.allows(Method::Post, true) && !verb.allows(Method::Get, true));
+            assert!(verb.allows(Method::Get, false) && !verb.allows(Method::Head, false));
+            assert_eq!((verb.methods(false), verb.methods(true)), ("GET, POST", "POST"));
+        }
     }
 
     #[test]
@@ -333,12 +436,24 @@ mod tests {
         says(Verb::Disable, "concurrency=-1", "\"concurrency\" is not a number");
         says(Verb::Disable, "spread=x", "\"spread\" is not a time");
         says(Verb::Enable, "new=2", "\"new\" must be 1");
+        says(Verb::Enable, "keep=1", "\"keep\" means nothing without \"wait\"");
+        says(Verb::Enable, "wait=5&keep=yes", "\"keep\" must be 1");
+        says(Verb::Enable, "wait=5&for=5", "\"wait\" is not below the pause's lease");
+        says(Verb::Enable, "wait=60", "\"wait\" is not below the pause's lease");
+        says(Verb::Enable, "wait=0", "\"wait\" is not a time, or not above 0");
+        says(Verb::Disable, "wait=x", "\"wait\" is not a time");
+        says(Verb::Disable, "keep=1", "\"keep\" is unknown");
+        says(Verb::Stop, "wait=1", "\"wait\" is unknown");
+        says(Verb::Metrics, "app=a", "\"app\" is unknown");
+        let long = format!("app={}", "x".repeat(129));
+        says(Verb::Enable, &long, "longer than 128 bytes");
         says(Verb::Enable, "id=1&new=1", "\"new\" contradicts \"id\"");
         says(Verb::Enable, "reason=%zz", "\"reason\" is not percent-encoded");
         says(Verb::Enable, "reason=100%", "\"reason\" is not percent-encoded");
         says(Verb::Status, "format=xml", "\"format\" must be json");
         says(Verb::Status, "%22%0a", "\"%22%0a\" is unknown");
-        says(Verb::Enable, &format!("reason={}", "x".repeat(257)), "longer than 256 bytes");
+        let long = format!("reason={}", "x".repeat(257));
+        says(Verb::Enable, &long, "longer than 256 bytes");
         assert!(fault(Verb::Enable, &"y".repeat(8192)).len() < 200);
     }
 
@@ -352,7 +467,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_query_panics(query: Vec<u8>, uri: Vec<u8>) {
-            let _ = Verb::Enable.command(&query).map_err(|bad| bad.to_string());
+            let _ = Verb::Enable.command(&query, None).map_err(|bad| bad.to_string());
             let _ = Verb::at(Place { location: b"/", exact: false }, &uri);
         }
     }

@@ -6,12 +6,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::flight::Epoch;
 use crate::ids::AppId;
 use crate::sync::{step, AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
 /// An app's name, as its gate knows it: never 0. Two names may share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NameHash(u64);
 
 impl NameHash {
@@ -34,6 +35,10 @@ pub struct Gates<'z> {
     pub moving: &'z [AtomicU64],
     /// When the first lease ends, on the monotonic clock in ms; 0 where there is none.
     pub lease: &'z AtomicU64,
+    /// The newest [`Epoch`].
+    pub epoch: &'z AtomicU64,
+    /// How many callers wait for an app to be quiet, or drained.
+    pub waiting: &'z AtomicU32,
 }
 
 impl Gates<'_> {
@@ -56,6 +61,16 @@ impl Gates<'_> {
     /// When the first lease ends, if one is running.
     pub fn next_lease(&self) -> Option<Msec> {
         Some(Msec(self.lease.load(Ordering::Relaxed))).filter(|end| *end != Msec(0))
+    }
+
+    /// What workers must have seen for their counts to be believed.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Whether anybody waits for what the workers count.
+    pub fn anybody_waits(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) != 0
     }
 
     /// The apps whose line moves, from the one behind `last` on, around to it.
@@ -103,6 +118,18 @@ impl Gates<'_> {
     /// Under the lock: says when the first lease ends.
     pub(crate) fn set_lease(&self, end: Option<Msec>) {
         self.lease.store(end.map_or(0, |end| end.0.max(1)), Ordering::Relaxed);
+    }
+
+    /// Under the lock: workers are to see what has changed up to now.
+    pub(crate) fn next_epoch(&self) -> Epoch {
+        let epoch = Epoch(self.epoch.load(Ordering::Relaxed).wrapping_add(1));
+        self.epoch.store(epoch.0, Ordering::Release);
+        epoch
+    }
+
+    /// Under the lock: says how many callers wait.
+    pub(crate) fn set_waiting(&self, count: usize) {
+        self.waiting.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// Under the lock, where a worker died: counts the shut gates anew. None opens meanwhile, for

@@ -45,6 +45,11 @@ index! {
     SlotId
 }
 
+index! {
+    /// An entry of the table of those who wait for an app to be quiet, or drained.
+    WaitId
+}
+
 /// A held request's place in its app's line: lower goes first; never used twice by an app.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,11 +5,12 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::app::{App, State, Totals};
-use crate::ids::PauseId;
-use crate::text::{Address, AppName, Reason};
-use crate::time::{rfc3339, Msec};
-use crate::zone::{Refusal, Zone};
+use crate::app::State;
+use crate::ids::{AppId, PauseId};
+use crate::text::{header_value, Address, AppName, Reason};
+use crate::time::{rfc3339, Msec, Now};
+use crate::totals::{Holds, Totals};
+use crate::zone::{Left, Refusal, Zone};
 
 /// An app's state in full, as JSON shows it.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -25,8 +26,52 @@ pub struct Status {
     pub by: Option<Address>,
     pub held: u32,
     pub oldest_held_seconds: Seconds,
+    /// Passed on and unfinished.
+    pub in_flight: u32,
+    /// Connections that became tunnels, which are not waited for.
+    pub upgraded: u32,
+    pub last_drain: Option<Drain>,
     pub totals: Totals,
     pub slots: Slots,
+    #[serde(skip)]
+    pub pauses: u64,
+    #[serde(skip)]
+    pub holds: Holds,
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Drain {
+    pub released: u64,
+    pub seconds: Seconds,
+    pub ended: Time,
+}
+
+/// What a control endpoint's place may see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apps {
+    pub now: Time,
+    pub apps: Vec<Listed>,
+}
+
+/// An app among others.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    #[serde(flatten)]
+    status: Status,
+    /// What names it as the parameter `app`, byte by byte.
+    app_encoded: String,
+}
+
+impl Apps {
+    /// These, at this time.
+    pub fn new(apps: Vec<Status>, now: Now) -> Self {
+        let list = |status: Status| Listed {
+            app_encoded: header_value(status.app.as_bytes()).to_string(),
+            status,
+        };
+        Self { now: Time(now.wall), apps: apps.into_iter().map(list).collect() }
+    }
 }
 
 /// How full the zone is.
@@ -34,6 +79,14 @@ pub struct Status {
 pub struct Slots {
     pub used: u32,
     pub total: u32,
+}
+
+impl Slots {
+    /// A zone's.
+    pub fn of(zone: &Zone<'_>) -> Self {
+        let total = u32::try_from(zone.slots.len()).unwrap_or(u32::MAX);
+        Self { used: zone.slots_used(), total }
+    }
 }
 
 /// An app's state in a word.
@@ -66,6 +119,13 @@ impl fmt::Display for Time {
     }
 }
 
+impl Time {
+    /// In seconds since 1970.
+    pub fn as_f64(self) -> f64 {
+        Seconds(self.0).as_f64()
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -76,22 +136,41 @@ impl Serialize for Time {
 #[derive(Clone, Copy, Debug)]
 pub struct Seconds(pub Msec);
 
+impl Seconds {
+    /// The number.
+    pub fn as_f64(self) -> f64 {
+        self.0 .0 as f64 / 1000.0
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_f64().fmt(f)
+    }
+}
+
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0 .0 as f64 / 1000.0)
+        serializer.serialize_f64(self.as_f64())
     }
 }
 
 impl Status {
     /// Of the app `name`: open and never paused where the zone does not know it.
     pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
-        let id = zone.find(&name);
-        let head = id.and_then(|id| zone.head(id));
-        let unused = App::UNUSED;
-        let app = id.and_then(|id| zone.app(id)).unwrap_or(&unused);
+        let slots = Slots::of(zone);
+        let unknown = Self { slots, ..Self::unknown(name) };
+        zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
+    }
+
+    /// Of an app that has an entry.
+    pub fn at(zone: &Zone<'_>, id: AppId) -> Option<Self> {
+        let app = zone.app(id)?;
+        let name = *app.name()?;
+        let (head, flight) = (zone.head(id), zone.flight(id));
         let (reason, by) = app.cause();
         let closed = app.state() != State::Open;
-        Self {
+        Some(Self {
             app: name,
             state: match app.state() {
                 State::Open => Word::Open,
@@ -108,11 +187,39 @@ impl Status {
             oldest_held_seconds: Seconds(
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
             ),
-            totals: app.totals,
-            slots: Slots {
-                used: zone.slots_used(),
-                total: u32::try_from(zone.slots.len()).unwrap_or(u32::MAX),
-            },
+            in_flight: flight.in_flight,
+            upgraded: flight.upgraded,
+            last_drain: app.last_drain().map(|(drained, ended)| Drain {
+                released: drained.released,
+                seconds: Seconds(drained.took),
+                ended: Time(ended.wall),
+            }),
+            totals: Totals { passed: flight.passed, ..app.totals },
+            slots: Slots::of(zone),
+            pauses: app.pauses(),
+            holds: app.holds,
+        })
+    }
+
+    /// Of an app that has no entry.
+    pub fn unknown(app: AppName) -> Self {
+        Self {
+            app,
+            state: Word::Open,
+            pause: PauseNumber(PauseId(0)),
+            since: None,
+            until: None,
+            reason: None,
+            by: None,
+            held: 0,
+            oldest_held_seconds: Seconds(Msec(0)),
+            in_flight: 0,
+            upgraded: 0,
+            last_drain: None,
+            totals: Totals::NONE,
+            slots: Slots { used: 0, total: 0 },
+            pauses: 0,
+            holds: Holds::NONE,
         }
     }
 
@@ -136,8 +243,23 @@ impl fmt::Display for Refusal {
             Self::OtherPause => "that pause is not the one under way",
             Self::NotOpen => "the app is not open",
             Self::Full => "the table of apps is full",
+            Self::TooManyWait => "too many callers wait",
             Self::Retired => "nginx is being reconfigured: ask again",
         })
+    }
+}
+
+/// The beginning of a sentence: why the caller waited in vain.
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InFlight(1) => f.write_str("1 request is still in flight"),
+            Self::InFlight(count) => write!(f, "{count} requests are still in flight"),
+            Self::Silent(1) => f.write_str("1 worker has not said what is in flight"),
+            Self::Silent(count) => write!(f, "{count} workers have not said what is in flight"),
+            Self::Held(1) => f.write_str("1 request is still held"),
+            Self::Held(count) => write!(f, "{count} requests are still held"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use crate::pace::Pace;
+use crate::text::AppName;
 use crate::time::{MaxTime, Msec};
 
 /// A status that a request may be answered with: 400 to 599 without those that nginx gives a
@@ -114,6 +115,62 @@ pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
     Ok(Pace { concurrency: count.ok_or(ALLOWED)?, ..pace })
 }
 
+/// Which apps a control endpoint may touch beside its place's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Apps<'a> {
+    #[default]
+    None,
+    /// Their names, with commas between.
+    These(&'a [u8]),
+    Any,
+}
+
+/// One argument of `intermission_control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control<'a> {
+    /// Changes are made by POST only.
+    Post,
+    /// What [`Apps::parse`] takes.
+    Apps(&'a [u8]),
+}
+
+/// One argument of `intermission_control`.
+pub fn control(value: &[u8]) -> Result<Control<'_>, Allowed> {
+    if value == b"post" {
+        return Ok(Control::Post);
+    }
+    let apps = value.strip_prefix(b"apps=").filter(|list| Apps::parse(list).is_some());
+    apps.map(Control::Apps).ok_or(Allowed(
+        "\"post\", \"apps=*\" or \"apps=\" with names of up to 128 bytes, commas between",
+    ))
+}
+
+impl<'a> Apps<'a> {
+    /// What follows `apps=` in `intermission_control`.
+    pub fn parse(list: &'a [u8]) -> Option<Self> {
+        if list == b"*" {
+            return Some(Self::Any);
+        }
+        let mut names = Self::These(list).names();
+        let good = names.all(|name| !name.is_empty() && AppName::new(name).is_ok());
+        good.then_some(Self::These(list))
+    }
+
+    /// Those that are named.
+    pub fn names(self) -> impl Iterator<Item = &'a [u8]> {
+        let list = match self {
+            Self::These(list) => Some(list.split(|byte| *byte == b',')),
+            Self::None | Self::Any => None,
+        };
+        list.into_iter().flatten()
+    }
+
+    /// Whether this app is one of them.
+    pub fn contain(self, name: &AppName) -> bool {
+        self == Self::Any || self.names().any(|one| one == name.as_bytes())
+    }
+}
+
 fn code(value: &[u8]) -> Option<Code> {
     match number(value).filter(|_| value.len() == 3)? {
         401 | 408 | 444 | 494..=499 => None,
@@ -156,6 +213,22 @@ mod tests {
             assert!(release(Pace::default(), value.as_bytes()).is_err(), "{value}");
         }
         assert!(both.and_then(|pace| release(pace, b"spread=1s")).is_err());
+    }
+
+    #[test]
+    fn a_control_endpoint_has_the_apps_that_it_names() {
+        let name = |name: &[u8]| AppName::new(name).unwrap();
+        let two = Apps::parse(b"a,b c").unwrap();
+        assert!(two.contain(&name(b"a")) && two.contain(&name(b"b c")));
+        assert!(!two.contain(&name(b"")) && !two.contain(&name(b"a,b c")));
+        assert!(Apps::parse(b"*").unwrap().contain(&name(b"\xff")));
+        assert!(!Apps::None.contain(&AppName::EMPTY));
+        assert_eq!(control(b"post"), Ok(Control::Post));
+        assert_eq!(control(b"apps=a,b"), Ok(Control::Apps(b"a,b")));
+        assert!(control(b"apps=").is_err() && control(b"app=a").is_err());
+        for value in [&b""[..], b"a,", b",a", b"a,,b", &[b'x'; 129]] {
+            assert_eq!(Apps::parse(value), None);
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ use core::fmt;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, Now, State};
+use crate::app::{App, State};
 use crate::ids::PauseId;
 use crate::pace::Pace;
+use crate::terms::Terms;
 use crate::text::{header_value, Text};
-use crate::time::Msec;
+use crate::time::{Msec, Now};
 
 /// Where the second record begins, in bytes; the first begins at 0.
 pub const RECORD: usize = 4 << 20;
@@ -65,11 +66,14 @@ impl fmt::Display for Unusable {
 }
 
 impl Saved {
-    /// Of an app that is paused or stopped.
+    /// Of an app that is paused or stopped, whoever may yet take that back.
     pub fn of(app: &App) -> Option<Self> {
+        let app = app.settled();
+        if !app.is_shut() {
+            return None;
+        }
         let (reason, by) = app.cause();
-        let pace = app.pace();
-        app.is_shut().then_some(Self {
+        let saved = Self {
             app: header_value(app.name()?.as_bytes()).to_string(),
             stopped: app.state() == State::Stopped,
             pause: app.pause().0,
@@ -77,9 +81,10 @@ impl Saved {
             until: app.until().map(|until| until.wall.0),
             reason: header_value(reason.as_bytes()).to_string(),
             by: header_value(by.as_bytes()).to_string(),
-            spread: pace.spread.0,
-            concurrency: pace.concurrency,
-        })
+            spread: app.pace().spread.0,
+            concurrency: app.pace().concurrency,
+        };
+        Some(saved)
     }
 
     /// The app, paused or stopped as it was; none where a value makes no sense or the lease has
@@ -102,9 +107,12 @@ impl Saved {
             if self.stopped { State::Stopped } else { State::Paused },
             PauseId(self.pause),
             on_both(self.began),
-            until,
-            (decode(&self.reason)?, decode(&self.by)?),
-            Pace { spread: Msec(self.spread), concurrency: self.concurrency },
+            Terms {
+                reason: decode(&self.reason)?,
+                by: decode(&self.by)?,
+                until: until.unwrap_or(Now::NEVER),
+                pace: Pace { spread: Msec(self.spread), concurrency: self.concurrency },
+            },
         ))
     }
 
@@ -198,7 +206,8 @@ fn checksum(number: u64, json: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Cause;
+    use crate::flight::Epoch;
+    use crate::terms::Cause;
     use crate::text::{Address, AppName, Reason};
 
     fn at(wall: u64) -> Now {
@@ -207,7 +216,7 @@ mod tests {
 
     fn paused(lease: Option<u64>) -> App {
         let mut app = App::UNUSED;
-        app.create(AppName::new(b"a\"\xff/").unwrap());
+        app.create(AppName::new(b"a\"\xff/").unwrap(), Epoch(1));
         let cause = Cause {
             fresh: PauseId(7),
             by: Address::new(b"127.0.0.1").unwrap(),
@@ -215,7 +224,7 @@ mod tests {
             lease: lease.map(Msec),
             pace: Pace { spread: Msec(5), concurrency: 3 },
         };
-        app.enable(&cause, at(1_000_000));
+        app.enable(&cause, at(1_000_000), Epoch(2));
         app
     }
 

@@ -36,6 +36,26 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A point in time, in milliseconds on two clocks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Since some start that all workers share; never goes back.
+    pub monotonic: Msec,
+    /// Since 1970, UTC.
+    pub wall: Msec,
+}
+
+impl Now {
+    /// No point in time.
+    pub const NEVER: Self = Self { monotonic: Msec(0), wall: Msec(0) };
+
+    /// So much later.
+    pub const fn after(self, duration: Msec) -> Self {
+        Self { monotonic: self.monotonic.after(duration), wall: self.wall.after(duration) }
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds, as in `2012-05-01T09:30:00.000Z`. The point is one on the Unix
 /// clock; what lies beyond the year 9999 is shown as that year's last millisecond.
 pub fn rfc3339(unix: Msec) -> impl fmt::Display {

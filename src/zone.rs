@@ -10,6 +10,7 @@ mod hold;
 mod release;
 mod tables;
 mod verbs;
+mod wait;
 
 #[cfg(any(test, loom))]
 pub mod owned;
@@ -19,13 +20,17 @@ mod tests;
 pub use hold::{Arrival, Departure, Leaving};
 pub use release::{Given, Turn};
 pub use verbs::{Opened, Refusal, Shut, Which};
+pub use wait::{Left, Look};
 
-use crate::app::{App, Drained, Now, State};
-use crate::gates::Gates;
+use crate::app::{App, Drained, State};
+use crate::flight::Flights;
+use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, PauseId, WorkerId};
 use crate::queue::{Held, List, Slot};
 use crate::sync::step;
 use crate::text::AppName;
+use crate::time::Now;
+use crate::wait::Wait;
 use crate::workers::Worker;
 
 /// The zone's own words.
@@ -61,8 +66,10 @@ impl Header {
 pub struct Zone<'z> {
     pub header: &'z mut Header,
     pub gates: Gates<'z>,
+    pub flights: Flights<'z>,
     pub apps: &'z mut [App],
     pub workers: &'z mut [Worker],
+    pub waits: &'z mut [Wait],
     pub slots: &'z mut [Slot],
     pub now: Now,
     pub effects: Effects,
@@ -74,6 +81,8 @@ pub struct Effects {
     pub wake: Wake,
     /// A drain that ended and is to be logged; more may wait for the next visit.
     pub drained: Option<(AppName, Drained)>,
+    /// A pause that was taken back and is to be logged; as above.
+    pub taken_back: Option<(AppName, PauseId)>,
     /// A worker had died inside; the tables were repaired.
     pub repaired: bool,
 }
@@ -93,6 +102,7 @@ impl<'z> Zone<'z> {
         *self.header = Header::NEW;
         self.apps.fill(App::UNUSED);
         self.workers.fill(Worker::default());
+        self.waits.fill(Wait::FREE);
         self.slots.fill(Slot::FREE);
         self.rebuild();
     }
@@ -118,12 +128,13 @@ impl<'z> Zone<'z> {
         self.effects
     }
 
-    /// Notes one of the drains that ended.
+    /// Notes what is to be told of one app.
     fn report(&mut self) {
         let mut owing = self.apps.iter_mut().filter(|app| app.owes_report());
         if let Some(app) = owing.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
-            self.effects.drained = app.report().map(|drained| (name, drained));
+            self.effects.drained = app.report_drained().map(|drained| (name, drained));
+            self.effects.taken_back = app.report_taken_back().map(|pause| (name, pause));
         }
         self.header.owing = u32::from(owing.next().is_some());
     }
@@ -131,6 +142,12 @@ impl<'z> Zone<'z> {
     /// The app of this name.
     pub fn find(&self, name: &AppName) -> Option<AppId> {
         self.apps.iter().position(|app| app.name() == Some(name)).map(AppId::at)
+    }
+
+    /// All apps that have an entry, by their names' hashes.
+    pub fn known(&self) -> impl Iterator<Item = (NameHash, AppId)> + '_ {
+        let apps = self.apps.iter().enumerate();
+        apps.filter_map(|(at, app)| Some((NameHash::of(app.name()?.as_bytes()), AppId::at(at))))
     }
 
     /// An app's entry.

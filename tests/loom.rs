@@ -14,9 +14,9 @@
 #[path = "loom/shared.rs"]
 mod shared;
 
-use intermission::app::Cause;
 use intermission::ids::Cookie;
 use intermission::pace::Pace;
+use intermission::terms::Cause;
 use intermission::time::Msec;
 use intermission::zone::Which;
 use shared::{may_turn, name, spawn, Came, Shared, CAUSE, NOW, ONE, TWO};

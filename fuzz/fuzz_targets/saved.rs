@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::app::{Now, State};
+use intermission::app::State;
 use intermission::state::{newest, record, Saved, Snapshot};
-use intermission::time::{rfc3339, Msec};
+use intermission::time::{rfc3339, Msec, Now};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -17,7 +17,7 @@ use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
 use super::{control, module};
 use crate::pace::Pace;
-use crate::settings::{Code, HealthCode, PassOr};
+use crate::settings::{Apps, Code, HealthCode, PassOr};
 use crate::time::Msec;
 
 /// What the http block says.
@@ -69,6 +69,18 @@ pub(super) struct Endpoint {
     /// The location's name, in the configuration's memory.
     pub location: ngx_str_t,
     pub exact: bool,
+    /// What follows `apps=`, if anything, in the configuration's memory.
+    pub apps: ngx_str_t,
+    /// Whether changes are made by POST only.
+    pub post: bool,
+}
+
+impl Endpoint {
+    /// The apps that it may touch beside its place's own.
+    pub(super) fn apps(&self) -> Apps<'_> {
+        // It was checked when the configuration was read.
+        Apps::parse(self.apps.as_bytes()).unwrap_or_default()
+    }
 }
 
 const DEFAULT_ZONE_SIZE: usize = 10 << 20;

@@ -1,52 +1,37 @@
 //! The control endpoint: reads a request, asks the core, answers.
 
-use core::fmt::Write;
-
 use nginx_sys::{
-    ngx_buf_t, ngx_chain_t, ngx_http_discard_request_body, ngx_http_output_filter,
-    ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR,
-    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_OK,
+    ngx_http_discard_request_body, ngx_http_request_t, ngx_int_t, NGX_ERROR, NGX_HTTP_GET,
+    NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_OK,
 };
 
-use super::conf::{self, LocConf};
+use super::conf::{self, Endpoint, LocConf};
 use super::log::{self, log_of, write, Level};
+use super::respond::{send, Answer};
+use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
-use super::{processes, variables};
-use crate::app::Cause;
-use crate::control::{self, Command, Format, Method, Place, Shut, Verb};
-use crate::ids::PauseId;
-use crate::reply::{self, Status};
-use crate::text::{header_value, Address, AppName};
+use super::{processes, respond, variables};
+use crate::control::{Command, Method, PaceChange, Patience, Place, Shut, Verb};
+use crate::ids::{AppId, PauseId};
+use crate::origin;
+use crate::reply::{Slots, Status};
+use crate::settings::Apps;
+use crate::terms::Cause;
+use crate::text::{Address, AppName};
 use crate::time::Msec;
-use crate::zone::{self, Opened, Refusal};
+use crate::wait::Wish;
+use crate::zone::{self, Opened, Refusal, Which};
 
-/// What goes back to the caller.
-struct Answer {
-    status: u16,
-    /// Beside the ones that every answer has.
-    allow: Option<&'static str>,
-    body: Body,
-    /// The app as the verb left it: by the time of the answer somebody else may have changed it.
-    left: Option<Box<Status>>,
+/// What becomes of a control request.
+enum Outcome {
+    Answered(Answer),
+    /// It is answered when what it asked for has come.
+    Waits(Waiting),
 }
 
-enum Body {
-    /// The app's state, or nothing at all where nothing changed.
-    State,
-    Problem(String),
-}
-
-impl Answer {
-    fn state(status: u16) -> Self {
-        Self { status, allow: None, body: Body::State, left: None }
-    }
-
-    fn problem(status: u16, text: String) -> Self {
-        Self { status, allow: None, body: Body::Problem(text), left: None }
-    }
-
-    fn with(self, left: Status) -> Self {
-        Self { left: Some(Box::new(left)), ..self }
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self::Answered(answer)
     }
 }
 
@@ -66,69 +51,173 @@ pub(super) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     let Some(zone) = main.zone else { return NGX_ERROR as ngx_int_t };
     processes::bury_the_dead(&zone);
     let Some(name) = variables::app_name(r) else { return NGX_ERROR as ngx_int_t };
-    let answer = match &name {
-        Ok(name) => {
-            let before = zone.visit(|zone| zone.version());
-            let answer = decide(r, &zone, place, name);
-            // On the disk before it is answered.
-            if let Some(state) = &main.state {
-                if zone.visit(|zone| zone.version()) != before {
-                    state.save(&zone);
-                }
-            }
-            answer
-        }
+    let own = match name {
+        Ok(name) => name,
         Err(problem) => {
             let message = format!("\"$app_name\" {problem}");
             write(Level::Error, log_of(r), format_args!("intermission: {message}"));
-            Answer::problem(400, message)
+            return send(r, &zone, AppName::EMPTY, Answer::problem(400, message));
         }
     };
-    send(r, &zone, name.unwrap_or(AppName::EMPTY), answer)
+    let before = zone.visit(|zone| zone.version());
+    let mut name = own;
+    let outcome = decide(r, &zone, place, &mut name);
+    // On the disk before it is answered.
+    if let Some(state) = &main.state {
+        if zone.visit(|zone| zone.version()) != before {
+            state.save(&zone);
+        }
+    }
+    match outcome {
+        Outcome::Answered(answer) => send(r, &zone, name, answer),
+        Outcome::Waits(waiting) => wait::begin(r, waiting),
+    }
 }
 
-fn decide(r: &ngx_http_request_t, zone: &SharedZone, conf: &LocConf, name: &AppName) -> Answer {
-    let Some(endpoint) = &conf.control else { return Answer::problem(404, "no endpoint".into()) };
+/// `name` is the place's own app, and becomes the one that was asked for.
+fn decide(
+    r: &mut ngx_http_request_t,
+    zone: &SharedZone,
+    conf: &LocConf,
+    name: &mut AppName,
+) -> Outcome {
+    let Some(endpoint) = &conf.control else {
+        return Answer::problem(404, "no endpoint".into()).into();
+    };
     let place = Place { location: endpoint.location.as_bytes(), exact: endpoint.exact };
     let Some(verb) = Verb::at(place, r.uri.as_bytes()) else {
-        return Answer::problem(404, "no such verb".into());
+        return Answer::problem(404, "no such verb".into()).into();
     };
-    if !verb.allows(method(r)) {
-        let text = format!("the method must be one of {}", verb.methods());
-        return Answer { allow: Some(verb.methods()), ..Answer::problem(405, text) };
+    if !verb.allows(method(r), endpoint.post) {
+        let methods = verb.methods(endpoint.post);
+        return Answer::not_allowed(methods).into();
     }
-    let command = match verb.command(r.args.as_bytes()) {
-        Ok(command) => command,
-        Err(problem) => return Answer::problem(400, problem.to_string()),
+    if verb.changes() {
+        if let Some(header) = respond::with_headers(r, origin::foreign) {
+            let text = format!("\"{header}\" says that another site's page sent this");
+            return Answer::problem(403, text).into();
+        }
+    }
+    let args = r.args;
+    let asked = match verb.command(args.as_bytes(), conf.lease.flatten()) {
+        Ok(asked) => asked,
+        Err(problem) => return Answer::problem(400, problem.to_string()).into(),
     };
-    let name = &Named(name);
-    match command {
-        Command::Status => Answer::state(200),
-        Command::Enable(asked) => {
-            let lease = asked.lease.or(conf.lease.flatten());
-            let cause = cause(r, conf, &asked, lease);
+    if let Some(app) = asked.app {
+        if app != *name && !endpoint.apps().contain(&app) {
+            return Answer::problem(404, "no such app here".into()).into();
+        }
+        *name = app;
+    }
+    let named = &Named(name);
+    match asked.command {
+        Command::Status => Answer::state(200).into(),
+        Command::Enable(asked, None) => {
+            let cause = cause(r, conf, &asked, asked.lease.or(conf.lease.flatten()));
             let (which, changes) = (asked.which, asked.asks_for_change());
             let (done, left) = zone.visit(|zone| {
-                (zone.enable(name.0, which, cause, changes), Status::of(zone, *name.0))
+                (zone.enable(named.0, which, cause, changes), Status::of(zone, *named.0))
             });
-            shut(r, name, "paused", done, &cause, left)
+            shut(r, named, "paused", done, &cause, left).into()
+        }
+        Command::Enable(asked, Some(patience)) => {
+            let cause = cause(r, conf, &asked, asked.lease.or(conf.lease.flatten()));
+            enable_and_wait(r, zone, named, &asked, cause, patience)
         }
         Command::Stop(asked) => {
             let cause = cause(r, conf, &asked, asked.lease);
             let (which, changes) = (asked.which, asked.asks_for_change());
             let (done, left) = zone.visit(|zone| {
-                (zone.stop(name.0, which, cause, changes), Status::of(zone, *name.0))
+                (zone.stop(named.0, which, cause, changes), Status::of(zone, *named.0))
             });
-            shut(r, name, "stopped", done, &cause, left)
+            shut(r, named, "stopped", done, &cause, left).into()
         }
-        Command::Disable { which, pace } => {
+        Command::Disable { which, pace, wait: None } => {
             let (done, left) = zone.visit(|zone| {
-                let done = zone.disable(name.0, which, |old| pace.apply(old));
-                (done, Status::of(zone, *name.0))
+                let done = zone.disable(named.0, which, |old| pace.apply(old));
+                (done, Status::of(zone, *named.0))
             });
-            opened(r, name, done).with(left)
+            opened(r, named, done).with(left).into()
+        }
+        Command::Disable { which, pace, wait: Some(time) } => {
+            disable_and_wait(r, zone, named, (which, pace), time)
+        }
+        Command::Apps | Command::Metrics | Command::Dashboard => {
+            let (apps, slots) = seen_from(zone, endpoint, named.0);
+            Answer::page(asked.command, apps, slots).into()
         }
     }
+}
+
+/// Pauses, and waits until nothing is in flight.
+fn enable_and_wait(
+    r: &ngx_http_request_t,
+    zone: &SharedZone,
+    name: &Named<'_>,
+    asked: &Shut,
+    cause: Cause,
+    patience: Patience,
+) -> Outcome {
+    let Some(me) = wait::me(r) else { return cannot_wait() };
+    let wish = if patience.keep { Wish::Quiet } else { Wish::Provisional };
+    let (done, left) = zone.visit(|zone| {
+        let done = zone.enable_and_wait(name.0, asked.which, cause, wish, me);
+        (done, Status::of(zone, *name.0))
+    });
+    let (done, place) = match done {
+        Ok((done, place)) => (Ok(done), place),
+        Err(refusal) => return refused(r, name, refusal).with(left).into(),
+    };
+    shut(r, name, "paused", done, &cause, left);
+    Outcome::Waits(Waiting::new(*name.0, place, patience.wait))
+}
+
+/// Ends a pause, and waits until nobody is held.
+fn disable_and_wait(
+    r: &ngx_http_request_t,
+    zone: &SharedZone,
+    name: &Named<'_>,
+    (which, pace): (Which, PaceChange),
+    time: Msec,
+) -> Outcome {
+    let Some(me) = wait::me(r) else { return cannot_wait() };
+    let (done, left) = zone.visit(|zone| {
+        let done = zone.disable_and_wait(name.0, which, |old| pace.apply(old), me);
+        (done, Status::of(zone, *name.0))
+    });
+    let (done, place) = match done {
+        Ok((done, place)) => (Ok(done), place),
+        Err(refusal) => (Err(refusal), None),
+    };
+    let answer = opened(r, name, done).with(left);
+    match place {
+        Some(place) => Outcome::Waits(Waiting::new(*name.0, place, time)),
+        None => answer.into(),
+    }
+}
+
+fn cannot_wait() -> Outcome {
+    Answer::problem(503, "this worker has no place in the zone: ask again".into()).into()
+}
+
+/// The place's own app, and those that it may touch.
+fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Status>, Slots) {
+    let apps = endpoint.apps();
+    let most = 1 + apps.names().count() + if apps == Apps::Any { zone.most_apps() } else { 0 };
+    let mut seen = Vec::with_capacity(most);
+    let slots = zone.visit(|zone| {
+        seen.push(Status::of(zone, *own));
+        let named = apps.names().filter_map(|name| AppName::new(name).ok());
+        seen.extend(named.map(|name| Status::of(zone, name)));
+        if apps == Apps::Any {
+            let all = (0..zone.apps.len()).map(AppId::at);
+            seen.extend(all.filter_map(|id| Status::at(zone, id)));
+        }
+        Slots::of(zone)
+    });
+    seen.sort_by(|a, b| a.app.as_bytes().cmp(b.app.as_bytes()));
+    seen.dedup_by_key(|status| status.app);
+    (seen, slots)
 }
 
 fn cause(r: &ngx_http_request_t, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Cause {
@@ -185,7 +274,7 @@ fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal
 fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal) -> Answer {
     match refusal {
         Refusal::OtherPause | Refusal::NotOpen => Answer::problem(409, refusal.to_string()),
-        Refusal::Retired => Answer::problem(503, refusal.to_string()),
+        Refusal::Retired | Refusal::TooManyWait => Answer::problem(503, refusal.to_string()),
         Refusal::Full => {
             let line = format_args!("intermission: {name}: {refusal}: not paused");
             write(Level::Error, log_of(r), line);
@@ -208,96 +297,4 @@ fn address(r: &ngx_http_request_t) -> Address {
     // SAFETY: a live request has a connection.
     let text = unsafe { &(*r.connection).addr_text };
     Address::new(text.as_bytes()).unwrap_or(Address::EMPTY)
-}
-
-fn format_of(r: &mut ngx_http_request_t) -> Format {
-    let query = r.args;
-    // SAFETY: a live request.
-    let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
-    let accept = request
-        .headers_in_iterator()
-        .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"accept"))
-        .map_or(&[][..], |(_, value)| value.as_bytes());
-    control::format(query.as_bytes(), accept)
-}
-
-/// Sends the answer as it is: not by a status that nginx would look up an error_page for.
-fn send(r: &mut ngx_http_request_t, zone: &SharedZone, name: AppName, answer: Answer) -> ngx_int_t {
-    let now = || Box::new(zone.visit(|zone| Status::of(zone, name)));
-    let status = answer.left.unwrap_or_else(now);
-    let format = format_of(r);
-    let body = match (format, &answer.body) {
-        (Format::Text, Body::State) => Ok(status.text().into()),
-        (Format::Text, Body::Problem(text)) => Ok(format!("{text}\n")),
-        (Format::Json, Body::State) => json(&status),
-        (Format::Json, Body::Problem(text)) => json(&reply::Error { error: text }),
-    };
-    let Ok(body) = body else {
-        return NGX_ERROR as ngx_int_t;
-    };
-    let mut pause = crate::text::Text::<20>::EMPTY;
-    let _ = write!(pause, "{}", status.pause.0 .0);
-    let app = header_value(name.as_bytes()).to_string();
-    let mut headers = vec![
-        ("Cache-Control", "no-store"),
-        ("Intermission-App", app.as_str()),
-        ("Intermission-Pause", core::str::from_utf8(pause.as_bytes()).unwrap_or("0")),
-    ];
-    headers.extend(answer.allow.map(|methods| ("Allow", methods)));
-    let content_type = match format {
-        Format::Text => ngx::ngx_string!("text/plain"),
-        Format::Json => ngx::ngx_string!("application/json"),
-    };
-    let body = (answer.status != 304).then_some(body.as_str());
-    respond(r, answer.status, &headers, content_type, body)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
-    serde_json::to_string(value).map(|text| text + "\n")
-}
-
-/// Sends a whole response. Without a body nothing is said of one either.
-fn respond(
-    r: &mut ngx_http_request_t,
-    status: u16,
-    headers: &[(&str, &str)],
-    content_type: ngx_str_t,
-    body: Option<&str>,
-) -> ngx_int_t {
-    // SAFETY: a live request whose header has not been sent; the body is copied into its pool.
-    unsafe {
-        let request = ngx::http::Request::from_ngx_http_request(r);
-        for (name, value) in headers {
-            if request.add_header_out(name, value).is_none() {
-                return NGX_ERROR as ngx_int_t;
-            }
-        }
-        r.headers_out.status = ngx_uint_t::from(status);
-        let Some(body) = body else {
-            return ngx_http_send_header(r);
-        };
-        r.headers_out.content_type = content_type;
-        r.headers_out.content_type_len = content_type.len;
-        r.headers_out.content_length_n = body.len() as _;
-        let sent = ngx_http_send_header(r);
-        if sent != NGX_OK as ngx_int_t || r.header_only() != 0 {
-            return sent;
-        }
-        let Some(text) = ngx_str_t::from_bytes(r.pool, body.as_bytes()) else {
-            return NGX_ERROR as ngx_int_t;
-        };
-        let mut buffer: ngx_buf_t = core::mem::zeroed();
-        buffer.pos = text.data;
-        buffer.last = text.data.add(text.len);
-        buffer.set_memory(1);
-        buffer.set_last_buf(1);
-        buffer.set_last_in_chain(1);
-        let buffer = conf::allocate(r.pool, buffer);
-        let mut chain = ngx_chain_t { buf: buffer, next: core::ptr::null_mut() };
-        if buffer.is_null() {
-            NGX_ERROR as ngx_int_t
-        } else {
-            ngx_http_output_filter(r, &mut chain)
-        }
-    }
 }

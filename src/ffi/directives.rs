@@ -7,7 +7,7 @@ use core::ptr;
 use nginx_sys::{
     ngx_command_t, ngx_conf_full_name, ngx_conf_t, ngx_http_compile_complex_value,
     ngx_http_compile_complex_value_t, ngx_http_complex_value_t, ngx_http_core_loc_conf_t,
-    ngx_parse_size, ngx_str_t, ngx_uint_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
+    ngx_parse_size, ngx_str_t, ngx_uint_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_TAKE1,
     NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
     NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF, NGX_OK,
 };
@@ -19,7 +19,7 @@ use super::control;
 use super::log::conf_error;
 use super::zone::SharedZone;
 use crate::pace::Pace;
-use crate::settings::{self, Allowed, Code, PassOr};
+use crate::settings::{self, Allowed, Code, Control, PassOr};
 
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
@@ -40,11 +40,7 @@ pub(super) static mut COMMANDS: [ngx_command_t; 11] = [
         EVERYWHERE | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1,
         set_intermission,
     ),
-    in_location(
-        ngx_string!("intermission_control"),
-        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-        set_control,
-    ),
+    in_location(ngx_string!("intermission_control"), NGX_HTTP_LOC_CONF | NGX_CONF_ANY, set_control),
     directive(
         ngx_string!("intermission_zone"),
         NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
@@ -152,7 +148,24 @@ extern "C" fn set_control(
             ),
         );
     }
-    conf.control = Some(Endpoint { location: core.name, exact: core.exact_match() != 0 });
+    let (mut apps, mut post) = (None, false);
+    for value in arguments(cf).iter().skip(1) {
+        match settings::control(value.as_bytes()) {
+            Ok(Control::Post) if !post => post = true,
+            Ok(Control::Apps(names)) if apps.is_none() => apps = Some(names),
+            Ok(_) => return DUPLICATE,
+            Err(allowed) => return refuse(cf, *value, allowed),
+        }
+    }
+    conf.control = Some(Endpoint {
+        location: core.name,
+        exact: core.exact_match() != 0,
+        apps: apps.map_or(ngx_str_t::empty(), |names| ngx_str_t {
+            len: names.len(),
+            data: names.as_ptr().cast_mut(),
+        }),
+        post,
+    });
     core.handler = Some(control::handler);
     NGX_CONF_OK
 }

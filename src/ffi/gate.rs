@@ -14,8 +14,9 @@ use super::hold::{find, has_connection, mark, Hold, Stage};
 use super::log::{log_of, write, Complaint, Level};
 use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
+use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{room, variables, workers};
+use super::{flight, room, variables};
 use crate::admit::{self, Admission, Rules};
 use crate::agent;
 use crate::gates::NameHash;
@@ -24,6 +25,8 @@ use crate::settings::{Code, HealthCode, PassOr};
 use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::Arrival;
+
+const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
 
 /// Puts the handlers into nginx's phases. Under `satisfy any` an OK from `allow` jumps over the
 /// rest of the access phase, and a denial is still pending when we would run in it; so there the
@@ -75,7 +78,6 @@ fn satisfies_any(r: &ngx_http_request_t) -> bool {
 
 /// A request comes to its app's gate: returns what a phase handler returns.
 fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
-    const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
     let r_ptr = ptr::from_mut(r);
     // SAFETY: configurations outlive the requests that run on them.
     let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
@@ -98,14 +100,28 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     let (Some(worker), Some(hold)) = (workers::this(), mark(r)) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
-    let gates = worker.zone.gates();
-    if gates.all_open() {
-        return GOES_ON;
+    hold.belongs_to(variables::value(r, main.variables.app_name));
+    flight::refresh(worker);
+    let verdict =
+        if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };
+    if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
+        flight::set_out(worker, hold);
     }
+    verdict
+}
+
+/// Some app is not open: looks whether it is the request's.
+fn ask(
+    r: &mut ngx_http_request_t,
+    main: &MainConf,
+    place: &LocConf,
+    worker: &ThisWorker,
+    hold: &Hold,
+) -> ngx_int_t {
     let Some(name) = app_name(r) else {
         return GOES_ON;
     };
-    let Some(app) = gates.find(NameHash::of(name.as_bytes())) else {
+    let Some(app) = worker.zone.gates().find(NameHash::of(name.as_bytes())) else {
         return GOES_ON;
     };
     let admission = admission(r, main);

@@ -4,8 +4,11 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 
-use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_pool_cleanup_add, ngx_queue_remove};
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_pool_cleanup_add, ngx_queue_remove, ngx_str_t,
+};
 
+use super::flight::{self, Counted};
 use super::park::stop_timer;
 use super::queue::Link;
 use super::zone::now;
@@ -18,7 +21,12 @@ use crate::zone::Leaving;
 /// for the module's context, which internal redirects forget.
 pub(super) struct Hold {
     /// In the worker's run while [`Stage::Granted`]; among those under way while released.
-    pub link: Link,
+    pub link: Link<Hold>,
+    /// Among those in flight while it is.
+    pub flight: Link<Hold>,
+    pub counted_as: Cell<Counted>,
+    /// In the request's own memory.
+    app_name: Cell<ngx_str_t>,
     /// The slot that a released request keeps until it is finished.
     pub counted: Cell<Option<SlotId>>,
     r: *mut ngx_http_request_t,
@@ -82,6 +90,18 @@ impl Hold {
         self.since.get().after(self.waited.get())
     }
 
+    /// `$app_name`, as it was at the gate.
+    pub(super) fn app_name(&self) -> &[u8] {
+        // SAFETY: a value of the request's, which lives as long as the mark.
+        unsafe { core::slice::from_raw_parts(self.app_name.get().data, self.app_name.get().len) }
+    }
+
+    /// At the gate: whose request it is.
+    pub(super) fn belongs_to(&self, app_name: &[u8]) {
+        let data = app_name.as_ptr().cast_mut();
+        self.app_name.set(ngx_str_t { len: app_name.len(), data });
+    }
+
     /// Whether its connection has become a tunnel, such as a WebSocket.
     pub(super) fn is_upgraded(&self) -> bool {
         self.upstream().is_some_and(|upstream| upstream.upgrade() != 0)
@@ -93,9 +113,12 @@ impl Hold {
             && self.upstream().is_none_or(|upstream| upstream.peer.connection.is_null())
     }
 
-    /// Whether its upstream is done with it, and only its client still takes what we have.
+    /// Whether its upstream is done with it, and only its client still takes what we have: nobody
+    /// else, such as a subrequest, works for it either.
     pub(super) fn is_answered(&self) -> bool {
-        self.header_sent() && self.upstream().is_some_and(|upstream| upstream.cleanup.is_null())
+        self.header_sent()
+            && self.main().count() == 1
+            && self.upstream().is_some_and(|upstream| upstream.cleanup.is_null())
     }
 
     /// What its worker and the zone know it by.
@@ -137,6 +160,7 @@ impl Hold {
             let (rev, wev) = ((*connection).read, (*connection).write);
             if let (Stage::Released, Some(worker)) = (stage, workers::this()) {
                 release::set_out(worker, &*hold);
+                flight::set_out(worker, &*hold);
                 worker.going_on.set(hold);
             }
             stop_timer(&mut *wev);
@@ -185,13 +209,18 @@ impl Hold {
     }
 
     fn header_sent(&self) -> bool {
-        // SAFETY: the mark lives in its request's memory.
-        unsafe { (*self.r).header_sent() != 0 }
+        self.main().header_sent() != 0
     }
 
     fn upstream(&self) -> Option<&nginx_sys::ngx_http_upstream_t> {
-        // SAFETY: the mark lives in its request's memory; a request has an upstream or null.
-        unsafe { (*self.r).upstream.as_ref() }
+        // SAFETY: a live request has an upstream or null.
+        unsafe { self.main().upstream.as_ref() }
+    }
+
+    /// A mark may be a subrequest's that met the gate first.
+    fn main(&self) -> &ngx_http_request_t {
+        // SAFETY: the mark lives in its request's memory, which is the main one's too.
+        unsafe { &*(*self.r).main }
     }
 }
 
@@ -227,20 +256,32 @@ unsafe fn run_if_posted(rev: *mut ngx_event_t) {
 
 /// The mark that the request carries, if it has met its app's gate.
 pub(super) fn find(r: &ngx_http_request_t) -> Option<&Hold> {
-    let ours: unsafe extern "C" fn(*mut c_void) = on_cleanup;
-    // SAFETY: a live request has a table of contexts; what stands in our place is from mark. The
-    // pool's cleanups are a list, and those with our handler have a mark for data.
+    // SAFETY: a live request has a table of contexts; what stands in our place is from mark.
     unsafe {
         let context = r.ctx.add(module::context_index());
         if (*context).is_null() {
-            let mut cleanup = (*r.pool).cleanup.as_ref()?;
-            while !cleanup.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, ours)) {
-                cleanup = cleanup.next.as_ref()?;
-            }
-            *context = cleanup.data;
+            *context = cleanup_data(r, on_cleanup);
         }
         (*context).cast::<Hold>().as_ref()
     }
+}
+
+/// What the newest of a request's cleanups with this handler has for data; null where it has none.
+pub(super) fn cleanup_data(
+    r: &ngx_http_request_t,
+    handler: unsafe extern "C" fn(*mut c_void),
+) -> *mut c_void {
+    // SAFETY: a live request has a pool, whose cleanups are a list.
+    unsafe {
+        let mut next = (*r.pool).cleanup.as_ref();
+        while let Some(cleanup) = next {
+            if cleanup.handler.is_some_and(|one| ptr::fn_addr_eq(one, handler)) {
+                return cleanup.data;
+            }
+            next = cleanup.next.as_ref();
+        }
+    }
+    ptr::null_mut()
 }
 
 /// Marks a request that has met its app's gate; none where there is no memory.
@@ -251,6 +292,9 @@ pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
         let hold = cleanup.data.cast::<Hold>();
         hold.write(Hold {
             link: Link::new(),
+            flight: Link::new(),
+            counted_as: Cell::new(Counted::Not),
+            app_name: Cell::new(ngx_str_t { len: 0, data: ptr::dangling_mut() }),
             counted: Cell::new(None),
             r,
             stage: Cell::new(Stage::Passed),
@@ -271,6 +315,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     let Some(worker) = workers::this() else {
         return;
     };
+    flight::finished(worker, hold);
     if ptr::eq(worker.going_on.get(), hold) {
         worker.going_on.set(ptr::null());
     }

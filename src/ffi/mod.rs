@@ -8,6 +8,7 @@ mod directives;
 mod doorbell;
 #[cfg(feature = "faults")]
 mod faults;
+mod flight;
 mod gate;
 mod hold;
 mod log;
@@ -16,8 +17,10 @@ mod park;
 mod processes;
 mod queue;
 mod release;
+mod respond;
 mod room;
 mod state;
 mod variables;
+mod wait;
 mod workers;
 mod zone;

@@ -13,8 +13,9 @@ use nginx_sys::{
 use super::conf;
 use super::hold::{find, Stage};
 use super::log::{log_of, write, Level};
+use super::module::Failed;
 use super::zone::Named;
-use super::{release, variables, workers};
+use super::{flight, release, variables, workers};
 use crate::ids::SlotId;
 use crate::settings::{Code, PassOr};
 use crate::time::MaxTime;
@@ -23,14 +24,31 @@ use crate::zone::{Departure, Leaving};
 /// One whose turn comes, but who has been held too long already, asks again after this, in ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
-/// Lets the request wait, as nginx's limit_req does.
+/// Lets the request wait for its turn.
 pub(super) fn park(r: &mut ngx_http_request_t, max_time: MaxTime) -> ngx_int_t {
-    r.read_event_handler = Some(ngx_http_test_reading);
+    let time = (max_time.msec().0 as ngx_msec_t).min(workers::LONGEST_TIMER);
+    if rest(r, on_write, time).is_err() {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+    }
+    workers::watch();
+    NGX_AGAIN as ngx_int_t
+}
+
+/// Lets the request rest, as nginx's limit_req does, at most for so many ms: `on_write` is called
+/// then, and whenever somebody has it go on; a client that closes ends it.
+pub(super) fn rest(
+    r: &mut ngx_http_request_t,
+    on_write: extern "C" fn(*mut ngx_http_request_t),
+    time: ngx_msec_t,
+) -> Result<(), Failed> {
+    if r.discard_body() == 0 {
+        r.read_event_handler = Some(ngx_http_test_reading);
+    }
     r.write_event_handler = Some(on_write);
     // SAFETY: a live request's connection and its events.
     unsafe {
         let (rev, wev) = events(r);
-        start_timer(wev, (max_time.msec().0 as ngx_msec_t).min(workers::LONGEST_TIMER));
+        start_timer(wev, time);
         if wev.error() != 0 {
             ngx_post_event(wev, &raw mut ngx_posted_events);
         }
@@ -38,11 +56,10 @@ pub(super) fn park(r: &mut ngx_http_request_t, max_time: MaxTime) -> ngx_int_t {
             // The client may have closed in the very event that brought the request.
             ngx_post_event(rev, &raw mut ngx_posted_events);
         } else if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+            return Err(Failed);
         }
     }
-    workers::watch();
-    NGX_AGAIN as ngx_int_t
+    Ok(())
 }
 
 /// The request's write event: its turn has come, it was held too long, its client is gone, or
@@ -106,7 +123,10 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
                     }
                     finalize(r, status_of(code));
                 }
-                None => go_on(r),
+                None => {
+                    flight::set_out(worker, hold);
+                    go_on(r);
+                }
             }
         }
     }
@@ -126,7 +146,7 @@ fn go_on(r: &mut ngx_http_request_t) {
     }
 }
 
-fn finalize(r: &mut ngx_http_request_t, code: ngx_int_t) {
+pub(super) fn finalize(r: &mut ngx_http_request_t, code: ngx_int_t) {
     r.read_event_handler = Some(ngx_http_block_reading);
     // SAFETY: a live request that is parked: nothing else is under way for it.
     unsafe { ngx_http_finalize_request(r, code) };
@@ -157,7 +177,9 @@ pub(super) fn stop_timer(wev: &mut ngx_event_t) {
 
 /// # Safety
 /// The request is live; the references do not outlive its connection.
-unsafe fn events<'a>(r: &ngx_http_request_t) -> (&'a mut ngx_event_t, &'a mut ngx_event_t) {
+pub(super) unsafe fn events<'a>(
+    r: &ngx_http_request_t,
+) -> (&'a mut ngx_event_t, &'a mut ngx_event_t) {
     // SAFETY: the caller's: a connection has both events.
     unsafe { (&mut *(*r.connection).read, &mut *(*r.connection).write) }
 }

@@ -1,23 +1,26 @@
-//! Marks of requests in nginx's intrusive queues: whoever dies takes itself out.
+//! nginx's intrusive queues: whoever dies takes itself out.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
+use core::marker::PhantomData;
+use core::ptr;
 
 use nginx_sys::{
-    ngx_queue_data, ngx_queue_empty, ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove,
-    ngx_queue_t,
+    ngx_queue_empty, ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove, ngx_queue_t,
 };
 
-use super::hold::Hold;
+/// A queue in this process's own memory.
+pub(super) struct Queue<T>(UnsafeCell<ngx_queue_t>, PhantomData<*const T>);
 
-/// A queue of marks, in this process's own memory.
-pub(super) struct Queue(UnsafeCell<ngx_queue_t>);
+/// A member's place in a queue.
+#[repr(C)]
+pub(super) struct Link<T> {
+    place: UnsafeCell<ngx_queue_t>,
+    member: Cell<*const T>,
+}
 
-/// A mark's place in a queue.
-pub(super) struct Link(UnsafeCell<ngx_queue_t>);
-
-impl Queue {
+impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self(Link::new().0)
+        Self(UnsafeCell::new(nowhere()), PhantomData)
     }
 
     /// Once it is where it stays.
@@ -26,63 +29,70 @@ impl Queue {
         unsafe { ngx_queue_init(self.0.get()) };
     }
 
-    /// Puts a live mark that is in no queue at the end.
-    pub(super) fn push(&self, hold: &Hold) {
+    /// Puts a live member at the end, by a link of its own that is in no queue.
+    pub(super) fn push(&self, member: &T, link: &Link<T>) {
+        link.member.set(member);
         // SAFETY: the queue is initialized, and its members are live: each leaves when it dies.
-        unsafe { ngx_queue_insert_before(self.0.get(), hold.link.0.get()) };
+        unsafe { ngx_queue_insert_before(self.0.get(), link.place.get()) };
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first().is_none()
     }
 
     /// The first, which stays in the queue.
-    pub(super) fn first(&self) -> Option<*const Hold> {
+    pub(super) fn first(&self) -> Option<*const T> {
         // SAFETY: as in push.
-        unsafe { (!ngx_queue_empty(self.0.get())).then(|| Self::mark((*self.0.get()).next)) }
+        unsafe { (!ngx_queue_empty(self.0.get())).then(|| Self::member((*self.0.get()).next)) }
     }
 
     /// The members, from the first. None may leave meanwhile, but the one that was just given.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Hold> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         let end = self.0.get();
         // SAFETY: as in push.
         let mut next = unsafe { (*end).next };
         core::iter::from_fn(move || {
-            if core::ptr::eq(next, end) {
+            if ptr::eq(next, end) {
                 return None;
             }
             // SAFETY: as in push.
             unsafe {
-                let hold = Self::mark(next);
+                let member = Self::member(next);
                 next = (*next).next;
-                hold.as_ref()
+                member.as_ref()
             }
         })
     }
 
     /// # Safety
-    /// The link is a mark's, and not the queue's own.
-    unsafe fn mark(link: *mut ngx_queue_t) -> *const Hold {
-        // SAFETY: the caller's.
-        unsafe { ngx_queue_data!(link, Hold, link).cast_const() }
+    /// The place is a link's, and not the queue's own.
+    unsafe fn member(place: *mut ngx_queue_t) -> *const T {
+        // SAFETY: the caller's; a link begins with its place.
+        unsafe { (*place.cast::<Link<T>>()).member.get() }
     }
 }
 
-impl Link {
+impl<T> Link<T> {
     pub(super) fn new() -> Self {
-        // SAFETY: plain C data, for which all zero is a value.
-        Self(UnsafeCell::new(unsafe { core::mem::zeroed() }))
+        Self { place: UnsafeCell::new(nowhere()), member: Cell::new(ptr::null()) }
     }
 
-    /// Takes the mark out of the queue that it is in.
+    /// Takes the member out of the queue that it is in.
     pub(super) fn leave(&self) {
-        // SAFETY: a link that is in no queue is all null.
-        unsafe {
-            if !(*self.0.get()).next.is_null() {
-                ngx_queue_remove(self.0.get());
-            }
+        if self.is_linked() {
+            // SAFETY: it is in a queue, which is live as long as the process.
+            unsafe { ngx_queue_remove(self.place.get()) };
         }
     }
 
     /// Whether it is in a queue.
     pub(super) fn is_linked(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { !(*self.0.get()).next.is_null() }
+        // SAFETY: our own; a link that is in no queue is all null.
+        unsafe { !(*self.place.get()).next.is_null() }
     }
+}
+
+fn nowhere() -> ngx_queue_t {
+    ngx_queue_t { prev: ptr::null_mut(), next: ptr::null_mut() }
 }

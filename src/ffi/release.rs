@@ -75,7 +75,7 @@ unsafe fn grant(this: &ThisWorker, given: Given) {
     // SAFETY: the caller's.
     let hold = unsafe { &*(given.cookie.0 as usize as *const Hold) };
     hold.grant(given.counted);
-    this.run.push(hold);
+    this.run.push(hold, &hold.link);
 }
 
 /// Does something with each in the run, in order; what it does may end that one and others.
@@ -93,7 +93,7 @@ fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold)) -> u32 {
 
 /// A released request is under way.
 pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
-    this.under_way.push(hold);
+    this.under_way.push(hold, &hold.link);
     this.under_way_count.set(this.under_way_count.get() + 1);
     this.finishing.start(FINISHING_INTERVAL);
 }

@@ -7,11 +7,13 @@ use nginx_sys::{
 };
 use once_cell::sync::OnceCell;
 
+use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
 use super::queue::Queue;
+use super::wait::Waiting;
 use super::zone::{now, Named, SharedZone};
-use super::{conf, doorbell, log, processes, release};
+use super::{conf, doorbell, flight, log, processes, release, wait};
 use crate::ids::{AppId, Process, WorkerId};
 use crate::time::Msec;
 
@@ -41,12 +43,17 @@ pub(super) struct ThisWorker {
     /// The one that goes on at this moment; null as soon as it is gone.
     pub going_on: Cell<*const Hold>,
     /// Those whose turn it is.
-    pub run: Queue,
+    pub run: Queue<Hold>,
     /// Those who were released, and are not finished.
-    pub under_way: Queue,
+    pub under_way: Queue<Hold>,
     pub under_way_count: Cell<usize>,
+    pub in_flight: InFlight,
+    /// The control requests that wait for an answer.
+    pub waiting: Queue<Waiting>,
     pub turn: Timer,
     pub finishing: Timer,
+    pub landing: Timer,
+    pub looking: Timer,
     watch: Timer,
     lease: Timer,
 }
@@ -98,6 +105,19 @@ impl Timer {
         }
     }
 
+    /// After so many ms, or sooner if it is to happen then already.
+    pub(super) fn start_within(&self, after: ngx_msec_t) {
+        // SAFETY: as above; a timer's key is when it is to happen.
+        let later = unsafe {
+            let event = &*self.event();
+            event.timer_set() != 0 && event.timer.key > nginx_sys::ngx_current_msec + after
+        };
+        if later {
+            self.set(None);
+        }
+        self.start(after);
+    }
+
     /// At this time on the monotonic clock, whatever was set before; never where none.
     pub(super) fn set(&self, at: Option<Msec>) {
         // SAFETY: as above.
@@ -137,14 +157,21 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         run: Queue::new(),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
+        in_flight: InFlight::new(),
+        waiting: Queue::new(),
         turn: Timer::new(release::on_turn, log),
         finishing: Timer::new(release::on_finishing, log),
+        landing: Timer::new(flight::on_landing, log),
+        looking: Timer::new(wait::on_looking, log),
         watch: Timer::new(on_watch, log),
         lease: Timer::new(on_lease, log),
     });
     // At their final place.
     this.run.init();
     this.under_way.init();
+    this.in_flight.init();
+    this.waiting.init();
+    flight::refresh(this);
     if !id.is_some() {
         let full = format_args!(
             "intermission: the table of workers is full: this worker holds nobody, and turns \
@@ -168,6 +195,11 @@ pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
 
 /// The doorbell rang: anything may have changed.
 pub(super) fn on_ring() {
+    if let Some(this) = this() {
+        flight::refresh(this);
+        flight::watch(this);
+        wait::look(this);
+    }
     release::schedule();
     watch();
     set_lease_timer();

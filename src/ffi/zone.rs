@@ -17,11 +17,13 @@ use super::doorbell::{self, Bells, OpenBells};
 use super::log::{cycle_log, write, Level};
 use super::module::{self, Failed};
 use super::state::StateFile;
-use crate::app::{App, Now};
+use crate::app::App;
+use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
 use crate::queue::Slot;
 use crate::text::AppName;
-use crate::time::Msec;
+use crate::time::{Msec, Now};
+use crate::wait::Wait;
 use crate::workers::Worker;
 use crate::zone::{Effects, Header, Zone};
 
@@ -32,14 +34,19 @@ const MOST_APPS: usize = 1024;
 /// At most this many worker processes at a time, those of reloads included.
 const MOST_WORKERS: usize = 1024;
 
+/// At most this many callers who wait for an app to be quiet, or drained.
+const MOST_WAITS: usize = 64;
+
 /// What the zone begins with. Another build of the module reads as far as `shut`.
-#[repr(C)]
+#[repr(C, align(64))]
 struct Front {
     shut: AtomicU32,
     sizes: Sizes,
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
     lease: AtomicU64,
+    epoch: AtomicU64,
+    waiting: AtomicU32,
     header: Header,
 }
 
@@ -49,18 +56,48 @@ struct Front {
 struct Sizes {
     apps: usize,
     workers: usize,
+    waits: usize,
     slots: usize,
 }
 
 impl Sizes {
-    /// A sixteenth for apps, a thirty-second for workers, the rest for those held.
+    /// A quarter at most for apps, whom each worker counts, and a sixty-fourth for those who wait;
+    /// the rest for those held.
     fn for_bytes(bytes: usize) -> Self {
-        let app = size_of::<App>() + size_of::<AtomicU64>();
-        let apps = (bytes / 16 / app).clamp(4, MOST_APPS);
-        let workers = (bytes / 32 / size_of::<Worker>()).clamp(16, MOST_WORKERS);
-        let fixed = size_of::<Front>() + apps * app + workers * size_of::<Worker>();
-        Self { apps, workers, slots: bytes.saturating_sub(fixed) / size_of::<Slot>() }
+        let workers = (bytes / (40 << 10)).clamp(16, MOST_WORKERS);
+        let app = size_of::<App>() + size_of::<AtomicU64>() + workers * size_of::<Count>();
+        let apps = (bytes / 4 / app).clamp(4, MOST_APPS);
+        let waits = (bytes / 64 / size_of::<Wait>()).clamp(4, MOST_WAITS);
+        let tables = Self { apps, workers, waits, slots: 0 };
+        let slots = bytes.saturating_sub(tables.places().slots) / size_of::<Slot>();
+        Self { slots, ..tables }
     }
+
+    /// Where each table begins, in bytes behind the front's beginning.
+    fn places(&self) -> Places {
+        let seen = size_of::<Front>();
+        let counts = seen + self.workers * size_of::<Seen>();
+        let names = counts + self.workers * self.row_length() * size_of::<Count>();
+        let apps = names + self.apps * size_of::<AtomicU64>();
+        let workers = apps + self.apps * size_of::<App>();
+        let waits = workers + self.workers * size_of::<Worker>();
+        let slots = waits + self.waits * size_of::<Wait>();
+        Places { seen, counts, names, apps, workers, waits, slots }
+    }
+
+    fn row_length(&self) -> usize {
+        Flights::row_length(self.apps)
+    }
+}
+
+struct Places {
+    seen: usize,
+    counts: usize,
+    names: usize,
+    apps: usize,
+    workers: usize,
+    waits: usize,
+    slots: usize,
 }
 
 /// The zone, as a process knows it. Its memory is mapped before the workers are forked, at the same
@@ -105,14 +142,34 @@ impl SharedZone {
         // SAFETY: atomics, carved for good; no exclusive reference to them is ever made.
         unsafe {
             let front = self.front.as_ptr();
-            let names = front.add(1).cast::<AtomicU64>();
             Gates {
                 shut: &(*front).shut,
-                names: slice::from_raw_parts(names, self.sizes.apps),
+                names: slice::from_raw_parts(self.at(self.sizes.places().names), self.sizes.apps),
                 moving: &(*front).moving,
                 lease: &(*front).lease,
+                epoch: &(*front).epoch,
+                waiting: &(*front).waiting,
             }
         }
+    }
+
+    /// What the workers count.
+    pub(super) fn flights(&self) -> Flights<'static> {
+        let Sizes { apps, workers, .. } = self.sizes;
+        let (places, counts) = (self.sizes.places(), workers * self.sizes.row_length());
+        // SAFETY: as above.
+        unsafe {
+            Flights {
+                seen: slice::from_raw_parts(self.at(places.seen), workers),
+                counts: slice::from_raw_parts(self.at(places.counts), counts),
+                apps,
+            }
+        }
+    }
+
+    /// What lies so many bytes behind the front's beginning.
+    fn at<T>(&self, place: usize) -> *mut T {
+        self.front.as_ptr().cast::<u8>().wrapping_add(place).cast()
     }
 
     /// How many workers there may be at a time.
@@ -156,21 +213,19 @@ impl SharedZone {
     /// # Safety
     /// The lock is held, and the tables are borrowed by nobody else in this process.
     unsafe fn tables(&self, now: Now) -> Zone<'_> {
-        let Sizes { apps, workers, slots } = self.sizes;
-        let gates = self.gates();
+        let (sizes, places) = (self.sizes, self.sizes.places());
+        let (gates, flights) = (self.gates(), self.flights());
         // SAFETY: carved by these sizes, one table behind the other; each was filled with valid
         // entries by reset, or is all zero and of a type for which that is valid until then.
         unsafe {
-            let front = self.front.as_ptr();
-            let first_app = front.add(1).cast::<AtomicU64>().add(apps).cast::<App>();
-            let first_worker = first_app.add(apps).cast::<Worker>();
-            let first_slot = first_worker.add(workers).cast::<Slot>();
             Zone {
-                header: &mut (*front).header,
+                header: &mut (*self.front.as_ptr()).header,
                 gates,
-                apps: slice::from_raw_parts_mut(first_app, apps),
-                workers: slice::from_raw_parts_mut(first_worker, workers),
-                slots: slice::from_raw_parts_mut(first_slot, slots),
+                flights,
+                apps: slice::from_raw_parts_mut(self.at(places.apps), sizes.apps),
+                workers: slice::from_raw_parts_mut(self.at(places.workers), sizes.workers),
+                waits: slice::from_raw_parts_mut(self.at(places.waits), sizes.waits),
+                slots: slice::from_raw_parts_mut(self.at(places.slots), sizes.slots),
                 now,
                 effects: Effects::default(),
             }
@@ -182,6 +237,11 @@ impl SharedZone {
         if effects.repaired {
             let message = format_args!("intermission: a worker died inside the lock: repaired");
             write(Level::Warn, cycle_log(), message);
+        }
+        if let Some((name, pause)) = &effects.taken_back {
+            let line =
+                format_args!("intermission: {}: rolled back, pause {}", Named(name), pause.0);
+            write(Level::Notice, cycle_log(), line);
         }
         if let Some((name, drained)) = &effects.drained {
             let (count, took) = (drained.released, drained.took.seconds());
@@ -200,7 +260,8 @@ impl SharedZone {
 // The tables follow each other without gaps.
 const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>().is_multiple_of(8));
 const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>().is_multiple_of(8));
-const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Front>() <= 8);
+const _: () = assert!(align_of::<Wait>() <= 8 && size_of::<Wait>().is_multiple_of(8));
+const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Count>() <= 8);
 
 /// An app in a log line.
 pub(super) struct Named<'a>(pub &'a AppName);

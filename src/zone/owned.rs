@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use super::{Effects, Header, Zone};
-use crate::app::{App, Now};
+use crate::app::App;
+use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
 use crate::queue::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::time::Msec;
+use crate::time::{Msec, Now};
+use crate::wait::Wait;
 use crate::workers::Worker;
 
 /// What the lock guards.
@@ -15,6 +17,7 @@ pub struct Tables {
     pub header: Header,
     pub apps: Vec<App>,
     pub workers: Vec<Worker>,
+    pub waits: Vec<Wait>,
     pub slots: Vec<Slot>,
 }
 
@@ -25,6 +28,10 @@ pub struct Words {
     names: Vec<AtomicU64>,
     moving: Vec<AtomicU64>,
     lease: AtomicU64,
+    epoch: AtomicU64,
+    waiting: AtomicU32,
+    seen: Vec<Seen>,
+    counts: Vec<Count>,
 }
 
 /// A zone whose lock is the borrow checker.
@@ -42,6 +49,7 @@ impl Tables {
             header: Header::NEW,
             apps: vec![App::UNUSED; words.names.len()],
             workers: vec![Worker::default(); workers],
+            waits: vec![Wait::FREE; 3],
             slots: vec![Slot::FREE; slots],
         };
         tables.lend(words, Now::default()).reset();
@@ -53,8 +61,10 @@ impl Tables {
         Zone {
             header: &mut self.header,
             gates: words.gates(),
+            flights: words.flights(),
             apps: &mut self.apps,
             workers: &mut self.workers,
+            waits: &mut self.waits,
             slots: &mut self.slots,
             now,
             effects: Effects::default(),
@@ -76,20 +86,36 @@ impl Tables {
 }
 
 impl Words {
-    /// For so many apps.
-    pub fn new(apps: usize) -> Self {
+    /// For so many apps and workers.
+    pub fn new(apps: usize, workers: usize) -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             shut: AtomicU32::new(0),
             names: zeros(apps),
             moving: zeros(apps.div_ceil(64)),
             lease: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            seen: (0..workers).map(|_| Seen::default()).collect(),
+            counts: (0..workers * Flights::row_length(apps)).map(|_| Count::default()).collect(),
         }
     }
 
     /// As the workers see them.
     pub fn gates(&self) -> Gates<'_> {
-        Gates { shut: &self.shut, names: &self.names, moving: &self.moving, lease: &self.lease }
+        Gates {
+            shut: &self.shut,
+            names: &self.names,
+            moving: &self.moving,
+            lease: &self.lease,
+            epoch: &self.epoch,
+            waiting: &self.waiting,
+        }
+    }
+
+    /// What the workers count.
+    pub fn flights(&self) -> Flights<'_> {
+        Flights { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
     }
 }
 
@@ -104,6 +130,10 @@ impl Clone for Words {
             names: copies(&self.names),
             moving: copies(&self.moving),
             lease: AtomicU64::new(self.lease.load(Ordering::Relaxed)),
+            epoch: AtomicU64::new(self.epoch.load(Ordering::Relaxed)),
+            waiting: AtomicU32::new(self.waiting.load(Ordering::Relaxed)),
+            seen: self.seen.clone(),
+            counts: self.counts.clone(),
         }
     }
 }
@@ -111,7 +141,7 @@ impl Clone for Words {
 impl Owned {
     /// Of so many entries each, at a time that is not the clock's zero.
     pub fn new(apps: usize, workers: usize, slots: usize) -> Self {
-        let words = Words::new(apps);
+        let words = Words::new(apps, workers);
         Self {
             tables: Tables::new(&words, workers, slots),
             words,

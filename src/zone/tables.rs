@@ -3,6 +3,7 @@
 
 use super::Zone;
 use crate::app::{App, State};
+use crate::flight::Epoch;
 use crate::gates::NameHash;
 use crate::ids::{AppId, SlotId};
 use crate::queue::{self, List};
@@ -20,6 +21,7 @@ impl Zone<'_> {
         if let Some(app) = self.apps.get_mut(occupant.app.index()) {
             if held {
                 app.line.remove(self.slots, slot);
+                app.holds.add(self.now.monotonic.since(occupant.since));
             } else {
                 app.going = app.going.saturating_sub(1);
             }
@@ -39,6 +41,7 @@ impl Zone<'_> {
         place.go();
         if let Some(app) = self.apps.get_mut(held.app.index()) {
             app.line.remove(self.slots, slot);
+            app.holds.add(self.now.monotonic.since(held.since));
             app.going += 1;
         }
     }
@@ -68,6 +71,14 @@ impl Zone<'_> {
         self.gates.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
         let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
         self.gates.set_moving(id, app.releases() || turns_away);
+        if app.created().max(app.shut_since()) > self.gates.epoch() {
+            self.gates.next_epoch();
+        }
+    }
+
+    /// The epoch that begins when what has changed is published.
+    pub(super) fn coming_epoch(&self) -> Epoch {
+        Epoch(self.gates.epoch().0.wrapping_add(1))
     }
 
     /// Tells them when the first lease ends.
@@ -107,8 +118,10 @@ impl Zone<'_> {
         }
         self.gates.recount();
         for index in 0..self.apps.len() {
+            self.take_back(AppId::at(index));
             self.settle(AppId::at(index));
         }
+        self.publish_waiting();
         self.publish_leases();
     }
 }

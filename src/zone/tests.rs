@@ -19,13 +19,14 @@ use super::owned::Owned;
 use super::{
     Arrival, Departure, Effects, Given, Leaving, Opened, Refusal, Shut, Turn, Wake, Which, Zone,
 };
-use crate::app::{App, Cause, Ended, Now, State};
+use crate::app::{App, Ended, State};
 use crate::gates::NameHash;
 use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WorkerId};
 use crate::pace::Pace;
 use crate::queue::List;
+use crate::terms::Cause;
 use crate::text::{Address, AppName, Reason};
-use crate::time::Msec;
+use crate::time::{Msec, Now};
 
 fn name(text: &str) -> AppName {
     AppName::new(text.as_bytes()).unwrap()

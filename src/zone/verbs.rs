@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::app::{App, Cause, Ended, State};
+use crate::app::{App, Ended, State};
 use crate::ids::{AppId, PauseId};
 use crate::pace::Pace;
 use crate::sync::step;
+use crate::terms::Cause;
 use crate::text::AppName;
 
 /// What `enable` and `stop` did.
@@ -39,6 +40,8 @@ pub enum Refusal {
     NotOpen,
     /// The table of apps is full.
     Full,
+    /// The table of those who wait is full.
+    TooManyWait,
     /// A newer configuration has a zone of its own: this one's pauses would hold nobody.
     Retired,
 }
@@ -85,6 +88,12 @@ impl Zone<'_> {
         asked: bool,
         state: State,
     ) -> Result<Shut, Refusal> {
+        let id = self.entry_to_shut(name, which)?;
+        Ok(self.shut_known(id, cause, asked, state))
+    }
+
+    /// The entry of an app that is to be paused or stopped, made where it has none.
+    pub(super) fn entry_to_shut(&mut self, name: &AppName, which: Which) -> Result<AppId, Refusal> {
         if self.header.retired != 0 {
             return Err(Refusal::Retired);
         }
@@ -97,17 +106,20 @@ impl Zone<'_> {
             Which::This(id) if id == app.pause() && app.is_shut() => {}
             Which::This(_) => return Err(Refusal::OtherPause),
         }
-        let id = match known {
-            Some(id) => id,
-            None => self.create(name).ok_or(Refusal::Full)?,
-        };
-        let fresh = PauseId(self.header.pauses.saturating_add(1));
-        self.header.pauses = fresh.0;
-        step();
-        let (now, cause) = (self.now, Cause { fresh, ..cause });
-        let Some(app) = self.apps.get_mut(id.index()) else {
-            return Err(Refusal::Full);
-        };
+        known.or_else(|| self.create(name)).ok_or(Refusal::Full)
+    }
+
+    pub(super) fn shut_known(
+        &mut self,
+        id: AppId,
+        cause: Cause,
+        asked: bool,
+        state: State,
+    ) -> Shut {
+        let (now, epoch) = (self.now, self.coming_epoch());
+        let cause = self.with_number(id, cause);
+        let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
+        let provisional = app.is_provisional();
         let done = if app.state() == state {
             match app.change(&cause, now) || asked {
                 true => Shut::Changed(app.pause()),
@@ -115,15 +127,28 @@ impl Zone<'_> {
             }
         } else {
             match state {
-                State::Stopped => app.stop(&cause, now),
-                _ => app.enable(&cause, now),
+                State::Stopped => app.stop(&cause, now, epoch),
+                _ => app.enable(&cause, now, epoch),
             }
             Shut::Begun(app.pause())
         };
-        if done != Shut::Unchanged {
+        if provisional && state == State::Paused {
+            app.commit(&cause, now);
+        }
+        self.overtake(id, state);
+        if done != Shut::Unchanged || provisional {
             self.turned(id);
         }
-        Ok(done)
+        done
+    }
+
+    /// Gives it a number, where a pause begins.
+    pub(super) fn with_number(&mut self, id: AppId, cause: Cause) -> Cause {
+        let begins = self.app(id).is_some_and(|app| !app.is_shut());
+        let fresh = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
+        self.header.pauses = fresh.0;
+        step();
+        Cause { fresh, ..cause }
     }
 
     /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` makes of
@@ -146,7 +171,11 @@ impl Zone<'_> {
         };
         let (old, new) = (app.pace(), pace(app.pace()));
         let done = match app.state() {
-            State::Paused | State::Stopped => Opened::Ended(newest, app.end(new, now)),
+            State::Paused | State::Stopped => {
+                let ended = app.end(new, now);
+                self.overtake(id, State::Open);
+                Opened::Ended(newest, ended)
+            }
             State::Draining { .. } if old != new => {
                 app.set_pace(new, now);
                 Opened::Paced
@@ -161,7 +190,7 @@ impl Zone<'_> {
     /// room.
     pub fn restore(&mut self, app: App) -> Option<AppId> {
         let id = self.create(app.name()?)?;
-        *self.apps.get_mut(id.index())? = app;
+        self.apps.get_mut(id.index())?.resume(&app);
         self.settle(id);
         self.publish_leases();
         Some(id)
@@ -190,12 +219,13 @@ impl Zone<'_> {
         let id = AppId::at(self.apps.iter().position(over)?);
         let app = self.apps.get_mut(id.index())?;
         let (name, pause, ended) = (*app.name()?, app.pause(), app.end(app.pace(), now));
+        self.overtake(id, State::Open);
         self.turned(id);
         Some((name, pause, ended))
     }
 
     /// A pause began, changed or ended.
-    fn turned(&mut self, id: AppId) {
+    pub(super) fn turned(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
         self.settle(id);
         self.publish_leases();
@@ -208,7 +238,8 @@ impl Zone<'_> {
         let idle = self.apps.iter().enumerate().filter(|(_, app)| app.idle());
         let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
         let index = free.or(oldest)?;
-        self.apps.get_mut(index)?.create(*name);
+        let created = self.coming_epoch();
+        self.apps.get_mut(index)?.create(*name, created);
         Some(AppId::at(index))
     }
 }

@@ -1,12 +1,12 @@
 //! A zone, two workers and their doorbells, as loom's threads share them.
 #![forbid(unsafe_code)]
 
-use intermission::app::{Cause, Now};
 use intermission::gates::NameHash;
 use intermission::ids::{AppId, Cookie, PauseId, Process, SlotId, WorkerId};
 use intermission::pace::Pace;
+use intermission::terms::Cause;
 use intermission::text::{Address, AppName};
-use intermission::time::Msec;
+use intermission::time::{Msec, Now};
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{Arrival, Given, Turn, Wake, Which, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(apps: usize) -> Arc<Self> {
-        let words = Words::new(apps);
+        let words = Words::new(apps, 2);
         let tables = Tables::new(&words, 2, 3);
         let shared = Self {
             words,

@@ -1,0 +1,153 @@
+//! What this worker has passed on and is not finished, counted per app for everybody to see.
+
+use core::cell::{Cell, RefCell};
+
+use nginx_sys::{ngx_event_t, ngx_msec_t};
+
+use super::hold::{Hold, Stage};
+use super::queue::Queue;
+use super::workers::{self, ThisWorker};
+use crate::flight::{Count, Epoch, Flight, Known};
+use crate::ids::AppId;
+
+/// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
+/// nginx does not tell when an upstream's answer is complete.
+const WATCHED_INTERVAL: ngx_msec_t = 20;
+/// As long as nobody does.
+const INTERVAL: ngx_msec_t = 500;
+
+/// Those in flight, and the apps that they are counted under.
+pub(super) struct InFlight {
+    list: Queue<Hold>,
+    known: RefCell<Known>,
+    epoch: Cell<Epoch>,
+}
+
+/// What a request in flight is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Nothing: its app has no entry.
+    Not,
+    InFlight(AppId),
+    Upgraded(AppId),
+}
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self { list: Queue::new(), known: RefCell::default(), epoch: Cell::new(Epoch::default()) }
+    }
+
+    /// Once it is where it stays.
+    pub(super) fn init(&self) {
+        self.list.init();
+    }
+
+    fn find(&self, name: &[u8]) -> Option<AppId> {
+        self.known.try_borrow().ok()?.find(name)
+    }
+}
+
+/// A request is passed on.
+pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
+    let app = this.in_flight.find(hold.app_name());
+    if let Some((app, count)) = app.and_then(|app| Some((app, count(this, app)?))) {
+        if hold.stage.get() == Stage::Passed {
+            count.passed();
+        }
+        count.set_out();
+        hold.counted_as.set(Counted::InFlight(app));
+        watch(this);
+    }
+    this.in_flight.list.push(hold, &hold.flight);
+}
+
+/// A request is not in flight any more.
+pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
+    if !hold.flight.is_linked() {
+        return;
+    }
+    hold.flight.leave();
+    match hold.counted_as.replace(Counted::Not) {
+        Counted::Not => {}
+        Counted::InFlight(app) => count(this, app).into_iter().for_each(Count::finished),
+        Counted::Upgraded(app) => count(this, app).into_iter().for_each(Count::closed),
+    }
+}
+
+/// Counts under the apps that there are now, if these are others than before; says that everything
+/// is counted that was passed on up to now.
+pub(super) fn refresh(this: &ThisWorker) {
+    let gates = this.zone.gates();
+    if gates.epoch() == this.in_flight.epoch.get() || !this.id.is_some() {
+        return;
+    }
+    let mut apps = Vec::with_capacity(this.zone.most_apps());
+    let epoch = this.zone.visit(|zone| {
+        apps.extend(zone.known());
+        zone.gates.epoch()
+    });
+    let known = Known::new(apps);
+    let row = this.zone.flights().row(this.id);
+    let mut flights = vec![Flight::default(); row.len()];
+    if let Ok(before) = this.in_flight.known.try_borrow() {
+        for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
+            if known.agrees(&before, AppId::at(index)) {
+                flight.passed = count.flight().passed;
+            }
+        }
+    }
+    for hold in this.in_flight.list.iter() {
+        let app = known.find(hold.app_name());
+        let flight = app.and_then(|app| Some((app, flights.get_mut(app.index())?)));
+        let counted = match flight {
+            None => Counted::Not,
+            Some((app, flight)) if hold.is_upgraded() => {
+                flight.upgraded += 1;
+                Counted::Upgraded(app)
+            }
+            Some((app, flight)) => {
+                flight.in_flight += 1;
+                Counted::InFlight(app)
+            }
+        };
+        hold.counted_as.set(counted);
+    }
+    row.iter().zip(flights).for_each(|(count, flight)| count.set(flight));
+    this.in_flight.epoch.set(epoch);
+    if let Ok(mut place) = this.in_flight.known.try_borrow_mut() {
+        *place = known;
+    }
+    this.zone.flights().saw(this.id, epoch);
+}
+
+/// Looks at those in flight after a while: soon, where a caller waits.
+pub(super) fn watch(this: &ThisWorker) {
+    if this.in_flight.known.try_borrow().is_ok_and(|known| known.is_empty())
+        || this.in_flight.list.is_empty()
+    {
+        return;
+    }
+    let waited_for = this.zone.gates().anybody_waits();
+    this.landing.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
+}
+
+/// Looks who is answered in full, though its client still takes what we have, and whose connection
+/// has become a tunnel.
+pub(super) extern "C" fn on_landing(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    for hold in this.in_flight.list.iter() {
+        if hold.is_answered() {
+            finished(this, hold);
+        } else if let Counted::InFlight(app) = hold.counted_as.get() {
+            if hold.is_upgraded() {
+                hold.counted_as.set(Counted::Upgraded(app));
+                count(this, app).into_iter().for_each(Count::upgraded);
+            }
+        }
+    }
+    watch(this);
+}
+
+fn count(this: &ThisWorker, app: AppId) -> Option<&'static Count> {
+    this.zone.flights().row(this.id).get(app.index())
+}

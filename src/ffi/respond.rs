@@ -1,0 +1,193 @@
+//! The control endpoint's answers, as nginx sends them.
+
+use core::fmt::Write;
+
+use nginx_sys::{
+    ngx_buf_t, ngx_chain_t, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header,
+    ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK,
+};
+
+use super::conf;
+use super::zone::{now, SharedZone};
+use crate::control::{self, Command, Format};
+use crate::origin::Headers;
+use crate::reply::{Apps, Error, Slots, Status};
+use crate::text::{header_value, AppName, Text};
+use crate::{dashboard, metrics};
+
+/// What goes back to the caller.
+pub(super) struct Answer {
+    pub status: u16,
+    /// Beside the ones that every answer has.
+    allow: Option<&'static str>,
+    body: Body,
+    /// The app as the verb left it: by the time of the answer somebody else may have changed it.
+    left: Option<Box<Status>>,
+}
+
+enum Body {
+    /// The app's state, or nothing at all where nothing changed.
+    State,
+    Problem(String),
+    Apps(Vec<Status>),
+    Metrics(Vec<Status>, Slots),
+    Dashboard(Vec<Status>),
+}
+
+impl Answer {
+    pub(super) fn state(status: u16) -> Self {
+        Self { status, allow: None, body: Body::State, left: None }
+    }
+
+    pub(super) fn problem(status: u16, text: String) -> Self {
+        Self { body: Body::Problem(text), ..Self::state(status) }
+    }
+
+    /// Only these methods are.
+    pub(super) fn not_allowed(methods: &'static str) -> Self {
+        let text = format!("the method must be one of {methods}");
+        Self { allow: Some(methods), ..Self::problem(405, text) }
+    }
+
+    /// Of the verbs that are about all apps which the place may see.
+    pub(super) fn page(command: Command, apps: Vec<Status>, slots: Slots) -> Self {
+        let body = match command {
+            Command::Metrics => Body::Metrics(apps, slots),
+            Command::Dashboard => Body::Dashboard(apps),
+            _ => Body::Apps(apps),
+        };
+        Self { body, ..Self::state(200) }
+    }
+
+    pub(super) fn with(self, left: Status) -> Self {
+        Self { left: Some(Box::new(left)), ..self }
+    }
+}
+
+/// Lends the headers that say where a request comes from.
+pub(super) fn with_headers<R>(r: &mut ngx_http_request_t, f: impl FnOnce(&Headers<'_>) -> R) -> R {
+    let headers_in = &r.headers_in;
+    // SAFETY: a live request; without the header nginx still knows the name from elsewhere.
+    let host = unsafe { headers_in.host.as_ref() }.map_or(headers_in.server, |host| host.value);
+    // SAFETY: as above.
+    let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
+    let mut headers = Headers { host: host.as_bytes(), ..Headers::default() };
+    for (name, value) in request.headers_in_iterator() {
+        let place = match name.as_bytes().to_ascii_lowercase().as_slice() {
+            b"sec-fetch-site" => &mut headers.sec_fetch_site,
+            b"origin" => &mut headers.origin,
+            b"referer" => &mut headers.referer,
+            b"sec-purpose" => &mut headers.sec_purpose,
+            _ => continue,
+        };
+        *place = value.as_bytes();
+    }
+    f(&headers)
+}
+
+fn format_of(r: &mut ngx_http_request_t) -> Format {
+    let query = r.args;
+    // SAFETY: a live request.
+    let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
+    let accept = request
+        .headers_in_iterator()
+        .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"accept"))
+        .map_or(&[][..], |(_, value)| value.as_bytes());
+    control::format(query.as_bytes(), accept)
+}
+
+/// Sends the answer as it is: not by a status that nginx would look up an error_page for.
+pub(super) fn send(
+    r: &mut ngx_http_request_t,
+    zone: &SharedZone,
+    name: AppName,
+    answer: Answer,
+) -> ngx_int_t {
+    const PLAIN: &str = "text/plain";
+    const JSON: &str = "application/json";
+    let status = answer.left.unwrap_or_else(|| Box::new(zone.visit(|zone| Status::of(zone, name))));
+    let mut more = Vec::new();
+    let list = |apps| json(&Apps::new(apps, now()));
+    let (content_type, body) = match (format_of(r), answer.body) {
+        (Format::Text, Body::State) => (PLAIN, Ok(status.text().into())),
+        (Format::Text, Body::Problem(text)) => (PLAIN, Ok(format!("{text}\n"))),
+        (Format::Json, Body::State) => (JSON, json(&*status)),
+        (Format::Json, Body::Problem(text)) => (JSON, json(&Error { error: &text })),
+        (Format::Text, Body::Metrics(apps, slots)) => {
+            (metrics::MEDIA_TYPE, Ok(metrics::render(&apps, slots)))
+        }
+        (Format::Text, Body::Dashboard(_)) => {
+            more.push(("Content-Security-Policy", dashboard::POLICY));
+            more.push(("X-Content-Type-Options", "nosniff"));
+            ("text/html; charset=utf-8", Ok(dashboard::PAGE.into()))
+        }
+        (_, Body::Apps(apps) | Body::Metrics(apps, _) | Body::Dashboard(apps)) => {
+            (JSON, list(apps))
+        }
+    };
+    let Ok(body) = body else {
+        return NGX_ERROR as ngx_int_t;
+    };
+    let mut pause = Text::<20>::EMPTY;
+    let _ = write!(pause, "{}", status.pause.0 .0);
+    let app = header_value(name.as_bytes()).to_string();
+    more.extend([
+        ("Cache-Control", "no-store"),
+        ("Intermission-App", app.as_str()),
+        ("Intermission-Pause", core::str::from_utf8(pause.as_bytes()).unwrap_or("0")),
+    ]);
+    more.extend(answer.allow.map(|methods| ("Allow", methods)));
+    let body = (answer.status != 304).then_some(body.as_str());
+    respond(r, answer.status, &more, content_type, body)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+    serde_json::to_string(value).map(|text| text + "\n")
+}
+
+/// Sends a whole response. Without a body nothing is said of one either.
+fn respond(
+    r: &mut ngx_http_request_t,
+    status: u16,
+    headers: &[(&str, &str)],
+    content_type: &'static str,
+    body: Option<&str>,
+) -> ngx_int_t {
+    // SAFETY: a live request whose header has not been sent; the body is copied into its pool.
+    unsafe {
+        let request = ngx::http::Request::from_ngx_http_request(r);
+        for (name, value) in headers {
+            if request.add_header_out(name, value).is_none() {
+                return NGX_ERROR as ngx_int_t;
+            }
+        }
+        r.headers_out.status = ngx_uint_t::from(status);
+        let Some(body) = body else {
+            return ngx_http_send_header(r);
+        };
+        let data = content_type.as_ptr().cast_mut();
+        r.headers_out.content_type = ngx_str_t { len: content_type.len(), data };
+        r.headers_out.content_type_len = content_type.len();
+        r.headers_out.content_length_n = body.len() as _;
+        let sent = ngx_http_send_header(r);
+        if sent != NGX_OK as ngx_int_t || r.header_only() != 0 {
+            return sent;
+        }
+        let Some(text) = ngx_str_t::from_bytes(r.pool, body.as_bytes()) else {
+            return NGX_ERROR as ngx_int_t;
+        };
+        let mut buffer: ngx_buf_t = core::mem::zeroed();
+        buffer.pos = text.data;
+        buffer.last = text.data.add(text.len);
+        buffer.set_memory(1);
+        buffer.set_last_buf(1);
+        buffer.set_last_in_chain(1);
+        let buffer = conf::allocate(r.pool, buffer);
+        let mut chain = ngx_chain_t { buf: buffer, next: core::ptr::null_mut() };
+        if buffer.is_null() {
+            NGX_ERROR as ngx_int_t
+        } else {
+            ngx_http_output_filter(r, &mut chain)
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Control requests that are answered when an app is quiet, or drained.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr;
+
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add, NGX_DONE,
+    NGX_HTTP_CLIENT_CLOSED_REQUEST,
+};
+
+use super::hold::cleanup_data;
+use super::park::{events, finalize, rest, stop_timer};
+use super::queue::{Link, Queue};
+use super::respond::{send, Answer};
+use super::workers::{self, ThisWorker, LONGEST_TIMER};
+use super::zone::Named;
+use super::{conf, log, processes};
+use crate::ids::{Cookie, WaitId, WorkerId};
+use crate::reply::{Status, Word};
+use crate::text::AppName;
+use crate::time::Msec;
+use crate::zone::Look;
+
+/// How often whoever waits looks, in ms: nobody tells when the last one in flight is finished.
+const INTERVAL: ngx_msec_t = 20;
+
+/// A control request that waits, in its own memory.
+pub(super) struct Waiting {
+    link: Link<Waiting>,
+    r: *mut ngx_http_request_t,
+    name: AppName,
+    place: WaitId,
+    time: Msec,
+    end: Cell<Look>,
+}
+
+impl Waiting {
+    /// For so long.
+    pub(super) fn new(name: AppName, place: WaitId, time: Msec) -> Self {
+        Self {
+            link: Link::new(),
+            r: ptr::null_mut(),
+            name,
+            place,
+            time,
+            end: Cell::new(Look::Pending),
+        }
+    }
+
+    /// Looks once more; whether it is over.
+    fn look(&self, this: &ThisWorker, over: bool) -> bool {
+        let cookie = cookie(self.r);
+        let visit = || {
+            this.zone.visit(|zone| {
+                let before = zone.version();
+                (zone.look(self.place, this.id, cookie, over), zone.version() != before)
+            })
+        };
+        let (look, changed) = visit();
+        self.end.set(look);
+        // On the disk before it is answered.
+        let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
+        if let Some(state) = state.filter(|_| changed) {
+            state.save(&this.zone);
+        }
+        look != Look::Pending
+    }
+}
+
+/// What the zone knows the caller by; none where this worker has no place there.
+pub(super) fn me(r: &ngx_http_request_t) -> Option<(WorkerId, Cookie)> {
+    let worker = workers::this().filter(|this| this.id.is_some())?;
+    Some((worker.id, cookie(r)))
+}
+
+fn cookie(r: *const ngx_http_request_t) -> Cookie {
+    Cookie(r as usize as u64)
+}
+
+/// Lets the request wait: what a content handler returns then.
+pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> ngx_int_t {
+    let Some(this) = workers::this() else { return nginx_sys::NGX_ERROR as ngx_int_t };
+    // SAFETY: a live request's pool; the cleanup's data becomes a value before it can run.
+    let place = unsafe {
+        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Waiting>()).as_mut();
+        cleanup.map(|cleanup| {
+            let place = cleanup.data.cast::<Waiting>();
+            place.write(Waiting { r, ..waiting });
+            cleanup.handler = Some(on_cleanup);
+            &*place
+        })
+    };
+    let Some(waiting) = place else { return nginx_sys::NGX_ERROR as ngx_int_t };
+    this.waiting.push(waiting, &waiting.link);
+    let time = (waiting.time.0 as ngx_msec_t).min(LONGEST_TIMER);
+    if rest(r, on_write, time).is_err() {
+        return nginx_sys::NGX_ERROR as ngx_int_t;
+    }
+    // SAFETY: a live request has a main one.
+    unsafe { (*r.main).set_count((*r.main).count() + 1) };
+    this.looking.start_within(1);
+    NGX_DONE as ngx_int_t
+}
+
+/// Answers those for whom it is over.
+pub(super) fn look(this: &ThisWorker) {
+    let over = Queue::new();
+    over.init();
+    for waiting in this.waiting.iter().filter(|waiting| waiting.look(this, false)) {
+        waiting.link.leave();
+        over.push(waiting, &waiting.link);
+    }
+    while let Some(waiting) = over.first() {
+        // SAFETY: whoever is in the queue is live; the event's own handler answers, and may end it
+        // and others.
+        unsafe {
+            (*waiting).link.leave();
+            let (_, wev) = events(&*(*waiting).r);
+            stop_timer(wev);
+            if let Some(handler) = wev.handler {
+                handler(wev);
+            }
+        }
+    }
+}
+
+pub(super) extern "C" fn on_looking(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    if this.waiting.is_empty() {
+        return;
+    }
+    processes::bury_the_dead(&this.zone);
+    look(this);
+    if !this.waiting.is_empty() {
+        this.looking.start(INTERVAL);
+    }
+}
+
+/// The request's write event: it is over, its time is, its client is gone, or nothing at all.
+extern "C" fn on_write(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request, waiting on its connection.
+    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
+    let (Some(this), Some(waiting)) = (workers::this(), find(r)) else { return };
+    if waiting.end.get() == Look::Pending {
+        if wev.error() != 0 {
+            return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
+        }
+        if wev.delayed() != 0 || !waiting.look(this, true) {
+            return;
+        }
+        waiting.link.leave();
+    }
+    let status = this.zone.visit(|zone| Status::of(zone, waiting.name));
+    let answer = match waiting.end.get() {
+        Look::Done => {
+            if status.state == Word::Paused {
+                let (name, pause) = (Named(&waiting.name), status.pause.0 .0);
+                let line =
+                    format_args!("intermission: {name}: nothing is in flight, pause {pause}");
+                log::write(log::Level::Notice, log::log_of(r), line);
+            }
+            Answer::state(200)
+        }
+        Look::TimedOut(left) => Answer::problem(504, left.to_string()),
+        Look::TakenBack(left) => {
+            let state = match status.state {
+                Word::Paused => "still paused as it was before",
+                Word::Stopped => "stopped again",
+                Word::Open | Word::Draining => "not paused any more",
+            };
+            Answer::problem(504, format!("{left}: rolled back, the app is {state}"))
+        }
+        Look::Overtaken | Look::Pending => {
+            Answer::problem(409, "the pause was ended or begun by somebody else meanwhile".into())
+        }
+    };
+    let sent = send(r, &this.zone, waiting.name, answer.with(status));
+    finalize(r, sent);
+}
+
+fn find(r: &ngx_http_request_t) -> Option<&Waiting> {
+    // SAFETY: cleanups with our handler have what begin put there.
+    unsafe { cleanup_data(r, on_cleanup).cast::<Waiting>().as_ref() }
+}
+
+/// The request's memory is about to go: who waited is gone, or was answered.
+extern "C" fn on_cleanup(data: *mut c_void) {
+    // SAFETY: from begin.
+    let waiting = unsafe { &*data.cast::<Waiting>() };
+    waiting.link.leave();
+    if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
+        waiting.look(this, true);
+    }
+}

@@ -1,0 +1,238 @@
+//! What workers have passed on and not finished: a row of counts for each, an entry per app.
+//!
+//! A worker writes its own row, without the lock, and nobody else does while it lives. It says which
+//! [`Epoch`] it has seen: whatever it passed on before that began is counted, under the app that
+//! had the entry then.
+#![forbid(unsafe_code)]
+
+use crate::gates::NameHash;
+use crate::ids::{AppId, WorkerId};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Counts the changes that workers must have seen before their counts mean anything: apps that get
+/// an entry, and pauses that begin.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+/// One worker's counts for one app.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Count {
+    passed: AtomicU64,
+    in_flight: AtomicU32,
+    upgraded: AtomicU32,
+}
+
+/// What a worker has seen; on a cache line of its own.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Seen(AtomicU64);
+
+/// Counts of one app, of one worker or all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flight {
+    /// Went on without having been held.
+    pub passed: u64,
+    /// Passed on and unfinished.
+    pub in_flight: u32,
+    /// Connections that became tunnels, which are not waited for.
+    pub upgraded: u32,
+}
+
+/// Everybody's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Flights<'z> {
+    /// An entry per worker.
+    pub seen: &'z [Seen],
+    /// A row per worker, an entry per app in each.
+    pub counts: &'z [Count],
+    /// How many entries a row has.
+    pub apps: usize,
+}
+
+impl Count {
+    /// One goes on that was not held.
+    pub fn passed(&self) {
+        let passed = self.passed.load(Ordering::Relaxed);
+        self.passed.store(passed.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// One is in flight from now on.
+    pub fn set_out(&self) {
+        add(&self.in_flight);
+    }
+
+    /// One of those in flight is finished.
+    pub fn finished(&self) {
+        subtract(&self.in_flight);
+    }
+
+    /// One of those in flight became a tunnel.
+    pub fn upgraded(&self) {
+        add(&self.upgraded);
+        subtract(&self.in_flight);
+    }
+
+    /// A tunnel was closed.
+    pub fn closed(&self) {
+        subtract(&self.upgraded);
+    }
+
+    /// Begins anew, for the same app or, with nobody passed yet, for another one.
+    pub fn set(&self, flight: Flight) {
+        self.passed.store(flight.passed, Ordering::Relaxed);
+        self.in_flight.store(flight.in_flight, Ordering::Relaxed);
+        self.upgraded.store(flight.upgraded, Ordering::Relaxed);
+    }
+
+    /// What it counts.
+    pub fn flight(&self) -> Flight {
+        Flight {
+            passed: self.passed.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            upgraded: self.upgraded.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Clone for Count {
+    fn clone(&self) -> Self {
+        let copy = Self::default();
+        copy.set(self.flight());
+        copy
+    }
+}
+
+impl Clone for Seen {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+// Only the row's own worker writes.
+fn add(count: &AtomicU32) {
+    count.store(count.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+}
+
+fn subtract(count: &AtomicU32) {
+    count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+}
+
+impl<'z> Flights<'z> {
+    /// How many entries a row takes for so many apps: rows do not share cache lines.
+    pub const fn row_length(apps: usize) -> usize {
+        apps.next_multiple_of(64 / size_of::<Count>())
+    }
+
+    /// A worker's row; empty where it has none.
+    pub fn row(&self, worker: WorkerId) -> &'z [Count] {
+        let length = Self::row_length(self.apps);
+        let start = worker.index().checked_mul(length);
+        let row = start.and_then(|start| self.counts.get(start..start.checked_add(self.apps)?));
+        row.unwrap_or_default()
+    }
+
+    /// A worker's counts are those of this epoch.
+    pub fn saw(&self, worker: WorkerId, epoch: Epoch) {
+        if let Some(seen) = self.seen.get(worker.index()) {
+            seen.0.store(epoch.0, Ordering::Release);
+        }
+    }
+
+    /// What a worker counts for an app, if it has seen this epoch.
+    pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Flight> {
+        let seen = self.seen.get(worker.index())?.0.load(Ordering::Acquire);
+        let count = self.row(worker).get(app.index())?;
+        (seen >= since.0).then(|| count.flight())
+    }
+
+    /// Under the lock: a worker is gone.
+    pub(crate) fn clear(&self, worker: WorkerId) {
+        self.saw(worker, Epoch(0));
+        self.row(worker).iter().for_each(|count| count.set(Flight::default()));
+    }
+}
+
+/// The apps that a worker knows, for its requests to be counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known(Vec<(NameHash, AppId)>);
+
+impl Known {
+    /// These.
+    pub fn new(mut apps: Vec<(NameHash, AppId)>) -> Self {
+        apps.sort_unstable_by_key(|(name, _)| *name);
+        Self(apps)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The app of this name.
+    pub fn find(&self, name: &[u8]) -> Option<AppId> {
+        if self.is_empty() {
+            return None;
+        }
+        let name = NameHash::of(name);
+        let index = self.0.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        self.0.get(index).map(|(_, app)| *app)
+    }
+
+    /// Whether an entry is the same app's in both.
+    pub fn agrees(&self, other: &Self, app: AppId) -> bool {
+        let name = |known: &Self| known.0.iter().find(|(_, id)| *id == app).map(|(name, _)| *name);
+        name(self) == name(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: AppId = AppId(0);
+    const B: AppId = AppId(1);
+
+    #[test]
+    fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
+        let seen = [Seen::default(), Seen::default()];
+        let counts: Vec<Count> = (0..8).map(|_| Count::default()).collect();
+        let flights = Flights { seen: &seen, counts: &counts, apps: 2 };
+        flights.row(WorkerId(1))[1].passed();
+        flights.row(WorkerId(1))[1].set_out();
+        assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), None);
+        flights.saw(WorkerId(1), Epoch(1));
+        let one = Flight { passed: 1, in_flight: 1, upgraded: 0 };
+        assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), Some(one));
+        assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Flight::default()));
+        assert_eq!(flights.of(WorkerId(0), B, Epoch(1)), None);
+        assert_eq!(flights.of(WorkerId(2), B, Epoch(0)), None, "no such worker");
+        flights.clear(WorkerId(1));
+        assert_eq!(flights.of(WorkerId(1), B, Epoch(0)), Some(Flight::default()));
+    }
+
+    #[test]
+    fn a_tunnel_is_not_in_flight() {
+        let count = Count::default();
+        count.set_out();
+        count.upgraded();
+        assert_eq!(count.flight(), Flight { passed: 0, in_flight: 0, upgraded: 1 });
+        count.closed();
+        assert_eq!(count.flight(), Flight::default());
+    }
+
+    #[test]
+    fn an_app_is_known_by_its_name() {
+        let (a, b) = (NameHash::of(b"a"), NameHash::of(b"b"));
+        let known = Known::new(vec![(a, A), (b, B)]);
+        assert_eq!(
+            (known.find(b"a"), known.find(b"b"), known.find(b"c")),
+            (Some(A), Some(B), None)
+        );
+        let other = Known::new(vec![(a, A), (NameHash::of(b"c"), B)]);
+        assert!(known.agrees(&other, A));
+        assert!(!known.agrees(&other, B));
+        assert!(!known.agrees(&Known::default(), A));
+    }
+}

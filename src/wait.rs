@@ -1,0 +1,96 @@
+//! Those who asked for a pause or its end, and are answered when the app is quiet, or drained.
+#![forbid(unsafe_code)]
+
+use crate::ids::{AppId, Cookie, WorkerId};
+use crate::sync::step;
+use crate::terms::Cause;
+use crate::time::Now;
+
+/// What a caller waits for. Zero is an unused entry.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Free,
+    Provisional,
+    Quiet,
+    Drained,
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// That nothing of the app is in flight; until then its pause may be taken back.
+    Provisional,
+    /// The same, but the pause stays.
+    Quiet,
+    /// That nobody is held any more.
+    Drained,
+}
+
+/// A caller who waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    pub app: AppId,
+    pub owner: WorkerId,
+    pub cookie: Cookie,
+    /// When he came.
+    pub since: Now,
+    /// What he asked for, where it may be taken back.
+    pub cause: Cause,
+}
+
+/// An entry of the table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    used: Use,
+    waiter: Waiter,
+}
+
+impl Wait {
+    /// An unused entry.
+    pub const FREE: Self = Self {
+        used: Use::Free,
+        waiter: Waiter {
+            app: AppId::NONE,
+            owner: WorkerId::NONE,
+            cookie: Cookie(0),
+            since: Now::NEVER,
+            cause: Cause::NONE,
+        },
+    };
+
+    /// Whether nobody has this entry.
+    pub fn is_free(&self) -> bool {
+        self.used == Use::Free
+    }
+
+    /// Who waits here, and for what.
+    pub fn get(&self) -> Option<(Wish, &Waiter)> {
+        let wish = match self.used {
+            Use::Free => return None,
+            Use::Provisional => Wish::Provisional,
+            Use::Quiet => Wish::Quiet,
+            Use::Drained => Wish::Drained,
+        };
+        Some((wish, &self.waiter))
+    }
+
+    /// Somebody waits here: from the last write on he counts.
+    pub fn fill(&mut self, wish: Wish, waiter: Waiter) {
+        self.waiter = waiter;
+        step();
+        self.used = match wish {
+            Wish::Provisional => Use::Provisional,
+            Wish::Quiet => Use::Quiet,
+            Wish::Drained => Use::Drained,
+        };
+        step();
+    }
+
+    /// Nobody waits here any more.
+    pub fn clear(&mut self) {
+        self.used = Use::Free;
+        step();
+    }
+}

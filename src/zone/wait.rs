@@ -1,0 +1,275 @@
+//! Waiting for an app to be quiet, or drained; and taking a pause back that came too late.
+#![forbid(unsafe_code)]
+
+use super::{Opened, Refusal, Shut, Wake, Which, Zone};
+use crate::app::State;
+use crate::flight::Flight;
+use crate::ids::{AppId, Cookie, WaitId, WorkerId};
+use crate::pace::Pace;
+use crate::terms::Cause;
+use crate::text::AppName;
+use crate::wait::{Wait, Waiter, Wish};
+
+/// What a caller learns who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Not yet.
+    Pending,
+    /// What he waits for has come.
+    Done,
+    /// His time is over, and so much is left.
+    TimedOut(Left),
+    /// The same, and his pause was taken back.
+    TakenBack(Left),
+    /// The pause was ended, or the drain: by somebody else, or by the lease.
+    Overtaken,
+}
+
+/// What is left of what a caller waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    InFlight(u32),
+    /// So many workers have not said what they have.
+    Silent(u32),
+    Held(u32),
+}
+
+impl Zone<'_> {
+    /// Pauses the app `name` as [`Self::enable`] does, for a caller who is answered when nothing of
+    /// it is in flight. Unless `keep` is set, the pause is taken back if that takes too long.
+    pub fn enable_and_wait(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        cause: Cause,
+        wish: Wish,
+        (owner, cookie): (WorkerId, Cookie),
+    ) -> Result<(Shut, WaitId), Refusal> {
+        let (now, place) = (self.now, self.place_to_wait()?);
+        let id = self.entry_to_shut(name, which)?;
+        let waiter = Waiter { app: id, owner, cookie, since: now, cause };
+        let done = if wish == Wish::Provisional {
+            self.enable_provisionally(id, place, waiter)
+        } else {
+            let done = self.shut_known(id, cause, true, State::Paused);
+            self.wait_here(place, wish, waiter);
+            done
+        };
+        Ok((done, place))
+    }
+
+    /// Ends a pause as [`Self::disable`] does, for a caller who is answered when nobody is held any
+    /// more; there is no place where that is so already.
+    pub fn disable_and_wait(
+        &mut self,
+        name: &AppName,
+        which: Which,
+        pace: impl FnOnce(Pace) -> Pace,
+        (owner, cookie): (WorkerId, Cookie),
+    ) -> Result<(Opened, Option<WaitId>), Refusal> {
+        let place = self.place_to_wait()?;
+        let done = self.disable(name, which, pace)?;
+        let held = self.find(name).filter(|id| self.still_held(*id).is_some());
+        if let Some(app) = held {
+            let (since, cause) = (self.now, Cause::NONE);
+            self.wait_here(place, Wish::Drained, Waiter { app, owner, cookie, since, cause });
+        }
+        Ok((done, held.map(|_| place)))
+    }
+
+    /// Whether what the caller waits for has come, who was given this place. Unless the answer is
+    /// [`Look::Pending`], he has it no more; `over` says that he will not wait any longer.
+    pub fn look(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie, over: bool) -> Look {
+        let Some((wish, waiter)) = self.waiter(place, owner, cookie) else {
+            return Look::Overtaken;
+        };
+        let (left, over) = match wish {
+            Wish::Drained => (self.still_held(waiter.app), over),
+            Wish::Quiet | Wish::Provisional => {
+                (self.still_in_flight(waiter.app), over || self.quitting())
+            }
+        };
+        match (left, wish) {
+            (None, Wish::Provisional) => {
+                if let Some(app) = self.apps.get_mut(waiter.app.index()) {
+                    app.commit(&waiter.cause, waiter.since);
+                }
+                self.header.version = self.header.version.wrapping_add(1);
+                self.no_longer_waits(place);
+                Look::Done
+            }
+            (None, _) => {
+                self.no_longer_waits(place);
+                Look::Done
+            }
+            (Some(_), _) if !over => Look::Pending,
+            (Some(left), Wish::Provisional) => {
+                self.no_longer_waits(place);
+                Look::TakenBack(left)
+            }
+            (Some(left), _) => {
+                self.no_longer_waits(place);
+                Look::TimedOut(left)
+            }
+        }
+    }
+
+    /// The counts of an app, of all workers.
+    pub fn flight(&self, id: AppId) -> Flight {
+        let Some(app) = self.app(id) else { return Flight::default() };
+        let counts = self.living().filter_map(|one| self.flights.of(one, id, app.created()));
+        counts.fold(Flight { passed: app.totals.passed, ..Flight::default() }, |sum, one| Flight {
+            passed: sum.passed + one.passed,
+            in_flight: sum.in_flight.saturating_add(one.in_flight),
+            upgraded: sum.upgraded.saturating_add(one.upgraded),
+        })
+    }
+
+    /// A worker is gone: nobody waits there any more, and what it counted goes to the apps.
+    pub(super) fn bury_waiters(&mut self, owner: WorkerId) {
+        for index in 0..self.waits.len() {
+            let gone = self.waits.get(index).and_then(Wait::get);
+            if gone.is_some_and(|(_, waiter)| waiter.owner == owner) {
+                self.no_longer_waits(WaitId::at(index));
+            }
+        }
+        for index in 0..self.apps.len() {
+            let Some(app) = self.apps.get_mut(index) else { continue };
+            let counted = self.flights.of(owner, AppId::at(index), app.created());
+            app.totals.passed += counted.map_or(0, |counted| counted.passed);
+        }
+        self.flights.clear(owner);
+    }
+
+    /// The app came into this state: whoever waits for what is not to come any more is told.
+    pub(super) fn overtake(&mut self, id: AppId, state: State) {
+        let paused = state == State::Paused;
+        let overtaken = |wait: &&mut Wait| {
+            let waiter = wait.get().filter(|(_, waiter)| waiter.app == id);
+            waiter.is_some_and(|(wish, _)| match wish {
+                Wish::Drained => paused || state == State::Stopped,
+                Wish::Quiet | Wish::Provisional => !paused,
+            })
+        };
+        for wait in self.waits.iter_mut().filter(overtaken) {
+            wait.clear();
+            self.effects.wake = Wake::All;
+        }
+        if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !paused) {
+            app.forget_what_was();
+        }
+        self.publish_waiting();
+    }
+
+    /// Tells the workers whether anybody waits.
+    pub(super) fn publish_waiting(&self) {
+        self.gates.set_waiting(self.waits.iter().filter(|wait| !wait.is_free()).count());
+    }
+
+    /// What is under way, made anew from what was before and those who still wait. Where nobody
+    /// does, what was before is what is.
+    pub(super) fn take_back(&mut self, id: AppId) {
+        let (now, epoch) = (self.now, self.coming_epoch());
+        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.is_provisional()) else {
+            return;
+        };
+        let asked = self.waits.iter().filter_map(Wait::get).filter_map(|(wish, waiter)| {
+            let provisional = waiter.app == id && wish == Wish::Provisional;
+            provisional.then_some((waiter.cause, waiter.since))
+        });
+        let nobody = asked.clone().next().is_none();
+        let was_shut = app.is_shut();
+        app.take_back(asked, now, epoch);
+        if nobody {
+            app.forget_what_was();
+        }
+        if was_shut && !app.is_shut() {
+            self.overtake(id, State::Open);
+        }
+    }
+
+    fn enable_provisionally(&mut self, id: AppId, place: WaitId, waiter: Waiter) -> Shut {
+        if let Some(app) = self.apps.get_mut(id.index()) {
+            app.keep_what_is();
+        }
+        self.wait_here(place, Wish::Provisional, waiter);
+        let (now, epoch) = (self.now, self.coming_epoch());
+        let cause = self.with_number(id, waiter.cause);
+        let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
+        let done = if app.state() != State::Paused {
+            app.enable(&cause, now, epoch);
+            Shut::Begun(app.pause())
+        } else if app.change(&cause, now) {
+            Shut::Changed(app.pause())
+        } else {
+            Shut::Unchanged
+        };
+        self.overtake(id, State::Paused);
+        self.turned(id);
+        done
+    }
+
+    fn place_to_wait(&self) -> Result<WaitId, Refusal> {
+        let free = self.waits.iter().position(Wait::is_free);
+        free.map(WaitId::at).ok_or(Refusal::TooManyWait)
+    }
+
+    fn wait_here(&mut self, place: WaitId, wish: Wish, waiter: Waiter) {
+        if let Some(wait) = self.waits.get_mut(place.index()) {
+            wait.fill(wish, waiter);
+        }
+        self.publish_waiting();
+        self.effects.wake = Wake::All;
+    }
+
+    fn waiter(&self, place: WaitId, owner: WorkerId, cookie: Cookie) -> Option<(Wish, Waiter)> {
+        let (wish, waiter) = self.waits.get(place.index())?.get()?;
+        (waiter.owner == owner && waiter.cookie == cookie).then_some((wish, *waiter))
+    }
+
+    /// Somebody waits no longer; unless his pause was committed, it is taken back.
+    fn no_longer_waits(&mut self, place: WaitId) {
+        let Some(wait) = self.waits.get_mut(place.index()) else { return };
+        let Some((wish, waiter)) = wait.get() else { return };
+        let id = waiter.app;
+        wait.clear();
+        self.publish_waiting();
+        if wish != Wish::Provisional {
+            return;
+        }
+        let shut = |zone: &Self| zone.app(id).map(|app| (app.state(), app.until()));
+        let before = shut(self);
+        self.take_back(id);
+        if shut(self) != before {
+            if let Some(app) = self.apps.get_mut(id.index()) {
+                app.was_taken_back();
+            }
+            self.turned(id);
+        }
+    }
+
+    /// How many are still held, where any are.
+    fn still_held(&self, id: AppId) -> Option<Left> {
+        let app = self.app(id)?;
+        let drained = app.state() == State::Open && app.line.len == 0 && !app.baton.is_some();
+        (!drained).then_some(Left::Held(app.line.len.saturating_add(app.run)))
+    }
+
+    /// What is in flight of what was passed on before the pause, where anything may be.
+    fn still_in_flight(&self, id: AppId) -> Option<Left> {
+        let app = self.app(id)?;
+        let counts = || self.living().map(|one| self.flights.of(one, id, app.shut_since()));
+        let in_flight = counts().flatten().map(|count| count.in_flight).sum();
+        let silent = counts().filter(Option::is_none).count();
+        match (in_flight, silent) {
+            (0, 0) => None,
+            (0, silent) => Some(Left::Silent(u32::try_from(silent).unwrap_or(u32::MAX))),
+            (in_flight, _) => Some(Left::InFlight(in_flight)),
+        }
+    }
+
+    fn living(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let workers = self.workers.iter().enumerate();
+        workers.filter(|(_, worker)| worker.process().is_some()).map(|(at, _)| WorkerId::at(at))
+    }
+}
