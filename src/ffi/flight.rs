@@ -19,6 +19,8 @@ const INTERVAL: ngx_msec_t = 500;
 /// Those in flight, and the apps that they are counted under.
 pub(super) struct InFlight {
     list: Queue<Hold>,
+    /// This worker's.
+    row: &'static [Count],
     known: RefCell<Known>,
     epoch: Cell<Epoch>,
 }
@@ -33,8 +35,9 @@ pub(super) enum Counted {
 }
 
 impl InFlight {
-    pub(super) fn new() -> Self {
-        Self { list: Queue::new(), known: RefCell::default(), epoch: Cell::new(Epoch::default()) }
+    pub(super) fn new(row: &'static [Count]) -> Self {
+        let (list, known) = (Queue::new(), RefCell::default());
+        Self { list, row, known, epoch: Cell::new(Epoch::default()) }
     }
 
     /// Once it is where it stays.
@@ -45,12 +48,16 @@ impl InFlight {
     fn find(&self, name: &[u8]) -> Option<AppId> {
         self.known.try_borrow().ok()?.find(name)
     }
+
+    fn count(&self, app: AppId) -> Option<&'static Count> {
+        self.row.get(app.index())
+    }
 }
 
 /// A request is passed on.
 pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
     let app = this.in_flight.find(hold.app_name());
-    if let Some((app, count)) = app.and_then(|app| Some((app, count(this, app)?))) {
+    if let Some((app, count)) = app.and_then(|app| Some((app, this.in_flight.count(app)?))) {
         if hold.stage.get() == Stage::Passed {
             count.passed();
         }
@@ -69,8 +76,8 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     hold.flight.leave();
     match hold.counted_as.replace(Counted::Not) {
         Counted::Not => {}
-        Counted::InFlight(app) => count(this, app).into_iter().for_each(Count::finished),
-        Counted::Upgraded(app) => count(this, app).into_iter().for_each(Count::closed),
+        Counted::InFlight(app) => this.in_flight.count(app).into_iter().for_each(Count::finished),
+        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(Count::closed),
     }
 }
 
@@ -87,7 +94,7 @@ pub(super) fn refresh(this: &ThisWorker) {
         zone.gates.epoch()
     });
     let known = Known::new(apps);
-    let row = this.zone.flights().row(this.id);
+    let row = this.in_flight.row;
     let mut flights = vec![Flight::default(); row.len()];
     if let Ok(before) = this.in_flight.known.try_borrow() {
         for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
@@ -141,13 +148,9 @@ pub(super) extern "C" fn on_landing(_: *mut ngx_event_t) {
         } else if let Counted::InFlight(app) = hold.counted_as.get() {
             if hold.is_upgraded() {
                 hold.counted_as.set(Counted::Upgraded(app));
-                count(this, app).into_iter().for_each(Count::upgraded);
+                this.in_flight.count(app).into_iter().for_each(Count::upgraded);
             }
         }
     }
     watch(this);
-}
-
-fn count(this: &ThisWorker, app: AppId) -> Option<&'static Count> {
-    this.zone.flights().row(this.id).get(app.index())
 }

@@ -113,12 +113,15 @@ impl Hold {
             && self.upstream().is_none_or(|upstream| upstream.peer.connection.is_null())
     }
 
-    /// Whether its upstream is done with it, and only its client still takes what we have: nobody
-    /// else, such as a subrequest, works for it either.
+    /// Whether nothing is left to do for it but that its client takes what we have: its upstream is
+    /// done with it, and nobody else, such as a subrequest, works for it.
     pub(super) fn is_answered(&self) -> bool {
-        self.header_sent()
-            && self.main().count() == 1
-            && self.upstream().is_some_and(|upstream| upstream.cleanup.is_null())
+        let upstream_is_done = || {
+            self.header_sent()
+                && self.request().count() == 1
+                && self.upstream().is_some_and(|upstream| upstream.cleanup.is_null())
+        };
+        self.request().done() != 0 || upstream_is_done()
     }
 
     /// What its worker and the zone know it by.
@@ -200,8 +203,7 @@ impl Hold {
 
     /// How many connections it takes while it is held.
     fn connections(&self) -> usize {
-        // SAFETY: the mark lives in its request's memory.
-        usize::from(has_connection(unsafe { &*self.r }))
+        usize::from(has_connection(self.request()))
     }
 
     fn was_held(&self) -> bool {
@@ -209,18 +211,18 @@ impl Hold {
     }
 
     fn header_sent(&self) -> bool {
-        self.main().header_sent() != 0
+        self.request().header_sent() != 0
     }
 
     fn upstream(&self) -> Option<&nginx_sys::ngx_http_upstream_t> {
         // SAFETY: a live request has an upstream or null.
-        unsafe { self.main().upstream.as_ref() }
+        unsafe { self.request().upstream.as_ref() }
     }
 
-    /// A mark may be a subrequest's that met the gate first.
-    fn main(&self) -> &ngx_http_request_t {
-        // SAFETY: the mark lives in its request's memory, which is the main one's too.
-        unsafe { &*(*self.r).main }
+    /// A main one: subrequests meet no gate.
+    fn request(&self) -> &ngx_http_request_t {
+        // SAFETY: the mark lives in its request's memory.
+        unsafe { &*self.r }
     }
 }
 

@@ -66,9 +66,16 @@ impl Answer {
 
 /// Lends the headers that say where a request comes from.
 pub(super) fn with_headers<R>(r: &mut ngx_http_request_t, f: impl FnOnce(&Headers<'_>) -> R) -> R {
-    let headers_in = &r.headers_in;
-    // SAFETY: a live request; without the header nginx still knows the name from elsewhere.
-    let host = unsafe { headers_in.host.as_ref() }.map_or(headers_in.server, |host| host.value);
+    // SAFETY: a live request: HTTP/3 gives the name as its authority, and no header.
+    let host = unsafe {
+        match r.headers_in.host.as_ref() {
+            Some(host) => host.value,
+            None if r.host_start.is_null() => ngx_str_t::empty(),
+            None => {
+                ngx_str_t { len: r.host_end.offset_from_unsigned(r.host_start), data: r.host_start }
+            }
+        }
+    };
     // SAFETY: as above.
     let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
     let mut headers = Headers { host: host.as_bytes(), ..Headers::default() };

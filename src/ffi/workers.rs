@@ -157,7 +157,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         run: Queue::new(),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
-        in_flight: InFlight::new(),
+        in_flight: InFlight::new(zone.flights().row(id)),
         waiting: Queue::new(),
         turn: Timer::new(release::on_turn, log),
         finishing: Timer::new(release::on_finishing, log),

@@ -42,11 +42,11 @@ const MOST_WAITS: usize = 64;
 struct Front {
     shut: AtomicU32,
     sizes: Sizes,
+    waiting: AtomicU32,
+    epoch: AtomicU64,
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
     lease: AtomicU64,
-    epoch: AtomicU64,
-    waiting: AtomicU32,
     header: Header,
 }
 
