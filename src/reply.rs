@@ -223,6 +223,12 @@ impl Status {
         }
     }
 
+    /// When whoever got no good answer may ask again: at the lease's end, in whole seconds from 1;
+    /// 10 where there is none.
+    pub fn retry_after(&self, now: Now) -> u64 {
+        self.until.map_or(10, |until| until.0.since(now.wall).0.div_ceil(1000).max(1))
+    }
+
     /// The state as the original says it.
     pub fn text(&self) -> &'static str {
         match self.state {

@@ -7,7 +7,7 @@ const pollTimeout = 4000;
 const chartSpans = [60_000, 120_000, 300_000];
 const manyApps = 8;
 const eventsKept = 20;
-const units = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+const units = [['d', 86400, Infinity], ['h', 3600, 24], ['min', 60, 60], ['s', 1, 60]];
 
 const meaning = {
     paused: 'Requests are held',
@@ -51,10 +51,7 @@ function element(tag, ...content) {
 // The two greatest units that are not 0.
 function duration(seconds, digits = 0) {
     if (seconds < 10) return `${seconds.toFixed(digits)}\u00a0s`;
-    const parts = units.map(([unit, size], index) => {
-        const within = index === 0 ? seconds : seconds % units[index - 1][1];
-        return [Math.floor(within / size), unit];
-    });
+    const parts = units.map(([unit, size, most]) => [Math.floor(seconds / size) % most, unit]);
     const first = parts.findIndex(([number]) => number > 0);
     return parts.slice(first, first + 2).filter(([number]) => number > 0).map((part) => part.join('\u00a0')).join(' ');
 }
@@ -102,9 +99,10 @@ class Chart {
         for (const state of ['paused', 'draining', 'stopped']) {
             set(`.${state}`, grouped(this.samples.filter((sample) => sample.state === state), 'band').map(band));
         }
-        svg.ariaLabel = `Over the last ${duration(span / 1000)}: held ${count(held)} now, at most ${count(most('held'))}; `
+        const past = duration(span / 1000);
+        svg.ariaLabel = `Over the last ${past}: held ${count(held)} now, at most ${count(most('held'))}; `
             + `in flight ${count(flight)} now, at most ${count(most('flight'))}.`;
-        return { top: count(top), from: `${duration(span / 1000)} ago` };
+        return { top: count(top), from: `${past} ago` };
     }
 }
 
@@ -163,21 +161,17 @@ class Card {
     }
 
     showButtons() {
+        const { enable, disable } = this.fields;
+        const hadFocus = document.activeElement === disable;
         for (const verb of ['enable', 'disable']) {
             const button = this.fields[verb];
             const action = actions[verb][this.app.state];
             button.hidden = !action;
-            if (!action || button.dataset.for === this.app.state) continue;
-            button.dataset.for = this.app.state;
-            const whose = element('span', ' ', element('bdi', nameOf(this.app)), action[1]);
-            whose.className = 'unseen';
-            button.replaceChildren(action[0], whose, '…');
+            if (!action) continue;
+            button.ariaLabel = `${action[0]} ${nameOf(this.app)}${action[1]}`;
+            write(button, `${action[0]}…`);
         }
-        if (document.activeElement === this.fields.disable) this.focus('disable');
-    }
-
-    focus(verb) {
-        (this.fields[verb].hidden ? this.fields.enable : this.fields[verb]).focus();
+        if (hadFocus && disable.hidden) enable.focus();
     }
 
     // Says what happened since the poll before. What a pause cost counts from its first sight.
@@ -186,15 +180,19 @@ class Card {
         if (before?.state === 'open') this.start = { totals: before.totals, whole: true };
         this.start ??= { totals, whole: false };
         if (!before || before.state === state) return;
-        if (state === 'open') this.say(verdict(this.app, before, this.start));
-        else if (state !== this.told) this.say(`Now ${state}${by ? `, by ${by}` : ''}.`);
+        if (state === 'open') {
+            this.say(verdict(this.app, before, this.start));
+        } else if (state !== this.told) {
+            this.fields.note.hidden = true;
+            record(this.app, `Now ${state}${by ? `, by ${by}` : ''}.`);
+        }
         this.told = null;
     }
 
     say(text) {
         this.fields.note.hidden = false;
         write(this.fields.note, text);
-        record(element('bdi', nameOf(this.app)), ' ', text);
+        record(this.app, text);
     }
 }
 
@@ -203,7 +201,7 @@ const drained = ({ released, seconds }) => `${count(released)} released in ${dur
 // How a pause ended, as far as this page saw it.
 function verdict({ last_drain: drain, totals }, before, { totals: start, whole }) {
     const isNew = drain && drain.ended !== before.last_drain?.ended;
-    const end = isNew ? `Open again: ${drained(drain)}.` : 'Open again.';
+    const end = isNew && drain.released ? `Open again: ${drained(drain)}.` : 'Open again.';
     const costs = ['expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
     if (costs.some(([number]) => number < 0)) return end;
     const happened = costs.filter(([number]) => number > 0).map(([number, key]) => `${count(number)} ${key}`);
@@ -211,10 +209,11 @@ function verdict({ last_drain: drain, totals }, before, { totals: start, whole }
     return `${end} ${since}: ${happened.join(', ') || 'nobody expired, was rejected, left or was lost'}.`;
 }
 
-// What this page saw, newest first.
-function record(...content) {
+// What this page saw, newest first; of no app where it is about nginx.
+function record(app, text) {
     const list = find('#events ol');
-    list.prepend(element('li', element('time', time(new Date())), ' ', ...content));
+    const name = app ? nameOf(app) : '';
+    list.prepend(element('li', element('time', time(new Date())), ' ', element('bdi', name), ' ', text));
     while (list.children.length > eventsKept) list.lastChild.remove();
     find('#events').hidden = false;
 }
@@ -304,7 +303,8 @@ for (const dialog of document.querySelectorAll('dialog')) {
     find('.cancel', dialog).addEventListener('click', () => dialog.close());
     dialog.addEventListener('close', () => {
         question.request?.abort.abort();
-        question.card.focus(question.verb);
+        const { enable, [question.verb]: pressed } = question.card.fields;
+        (pressed.hidden ? enable : pressed).focus();
     });
 }
 
@@ -329,7 +329,7 @@ async function poll() {
             server = { asked, now: Date.parse(now), at: (asked + performance.now()) / 2, seen: new Date() };
             showApps(apps);
         }
-        if (failingSince) record(`nginx answers again, after ${duration((Date.now() - failingSince) / 1000)}.`);
+        if (failingSince) record(null, `nginx answers again, after ${duration((Date.now() - failingSince) / 1000)}.`);
         failingSince = null;
         showTrouble('');
     } catch (error) {
@@ -346,16 +346,13 @@ function showTrouble(text) {
     write(find('#trouble'), text);
     write(find('#pulse'), text ? 'Not live' : 'Live');
     document.body.classList.toggle('old', Boolean(text));
-    if (!server) find('#none').hidden = true;
 }
 
 function showApps(apps) {
     const now = serverNow();
     const known = new Set(apps.map((app) => app.app_encoded));
-    for (const [name, card] of cards) {
-        if (known.has(name)) continue;
-        card.node.remove();
-        cards.delete(name);
+    for (const [name, { node }] of cards) {
+        if (!known.has(name) && cards.delete(name)) node.remove();
     }
     for (const app of apps) {
         if (!cards.has(app.app_encoded)) cards.set(app.app_encoded, new Card(apps.length <= 2));

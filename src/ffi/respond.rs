@@ -144,6 +144,10 @@ pub(super) fn send(
         ("Intermission-Pause", core::str::from_utf8(pause.as_bytes()).unwrap_or("0")),
     ]);
     more.extend(answer.allow.map(|methods| ("Allow", methods)));
+    let seconds = status.retry_after(now()).to_string();
+    if matches!(answer.status, 503 | 504) {
+        more.push(("Retry-After", &seconds));
+    }
     let body = (answer.status != 304).then_some(body.as_str());
     respond(r, answer.status, &more, content_type, body)
 }

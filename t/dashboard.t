@@ -1,0 +1,344 @@
+# The dashboard, in a real browser. DASHBOARD_SHOTS=folder keeps pictures of it.
+
+use strict;
+use warnings;
+use utf8;
+use lib 't/lib';
+use Intermission;
+use Intermission::Browser;
+use Test::More;
+use Time::HiRes 'time';
+
+plan skip_all => "no @{[Intermission::Browser::missing()]}" if Intermission::Browser::missing();
+
+binmode $_, ':utf8' for Test::More->builder->output, Test::More->builder->failure_output;
+
+my $odd_name = q{<img src=x onerror=document.title='hit'> "q" & 'q'};
+my $odd_reason = q{"><script>document.title='hit'</script><b>&amp;};
+my $locations = <<'END';
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
+END
+my $control = "location /_intermission { intermission_control apps=*; }\n";
+my $t = Intermission->new(workers => 2, locations => $locations . $control);
+my $origin = 'http://127.0.0.1:' . $t->port;
+my $browser = Intermission::Browser->new;
+
+my $card = 'article:nth-of-type(1)';    # those that are not open are first
+my %button = map { $_ => "$card [data-field=$_]" } qw(enable disable);
+
+sub field { return "$card [data-field=$_[0]]" }
+
+# Shows the page anew.
+sub visit {
+    $browser->open("$origin/_intermission");
+    $browser->wait_text('#pulse', qr/^Live$/);
+}
+
+# The dialog that is open has the focus inside of it.
+sub wait_dialog {
+    my ($id) = @_;
+    return $t->wait_for(sub { $browser->script('return document.activeElement.closest("dialog[open]")?.id') // '' eq $id }, "dialog $id");
+}
+
+sub wait_no_dialog {
+    return $t->wait_for(sub { !$browser->script('return document.querySelector("dialog[open]") !== null') }, 'no dialog');
+}
+
+sub picture {
+    my ($name) = @_;
+    $browser->screenshot("$ENV{DASHBOARD_SHOTS}/$name.png") if $ENV{DASHBOARD_SHOTS};
+}
+
+sub encoded { return $_[0] =~ s/([^A-Za-z0-9])/sprintf '%%%02X', ord $1/egr }
+
+subtest 'the page comes with a policy that lets nothing else in' => sub {
+    for my $path ('/_intermission', '/_intermission/') {
+        my $answer = $t->get($path);
+        is $answer->{status}, 200, $path;
+        like $answer->{headers}{'content-type'}, qr{^text/html; charset=utf-8$}i, "$path: HTML";
+        is $answer->{headers}{'cache-control'}, 'no-store', "$path: not stored";
+        my $hash = qr{'sha256-[A-Za-z0-9+/]{43}='};
+        my $sources = qr{default-src 'none'; script-src $hash; style-src $hash; connect-src 'self'};
+        my $policy = qr{$sources; base-uri 'none'; form-action 'none'; frame-ancestors 'none'};
+        like $answer->{headers}{'content-security-policy'}, qr/^$policy$/, "$path: the policy";
+    }
+};
+
+subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
+    $t->control($_) for 'enable', 'disable';
+    visit();
+    $browser->wait_text(field('state'), qr/^Open$/);
+    is $browser->text(field('name')), 'basecamp', 'the app by its name';
+    $browser->click($button{enable});
+    wait_dialog('enable');
+    is $browser->text('#enable .main'), 'Pause basecamp', 'the dialog says what will happen';
+    $browser->type('#enable-for', '1m30s');
+    $browser->type('#enable-reason', 'db switch');
+    $browser->click('#enable .main');
+    wait_no_dialog();
+    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'db switch'], 'it is paused, for that reason';
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    is $browser->text(field('note')), 'Paused.', 'the page says that it is done';
+    like $browser->text(field('cause')), qr/^Requests are held · since [\d:]{8} \(\d+\s+s\) · by 127\.0\.0\.1$/, 'who did, and when';
+    is $browser->text(field('reason')), 'db switch', 'and why';
+    like $browser->text(field('lease')), qr/^1\s+min \d+\s+s$/, 'the lease runs down';
+
+    my @held = map { $t->send("/$_") } 1 .. 3;
+    $browser->wait_text(field('held'), qr/^3$/);
+    like $browser->text(field('oldest')), qr/^\d+\.\d\s+s$/, 'the oldest wait';
+    push @held, map { $t->send("/$_") } 4 .. 5;
+    $browser->wait_text(field('held'), qr/^5$/);
+    like +($browser->labels(field('chart')))[0], qr/held 5 now, at most 5; in flight 0 now/, 'the picture in words';
+    like $browser->script('return document.querySelector("path.held").getAttribute("d")'), qr/^M[\d. L]+$/, 'and drawn';
+    picture('paused');
+    (pop @held)->close;
+    $t->wait_held(4);
+
+    $browser->click($button{disable});
+    wait_dialog('disable');
+    is $browser->text('#disable .main'), 'Resume basecamp', 'the dialog says what will happen';
+    $browser->click('#disable .main');
+    is_deeply [map { $_->response->{status} } @held], [(200) x 4], 'all who were held are answered';
+    my $verdict = $browser->wait_text(field('note'), qr/^Open again/);
+    like $verdict, qr/^Open again: 4 released in [\d.]+\s+s\. During the pause: 1 left\.$/, 'the verdict';
+    is $browser->text(field('state')), 'Open', 'it is open';
+    $browser->script('document.querySelector("details").open = true');
+    is $browser->text('[data-total=released]'), '4', 'the totals';
+    like $browser->text(field('drain')), qr/^Last drain, [\d:]{8}: 4 released in/, 'the last drain';
+    like $browser->text('#events'), qr/\Q$verdict\E.*Resumed\..*Paused\./s, 'and all that happened';
+    picture('resumed');
+};
+
+subtest 'who waits for a quiet app is told, may cancel, and nothing stays paused' => sub {
+    visit();
+    my $slow = $t->send('/slow?delay=6000');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $browser->click($button{enable});
+    $browser->type('#enable-wait', '900ms');
+    $browser->click('#enable .main');
+    $browser->wait_text('#enable .progress', qr/at most 900ms/);
+    is $browser->text('#enable .cancel'), 'Cancel and roll back', 'what cancelling means';
+    $browser->wait_text('#enable .problem', qr/^504: 1 request is still in flight: rolled back/);
+    $t->wait_state('open');
+    $browser->type('#enable-wait', '1m');
+    $browser->click('#enable .main');
+    $browser->wait_text('#enable .elapsed', qr/1 in flight/);
+    my $held = $t->send('/held');
+    $browser->wait_text(field('held'), qr/^1$/);
+    picture('waiting');
+    $browser->click('#enable .cancel');
+    is $held->response->{status}, 200, 'who was held meanwhile goes on';
+    $t->wait_state('open');
+    is $slow->response->{status}, 200, 'who was in flight is not cut off';
+    $browser->wait_text(field('note'), qr/^Open again/);
+    $browser->click($button{enable});
+    $browser->type('#enable-wait', '30s');
+    $browser->click('#enable .main');
+    $browser->wait_text(field('note'), qr/^Paused\. The app is quiet\.$/);
+    $t->control('disable');
+};
+
+subtest 'a page that is behind does not end another pause' => sub {
+    $t->control('enable?reason=first');
+    visit();
+    $browser->wait_text(field('reason'), qr/first/);
+    $browser->click($button{disable});
+    wait_dialog('disable');
+    $t->control($_) for 'disable', 'enable?reason=second';
+    $browser->click('#disable .main');
+    $browser->wait_text('#disable .problem', qr/^409: that pause is not the one under way/);
+    is $t->status->{state}, 'paused', 'it goes on';
+    $browser->press('Escape');
+    $browser->wait_text(field('reason'), qr/second/);
+    $t->control('disable');
+};
+
+subtest 'what is refused is said in the words of nginx' => sub {
+    visit();
+    $browser->click($button{enable});
+    $browser->type('#enable-for', 'soon');
+    $browser->click('#enable .main');
+    ok $browser->script('return document.querySelector("#enable-for").matches(":user-invalid")'), 'what is no time is not sent';
+    $browser->type('#enable-for', '5s');
+    $browser->type('#enable-wait', '5s');
+    $browser->click('#enable .main');
+    $browser->wait_text('#enable .problem', qr/^400: parameter "wait" is not below the pause's lease$/);
+    is $t->status->{state}, 'open', 'and nothing has changed';
+    $browser->press('Escape');
+    wait_no_dialog();
+};
+
+subtest 'a stopped app can be paused again' => sub {
+    $t->control('stop?reason=too%20long');
+    visit();
+    $browser->wait_text(field('state'), qr/^Stopped$/);
+    like $browser->text(field('cause')), qr/^Requests are answered 503/, 'what that means';
+    $browser->click($button{enable});
+    $browser->click('#enable .main');
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    $browser->click($button{disable});
+    $browser->click('#disable .main');
+    $t->wait_state('open');
+    $browser->wait_text(field('state'), qr/^Open$/);
+};
+
+subtest 'names and reasons stay text' => sub {
+    my $app = encoded($odd_name);
+    $t->control("enable?app=$app&reason=" . encoded($odd_reason));
+    visit();
+    $browser->wait_text(field('reason'), qr/script/);
+    is $browser->text(field('name')), $odd_name, 'the name as it is';
+    is $browser->text(field('reason')), $odd_reason, 'the reason as it is';
+    $browser->click($button{disable});
+    is $browser->text('#disable h2'), "Resume $odd_name", 'and in the dialog';
+    $browser->click('#disable .main');
+    $t->wait_state('open', app => $app);
+    $browser->wait_text(field('note'), qr/^Open again/);
+    is $browser->script('return document.querySelectorAll("img, b, main script").length'), 0, 'nothing became an element';
+    is $browser->script('return document.title'), 'intermission', 'nothing was run';
+    $t->control('enable?app=%FF%3D%26');
+    $browser->wait_text(field('name'), qr/^\x{FFFD}=&$/);
+    $browser->click($button{disable});
+    $browser->click('#disable .main');
+    $t->wait_state('open', app => '%FF%3D%26');
+};
+
+subtest 'the keyboard is enough' => sub {
+    visit();
+    my $focused = sub { return $browser->script('return document.activeElement.ariaLabel || document.activeElement.id') };
+    $t->wait_for(sub { $browser->press('Tab'); $focused->() =~ /^Pause/ }, 'a Pause button by Tab');
+    my $pressed = $focused->();
+    $browser->press('Enter');
+    wait_dialog('enable');
+    is $focused->(), 'enable-for', 'the first field has the focus';
+    $browser->press('Escape');
+    wait_no_dialog();
+    is $focused->(), $pressed, 'and the button has it back';
+    $browser->press('Enter');
+    wait_dialog('enable');
+    $browser->press('Tab', 'Tab', split(//, 'by keyboard'), 'Enter');
+    wait_no_dialog();
+    $browser->wait_text(field('reason'), qr/^by keyboard$/);
+    is $focused->(), $pressed =~ s/^Pause (.*)/Extend $1’s pause/r, 'the button keeps the focus when its card moves';
+    $browser->press('Tab', 'Enter');
+    wait_dialog('disable');
+    $browser->press('Enter');
+    wait_no_dialog();
+    $browser->wait_text('#summary', qr/^\d+ open$/);
+    is $focused->(), $pressed, 'and where its button is gone the other has it';
+};
+
+subtest 'every control has a name, and it fits a telephone' => sub {
+    $t->control('enable');
+    $browser->size(360, 740);
+    visit();
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    my $width = sub { return $browser->script('return document.documentElement.scrollWidth') };
+    my $controls = sub { return join '; ', $browser->labels("$_[0] :is(button, input, summary):not([hidden])") };
+    cmp_ok $width->(), '<=', 360, 'no scrolling to the side';
+    is $controls->($card), 'Extend basecamp’s pause; Resume basecamp; Totals', 'the names on a card';
+    picture('telephone');
+    $browser->dark(1);
+    picture('telephone-dark');
+    $browser->dark(0);
+    my %names = (
+        enable => 'Lease; Wait until the app is quiet; Reason; Cancel; Extend basecamp’s pause',
+        disable => 'Spread over; Unfinished at a time; Cancel; Resume basecamp',
+    );
+    for my $verb (sort keys %names) {
+        $browser->click($button{$verb});
+        wait_dialog($verb);
+        is $controls->("#$verb"), $names{$verb}, "the names in the dialog of $verb";
+        cmp_ok $width->(), '<=', 360, 'and no scrolling to the side';
+        picture("telephone-$verb");
+        $browser->press('Escape');
+        wait_no_dialog();
+    }
+    $t->control('disable');
+    $browser->size(1200, 900);
+};
+
+subtest 'it says when nginx is silent or refuses, and recovers' => sub {
+    visit();
+    my @workers = $t->workers;
+    $t->freeze(@workers);
+    $browser->wait_text('#trouble', qr/^nginx cannot be reached, since [\d:]{8}\. What is shown is old, of [\d:]{8}\./, 15);
+    is $browser->text('#pulse'), 'Not live', 'and not live';
+    like $browser->script('return getComputedStyle(document.querySelector(".state"), "::after").content'), qr/old/, 'every app is marked';
+    picture('unreachable');
+    kill CONT => @workers;
+    $browser->wait_text('#pulse', qr/^Live$/);
+    is $browser->text('#trouble'), '', 'nothing is wrong any more';
+    like $browser->text('#events'), qr/nginx answers again, after \d+\s+s/, 'for how long it was';
+    $t->reload(locations => $locations . 'location /_intermission { deny all; intermission_control apps=*; }');
+    $browser->wait_text('#trouble', qr/^Access refused: nginx answers 403, since/);
+    $t->reload(locations => $locations . $control);
+    $browser->wait_text('#pulse', qr/^Live$/);
+};
+
+subtest 'forty apps can be surveyed' => sub {
+    for my $number (1 .. 40) {
+        $t->control("enable?app=app-$number");
+        $t->control("disable?app=app-$number") if $number != 17;
+    }
+    visit();
+    $browser->wait_text(field('name'), qr/^app-17$/);
+    like $browser->text('#summary'), qr/^1 paused, \d+ open$/, 'how many are in which state';
+    like $browser->script('return document.title'), qr/^1 paused/, 'in the title too';
+    my $names = 'return [...document.querySelectorAll("article:not([hidden]) h2")].map((name) => name.innerText).join(" ")';
+    like $browser->script($names), qr/^app-17 .*app-2 .*app-10 .*app-40/, 'those not open first, then by name';
+    picture('forty');
+    $browser->type('#sought', 'app-2');
+    is $browser->text('#filter output'), '11 of ' . $browser->script('return document.querySelectorAll("article").length'), 'the filter';
+    $browser->type('#sought', 'paused');
+    is $browser->script($names), 'app-17', 'by state too';
+    $t->control('disable?app=app-17');
+};
+
+my @asked = grep { /^https?:/ } map { $_->{url} } $browser->requests;
+my @elsewhere = grep { !m{^\Q$origin\E/_intermission(?:[/?]|$)} } @asked;
+is_deeply \@elsewhere, [], 'nothing was asked of anybody else';
+my $refused = qr/Failed to load resource: (?:the server responded with a status of (?:400|403|409|504)|net::ERR)/;
+my @said = grep { $_->{message} !~ $refused } $browser->console;
+is_deeply \@said, [], 'and the console has nothing to say';
+$browser->close;
+
+# Two apps with traffic, as the README shows them.
+sub readme_picture {
+    my $t = Intermission->new(workers => 2, locations => $locations . $control);
+    my $browser = Intermission::Browser->new(height => 800);
+    my @clients;
+    my $traffic = sub {
+        my ($seconds) = @_;
+        my $end = time + $seconds;
+        $t->wait_for(sub {
+            push @clients, $t->send((rand() < 0.7 ? '/' : '/campfire') . '?delay=' . int rand 1500) if rand() < 0.08;
+            return time > $end;
+        }, 'the end of the traffic', $seconds + 10);
+    };
+    my @both = ('app=basecamp', 'app=campfire');
+    $t->control("enable?$_") for @both;
+    $traffic->(2);
+    $t->control("disable?$_") for @both;
+    $browser->open('http://127.0.0.1:' . $t->port . '/_intermission');
+    $browser->wait_text('#summary', qr/^2 open$/);
+    $browser->click('article:nth-of-type(2) summary');
+    $traffic->(16);
+    $t->control('enable?for=2m&reason=switch%20to%20the%20new%20database');
+    $traffic->(15);
+    $_->close for splice @clients, -3;
+    $traffic->(7);
+    $browser->screenshot("$ENV{DASHBOARD_SHOTS}/dashboard.png");
+    $browser->dark(1);
+    $browser->screenshot("$ENV{DASHBOARD_SHOTS}/dashboard-dark.png");
+    $t->control('disable?spread=4s');
+    $traffic->(9);
+    $browser->screenshot("$ENV{DASHBOARD_SHOTS}/dashboard-drained-dark.png");
+    $browser->close;
+}
+readme_picture() if $ENV{DASHBOARD_SHOTS};
+
+$t->clean_ok(allow => [qr/access forbidden by rule/]);
+done_testing;

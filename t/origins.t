@@ -1,0 +1,157 @@
+# A page of another site, in the browser of somebody who may use the control endpoint, changes nothing.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Browser;
+use JSON::PP;
+use Test::More;
+
+my $t = Intermission->new(
+    http2 => 1,
+    locations => <<'END',
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { error_page 403 /page; intermission_control apps=*; }
+location = /page { return 200 "an error page\n"; }
+END
+);
+my $host = 'app.example:8080';
+my %state = (enable => 'paused', disable => 'open', stop => 'stopped');
+my %before = (enable => 'open', disable => 'paused', stop => 'open');
+
+# The app as it is before a verb, which would change it.
+sub prepare {
+    my ($verb) = @_;
+    $t->control($before{$verb} eq 'paused' ? 'enable' : 'disable');
+}
+
+sub named { return join ', ', map { "$_: $_[0]{$_}" } sort keys %{$_[0]} }
+
+my @foreign = (
+    {'Sec-Fetch-Site' => 'cross-site'},
+    {'Sec-Fetch-Site' => 'same-site'},
+    {'Sec-Fetch-Site' => 'cross-site', 'Sec-Fetch-Mode' => 'navigate', 'Sec-Fetch-User' => '?1'},
+    {'Sec-Purpose' => 'prefetch'},
+    {'Sec-Purpose' => 'prefetch;prerender', 'Sec-Fetch-Site' => 'same-origin'},
+    {Origin => 'null'},
+    {Origin => 'http://evil.example'},
+    {Origin => 'http://app.example'},
+    {Origin => 'http://app.example:8081'},
+    {Origin => "http://$host.evil.example"},
+    {Origin => 'http://evil.example', 'Sec-Fetch-Site' => 'same-origin'},
+    {Referer => 'http://evil.example/'},
+    {Referer => "http://evil.example/http://$host/_intermission/"},
+    {Referer => "http://$host\@evil.example/"},
+    {Referer => 'http://evil.example/', Origin => "http://$host"},
+);
+
+my @own = (
+    {},
+    {'Sec-Fetch-Site' => 'same-origin'},
+    {'Sec-Fetch-Site' => 'none'},
+    {Origin => "http://$host"},
+    {Origin => 'http://APP.example:8080'},
+    {Referer => "http://$host/_intermission/?a=http://evil.example"},
+    {'Sec-Fetch-Site' => 'same-origin', Origin => "http://$host", Referer => "http://$host/_intermission"},
+);
+
+subtest 'what a browser says of another site is refused' => sub {
+    for my $verb (sort keys %state) {
+        prepare($verb);
+        for my $headers (@foreign) {
+            my @statuses = map { $t->control($verb, method => $_, host => $host, headers => $headers)->{status} } 'GET', 'POST';
+            is_deeply \@statuses, [403, 403], "$verb, " . named($headers);
+        }
+        is $t->status->{state}, $before{$verb}, "$verb: nothing has changed";
+    }
+    $t->control('disable');
+};
+
+subtest 'the refusal is said plainly' => sub {
+    my $answer = $t->control('enable?format=json', method => 'POST', headers => {Origin => 'null'});
+    like eval { decode_json($answer->{body})->{error} } // '', qr/Origin/, 'as JSON, naming the header';
+    is $answer->{headers}{'cache-control'}, 'no-store', 'not stored';
+    unlike $t->control('enable', headers => {Origin => 'null'})->{body}, qr/an error page/, 'and not by an error page';
+};
+
+subtest 'its own pages, and whoever is no browser, may act' => sub {
+    for my $verb (sort keys %state) {
+        for my $headers (@own) {
+            for my $method ('GET', 'POST') {
+                prepare($verb);
+                my $answer = $t->control($verb, method => $method, host => $host, headers => $headers);
+                is "$answer->{status} " . $t->status->{state}, "200 $state{$verb}", "$method $verb, " . (named($headers) || 'no headers');
+            }
+        }
+    }
+    for my $pair (['app.example', 'http://app.example:80'], ['app.example:80', 'http://app.example'], ['[::1]:81', 'http://[::1]:81']) {
+        my ($host, $origin) = @$pair;
+        prepare('enable');
+        is $t->control('enable', host => $host, headers => {Origin => $origin})->{status}, 200, "Host $host, Origin $origin";
+    }
+    $t->control('disable');
+};
+
+subtest 'over HTTP/2 the host is the same' => sub {
+    my $curl = "curl -s -o /dev/null -w '%{http_version} %{http_code}' --http2-prior-knowledge --unix-socket " . $t->dir . '/http2.sock';
+    my $enable = sub { return `$curl -X POST -H 'Origin: $_[0]' http://$host/_intermission/enable` };
+    is $enable->('http://evil.example'), '2 403', 'another origin';
+    is $enable->("http://$host"), '2 200', 'its own';
+    $t->control('disable');
+};
+
+subtest 'who only reads is not asked' => sub {
+    for my $verb ('status', 'apps', 'metrics') {
+        my @statuses = map { $t->control($verb, host => $host, headers => $_)->{status} } @foreign;
+        is_deeply \@statuses, [(200) x @foreign], $verb;
+    }
+};
+
+# Each runs in another site's page, with the URL to be asked for as its argument.
+my $add = 'const add = (tag, more) => document.body.appendChild(Object.assign(document.createElement(tag), more)); const url = arguments[0];';
+my %attack = (
+    image => 'add("img", {src: url})',
+    script => 'add("script", {src: url})',
+    frame => 'add("iframe", {src: url})',
+    prefetch => 'add("link", {rel: "prefetch", href: url})',
+    fetch => 'fetch(url, {mode: "no-cors", credentials: "include"}).catch(() => {})',
+    post => 'fetch(url, {method: "POST", mode: "no-cors", credentials: "include"}).catch(() => {})',
+    beacon => 'navigator.sendBeacon(url)',
+    link => 'add("a", {href: url}).click()',
+    hidden_link => 'add("a", {href: url, rel: "noreferrer"}).click()',
+    form => 'add("form", {action: url, method: "post"}).submit()',
+);
+
+SKIP: {
+    skip "no @{[Intermission::Browser::missing()]}", 1 if Intermission::Browser::missing();
+    my $evil = Intermission->new(with_module => 0, locations => 'location / { default_type text/html; return 200 "<!doctype html><title>evil</title><body>"; }');
+    my $browser = Intermission::Browser->new;
+    my $origin = 'http://127.0.0.1:' . $t->port;
+    my %site = ('another port' => '127.0.0.1', 'another site' => 'localhost');
+
+    for my $where (sort keys %site) {
+        subtest "a page of $where can do nothing" => sub {
+            for my $attack (sort keys %attack) {
+                my $target = "/_intermission/enable?reason=$site{$where}-$attack";
+                $browser->open("http://$site{$where}:" . $evil->port . '/');
+                $browser->script("$add $attack{$attack}", "$origin$target");
+                is $t->logged($target)->{status}, 403, $attack;
+            }
+            is $t->status->{state}, 'open', 'the app stays open';
+        };
+    }
+
+    subtest 'what was typed into the browser is carried out' => sub {
+        $browser->open("$origin/_intermission/enable?reason=typed");
+        is $t->status->{reason}, 'typed', 'enable';
+        $browser->open("$origin/_intermission/disable");
+        is $t->status->{state}, 'open', 'disable';
+    };
+    $browser->close;
+    $evil->stop;
+}
+
+$t->clean_ok;
+done_testing;
