@@ -56,15 +56,17 @@ for my $round (1 .. 5) {
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $t->reload;
-    my ($old) = $t->wait_for(sub { my @old = $t->old_workers; @old == 2 ? \@old : undef }, 'old workers')->@*;
+    # One of two may hold none, and leave at once.
+    my @old = $t->wait_for(sub { my @old = $t->old_workers; @old ? \@old : undef }, 'old workers')->@*;
     my $more = $t->crowd('--count', 300, '--first', 300);
     $t->wait_held(600);
-    $t->kill_worker($old);
+    @old = $t->old_workers;
+    $t->kill_worker($old[0]);
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $more->done);
     is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: nobody waits for ever';
     is $new->{statuses}{200}, 300, 'all that the new workers held are served';
-    cmp_ok $done->{answered}, '>', 0, 'so are those of the other old worker';
+    cmp_ok $done->{answered}, '>', 0, 'so are those of the other old worker' if @old > 1;
     is $t->position_inversions, 0, 'in order';
     $t->wait_old_workers_gone;
     $t->clean_ok(killed_process => 1);
@@ -77,7 +79,7 @@ for my $round (1 .. 5) {
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $t->reload;
-    my ($old) = $t->wait_for(sub { my @old = $t->old_workers; @old == 2 ? \@old : undef }, 'old workers')->@*;
+    my ($old) = $t->wait_for(sub { my @old = $t->old_workers; @old ? \@old : undef }, 'an old worker')->@*;
     my $disable = $t->send('/_intermission/disable');
     kill KILL => $old;
     $disable->response;

@@ -28,14 +28,19 @@ sub instance {
 }
 
 # A connection, told what to do as t/lib/http3.py says.
-sub connection {
-    my ($t) = @_;
-    my $client = Intermission::Crowd->new(
-        command => [$python, Intermission::root() . '/t/lib/http3.py', '127.0.0.1', $t->port],
-        errors => $t->dir . '/http3.stderr',
-    );
-    $client->wait_event('connected', 20);
-    return $client;
+sub connection { return (connections($_[0], 1))[0] }
+
+# So many at once: none has been idle for as long as the others take to come up.
+sub connections {
+    my ($t, $number) = @_;
+    my @clients = map {
+        Intermission::Crowd->new(
+            command => [$python, Intermission::root() . '/t/lib/http3.py', '127.0.0.1', $t->port],
+            errors => $t->dir . '/http3.stderr',
+        )
+    } 1 .. $number;
+    $_->wait_event('connected', 20) for @clients;
+    return @clients;
 }
 
 sub answer {
@@ -137,7 +142,7 @@ sub targets { return [map { $_->{target} } $_[0]->backend_log] }
 {
     # Connections that end.
     my $t = instance(http => 'keepalive_timeout 2s;');
-    my ($closes, $vanishes, $pings) = map { connection($t) } 1 .. 3;
+    my ($closes, $vanishes, $pings) = connections($t, 3);
     $t->control('enable');
     my $held = 0;
     for my $number (1, 2) {
