@@ -166,7 +166,7 @@ sub backend_log {
     my $lines = $self->{backend_lines} //= [];
     while ($self->{backend_log} =~ s/^(.*)\n//) {
         my %line;
-        @line{qw(seq time target position id length ended)} = map { $_ eq '-' ? undef : $_ } split /\t/, $1;
+        @line{qw(seq time target position id length ended turn accepted)} = map { $_ eq '-' ? undef : $_ } split /\t/, $1;
         push @$lines, \%line;
     }
     return wantarray ? sort { $a->{seq} <=> $b->{seq} } @$lines : scalar @$lines;
@@ -392,7 +392,9 @@ sub _write_conf {
     my $text = _text($self->{dir}, "127.0.0.1:$self->{port} backlog=4096", %{$self->{conf}});
     $text =~ s/\@DIR\@/$self->{dir}/g;
     $text =~ s/\@PORT\@/$self->{port}/g;
-    _write("$self->{dir}/nginx.conf", $text);
+    # nginx may be reading the old one.
+    _write("$self->{dir}/nginx.conf.new", $text);
+    rename "$self->{dir}/nginx.conf.new", "$self->{dir}/nginx.conf" or die "nginx.conf: $!";
 }
 
 sub _text {

@@ -1,7 +1,9 @@
 //! The backend: answers everything, and writes down in which order requests came.
 //!
-//! The order is exact for requests that come on connections of their own. Where connections are kept
-//! alive, one that is new can be written down behind a few that came later in the same turn.
+//! The order is exact but for one case: what comes on a new connection is read in the turn after the
+//! one that accepts it, and may be written down behind what came later, on connections that were there,
+//! and was read in either turn. So each line says in which turn the request was read, and, of the first
+//! on a connection, in which that was accepted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +12,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use slab::Slab;
 use socket2::Socket;
 
@@ -30,9 +32,10 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let listener = options.listen.listen()?;
     let mut poll = Poll::new()?;
-    net::watch(poll.registry(), &listener, LISTENER)?;
+    let registry = poll.registry().try_clone()?;
+    net::watch(&registry, &listener, LISTENER, Interest::READABLE)?;
     // Kept here: without a waker its last wake is lost.
-    let waker = Arc::new(Waker::new(poll.registry(), STDIN)?);
+    let waker = Arc::new(Waker::new(&registry, STDIN)?);
     if options.until_stdin_closes {
         let waker = Arc::clone(&waker);
         stdin::listen(move |word| {
@@ -42,11 +45,13 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         });
     }
     let mut backend = Backend {
+        registry,
         listener,
         delay: options.delay,
         clock: Clock::new(),
         peers: Slab::new(),
         seq: 0,
+        turn: 0,
         due: Vec::new(),
         delayed: BinaryHeap::new(),
         log: File::create(&options.log)?,
@@ -62,9 +67,10 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
         }
+        backend.turn += 1;
         for event in &events {
             match event.token() {
-                LISTENER => backend.accept(poll.registry())?,
+                LISTENER => backend.accept()?,
                 STDIN => return Ok(()),
                 Token(slot) => backend.hear(slot)?,
             }
@@ -74,11 +80,14 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
 }
 
 struct Backend {
+    registry: Registry,
     listener: Socket,
     delay: Duration,
     clock: Clock,
     peers: Slab<Peer>,
     seq: u64,
+    /// How often it has been told what is ready.
+    turn: u64,
     /// Answers to give this turn: the peer and its request's number.
     due: Vec<(usize, u64)>,
     /// Answers to give at a time in unix µs.
@@ -90,7 +99,7 @@ struct Backend {
 }
 
 impl Backend {
-    fn accept(&mut self, registry: &mio::Registry) -> io::Result<()> {
+    fn accept(&mut self) -> io::Result<()> {
         loop {
             let socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
@@ -103,8 +112,8 @@ impl Backend {
             socket.set_nonblocking(true)?;
             let entry = self.peers.vacant_entry();
             // Not read here: readiness comes in the order of arrival, with those accepted before.
-            net::watch(registry, &socket, Token(entry.key()))?;
-            entry.insert(Peer::new(socket));
+            net::watch(&self.registry, &socket, Token(entry.key()), Interest::READABLE)?;
+            entry.insert(Peer::new(socket, self.turn));
         }
     }
 
@@ -112,12 +121,31 @@ impl Backend {
         let Some(peer) = self.peers.get_mut(slot) else {
             return Ok(());
         };
-        let open = peer.read(&mut self.buffer) && peer.write();
+        let open = peer.read(&mut self.buffer) && self.write(slot)?;
         self.digest(slot)?;
         if !open {
             self.forget(slot);
         }
         Ok(())
+    }
+
+    /// Writes what a peer is to get; returns whether its connection goes on. Only where some is left is
+    /// room for it watched: it would be told in the place of a request that comes later.
+    fn write(&mut self, slot: usize) -> io::Result<bool> {
+        let Some(peer) = self.peers.get_mut(slot) else {
+            return Ok(true);
+        };
+        let open = peer.write();
+        let interest = if peer.output.is_empty() {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        };
+        if open && interest != peer.interest {
+            peer.interest = interest;
+            net::watch_instead(&self.registry, &peer.socket, Token(slot), interest)?;
+        }
+        Ok(open)
     }
 
     fn forget(&mut self, slot: usize) {
@@ -137,7 +165,9 @@ impl Backend {
                 Ok(Some((length, head))) => {
                     peer.input.drain(..length);
                     self.seq += 1;
-                    let request = Request::new(self.seq, self.clock.now(), head);
+                    let (turn, accepted) = (self.turn, peer.accepted.take());
+                    let request =
+                        Request { seq: self.seq, time: self.clock.now(), turn, accepted, head };
                     peer.stage = Stage::Body(Box::new(request));
                 }
                 Err(http::Malformed) => {
@@ -170,7 +200,7 @@ impl Backend {
             }
             Stage::Echo => {
                 peer.output.append(&mut peer.input);
-                if !peer.write() {
+                if !self.write(slot)? {
                     self.forget(slot);
                 }
             }
@@ -200,9 +230,13 @@ impl Backend {
                 return Ok(());
             }
             for (slot, seq) in std::mem::take(&mut self.due) {
-                match self.peers.get_mut(slot).map(|peer| peer.answer(seq)) {
-                    None | Some(true) => self.digest(slot)?,
-                    Some(false) => self.forget(slot),
+                if let Some(peer) = self.peers.get_mut(slot) {
+                    peer.answer(seq);
+                }
+                if self.write(slot)? {
+                    self.digest(slot)?;
+                } else {
+                    self.forget(slot);
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{channel, Receiver};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker};
 use serde_json::json;
 use socket2::Socket;
 
@@ -171,7 +171,8 @@ impl<'a> Crowd<'a> {
             Connect::Done(socket) => (socket, Stage::Connected),
             Connect::UnderWay(socket) => (socket, Stage::Connecting),
         };
-        net::watch(self.poll.registry(), &socket, Token(slot))?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        net::watch(self.poll.registry(), &socket, Token(slot), both)?;
         Ok(Some((socket, stage)))
     }
 

@@ -83,10 +83,24 @@ impl Address {
     }
 }
 
-/// Edge-triggered, for both directions; ends with the socket.
-pub(crate) fn watch(registry: &Registry, socket: &Socket, token: Token) -> io::Result<()> {
-    let both = Interest::READABLE | Interest::WRITABLE;
-    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, both)
+/// Edge-triggered; ends with the socket.
+pub(crate) fn watch(
+    registry: &Registry,
+    socket: &Socket,
+    token: Token,
+    interest: Interest,
+) -> io::Result<()> {
+    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)
+}
+
+/// As [`watch`], for a socket that is watched already.
+pub(crate) fn watch_instead(
+    registry: &Registry,
+    socket: &Socket,
+    token: Token,
+    interest: Interest,
+) -> io::Result<()> {
+    registry.reregister(&mut SourceFd(&socket.as_raw_fd()), token, interest)
 }
 
 #[cfg(test)]

@@ -3,12 +3,17 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
+use mio::Interest;
 use socket2::Socket;
 
 use crate::http::RequestHead;
 
 pub(crate) struct Peer {
-    socket: Socket,
+    pub(crate) socket: Socket,
+    /// What the socket is watched for.
+    pub(crate) interest: Interest,
+    /// The backend's turn in which it was accepted; none once a request has come.
+    pub(crate) accepted: Option<u64>,
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
     pub(crate) stage: Stage,
@@ -27,14 +32,25 @@ pub(crate) enum Stage {
 pub(crate) struct Request {
     pub(crate) seq: u64,
     /// Unix µs of the head's arrival.
-    time: u64,
+    pub(crate) time: u64,
+    /// The backend's turn in which the head was read.
+    pub(crate) turn: u64,
+    /// The one in which its connection was accepted; none where it is not the first on it.
+    pub(crate) accepted: Option<u64>,
     pub(crate) head: RequestHead,
 }
 
 impl Peer {
-    pub(crate) fn new(socket: Socket) -> Self {
-        let (input, output) = (Vec::new(), Vec::new());
-        Self { socket, input, output, stage: Stage::Head, last: false }
+    pub(crate) fn new(socket: Socket, turn: u64) -> Self {
+        Self {
+            socket,
+            interest: Interest::READABLE,
+            accepted: Some(turn),
+            input: Vec::new(),
+            output: Vec::new(),
+            stage: Stage::Head,
+            last: false,
+        }
     }
 
     /// Whether the peer is still there.
@@ -65,14 +81,14 @@ impl Peer {
         !self.last
     }
 
-    /// Whether the connection goes on.
-    pub(crate) fn answer(&mut self, seq: u64) -> bool {
+    /// Prepares the answer to its request of this number.
+    pub(crate) fn answer(&mut self, seq: u64) {
         let request = match std::mem::replace(&mut self.stage, Stage::Head) {
             Stage::Answering(request) if request.seq == seq => request,
             // The slot is somebody else's by now.
             other => {
                 self.stage = other;
-                return true;
+                return;
             }
         };
         if request.head.upgrade {
@@ -80,15 +96,10 @@ impl Peer {
         }
         self.last = !request.head.keep_alive && !request.head.upgrade;
         request.answer(&mut self.output);
-        self.write()
     }
 }
 
 impl Request {
-    pub(crate) fn new(seq: u64, time: u64, head: RequestHead) -> Self {
-        Self { seq, time, head }
-    }
-
     /// The delay that the request itself asks for.
     pub(crate) fn delay(&self) -> Option<Duration> {
         number(&self.head.target, "delay").map(Duration::from_millis)
@@ -96,11 +107,14 @@ impl Request {
 
     /// Adds this request's line to the log.
     pub(crate) fn note(&self, lines: &mut Vec<u8>, ended: &str) {
-        let Self { seq, time, head } = self;
+        let Self { seq, time, turn, accepted, head } = self;
         let (position, id) = (head.position.as_deref(), head.id.as_deref());
         let (position, id) = (position.unwrap_or("-"), id.unwrap_or("-"));
         let (target, length) = (&head.target, head.body.length);
-        let line = format!("{seq}\t{time}\t{target}\t{position}\t{id}\t{length}\t{ended}\n");
+        let accepted = accepted.map_or("-".to_owned(), |turn| turn.to_string());
+        let line = format!(
+            "{seq}\t{time}\t{target}\t{position}\t{id}\t{length}\t{ended}\t{turn}\t{accepted}\n"
+        );
         lines.extend_from_slice(line.as_bytes());
     }
 

@@ -7,14 +7,14 @@ use strict;
 use warnings;
 use Intermission::Chaos::Schedule;
 
-# A worker that is busy is late.
+# A worker or a client that is busy is late.
 my $SLACK = 1;
 # One that was held for too long while its app drained asks again so often.
 my $ASKS_AGAIN = 1;
 my $NEWCOMER = 0.3;
-my $BORDER = 0.05;
+my $BORDER = 0.2;
 my $SLOW = 5;
-# nginx's http2_body_preread_size.
+# What a connection takes of a body that nobody reads.
 my $PREREAD = 65_536;
 
 my %app = map { $_->{name} => $_ } @Intermission::Chaos::Schedule::APPS;
@@ -65,7 +65,10 @@ sub _why_cut_off {
     return 'unseen by nginx: the worker of its connection was killed' if grep { $self->_died_at($_, $client->{ended}) } @pids;
     # nginx closes a kept connection when its worker leaves, whatever is on its way to it.
     return 'unseen by nginx: the worker of its connection was leaving'
-        if grep { defined $self->{leaving}{$_} && $self->{leaving}{$_} <= $client->{ended} } @pids;
+        if grep { $_ <= $client->{ended} } map { @{$self->{leaving}{$_} // []} } @pids;
+    # So it does with one over HTTP/2 that was just accepted.
+    return 'unseen by nginx: a worker was leaving at that moment'
+        if $request->{kind} =~ /^http2/ && grep { $client->{ended} >= $_ && $client->{ended} <= $_ + 2 } map { @$_ } values %{$self->{leaving}};
     my $sent = $client->{sent} // $client->{ended};
     return 'unseen by nginx: a worker was killed at that moment'
         if grep { $sent <= $_->[1] + 0.1 && $client->{ended} >= $_->[0] - 0.1 && $client->{ended} <= $_->[1] + 1 } $self->_deaths;
@@ -75,8 +78,7 @@ sub _why_cut_off {
 # Whether this worker died just before.
 sub _died_at {
     my ($self, $pid, $at) = @_;
-    my $died = $self->_death($pid) or return 0;
-    return $at >= $died->[0] - 0.1 && $at <= $died->[1] + 1;
+    return grep { $at >= $_->[0] - 0.1 && $at <= $_->[1] + 1 } $self->_deaths($pid);
 }
 
 # The workers that answered other requests of the same connection, as far as can be known.
@@ -122,13 +124,25 @@ sub passed_on_once {
 # never given twice.
 sub in_order {
     my ($self) = @_;
-    my (@wrong, %last);
+    my (@wrong, %line);
     for my $request (grep { $self->_released($_) } @{$self->{passed_on}}) {
-        my $last = \$last{$request->{held}{life}, $request->{app}};
-        if ($$last && $$last->{held}{ticket} >= $request->{held}{ticket}) {
-            push @wrong, _say($request, 'passed on behind one with a later ticket: ' . _say($$last));
+        my $line = $line{$request->{held}{life}, $request->{app}} //= [];
+        my $place = @$line;
+        my @ahead;
+        while ($place && _in_doubt($line->[$place - 1]{request}, $request)) {
+            my $ahead = $line->[--$place]{request};
+            push @ahead, $ahead if !_read_late($ahead, $request);
         }
-        else { $$last = $request }
+        push @ahead, $line->[$place - 1]{last} if $place;
+        my ($last) = sort { $b->{held}{ticket} <=> $a->{held}{ticket} } @ahead;
+        if ($last && $last->{held}{ticket} >= $request->{held}{ticket}) {
+            push @wrong, _say($request, 'passed on behind one with a later ticket: ' . _say($last));
+        }
+        else {
+            $last = @$line ? $line->[-1]{last} : $request;
+            $last = $request if $last->{held}{ticket} < $request->{held}{ticket};
+            push @$line, {request => $request, last => $last};
+        }
         $self->{count}{'released, and judged by their order'}++;
     }
     return @wrong;
@@ -137,7 +151,7 @@ sub in_order {
 # Whoever came while an app was not open did not go ahead of those whom the pause held.
 sub not_overtaken {
     my ($self) = @_;
-    my (@wrong, %first, %latest);
+    my (@wrong, %first, %doubtful, %latest);
     my @released = grep { $_->{access} && $self->_released($_) && $_->{held}{state} eq 'paused' } @{$self->{passed_on}};
     for my $request (@released) {
         my $latest = \$latest{$request->{app}, $request->{held}{turns}};
@@ -147,12 +161,19 @@ sub not_overtaken {
     my %surely = map { $_->{key} => 1 }
         grep { _came($_) < $latest{$_->{app}, $_->{held}{turns}} - $BORDER } @released;
     for my $request (reverse @{$self->{passed_on}}) {
-        my ($access, $first) = ($request->{access}, \$first{$request->{app}});
-        if ($surely{$request->{key}}) {
-            $$first = $request if !$$first || _came($request) < _came($$first);
+        my ($access, $client, $first) = (@$request{qw(access client)}, \$first{$request->{app}});
+        my $doubtful = $doubtful{$request->{app}} //= [];
+        while (@$doubtful && !_in_doubt($request, $doubtful->[0])) {
+            my $other = shift @$doubtful;
+            $$first = $other if !$$first || _came($other) < _came($$first);
         }
-        elsif ($access && $access->{word} eq 'PASSED' && $$first && ($request->{client}{sent} // 0) > _came($$first) + $NEWCOMER) {
-            push @wrong, _say($request, 'not held, and passed on ahead of one that was: ' . _say($$first));
+        if ($surely{$request->{key}}) {
+            push @$doubtful, $request;
+        }
+        elsif ($access && $access->{word} eq 'PASSED' && $client && $client->{sent}) {
+            my ($behind) = grep { $client->{sent} > _came($_) + $NEWCOMER }
+                $$first // (), grep { !_read_late($request, $_) } @$doubtful;
+            push @wrong, _say($request, 'not held, and passed on ahead of one that was: ' . _say($behind)) if $behind;
         }
     }
     $self->{count}{'released, and not to be overtaken'} = keys %surely;
@@ -257,7 +278,7 @@ sub log_is_clean {
         push @wrong, "error log: $line";
     }
     my $killed = $self->{run}{killed};
-    my @unasked = grep { $self->{deaths}{$_}{signal} != 9 || !$killed->{$_} } sort keys %{$self->{deaths}};
+    my @unasked = grep { !$killed->{$_} || grep { $_->{signal} != 9 } @{$self->{deaths}{$_}} } sort keys %{$self->{deaths}};
     my $asked = $self->{run}{count}{faults} // 0;
     push @wrong, "workers that died and were not killed: @unasked, where $asked were told to" if @unasked > $asked;
     return @wrong;
@@ -266,14 +287,29 @@ sub log_is_clean {
 # ---- about one request
 
 # Held, and passed on in its turn, as far as can be known: where the worker was killed, nothing says
-# whether it expired. Of a long body over HTTP/2 not all is there when the request goes on.
+# whether it expired. Of a body not all may be there when the request goes on.
 sub _released {
     my ($self, $request) = @_;
     my ($held, $access, $client) = @$request{qw(held access client)};
-    return 0 if !$held || $request->{kind} eq 'http2_post' && $request->{body} >= $PREREAD;
+    return 0 if !$held;
+    return 0 if $request->{body} && ($request->{body} >= $PREREAD || !$access || ($access->{hold} // 0) < $SLACK);
     return $access->{word} eq 'HELD' if $access;
     my $since = $client && $client->{sent};
     return $since && $request->{backend}{at} - $since < $app{$request->{app}}{max_time} - 0.3;
+}
+
+# Whether the backend may have read the second one in the turn in which it read the first, or a turn late.
+sub _in_doubt {
+    my ($first, $second) = map { $_->{backend}{turn} } @_;
+    return $second <= $first + 1;
+}
+
+# Whether the backend may have read the second one late: on a connection that it had yet to accept, when the first
+# came on one that it knew.
+sub _read_late {
+    my ($first, $second) = map { $_->{backend} } @_;
+    return 0 if defined $first->{accepted} || !defined $second->{accepted};
+    return $second->{turn} == $second->{accepted} + 1 && $first->{turn} >= $second->{accepted};
 }
 
 sub _came { return $_[0]{access}{at} - $_[0]{access}{took} }
@@ -286,17 +322,16 @@ sub _pid {
     return;
 }
 
-# From when to when a worker may have died, if it did. Where we did not kill it, only the second is known.
-sub _death {
-    my ($self, $pid) = @_;
-    my ($killed, $died) = ($self->{run}{killed}{$pid}, $self->{deaths}{$pid});
-    return $killed ? [$killed, $killed] : $died ? [$died->{at}, $died->{at} + 1] : undef;
-}
-
+# From when to when workers may have died, those of one pid or all. Where we did not kill it, only the second is
+# known. A pid may be given again.
 sub _deaths {
-    my ($self) = @_;
-    my %pids = (%{$self->{run}{killed}}, %{$self->{deaths}});
-    return map { $self->_death($_) } keys %pids;
+    my ($self, @pids) = @_;
+    my ($killed, $died) = ($self->{run}{killed}, $self->{deaths});
+    @pids = keys %{{%$killed, %$died}} if !@pids;
+    return map {
+        my $pid = $_;
+        $killed->{$pid} ? map { [$_, $_] } @{$killed->{$pid}} : map { [$_->{at}, $_->{at} + 1] } @{$died->{$pid} // []};
+    } @pids;
 }
 
 sub _say {

@@ -17,8 +17,8 @@ my %BEGINS = (
 #   held    => {pid, life, ticket, state, turns}  the app's state, and how many it had before, as the log has
 #              it at that place
 #   access  => {pid, status, at, took, word, hold, times}
-#   backend => {seq, at, pid, length, ended, times}
-# states: per app [[second, state, how long the drain took that led to it], ...]; deaths: pid => {signal, at}; leaving: pid => second;
+#   backend => {seq, at, pid, length, ended, turn, accepted, times}
+# states: per app [[second, state, how long the drain took that led to it], ...]; deaths: pid => [{signal, at}, ...]; leaving: pid => [second, ...];
 # problems: lines of the error log from [error] on; count: how many of what.
 sub new {
     my ($class, $run) = @_;
@@ -53,12 +53,11 @@ sub _read_clients {
 sub _read_error_log {
     my ($self) = @_;
     my $file = _open($self->_path('error.log')) or die 'no error log';
-    my $number = 0;
-    my %life = map { $_ => $number++ } @{$self->{run}{masters}};
+    my @masters = @{$self->{run}{masters}};
     my ($life, %state) = (-1);
     while (<$file>) {
         my ($second, $level, $pid, $text) = /^(\S+ \S+) \[(\w+)\] (\d+)#\d+: (?:\*\d+ )?(.*)/ or next;
-        ($life, %state) = ($life{$pid}) if ($life{$pid} // -1) > $life;
+        ($life, %state) = ($life + 1) if $pid == ($masters[$life + 1] // 0);
         if ($level eq 'info') {
             my ($ticket, $key) = $text =~ /: held, ticket (\d+), .* request: "\S+ \S*?(\d+\.\d+)\S* / or next;
             my $request = $self->_request($key) or next;
@@ -77,9 +76,9 @@ sub _read_error_log {
             $self->{count}{pauses}++ if $state{$app} eq 'paused';
         }
         elsif ($text =~ /^worker process (\d+) exited on signal (\d+)/) {
-            $self->{deaths}{$1} = {signal => $2, at => _unix($second)};
+            push @{$self->{deaths}{$1}}, {signal => $2, at => _unix($second)};
         }
-        elsif ($text =~ /^gracefully shutting down/) { $self->{leaving}{$pid} = _unix($second) }
+        elsif ($text =~ /^gracefully shutting down/) { push @{$self->{leaving}{$pid}}, _unix($second) }
         push @{$self->{problems}}, $_ if $level =~ /^(?:error|crit|alert|emerg)$/;
         $self->{count}{'repaired after a death inside the lock'}++ if $text =~ /died inside the lock: repaired/;
     }
@@ -104,11 +103,12 @@ sub _read_backend_log {
     my $file = _open($self->_path('backend.log')) or die 'no backend log';
     while (<$file>) {
         chomp;
-        my ($seq, $time, $target, $pid, undef, $length, $ended) = split /\t/;
+        my ($seq, $time, $target, $pid, undef, $length, $ended, $turn, $accepted) = split /\t/;
         my $request = $self->_request($target) or next;
         my $times = ($request->{backend}{times} // 0) + 1;
         $request->{backend} = {
             seq => $seq, at => $time / 1e6, pid => $pid, length => $length, ended => $ended, times => $times,
+            turn => $turn, accepted => $accepted eq '-' ? undef : $accepted,
         };
     }
 }

@@ -144,7 +144,7 @@ sub _kill_old {
 sub _kill_one {
     my ($self, $event, @pids) = @_;
     my $pid = $pids[@pids * $event->{place}] // return $self->_log("$event->{what}: nobody to kill");
-    $self->{killed}{$pid} = Time::HiRes::time();
+    push @{$self->{killed}{$pid}}, Time::HiRes::time();
     kill KILL => $pid;
     $self->{count}{killed}++;
     $self->_log("kill -9 $pid, of @pids");
@@ -192,7 +192,7 @@ sub _restart {
     my $racing = $event->{what} eq 'crash' && $event->{racing} && $self->_race($event, $before{$event->{app}});
     $self->_log("$event->{what}, workers @pids");
     if ($event->{what} ne 'quit') {
-        $self->{killed}{$_} = $down->{from} for @pids;
+        push @{$self->{killed}{$_}}, $down->{from} for @pids;
     }
     $self->{stopped}{$_} = 1 for $event->{what} eq 'stop' ? @pids : ();
     if (!$end->($t)) {
@@ -297,7 +297,7 @@ sub _attend {
 # The operator's client was cut off: by the death of its worker only.
 sub _unanswered {
     my ($self, $control, $what) = @_;
-    if ($self->{faults} || grep { $_ > $control->{since} - 1 } values %{$self->{killed}}) {
+    if ($self->{faults} || grep { $_ > $control->{since} - 1 } map { @$_ } values %{$self->{killed}}) {
         return $self->{count}{verbs_cut}++;
     }
     $self->_violation($what);
@@ -325,6 +325,7 @@ sub _http {
 http2_max_concurrent_streams 1024;
 intermission_zone 2m;
 intermission_state_file state;
+upstream kept { server unix:@DIR@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
 log_format chaos '$pid $status $msec $request_time $intermission_status $intermission_hold_time $request_uri';
 END
 }
@@ -335,6 +336,9 @@ sub _locations {
     my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
     my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow lease release);
     $optional{lease} =~ s/;/s;/;
+    my $upstream = $app->{kept}
+        ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'
+        : 'proxy_pass http://backend;';
     return <<"END";
 location /$name/ {
     $set
@@ -344,7 +348,7 @@ location /$name/ {
     intermission on;
     $optional{expired} $optional{max_held} $optional{overflow}
     proxy_set_header X-Position \$pid;
-    proxy_pass http://backend;
+    $upstream
 }
 location /ctl/$name {
     $set

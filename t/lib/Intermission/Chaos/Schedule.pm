@@ -6,9 +6,10 @@ use strict;
 use warnings;
 use List::Util qw(shuffle sum);
 
-# What is paused. max_time in seconds; expired: what whoever was held for so long gets.
+# What is paused. max_time in seconds; expired: what whoever was held for so long gets; kept: whether
+# its requests share connections to the backend.
 our @APPS = (
-    {name => 'alpha', max_time => 3},
+    {name => 'alpha', max_time => 3, kept => 1},
     {name => 'beta', max_time => 0.5},
     {name => 'gamma', max_time => 1, expired => 504, max_held => 120, overflow => 429},
     {name => 'delta', max_time => 20, lease => 4, release => 'spread=1s concurrency=40'},
