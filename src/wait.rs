@@ -88,6 +88,12 @@ impl Wait {
         step();
     }
 
+    /// Somebody else gave a reason after he did: his own counts no more.
+    pub fn drop_reason(&mut self) {
+        self.waiter.cause.reason = None;
+        step();
+    }
+
     /// Nobody waits here any more.
     pub fn clear(&mut self) {
         self.used = Use::Free;

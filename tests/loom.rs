@@ -19,7 +19,9 @@ use intermission::pace::Pace;
 use intermission::terms::Cause;
 use intermission::time::Msec;
 use intermission::zone::Which;
-use shared::{may_turn, name, spawn, Came, Shared, CAUSE, NOW, ONE, TWO};
+use loom::sync::Arc;
+use loom::thread::JoinHandle;
+use shared::{may_turn, name, spawn, Came, InFlight, Shared, CAUSE, NOW, ONE, TWO};
 
 #[test]
 fn who_is_held_as_the_pause_ends_is_woken() {
@@ -224,4 +226,70 @@ fn two_workers_that_are_told_to_leave_at_once_both_turn_away() {
         assert_eq!(shared.settle(), []);
         assert_eq!(shared.turned_away.lock().unwrap().len(), 2);
     });
+}
+
+// In these the caller who waits is the youngest: he reads what the worker writes.
+
+#[test]
+fn who_waits_for_a_new_app_to_be_quiet_is_not_answered_before_a_request_that_passed_is_finished() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        let worker = spawn(&shared, |shared| {
+            let mut mine = InFlight::new(ONE);
+            let passed = mine.passes(shared, &name(""));
+            mine.refresh(shared);
+            passed
+        });
+        let quiet = waits(&shared);
+        let passed = worker.join().unwrap();
+        assert!(!(quiet.join().unwrap() && passed));
+    });
+}
+
+#[test]
+fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_a_request_that_passed_is_finished() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        shared.enable(&name(""));
+        shared.disable(&name(""));
+        let worker = spawn(&shared, |shared| {
+            let mut mine = InFlight::new(ONE);
+            mine.refresh(shared);
+            let passed = mine.passes(shared, &name(""));
+            mine.refresh(shared);
+            passed
+        });
+        let quiet = waits(&shared);
+        let passed = worker.join().unwrap();
+        assert!(!(quiet.join().unwrap() && passed));
+    });
+}
+
+#[test]
+fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_those_are_finished_who_were_released() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        shared.enable(&name(""));
+        assert!(shared.is_held(&name(""), ONE, Cookie(1)));
+        assert!(shared.is_held(&name(""), ONE, Cookie(2)));
+        shared.disable(&name(""));
+        let worker = spawn(&shared, |shared| {
+            let mut mine = InFlight::new(ONE);
+            let released = mine.turns(shared, &name(""));
+            mine.refresh(shared);
+            released
+        });
+        let quiet = waits(&shared);
+        let released = worker.join().unwrap();
+        assert!(!(quiet.join().unwrap() && released));
+    });
+}
+
+/// Pauses; another worker, which has nothing in flight, looks for the caller.
+fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
+    let place = shared.enable_and_wait(&name(""), TWO);
+    spawn(shared, move |shared| {
+        InFlight::new(TWO).refresh(shared);
+        shared.is_quiet(place, TWO)
+    })
 }

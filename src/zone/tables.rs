@@ -118,8 +118,12 @@ impl Zone<'_> {
         }
         self.gates.recount();
         for index in 0..self.apps.len() {
-            self.take_back(AppId::at(index));
-            self.settle(AppId::at(index));
+            let id = AppId::at(index);
+            self.remake(id);
+            if let Some(state) = self.app(id).map(App::state) {
+                self.overtake(id, state);
+            }
+            self.settle(id);
         }
         self.publish_waiting();
         self.publish_leases();

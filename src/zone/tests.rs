@@ -1,6 +1,8 @@
 //! The zone's promises, one a test; below them whatever random workers and operators do.
 #![forbid(unsafe_code)]
 
+mod callers;
+mod cut_short;
 mod deeds;
 mod entries;
 mod events;
@@ -12,21 +14,27 @@ mod repair;
 mod rounds;
 mod rules;
 mod scene;
+mod taken_back;
 mod turned_away;
 mod verbs;
+mod waits;
 
 use super::owned::Owned;
+use super::wait::asked;
 use super::{
-    Arrival, Departure, Effects, Given, Leaving, Opened, Refusal, Shut, Turn, Wake, Which, Zone,
+    Arrival, Departure, Effects, Given, Leaving, Left, Look, Opened, Refusal, Shut, Turn, Wake,
+    Which, Zone,
 };
 use crate::app::{App, Ended, State};
+use crate::flight::{Count, Epoch, Flight};
 use crate::gates::NameHash;
-use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WorkerId};
+use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::terms::Cause;
 use crate::text::{Address, AppName, Reason};
 use crate::time::{Msec, Now};
+use crate::wait::{Wait, Wish};
 
 fn name(text: &str) -> AppName {
     AppName::new(text.as_bytes()).unwrap()
@@ -98,6 +106,33 @@ fn check(zone: &Owned) {
     assert_eq!(counted as usize, shut.count());
     let ends = tables.apps.iter().filter_map(App::until).map(|until| until.monotonic);
     assert_eq!(gates.next_lease(), ends.min());
+    check_waits(zone);
+}
+
+/// Fails where anybody waits for what is not to come, or a pause for nobody.
+fn check_waits(zone: &Owned) {
+    let (tables, gates) = (&zone.tables, zone.words.gates());
+    let waiters = || tables.waits.iter().filter_map(Wait::get);
+    let told = gates.waiting.load(crate::sync::Ordering::Relaxed);
+    assert_eq!(told as usize, waiters().count());
+    for (wish, waiter) in waiters() {
+        let app = &tables.apps[waiter.app.index()];
+        let state = app.state();
+        assert!(app.name().is_some());
+        assert!(tables.workers[waiter.owner.index()].process().is_some());
+        match wish {
+            Wish::Drained => assert!(matches!(state, State::Open | State::Draining { .. })),
+            Wish::Quiet => assert_eq!(state, State::Paused),
+            Wish::Provisional => assert!(state == State::Paused && app.is_provisional()),
+        }
+    }
+    for (index, app) in tables.apps.iter().enumerate() {
+        assert!(app.created().max(app.shut_since()) <= gates.epoch());
+        let asked = || asked(&tables.waits, AppId::at(index));
+        assert_eq!(app.is_provisional(), asked().next().is_some());
+        let changed = app.is_provisional() && app.clone().remake(asked(), zone.now, Epoch(0));
+        assert!(!changed, "not what was before with what is asked for on top of it");
+    }
 }
 
 fn check_gate(zone: &Owned, id: AppId) {

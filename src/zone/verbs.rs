@@ -119,10 +119,14 @@ impl Zone<'_> {
         let (now, epoch) = (self.now, self.coming_epoch());
         let cause = self.with_number(id, cause);
         let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
-        let provisional = app.is_provisional();
+        let (provisional, pause) = (app.is_provisional(), app.pause());
         let done = if app.state() == state {
-            match app.change(&cause, now) || asked {
-                true => Shut::Changed(app.pause()),
+            let changed = match provisional {
+                true => self.commit(id, &cause, now),
+                false => app.change(&cause, now),
+            };
+            match changed || asked {
+                true => Shut::Changed(pause),
                 false => Shut::Unchanged,
             }
         } else {
@@ -132,9 +136,6 @@ impl Zone<'_> {
             }
             Shut::Begun(app.pause())
         };
-        if provisional && state == State::Paused {
-            app.commit(&cause, now);
-        }
         self.overtake(id, state);
         if done != Shut::Unchanged || provisional {
             self.turned(id);
@@ -235,7 +236,8 @@ impl Zone<'_> {
     /// An entry for a new app: an unused one, else that of the app that has been idle longest.
     pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
         let free = self.apps.iter().position(|app| app.name().is_none());
-        let idle = self.apps.iter().enumerate().filter(|(_, app)| app.idle());
+        let idle = self.apps.iter().enumerate();
+        let idle = idle.filter(|(at, app)| app.idle() && !self.is_waited_for(AppId::at(*at)));
         let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
         let index = free.or(oldest)?;
         let created = self.coming_epoch();

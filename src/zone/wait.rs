@@ -1,6 +1,8 @@
 //! Waiting for an app to be quiet, or drained; and taking a pause back that came too late.
 #![forbid(unsafe_code)]
 
+use core::iter::successors;
+
 use super::{Opened, Refusal, Shut, Wake, Which, Zone};
 use crate::app::State;
 use crate::flight::Flight;
@@ -8,6 +10,7 @@ use crate::ids::{AppId, Cookie, WaitId, WorkerId};
 use crate::pace::Pace;
 use crate::terms::Cause;
 use crate::text::AppName;
+use crate::time::{Msec, Now};
 use crate::wait::{Wait, Waiter, Wish};
 
 /// What a caller learns who waits.
@@ -91,9 +94,7 @@ impl Zone<'_> {
         };
         match (left, wish) {
             (None, Wish::Provisional) => {
-                if let Some(app) = self.apps.get_mut(waiter.app.index()) {
-                    app.commit(&waiter.cause, waiter.since);
-                }
+                self.commit(waiter.app, &waiter.cause, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
                 self.no_longer_waits(place);
                 Look::Done
@@ -144,6 +145,10 @@ impl Zone<'_> {
     /// The app came into this state: whoever waits for what is not to come any more is told.
     pub(super) fn overtake(&mut self, id: AppId, state: State) {
         let paused = state == State::Paused;
+        let provisional = self.apps.get_mut(id.index()).filter(|app| app.is_provisional());
+        if let Some(app) = provisional.filter(|_| !paused) {
+            app.forget_what_was();
+        }
         let overtaken = |wait: &&mut Wait| {
             let waiter = wait.get().filter(|(_, waiter)| waiter.app == id);
             waiter.is_some_and(|(wish, _)| match wish {
@@ -155,9 +160,6 @@ impl Zone<'_> {
             wait.clear();
             self.effects.wake = Wake::All;
         }
-        if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !paused) {
-            app.forget_what_was();
-        }
         self.publish_waiting();
     }
 
@@ -166,36 +168,47 @@ impl Zone<'_> {
         self.gates.set_waiting(self.waits.iter().filter(|wait| !wait.is_free()).count());
     }
 
-    /// What is under way, made anew from what was before and those who still wait. Where nobody
-    /// does, what was before is what is.
-    pub(super) fn take_back(&mut self, id: AppId) {
+    /// Whether anybody waits for an app.
+    pub(super) fn is_waited_for(&self, id: AppId) -> bool {
+        self.waits.iter().filter_map(Wait::get).any(|(_, waiter)| waiter.app == id)
+    }
+
+    /// A pause was answered that somebody asked for at this time: it stays, whatever those do who
+    /// still wait. Returns whether that changed anything.
+    pub(super) fn commit(&mut self, id: AppId, cause: &Cause, at: Now) -> bool {
+        let Some(app) = self.apps.get_mut(id.index()) else { return false };
+        app.commit(cause, at);
+        let earlier = |wait: &&mut Wait| {
+            let waiter = wait.get().filter(|_| cause.reason.is_some());
+            waiter.is_some_and(|(_, one)| one.app == id && one.since.monotonic <= at.monotonic)
+        };
+        self.waits.iter_mut().filter(earlier).for_each(Wait::drop_reason);
+        self.remake(id)
+    }
+
+    /// What is under way, made anew from what was before and what those ask for who still wait.
+    /// Where nobody does, what was before is what is. Returns whether anything changed.
+    pub(super) fn remake(&mut self, id: AppId) -> bool {
         let (now, epoch) = (self.now, self.coming_epoch());
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.is_provisional()) else {
-            return;
+            return false;
         };
-        let asked = self.waits.iter().filter_map(Wait::get).filter_map(|(wish, waiter)| {
-            let provisional = waiter.app == id && wish == Wish::Provisional;
-            provisional.then_some((waiter.cause, waiter.since))
-        });
-        let nobody = asked.clone().next().is_none();
-        let was_shut = app.is_shut();
-        app.take_back(asked, now, epoch);
-        if nobody {
+        let changed = app.remake(asked(self.waits, id), now, epoch);
+        let state = app.state();
+        if asked(self.waits, id).next().is_none() {
             app.forget_what_was();
         }
-        if was_shut && !app.is_shut() {
-            self.overtake(id, State::Open);
+        if changed {
+            self.overtake(id, state);
         }
+        changed
     }
 
     fn enable_provisionally(&mut self, id: AppId, place: WaitId, waiter: Waiter) -> Shut {
-        if let Some(app) = self.apps.get_mut(id.index()) {
-            app.keep_what_is();
-        }
-        self.wait_here(place, Wish::Provisional, waiter);
         let (now, epoch) = (self.now, self.coming_epoch());
         let cause = self.with_number(id, waiter.cause);
         let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
+        app.keep_what_is();
         let done = if app.state() != State::Paused {
             app.enable(&cause, now, epoch);
             Shut::Begun(app.pause())
@@ -204,6 +217,8 @@ impl Zone<'_> {
         } else {
             Shut::Unchanged
         };
+        // A worker that dies before this leaves nothing but what was before.
+        self.wait_here(place, Wish::Provisional, waiter);
         self.overtake(id, State::Paused);
         self.turned(id);
         done
@@ -237,10 +252,7 @@ impl Zone<'_> {
         if wish != Wish::Provisional {
             return;
         }
-        let shut = |zone: &Self| zone.app(id).map(|app| (app.state(), app.until()));
-        let before = shut(self);
-        self.take_back(id);
-        if shut(self) != before {
+        if self.remake(id) {
             if let Some(app) = self.apps.get_mut(id.index()) {
                 app.was_taken_back();
             }
@@ -258,12 +270,17 @@ impl Zone<'_> {
     /// What is in flight of what was passed on before the pause, where anything may be.
     fn still_in_flight(&self, id: AppId) -> Option<Left> {
         let app = self.app(id)?;
-        let counts = || self.living().map(|one| self.flights.of(one, id, app.shut_since()));
-        let in_flight = counts().flatten().map(|count| count.in_flight).sum();
-        let silent = counts().filter(Option::is_none).count();
+        // Whom a worker lets go on at this moment it may not have counted yet.
+        let going_on = if app.baton.is_some() { app.run } else { 0 };
+        // Each row is read once: its worker may write meanwhile.
+        let counts = self.living().map(|one| self.flights.of(one, id, app.shut_since()));
+        let (in_flight, silent) = counts.fold((going_on, 0), |(sum, silent), count| match count {
+            Some(count) => (sum.saturating_add(count.in_flight), silent),
+            None => (sum, silent + 1),
+        });
         match (in_flight, silent) {
             (0, 0) => None,
-            (0, silent) => Some(Left::Silent(u32::try_from(silent).unwrap_or(u32::MAX))),
+            (0, silent) => Some(Left::Silent(silent)),
             (in_flight, _) => Some(Left::InFlight(in_flight)),
         }
     }
@@ -272,4 +289,17 @@ impl Zone<'_> {
         let workers = self.workers.iter().enumerate();
         workers.filter(|(_, worker)| worker.process().is_some()).map(|(at, _)| WorkerId::at(at))
     }
+}
+
+/// What those ask for who may yet take their pause back, the earliest first.
+pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (Cause, Now)> + '_ {
+    let behind = move |last: Option<(Msec, usize)>| {
+        let waiters = waits.iter().enumerate().filter_map(|(at, wait)| Some((at, wait.get()?)));
+        let asked = waiters
+            .filter(move |(_, (wish, waiter))| *wish == Wish::Provisional && waiter.app == app);
+        let ordered = asked.map(|(at, (_, waiter))| ((waiter.since.monotonic, at), waiter));
+        ordered.filter(move |(order, _)| Some(*order) > last).min_by_key(|(order, _)| *order)
+    };
+    let all = successors(behind(None), move |(order, _)| behind(Some(*order)));
+    all.map(|(_, waiter)| (waiter.cause, waiter.since))
 }

@@ -1,14 +1,16 @@
 //! A zone, two workers and their doorbells, as loom's threads share them.
 #![forbid(unsafe_code)]
 
+use intermission::flight::{Epoch, Flight, Known};
 use intermission::gates::NameHash;
-use intermission::ids::{AppId, Cookie, PauseId, Process, SlotId, WorkerId};
+use intermission::ids::{AppId, Cookie, PauseId, Process, SlotId, WaitId, WorkerId};
 use intermission::pace::Pace;
 use intermission::terms::Cause;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
+use intermission::wait::Wish;
 use intermission::zone::owned::{Tables, Words};
-use intermission::zone::{Arrival, Given, Turn, Wake, Which, Zone};
+use intermission::zone::{Arrival, Given, Look, Turn, Wake, Which, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -107,6 +109,19 @@ impl Shared {
         assert!(self.visit(|zone| zone.disable(app, Which::Any, |pace| pace)).is_ok());
     }
 
+    /// Pauses for a caller who waits until nothing is in flight; returns his place.
+    pub(super) fn enable_and_wait(&self, app: &AppName, owner: WorkerId) -> WaitId {
+        let (which, caller) = (Which::Any, (owner, Cookie(9)));
+        let waits =
+            self.visit(|zone| zone.enable_and_wait(app, which, CAUSE, Wish::Provisional, caller));
+        waits.unwrap().1
+    }
+
+    /// Whether nothing is in flight, so far as he can know who waits there.
+    pub(super) fn is_quiet(&self, place: WaitId, owner: WorkerId) -> bool {
+        self.visit(|zone| zone.look(place, owner, Cookie(9), false)) == Look::Done
+    }
+
     /// A request comes to a worker.
     pub(super) fn comes(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
         let gates = self.words.gates();
@@ -182,6 +197,68 @@ impl Shared {
         let gone_on = self.settle();
         assert!(self.words.gates().all_open());
         gone_on
+    }
+}
+
+/// What a worker has passed on and counts, as the edge does; none of it is ever finished.
+pub(super) struct InFlight {
+    me: WorkerId,
+    epoch: Epoch,
+    known: Known,
+    list: Vec<AppName>,
+}
+
+impl InFlight {
+    pub(super) fn new(me: WorkerId) -> Self {
+        Self { me, epoch: Epoch(0), known: Known::default(), list: Vec::new() }
+    }
+
+    /// Counts anew, if there is anything that it has not seen.
+    pub(super) fn refresh(&mut self, shared: &Shared) {
+        if shared.words.gates().epoch() == self.epoch {
+            return;
+        }
+        let seen = |zone: &mut Zone<'_>| (Known::new(zone.known().collect()), zone.gates.epoch());
+        (self.known, self.epoch) = shared.visit(seen);
+        let flights = shared.words.flights();
+        for (index, count) in flights.row(self.me).iter().enumerate() {
+            let app = |name: &&AppName| self.known.find(name.as_bytes()) == Some(AppId::at(index));
+            let in_flight = self.list.iter().filter(app).count() as u32;
+            count.set(Flight { in_flight, ..Flight::default() });
+        }
+        flights.saw(self.me, self.epoch);
+    }
+
+    fn set_out(&mut self, shared: &Shared, app: &AppName) {
+        if let Some(app) = self.known.find(app.as_bytes()) {
+            shared.words.flights().row(self.me)[app.index()].set_out();
+        }
+        self.list.push(*app);
+    }
+
+    /// A request comes; whether it is passed on.
+    pub(super) fn passes(&mut self, shared: &Shared, app: &AppName) -> bool {
+        self.refresh(shared);
+        let passes = shared.comes(app, self.me, Cookie(1)) == Came::Passed;
+        if passes {
+            self.set_out(shared, app);
+        }
+        passes
+    }
+
+    /// Its turn; whether it lets anybody go on. What it does for one may make it look around before
+    /// the next one.
+    pub(super) fn turns(&mut self, shared: &Shared, app: &AppName) -> bool {
+        let mut run = 0;
+        let (me, last) = (self.me, AppId::NONE);
+        let (_, turn) = shared.visit(|zone| zone.take_turn(me, last, 2, |_| run += 1));
+        let Turn::Release(id) = turn else { return false };
+        for _ in 0..run {
+            self.refresh(shared);
+            self.set_out(shared, app);
+        }
+        shared.visit(|zone| zone.give_back(id, me, run, 0));
+        true
     }
 }
 

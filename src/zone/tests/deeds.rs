@@ -13,6 +13,9 @@ pub(super) enum Deed {
     Enable { name: AppName, which: Which, ask: Ask },
     Stop { name: AppName, which: Which, ask: Ask },
     Disable { name: AppName, which: Which, pace: PaceChange },
+    EnableAndWait { name: AppName, which: Which, ask: Ask, wish: Wish, caller: Caller },
+    DisableAndWait { name: AppName, which: Which, pace: PaceChange, caller: Caller },
+    LookAgain { place: WaitId, caller: Caller, over: bool },
     EndLease,
     Take { me: WorkerId, last: AppId, room: u32 },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
@@ -24,6 +27,9 @@ pub(super) enum Deed {
     Reinstate,
     Look,
 }
+
+/// Who waits: his worker, and what it knows him by.
+pub(super) type Caller = (WorkerId, Cookie);
 
 /// What is asked of `enable` and `stop`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +49,9 @@ pub(super) enum Outcome {
     Departure(Departure),
     Shut(Result<Shut, Refusal>),
     Opened(Result<Opened, Refusal>),
+    Waits(Result<(Shut, WaitId), Refusal>),
+    WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
+    Looked(Look),
     LeaseEnded(Option<(AppName, PauseId, Ended)>),
     Turn(AppId, Turn, Vec<Given>),
     Registered(WorkerId),
@@ -82,6 +91,17 @@ impl Deed {
             Self::Disable { name, which, pace } => {
                 return Outcome::Opened(zone.disable(&name, which, |old| pace.apply(old)));
             }
+            Self::EnableAndWait { name, which, ask, wish, caller } => {
+                let cause = ask.cause();
+                return Outcome::Waits(zone.enable_and_wait(&name, which, cause, wish, caller));
+            }
+            Self::DisableAndWait { name, which, pace, caller } => {
+                let pace = |old| pace.apply(old);
+                return Outcome::WaitsForDrain(zone.disable_and_wait(&name, which, pace, caller));
+            }
+            Self::LookAgain { place, caller: (owner, cookie), over } => {
+                return Outcome::Looked(zone.look(place, owner, cookie, over));
+            }
             Self::EndLease => return Outcome::LeaseEnded(zone.end_lease()),
             Self::Take { me, last, room } => {
                 let mut run = Vec::new();
@@ -108,20 +128,33 @@ impl Deed {
             | Self::Finish { owner, .. } => Some(owner),
             Self::Take { me, .. } | Self::GiveBack { me, .. } => Some(me),
             Self::Leaving { id } => Some(id),
+            Self::EnableAndWait { caller, .. }
+            | Self::DisableAndWait { caller, .. }
+            | Self::LookAgain { caller, .. } => Some(caller.0),
             _ => None,
         }
     }
 }
 
 impl Outcome {
+    /// The number of a pause that began, or turned into a stop or back.
+    pub(super) fn begun(&self) -> Option<PauseId> {
+        match self {
+            Self::Shut(Ok(Shut::Begun(pause))) | Self::Waits(Ok((Shut::Begun(pause), _))) => {
+                Some(*pause)
+            }
+            _ => None,
+        }
+    }
+
     /// Without what is due in the log, which depends on what was logged before.
     pub(super) fn without_reports(mut self) -> Self {
         match &mut self {
             Self::Arrival(Arrival::Rejected { report, .. })
             | Self::Departure(Departure::Gone { report, .. }) => *report = None,
-            Self::Opened(Ok(Opened::Ended(_, ended))) | Self::LeaseEnded(Some((_, _, ended))) => {
-                (ended.rejected, ended.expired) = (0, 0)
-            }
+            Self::Opened(Ok(Opened::Ended(_, ended)))
+            | Self::WaitsForDrain(Ok((Opened::Ended(_, ended), _)))
+            | Self::LeaseEnded(Some((_, _, ended))) => (ended.rejected, ended.expired) = (0, 0),
             _ => {}
         }
         self

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::deeds::{Ask, Deed};
+use super::deeds::{Ask, Caller, Deed};
 use super::model::{Pair, ENTRIES, NAMES, WORKERS};
 use super::rules::{ModelApp, Waiting};
 use super::*;
@@ -57,6 +57,34 @@ pub(super) enum Event {
         which: Aim,
         pace: PaceChange,
     },
+    EnableAndWait {
+        app: usize,
+        which: Aim,
+        ask: Ask,
+        wish: Wish,
+        worker: usize,
+    },
+    DisableAndWait {
+        app: usize,
+        which: Aim,
+        pace: PaceChange,
+        worker: usize,
+    },
+    /// Somebody who waits looks again, or gives up.
+    LooksAgain {
+        who: Index,
+        over: bool,
+    },
+    /// A worker has so many in flight.
+    Counts {
+        worker: usize,
+        entry: usize,
+        in_flight: u32,
+    },
+    /// A worker says that it has counted whatever it passed on up to now.
+    Sees {
+        worker: usize,
+    },
     LeaseEnds,
     /// A worker takes its turn, or is done with it.
     Turns {
@@ -105,6 +133,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
     let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
+    let wish = prop_oneof![3 => Just(Wish::Provisional), 1 => Just(Wish::Quiet)];
     let why = prop::sample::select(vec![Leaving::Left, Leaving::Passed, Leaving::Answered]);
     prop_oneof![
         24 => (app(), worker(), most)
@@ -120,6 +149,16 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Stop { app, which, ask }),
         8 => (app(), aim(), pace_change())
             .prop_map(|(app, which, pace)| Event::Disable { app, which, pace }),
+        8 => (app(), aim(), ask(), wish, worker()).prop_map(|(app, which, ask, wish, worker)| {
+            Event::EnableAndWait { app, which, ask, wish, worker }
+        }),
+        3 => (app(), aim(), pace_change(), worker())
+            .prop_map(|(app, which, pace, worker)| Event::DisableAndWait { app, which, pace, worker }),
+        10 => (any::<Index>(), any::<bool>())
+            .prop_map(|(who, over)| Event::LooksAgain { who, over }),
+        3 => (worker(), 0..ENTRIES, 0..2u32)
+            .prop_map(|(worker, entry, in_flight)| Event::Counts { worker, entry, in_flight }),
+        8 => worker().prop_map(|worker| Event::Sees { worker }),
         2 => Just(Event::LeaseEnds),
         24 => (worker(), 0..4u32, any::<Index>())
             .prop_map(|(worker, room, left)| Event::Turns { worker, room, left }),
@@ -200,6 +239,28 @@ impl Pair {
             Event::Disable { app, which, pace } => {
                 Deed::Disable { name: name(NAMES[app]), which: self.which(app, which), pace }
             }
+            Event::EnableAndWait { app, which, ask, wish, worker } => Deed::EnableAndWait {
+                name: name(NAMES[app]),
+                which: self.which(app, which),
+                ask,
+                wish,
+                caller: self.calls(worker),
+            },
+            Event::DisableAndWait { app, which, pace, worker } => Deed::DisableAndWait {
+                name: name(NAMES[app]),
+                which: self.which(app, which),
+                pace,
+                caller: self.calls(worker),
+            },
+            Event::LooksAgain { who, over } => self.looks_again(&who, over),
+            Event::Counts { worker, entry, in_flight } => {
+                self.counts(id(worker), entry, in_flight);
+                Deed::Look
+            }
+            Event::Sees { worker } => {
+                self.sees(id(worker));
+                Deed::Look
+            }
             Event::LeaseEnds => Deed::EndLease,
             Event::Turns { worker, room, left } => self.turns(id(worker), room, &left),
             Event::Dies { worker } => return self.dies(worker),
@@ -226,6 +287,21 @@ impl Pair {
             cookie: Cookie(self.cookies),
             most,
         }
+    }
+
+    fn calls(&mut self, worker: usize) -> Caller {
+        self.cookies += 1;
+        (WorkerId::at(worker), Cookie(self.cookies))
+    }
+
+    /// Sometimes it is somebody who has no place.
+    fn looks_again(&self, who: &Index, over: bool) -> Deed {
+        let stranger = (WorkerId(0), Cookie(u64::MAX));
+        let all = self.callers.iter().enumerate();
+        let all = all.filter_map(|(place, one)| Some((WaitId::at(place), one.as_ref()?.caller)));
+        let all: Vec<_> = all.chain([(WaitId(0), stranger)]).collect();
+        let (place, caller) = *who.get(&all);
+        Deed::LookAgain { place, caller, over }
     }
 
     fn strays(&self, who: &Index, owner: WorkerId, going: bool) -> Deed {
@@ -287,8 +363,8 @@ impl Pair {
         }
         let lives =
             |app: &ModelApp| app.is_shut() && app.until.is_none_or(|end| end.wall > now.wall);
-        let apps = before.apps.into_iter().flatten().filter(lives);
-        let apps = apps.map(|app| Some(app.restarted())).chain(core::iter::repeat(None));
+        let apps = before.apps.into_iter().flatten().map(ModelApp::settled).filter(lives);
+        let apps = apps.map(|app| Some(app.restarted(now))).chain(core::iter::repeat(None));
         self.apps = apps.take(ENTRIES).collect();
         self.all_register();
     }

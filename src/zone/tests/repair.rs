@@ -17,6 +17,8 @@ use crate::sync::faults;
 /// What cannot be derived from anything else.
 struct Picture {
     apps: Vec<AppPicture>,
+    /// Who waits, and for what.
+    waits: Vec<(Wish, AppId, Cookie)>,
     quitting: bool,
 }
 
@@ -26,6 +28,8 @@ struct AppPicture {
     state: State,
     pause: PauseId,
     until: Option<Now>,
+    /// What a restart would bring back: whether it is stopped, and its end.
+    kept: (Option<bool>, Option<Now>),
     baton: WorkerId,
     line: Vec<Cookie>,
     going: Vec<Cookie>,
@@ -39,12 +43,20 @@ impl Picture {
             state: app.state(),
             pause: app.pause(),
             until: app.until(),
+            kept: kept(app),
             baton: app.baton,
             line: line(zone, entry).iter().map(|held| held.cookie).collect(),
             going: going(zone, entry).map(|(_, held)| held.cookie).collect(),
         });
-        Self { apps: apps.collect(), quitting: tables.header.quitting != 0 }
+        let waits = tables.waits.iter().filter_map(Wait::get);
+        let waits = waits.map(|(wish, one)| (wish, one.app, one.cookie)).collect();
+        Self { apps: apps.collect(), waits, quitting: tables.header.quitting != 0 }
     }
+}
+
+fn kept(app: &App) -> (Option<bool>, Option<Now>) {
+    let settled = app.settled();
+    (settled.is_shut().then(|| settled.state() == State::Stopped), settled.until())
 }
 
 fn line(zone: &Owned, entry: usize) -> Vec<Held> {
@@ -60,7 +72,7 @@ fn going(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)> + '
 }
 
 /// Kills the worker at a step of its visit; returns whether the visit had as many.
-fn killed(zone: &mut Owned, steps: u32, deed: &Deed) -> bool {
+pub(super) fn killed(zone: &mut Owned, steps: u32, deed: &Deed) -> bool {
     // Unlike a panic, this does not call the hook.
     faults::arm(steps, || resume_unwind(Box::new("killed")));
     let visit = || zone.visit(|zone| deed.carry_out(zone));
@@ -130,6 +142,10 @@ fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
 /// Each app is as before the deed or as after it; of its line no more is gone, and no more come.
 fn compare(before: &Picture, after: &Picture, now: &Picture) {
     assert!(now.quitting == before.quitting || now.quitting == after.quitting);
+    let both = before.waits.iter().filter(|one| after.waits.contains(one));
+    assert!(both.clone().all(|one| now.waits.contains(one)), "somebody waits no more");
+    let waited = |one| before.waits.contains(one) || after.waits.contains(one);
+    assert!(now.waits.iter().all(waited), "nobody came to wait");
     for (entry, app) in now.apps.iter().enumerate() {
         let (old, new) = (&before.apps[entry], &after.apps[entry]);
         let AppPicture { name, state, baton, .. } = app;
@@ -138,8 +154,14 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             assert!(*state == State::Open || *state == new.state);
         } else {
             let same = *state == old.state || *state == new.state;
-            assert!(same || next_round(old.state, *state), "{old:?} {new:?} {state:?}");
+            let same = same || goes_on_behind(old.state, *state, &old.line);
+            assert!(same, "{old:?} {new:?} {state:?}");
+            assert!(app.kept.0 == old.kept.0 || app.kept.0 == new.kept.0);
+            assert!(app.kept.1 == old.kept.1 || app.kept.1 == new.kept.1);
             assert!(app.pause == old.pause || app.pause == new.pause);
+            let is_shut = |state| matches!(state, State::Paused | State::Stopped);
+            let begun = is_shut(*state) && !is_shut(old.state);
+            assert!(!begun || app.pause == new.pause, "a pause without a number of its own");
             let lease = app.until == old.until || app.until == new.until;
             assert!(lease || *state == State::Open, "{old:?} {new:?} {app:?}");
         }
@@ -160,10 +182,12 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
     }
 }
 
-/// Where a paced drain has lost those whom it was for, the next ones' turn comes at once.
-fn next_round(old: State, now: State) -> bool {
+/// Those behind a drain go on as if they were part of it: at once, where a paced drain has lost
+/// those whom it was for, and where a pause came to nothing that began meanwhile.
+fn goes_on_behind(old: State, now: State, line: &[Cookie]) -> bool {
     match (old, now) {
         (State::Draining { upto: old }, State::Draining { upto: now }) => now > old,
+        (State::Open, State::Draining { .. }) => !line.is_empty(),
         _ => false,
     }
 }

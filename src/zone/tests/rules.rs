@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::callers::{Asks, Before};
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
 use super::model::{Pair, ENTRIES, NAMES, SLOTS};
@@ -42,12 +43,18 @@ pub(super) struct ModelApp {
     pub drain_began: Msec,
     pub drain_held: usize,
     pub released_before: u64,
+    /// When it got its entry, and when its newest pause began, or its stop.
+    pub created: Msec,
+    pub shut: Msec,
+    /// What there was before those came who may yet take their pause back.
+    pub before: Option<Before>,
+    pub taken_back: bool,
     unreported: Option<Drained>,
     last_passed_on: Ticket,
 }
 
 impl ModelApp {
-    pub(super) fn new(name: usize) -> Self {
+    pub(super) fn new(name: usize, created: Now) -> Self {
         Self {
             name,
             state: State::Open,
@@ -67,6 +74,10 @@ impl ModelApp {
             drain_began: Msec(0),
             drain_held: 0,
             released_before: 0,
+            created: created.monotonic,
+            shut: created.monotonic,
+            before: None,
+            taken_back: false,
             unreported: None,
             last_passed_on: Ticket(0),
         }
@@ -91,14 +102,14 @@ impl ModelApp {
     }
 
     /// After a restart of nginx.
-    pub(super) fn restarted(self) -> Self {
+    pub(super) fn restarted(self, now: Now) -> Self {
         let Self { name, state, pause, reason, began, until, pace, .. } = self;
-        Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name) }
+        Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name, now) }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         let nobody = self.line.is_empty() && self.going.is_empty() && self.baton.is_none();
-        self.state == State::Open && nobody && self.unreported.is_none()
+        self.state == State::Open && nobody && self.unreported.is_none() && !self.taken_back
     }
 
     pub(super) fn retry_after(&self, now: Now) -> u64 {
@@ -142,13 +153,23 @@ impl Pair {
                 Outcome::Done
             }
             Deed::Enable { name, which, ask } => {
-                Outcome::Shut(self.shuts(at(name), which, ask, State::Paused, got))
+                Outcome::Shut(self.shuts(at(name), which, ask, State::Paused, got.begun()))
             }
             Deed::Stop { name, which, ask } => {
-                Outcome::Shut(self.shuts(at(name), which, ask, State::Stopped, got))
+                Outcome::Shut(self.shuts(at(name), which, ask, State::Stopped, got.begun()))
             }
             Deed::Disable { name, which, pace } => {
                 Outcome::Opened(self.disables(at(name), which, pace))
+            }
+            Deed::EnableAndWait { name, which, ask, wish, caller } => {
+                let asks = Asks { name: at(name), which, ask, wish, caller };
+                Outcome::Waits(self.enables_and_waits(asks, got.begun()))
+            }
+            Deed::DisableAndWait { name, which, pace, caller } => {
+                Outcome::WaitsForDrain(self.disables_and_waits(at(name), which, pace, caller))
+            }
+            Deed::LookAgain { place, caller, over } => {
+                Outcome::Looked(self.looks(place, caller, over))
             }
             Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),
             Deed::Take { me, last, room } => {
@@ -289,12 +310,13 @@ impl Pair {
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
             app.totals.lost += taken.map_or(0, |(_, run)| run.len() as u64);
         }
+        self.nobody_waits_there(dead);
         self.workers[dead.index()].generation = None;
         Outcome::Done
     }
 
-    /// Drains end, or go into their next round; returns the one that is reported.
-    pub(super) fn end_drains(&mut self) -> Option<(AppName, Drained)> {
+    /// Drains end, or go into their next round.
+    pub(super) fn end_drains(&mut self) {
         let now = self.zone.now;
         for app in self.apps.iter_mut().flatten() {
             let State::Draining { upto } = app.state else {
@@ -317,8 +339,19 @@ impl Pair {
                 app.round.follows(app.line.len(), now.monotonic);
             }
         }
-        let ended = self.apps.iter_mut().flatten();
-        ended.filter_map(|app| Some((name(NAMES[app.name]), app.unreported.take()?))).next()
+    }
+
+    /// What is told of the first app of which anything is to be told.
+    pub(super) fn reports(&mut self) -> Effects {
+        let mut apps = self.apps.iter_mut().flatten();
+        let Some(app) = apps.find(|app| app.unreported.is_some() || app.taken_back) else {
+            return Effects::default();
+        };
+        let name = name(NAMES[app.name]);
+        let drained = app.unreported.take().map(|drained| (name, drained));
+        let taken_back = core::mem::take(&mut app.taken_back);
+        let taken_back = taken_back.then_some((name, PauseId(app.pause)));
+        Effects { drained, taken_back, ..Effects::default() }
     }
 }
 

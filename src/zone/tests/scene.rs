@@ -18,6 +18,14 @@ pub(super) struct Place {
     pub cookie: Cookie,
 }
 
+/// A caller who waits, as his worker knows him.
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub place: WaitId,
+    pub owner: WorkerId,
+    pub cookie: Cookie,
+}
+
 pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
@@ -139,6 +147,80 @@ impl Scene {
     pub(super) fn resume(&mut self, app: &str) {
         let ended = self.disable(app, Which::Any);
         assert!(matches!(ended, Ok(Opened::Ended(..))));
+    }
+
+    /// Pauses, for a caller of `owner` who is answered when nothing is in flight.
+    pub(super) fn enable_and_wait(
+        &mut self,
+        app: &str,
+        cause: Cause,
+        wish: Wish,
+        owner: WorkerId,
+    ) -> Result<(Shut, Caller), Refusal> {
+        self.wait(1);
+        self.cookies += 1;
+        let (app, cookie) = (name(app), Cookie(self.cookies));
+        let done =
+            self.visit(|zone| zone.enable_and_wait(&app, Which::Any, cause, wish, (owner, cookie)));
+        done.map(|(done, place)| (done, Caller { place, owner, cookie }))
+    }
+
+    /// One whose pause is taken back if he gives up.
+    pub(super) fn quiets(&mut self, app: &str, cause: Cause, owner: WorkerId) -> Caller {
+        self.enable_and_wait(app, cause, Wish::Provisional, owner).unwrap().1
+    }
+
+    /// Ends a pause, for a caller of `owner` who is answered when nobody is held.
+    pub(super) fn disable_and_wait(
+        &mut self,
+        app: &str,
+        owner: WorkerId,
+    ) -> Result<(Opened, Option<Caller>), Refusal> {
+        self.cookies += 1;
+        let (app, cookie) = (name(app), Cookie(self.cookies));
+        let done = self
+            .visit(|zone| zone.disable_and_wait(&app, Which::Any, |pace| pace, (owner, cookie)));
+        done.map(|(done, place)| (done, place.map(|place| Caller { place, owner, cookie })))
+    }
+
+    pub(super) fn look(&mut self, caller: Caller) -> Look {
+        self.visit(|zone| zone.look(caller.place, caller.owner, caller.cookie, false))
+    }
+
+    /// He will not wait any longer.
+    pub(super) fn give_up(&mut self, caller: Caller) -> Look {
+        self.visit(|zone| zone.look(caller.place, caller.owner, caller.cookie, true))
+    }
+
+    /// A worker says that it has counted whatever it passed on up to now.
+    pub(super) fn sees(&self, worker: WorkerId) {
+        let words = &self.zone.words;
+        words.flights().saw(worker, words.gates().epoch());
+    }
+
+    pub(super) fn both_see(&self) {
+        self.sees(ONE);
+        self.sees(TWO);
+    }
+
+    /// A worker's count for an app.
+    pub(super) fn count(&mut self, app: &str, worker: WorkerId) -> &Count {
+        let id = self.zone.visit(|zone| zone.find(&name(app))).0.unwrap();
+        &self.zone.words.flights().row(worker)[id.index()]
+    }
+
+    /// A worker passes a request on.
+    pub(super) fn passes(&mut self, app: &str, worker: WorkerId) {
+        assert_eq!(self.come(app, worker), Arrival::Passes);
+        let count = self.count(app, worker);
+        count.passed();
+        count.set_out();
+    }
+
+    /// What all workers count.
+    pub(super) fn flight(&mut self, app: &str) -> Flight {
+        let app = name(app);
+        self.visit(|zone| zone.flight(zone.find(&app).unwrap()))
     }
 
     /// All workers are told to leave.

@@ -15,8 +15,24 @@ impl Pair {
         which: Which,
         ask: Ask,
         to: State,
-        got: &Outcome,
+        begun: Option<PauseId>,
     ) -> Result<Shut, Refusal> {
+        let entry = self.entry_to_shut(name, which)?;
+        let done = match self.apps[entry].as_ref().unwrap() {
+            app if app.before.is_some() && to == State::Paused => {
+                let pause = PauseId(app.pause);
+                match self.answered(entry, ask, self.zone.now) || ask.change {
+                    true => Shut::Changed(pause),
+                    false => Shut::Unchanged,
+                }
+            }
+            _ => self.shuts_entry(entry, ask, to, begun),
+        };
+        self.overtakes(entry);
+        Ok(done)
+    }
+
+    pub(super) fn entry_to_shut(&mut self, name: usize, which: Which) -> Result<usize, Refusal> {
         if self.retired {
             return Err(Refusal::Retired);
         }
@@ -29,10 +45,20 @@ impl Pair {
             Which::This(id) if id.0 != pause || !was_shut => return Err(Refusal::OtherPause),
             _ => {}
         }
-        let entry = found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)?;
+        found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)
+    }
+
+    pub(super) fn shuts_entry(
+        &mut self,
+        entry: usize,
+        ask: Ask,
+        to: State,
+        begun: Option<PauseId>,
+    ) -> Shut {
         let now = self.zone.now;
         let end = ask.lease.map(|lease| later(now, lease));
         let app = self.apps[entry].as_mut().unwrap();
+        let (state, was_shut) = (app.state, app.is_shut());
         let mut changed = ask.change;
         if was_shut {
             if (state, to) == (State::Paused, State::Stopped) {
@@ -44,27 +70,31 @@ impl Pair {
             (app.until, app.reason) = (until, reason);
         } else {
             // Any number that no pause has had.
-            if let Outcome::Shut(Ok(Shut::Begun(PauseId(fresh)))) = got {
-                assert!(*fresh > self.pauses);
-                (app.pause, self.pauses) = (*fresh, *fresh);
+            if let Some(PauseId(fresh)) = begun {
+                assert!(fresh > self.pauses);
+                (app.pause, self.pauses) = (fresh, fresh);
             }
             (app.reason, app.began, app.until, app.pace) = (ask.reason, now, end, ask.pace);
         }
         if state != to {
-            (app.state, app.since) = (to, now);
-            return Ok(Shut::Begun(PauseId(app.pause)));
+            app.turns(to, now);
+            return Shut::Begun(PauseId(app.pause));
         }
-        Ok(if changed { Shut::Changed(PauseId(app.pause)) } else { Shut::Unchanged })
+        if changed {
+            Shut::Changed(PauseId(app.pause))
+        } else {
+            Shut::Unchanged
+        }
     }
 
     fn makes_room(&mut self, name: usize) -> Option<usize> {
         let unused = self.apps.iter().position(Option::is_none);
         let apps = self.apps.iter().enumerate();
         let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
-        let idle = idle.filter(|(_, app)| app.is_idle());
+        let idle = idle.filter(|(entry, app)| app.is_idle() && !self.is_waited_for(*entry));
         let oldest = idle.min_by_key(|(_, app)| app.since.monotonic).map(|(entry, _)| entry);
         let entry = unused.or(oldest)?;
-        self.apps[entry] = Some(ModelApp::new(name));
+        self.apps[entry] = Some(ModelApp::new(name, self.zone.now));
         Some(entry)
     }
 
@@ -85,6 +115,7 @@ impl Pair {
         };
         if app.is_shut() {
             let ended = app.ends(change.apply(app.pace), now);
+            found.into_iter().for_each(|entry| self.overtakes(entry));
             return Ok(Opened::Ended(PauseId(pause), ended));
         }
         let pace = change.apply(app.round.pace);
@@ -97,12 +128,15 @@ impl Pair {
 
     pub(super) fn ends_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
         let now = self.zone.now;
-        let over = |app: &&mut ModelApp| {
+        let over = |app: &ModelApp| {
             app.is_shut() && app.until.is_some_and(|until| until.monotonic <= now.monotonic)
         };
-        let app = self.apps.iter_mut().flatten().find(over)?;
+        let entry = self.apps.iter().position(|app| app.as_ref().is_some_and(over))?;
+        let app = self.apps[entry].as_mut()?;
         let (pause, pace) = (PauseId(app.pause), app.pace);
-        Some((name(NAMES[app.name]), pause, app.ends(pace, now)))
+        let ended = (name(NAMES[app.name]), pause, app.ends(pace, now));
+        self.overtakes(entry);
+        Some(ended)
     }
 
     /// Pauses begin elsewhere from now on, if there are none here.
@@ -132,8 +166,13 @@ impl Pair {
 }
 
 impl ModelApp {
+    /// A pause begins, or turns into a stop or back.
+    pub(super) fn turns(&mut self, to: State, now: Now) {
+        (self.state, self.since, self.shut) = (to, now, now.monotonic);
+    }
+
     /// The pause ends.
-    fn ends(&mut self, pace: Pace, now: Now) -> Ended {
+    pub(super) fn ends(&mut self, pace: Pace, now: Now) -> Ended {
         self.upto = Ticket(self.next_ticket.0 - 1);
         self.state = State::Draining { upto: self.upto };
         self.since = now;
@@ -146,6 +185,6 @@ impl ModelApp {
     }
 }
 
-fn later(now: Now, by: Msec) -> Now {
+pub(super) fn later(now: Now, by: Msec) -> Now {
     Now { monotonic: now.monotonic.after(by), wall: now.wall.after(by) }
 }

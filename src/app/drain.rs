@@ -1,0 +1,153 @@
+//! The end of a pause: how those held go on, until the app is open.
+#![forbid(unsafe_code)]
+
+use super::{App, Code};
+use crate::ids::Ticket;
+use crate::pace::{Allowance, Pace, Progress};
+use crate::sync::step;
+use crate::time::{Msec, Now};
+
+/// How a pause ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How many are held now.
+    pub held: u32,
+    /// For how long new requests were held.
+    pub lasted: Msec,
+    /// How many were rejected and expired since a line in the log last said so.
+    pub rejected: u32,
+    pub expired: u32,
+}
+
+/// How a drain went.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    pub released: u64,
+    pub took: Msec,
+}
+
+/// A drain under way, or over and not yet reported.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    /// How many the pause held.
+    held: u32,
+    progress: Progress,
+    began: Msec,
+    released_before: u64,
+    result: Drained,
+    /// When it ended; [`Now::NEVER`] before the first.
+    ended: Now,
+    unreported: u32,
+}
+
+impl Drain {
+    /// Of an app that had none yet.
+    pub(super) const NONE: Self = Self {
+        held: 0,
+        progress: Progress::NONE,
+        began: Msec(0),
+        released_before: 0,
+        result: Drained { released: 0, took: Msec(0) },
+        ended: Now::NEVER,
+        unreported: 0,
+    };
+
+    /// How those held go on.
+    pub(super) fn pace(&self) -> Pace {
+        self.progress.pace()
+    }
+
+    /// Whether it is over, and that is still to be told.
+    pub(super) fn owes_report(&self) -> bool {
+        self.unreported != 0
+    }
+}
+
+impl App {
+    /// Ends the pause: those held up to now go first.
+    pub fn end(&mut self, pace: Pace, now: Now) -> Ended {
+        let ended = Ended {
+            held: self.line.len,
+            lasted: now.monotonic.since(self.began.monotonic),
+            rejected: self.rejections.rest(),
+            expired: self.expiries.rest(),
+        };
+        self.begin_drain(pace, now);
+        ended
+    }
+
+    pub(super) fn begin_drain(&mut self, pace: Pace, now: Now) {
+        self.upto = self.last_ticket();
+        self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
+        self.drain.held = self.line.len;
+        self.drain.began = now.monotonic;
+        self.drain.released_before = self.totals.released;
+        self.since = now;
+        step();
+        self.code = Code::Draining;
+        step();
+    }
+
+    /// Goes on draining at another pace.
+    pub fn set_pace(&mut self, pace: Pace, now: Now) {
+        self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
+    }
+
+    /// Opens, where the last of those whom the pause held is gone; `head` is the first in line. A
+    /// paced drain takes those who came meanwhile along first, faster each time.
+    pub fn settle(&mut self, head: Option<Ticket>, now: Now) {
+        if self.code != Code::Draining || self.baton.is_some() {
+            return;
+        }
+        match head {
+            Some(head) if head <= self.upto => {}
+            Some(_) if !self.drain.progress.pace().is_unlimited() => {
+                self.upto = self.last_ticket();
+                self.drain.progress.next_round(self.line.len, now.monotonic);
+            }
+            _ => {
+                self.drain.result = Drained {
+                    released: self.totals.released.saturating_sub(self.drain.released_before),
+                    took: now.monotonic.since(self.drain.began),
+                };
+                self.drain.ended = now;
+                self.since = now;
+                step();
+                self.code = Code::Open;
+                step();
+                self.drain.unreported = u32::from(self.drain.held > 0);
+            }
+        }
+    }
+
+    /// How many may go on now. Those who queued behind a drain at full speed go at once.
+    pub fn allowance(&self, now: Now) -> Allowance {
+        match self.code {
+            Code::Draining => self.drain.progress.allowance(self.going, now.monotonic),
+            _ => Allowance::Now(u32::MAX),
+        }
+    }
+
+    /// Whether those released now are counted until they are finished.
+    pub fn counts_unfinished(&self) -> bool {
+        self.code == Code::Draining && self.drain.progress.pace().concurrency > 0
+    }
+
+    /// So many were taken out of the line to go on.
+    pub fn taken(&mut self, count: u32) {
+        self.drain.progress.passed_on(count);
+    }
+
+    /// How the last drain went, and when it ended.
+    pub fn last_drain(&self) -> Option<(Drained, Now)> {
+        (self.drain.ended != Now::NEVER).then_some((self.drain.result, self.drain.ended))
+    }
+
+    /// How the last drain went, once.
+    pub fn report_drained(&mut self) -> Option<Drained> {
+        let due = core::mem::take(&mut self.drain.unreported) != 0;
+        due.then_some(self.drain.result)
+    }
+}

@@ -1,0 +1,114 @@
+//! A pause that may yet be taken back.
+#![forbid(unsafe_code)]
+
+use super::{App, Code};
+use crate::flight::Epoch;
+use crate::ids::PauseId;
+use crate::sync::step;
+use crate::terms::{Cause, Terms};
+use crate::time::Now;
+
+/// What an app goes back to where those who wait for it to be quiet give up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    /// Whether there is such a thing: somebody waits who may yet take his pause back.
+    used: u32,
+    code: Code,
+    terms: Terms,
+}
+
+impl Settled {
+    /// Nobody waits.
+    pub(super) const NONE: Self = Self { used: 0, code: Code::Open, terms: Terms::NONE };
+
+    /// With a pause on top of it that was asked for at this time.
+    fn with(self, cause: &Cause, at: Now) -> Self {
+        let terms = match self.code {
+            Code::Paused | Code::Stopped => self.terms.changed(cause, at),
+            Code::Open | Code::Draining => Terms::of(cause, at),
+        };
+        Self { code: Code::Paused, terms, ..self }
+    }
+}
+
+impl App {
+    /// Whether the pause under way, or a change of it, may yet be taken back.
+    pub fn is_provisional(&self) -> bool {
+        self.settled.used != 0
+    }
+
+    /// Somebody comes who may yet take his pause back: what there was before is kept.
+    pub fn keep_what_is(&mut self) {
+        if !self.is_provisional() {
+            let terms = Terms { pace: self.pace(), ..self.terms };
+            self.settled = Settled { used: 0, code: self.code, terms };
+            step();
+            self.settled.used = 1;
+            step();
+        }
+    }
+
+    /// A pause was answered that began, or changed what there was, at this time: it stays.
+    pub fn commit(&mut self, cause: &Cause, at: Now) {
+        let Settled { code, terms, .. } = self.settled.with(cause, at);
+        self.settled.terms = terms;
+        step();
+        self.settled.code = code;
+        step();
+    }
+
+    /// Nobody may take anything back any more.
+    pub fn forget_what_was(&mut self) {
+        self.settled.used = 0;
+        step();
+    }
+
+    /// Becomes what there was before with `asked` on top of it: by those who still wait, the
+    /// earliest first. Where that is no pause, the one under way ends. Returns whether anything
+    /// changed.
+    pub fn remake(
+        &mut self,
+        asked: impl Iterator<Item = (Cause, Now)>,
+        now: Now,
+        epoch: Epoch,
+    ) -> bool {
+        let on_top = |settled: Settled, (cause, at)| settled.with(&cause, at);
+        let Settled { code, terms, .. } = asked.fold(self.settled, on_top);
+        match code {
+            Code::Open | Code::Draining if !self.is_shut() => false,
+            Code::Open | Code::Draining => {
+                let pace = if code == Code::Open { self.terms.pace } else { terms.pace };
+                self.begin_drain(pace, now);
+                true
+            }
+            Code::Paused | Code::Stopped => {
+                let changed = self.code != code || self.terms != terms;
+                self.terms = terms;
+                if self.code != code {
+                    self.turn(code, now, epoch);
+                }
+                changed
+            }
+        }
+    }
+
+    /// As it is without those who may yet take their pause back.
+    pub fn settled(&self) -> Self {
+        match self.is_provisional() {
+            true => Self { code: self.settled.code, terms: self.settled.terms, ..*self },
+            false => *self,
+        }
+    }
+
+    /// A pause was taken back, which is to be told.
+    pub fn was_taken_back(&mut self) {
+        self.taken_back = 1;
+    }
+
+    /// The pause that was taken back, once.
+    pub fn report_taken_back(&mut self) -> Option<PauseId> {
+        let due = core::mem::take(&mut self.taken_back) != 0;
+        due.then_some(self.pause)
+    }
+}

@@ -1,0 +1,78 @@
+//! An app by itself.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::time::Msec;
+
+fn at(msec: u64) -> Now {
+    Now { monotonic: Msec(msec), wall: Msec(1_000_000 + msec) }
+}
+
+fn cause(lease: Option<u64>) -> Cause {
+    Cause { fresh: PauseId(7), lease: lease.map(Msec), ..Cause::NONE }
+}
+
+fn paused(lease: Option<u64>) -> App {
+    let mut app = App::UNUSED;
+    app.create(AppName::EMPTY, Epoch(1));
+    app.enable(&cause(lease), at(0), Epoch(2));
+    app
+}
+
+#[test]
+fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
+    let mut app = paused(None);
+    let last = app.ticket();
+    app.line.len = 1;
+    app.end(Pace::default(), at(100));
+    app.ticket();
+    app.settle(Some(last), at(110));
+    assert_eq!(app.state(), State::Draining { upto: last });
+    app.settle(Some(last.next()), at(120));
+    assert_eq!(app.state(), State::Open);
+    assert_eq!(app.report_drained(), Some(Drained { released: 0, took: Msec(20) }));
+    assert_eq!(app.report_drained(), None);
+}
+
+#[test]
+fn a_paced_drain_takes_those_along_who_came_meanwhile() {
+    let mut app = paused(None);
+    let first = app.ticket();
+    app.end(Pace { spread: Msec(0), concurrency: 2 }, at(100));
+    let second = app.ticket();
+    app.settle(Some(second), at(110));
+    assert_eq!(app.state(), State::Draining { upto: second });
+    assert!(first < second);
+    app.settle(None, at(120));
+    assert_eq!(app.state(), State::Open);
+}
+
+#[test]
+fn no_enable_shortens_a_pause() {
+    let until = |app: &App| app.until().map(|until| until.monotonic.0);
+    let mut app = paused(Some(5000));
+    assert!(!app.change(&cause(Some(1000)), at(100)));
+    assert_eq!(until(&app), Some(5000));
+    assert!(app.change(&cause(Some(5000)), at(100)));
+    assert_eq!(until(&app), Some(5100));
+    assert!(app.change(&cause(None), at(200)));
+    assert!(!app.change(&cause(Some(99_000)), at(300)));
+    assert_eq!(until(&app), None);
+}
+
+#[test]
+fn whoever_is_turned_away_is_told_when_the_lease_ends() {
+    assert_eq!(paused(None).retry_after(at(0)), 10);
+    let app = paused(Some(4200));
+    assert_eq!((app.retry_after(at(0)), app.retry_after(at(4100))), (5, 1));
+    assert_eq!(app.retry_after(at(9000)), 1);
+}
+
+#[test]
+fn a_stop_and_back_is_the_same_pause() {
+    let mut app = paused(Some(5000));
+    app.stop(&Cause { fresh: PauseId(8), ..cause(None) }, at(10), Epoch(3));
+    assert_eq!((app.state(), app.pause()), (State::Stopped, PauseId(7)));
+    app.enable(&Cause { fresh: PauseId(9), ..cause(None) }, at(20), Epoch(4));
+    assert_eq!((app.state(), app.pause(), app.until()), (State::Paused, PauseId(7), None));
+}

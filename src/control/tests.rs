@@ -1,0 +1,129 @@
+//! What can be asked, and what is wrong with what cannot.
+#![forbid(unsafe_code)]
+
+use super::*;
+
+fn verb(location: &str, exact: bool, uri: &str) -> Option<Verb> {
+    Verb::at(Place { location: location.as_bytes(), exact }, uri.as_bytes())
+}
+
+fn fault(verb: Verb, query: &str) -> String {
+    verb.command(query.as_bytes(), Some(Msec(60_000))).unwrap_err().to_string()
+}
+
+#[test]
+fn the_verb_is_what_follows_the_locations_name() {
+    assert_eq!(verb("/_intermission", false, "/_intermission/status"), Some(Verb::Status));
+    assert_eq!(verb("/_intermission/", false, "/_intermission/enable"), Some(Verb::Enable));
+    assert_eq!(verb("/", false, "/disable"), Some(Verb::Disable));
+    assert_eq!(verb("/pause/enable", true, "/pause/enable"), Some(Verb::Enable));
+    for uri in ["/_intermission", "/_intermission/"] {
+        assert_eq!(verb("/_intermission", false, uri), Some(Verb::Dashboard));
+    }
+    assert_eq!(verb("/", false, "/"), Some(Verb::Dashboard));
+    assert_eq!(verb("/pause/", true, "/pause/"), None, "no dashboard");
+    assert_eq!(verb("/pause", true, "/pause"), None, "no dashboard");
+    for uri in ["/_intermissionstatus", "/_intermission/status/", "/_intermission//status"] {
+        assert_eq!(verb("/_intermission", false, uri), None, "{uri}");
+    }
+    assert_eq!(verb("/_intermission", false, "/_intermission/Status"), None);
+}
+
+#[test]
+fn parameters_become_values() {
+    let command =
+        |verb: Verb, query: &'static str| verb.command(query.as_bytes(), None).unwrap().command;
+    let reason = Reason::new(b"db switch").ok();
+    let shut = Shut { which: Which::This(PauseId(7)), reason, lease: None };
+    let enable = command(Verb::Enable, "id=7&reason=db%20switch&format=json");
+    assert_eq!(enable, Command::Enable(shut, None));
+    let shut = Shut { which: Which::New, reason: None, lease: None };
+    let patience = Some(Patience { wait: Msec(10_000), keep: true });
+    let enable = command(Verb::Enable, "new=1&wait=10s&keep=1&");
+    assert_eq!(enable, Command::Enable(shut, patience));
+    let (which, pace, wait) = (Which::Any, PaceChange::default(), None);
+    assert_eq!(command(Verb::Disable, ""), Command::Disable { which, pace, wait });
+    let stop = Shut { which, reason: None, lease: Some(Msec(90_000)) };
+    assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Stop(stop));
+    let pace = PaceChange { spread: Some(Msec(500)), concurrency: Some(0) };
+    let disable = command(Verb::Disable, "spread=0.5&concurrency=0&wait=2");
+    assert_eq!(disable, Command::Disable { which, pace, wait: Some(Msec(2000)) });
+    assert_eq!(command(Verb::Metrics, "format=json"), Command::Metrics);
+}
+
+#[test]
+fn an_app_is_named_by_its_bytes() {
+    let asked = Verb::Status.command(b"app=a%20b%FF%00", None).unwrap();
+    assert_eq!(asked.app, AppName::new(b"a b\xff\0").ok());
+    assert_eq!(Verb::Status.command(b"app=", None).unwrap().app, Some(AppName::EMPTY));
+    assert_eq!(Verb::Status.command(b"", None).unwrap().app, None);
+}
+
+#[test]
+fn what_only_reads_is_read_by_get_and_what_changes_is_posted() {
+    for verb in [Verb::Status, Verb::Apps, Verb::Metrics, Verb::Dashboard] {
+        assert!(verb.allows(Method::Get, true) && verb.allows(Method::Head, true));
+        assert!(!verb.allows(Method::Post, false));
+        assert_eq!(verb.methods(true), "GET, HEAD");
+    }
+    for verb in [Verb::Enable, Verb::Disable, Verb::Stop] {
+        assert!(verb.allows(Method::Post, true) && !verb.allows(Method::Get, true));
+        assert!(verb.allows(Method::Get, false) && !verb.allows(Method::Head, false));
+        assert_eq!((verb.methods(false), verb.methods(true)), ("GET, POST", "POST"));
+    }
+}
+
+#[test]
+fn a_wrong_parameter_is_named() {
+    let says = |verb, query, part: &str| {
+        let text = fault(verb, query);
+        assert!(text.contains(part), "{query}: {text}");
+    };
+    says(Verb::Enable, "wiat=3s", "\"wiat\" is unknown");
+    says(Verb::Disable, "reason=x", "\"reason\" is unknown");
+    says(Verb::Enable, "reason=a&reason=b", "\"reason\" is given twice");
+    says(Verb::Enable, "id=+1", "\"id\" is not a pause's number");
+    says(Verb::Enable, "id=", "\"id\" is not a pause's number");
+    says(Verb::Enable, "id=99999999999999999999", "\"id\" is not");
+    says(Verb::Enable, "for=soon", "\"for\" is not a time");
+    says(Verb::Stop, "for=0", "\"for\" is not a time, or not above 0");
+    says(Verb::Stop, "new=1", "\"new\" is unknown");
+    says(Verb::Disable, "for=1s", "\"for\" is unknown");
+    says(Verb::Disable, "concurrency=-1", "\"concurrency\" is not a number");
+    says(Verb::Disable, "spread=x", "\"spread\" is not a time");
+    says(Verb::Enable, "new=2", "\"new\" must be 1");
+    says(Verb::Enable, "keep=1", "\"keep\" means nothing without \"wait\"");
+    says(Verb::Enable, "wait=5&keep=yes", "\"keep\" must be 1");
+    says(Verb::Enable, "wait=5&for=5", "\"wait\" is not below the pause's lease");
+    says(Verb::Enable, "wait=60", "\"wait\" is not below the pause's lease");
+    says(Verb::Enable, "wait=0", "\"wait\" is not a time, or not above 0");
+    says(Verb::Disable, "wait=x", "\"wait\" is not a time");
+    says(Verb::Disable, "keep=1", "\"keep\" is unknown");
+    says(Verb::Stop, "wait=1", "\"wait\" is unknown");
+    says(Verb::Metrics, "app=a", "\"app\" is unknown");
+    let long = format!("app={}", "x".repeat(129));
+    says(Verb::Enable, &long, "longer than 128 bytes");
+    says(Verb::Enable, "id=1&new=1", "\"new\" contradicts \"id\"");
+    says(Verb::Enable, "reason=%zz", "\"reason\" is not percent-encoded");
+    says(Verb::Enable, "reason=100%", "\"reason\" is not percent-encoded");
+    says(Verb::Status, "format=xml", "\"format\" must be json");
+    says(Verb::Status, "%22%0a", "\"%22%0a\" is unknown");
+    let long = format!("reason={}", "x".repeat(257));
+    says(Verb::Enable, &long, "longer than 256 bytes");
+    assert!(fault(Verb::Enable, &"y".repeat(8192)).len() < 200);
+}
+
+#[test]
+fn json_is_asked_for_by_parameter_or_header() {
+    assert_eq!(format(b"a=b&format=json", b""), Format::Json);
+    assert_eq!(format(b"", b"text/html, application/JSON;q=0.9"), Format::Json);
+    assert_eq!(format(b"format=jsonx", b"*/*"), Format::Text);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_query_panics(query: Vec<u8>, uri: Vec<u8>) {
+        let _ = Verb::Enable.command(&query, None).map_err(|bad| bad.to_string());
+        let _ = Verb::at(Place { location: b"/", exact: false }, &uri);
+    }
+}

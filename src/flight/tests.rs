@@ -1,0 +1,221 @@
+//! A worker's row, by itself and through whatever happens.
+#![forbid(unsafe_code)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const A: AppId = AppId(0);
+const B: AppId = AppId(1);
+
+#[test]
+fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
+    let seen = [Seen::default(), Seen::default()];
+    let counts: Vec<Count> = (0..8).map(|_| Count::default()).collect();
+    let flights = Flights { seen: &seen, counts: &counts, apps: 2 };
+    flights.row(WorkerId(1))[1].passed();
+    flights.row(WorkerId(1))[1].set_out();
+    assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), None);
+    flights.saw(WorkerId(1), Epoch(1));
+    let one = Flight { passed: 1, in_flight: 1, upgraded: 0 };
+    assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), Some(one));
+    assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Flight::default()));
+    assert_eq!(flights.of(WorkerId(0), B, Epoch(1)), None);
+    assert_eq!(flights.of(WorkerId(2), B, Epoch(0)), None, "no such worker");
+    flights.clear(WorkerId(1));
+    assert_eq!(flights.of(WorkerId(1), B, Epoch(0)), Some(Flight::default()));
+}
+
+#[test]
+fn a_tunnel_is_not_in_flight() {
+    let count = Count::default();
+    count.set_out();
+    count.upgraded();
+    assert_eq!(count.flight(), Flight { passed: 0, in_flight: 0, upgraded: 1 });
+    count.closed();
+    assert_eq!(count.flight(), Flight::default());
+}
+
+#[test]
+fn an_app_is_known_by_its_name() {
+    let (a, b) = (NameHash::of(b"a"), NameHash::of(b"b"));
+    let known = Known::new(vec![(a, A), (b, B)]);
+    assert_eq!((known.find(b"a"), known.find(b"b"), known.find(b"c")), (Some(A), Some(B), None));
+    let other = Known::new(vec![(a, A), (NameHash::of(b"c"), B)]);
+    assert!(known.agrees(&other, A));
+    assert!(!known.agrees(&other, B));
+    assert!(!known.agrees(&Known::default(), A));
+}
+
+/// One worker as the edge does it, and who has which entry.
+struct Scene {
+    seen: [Seen; 1],
+    counts: Vec<Count>,
+    /// Who has each entry, since when.
+    apps: [Option<(u8, Epoch)>; ENTRIES],
+    newest: Epoch,
+    known: Known,
+    epoch: Epoch,
+    list: Vec<Passed>,
+    /// How many went on of each entry's app, since the worker knows it.
+    passed: [u64; ENTRIES],
+}
+
+#[derive(Clone, Copy)]
+struct Passed {
+    name: u8,
+    upgraded: bool,
+    counted: Option<AppId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// An app gets an entry, whosever it was.
+    Enters {
+        name: u8,
+        entry: usize,
+    },
+    Pauses,
+    Passes {
+        name: u8,
+    },
+    Upgrades {
+        who: usize,
+    },
+    Finishes {
+        who: usize,
+    },
+    Refreshes,
+}
+
+const ENTRIES: usize = 3;
+const ME: WorkerId = WorkerId(0);
+
+fn event() -> impl Strategy<Value = Event> {
+    let name = || 0..4u8;
+    prop_oneof![
+        2 => (name(), 0..ENTRIES).prop_map(|(name, entry)| Event::Enters { name, entry }),
+        1 => Just(Event::Pauses),
+        8 => name().prop_map(|name| Event::Passes { name }),
+        3 => any::<usize>().prop_map(|who| Event::Upgrades { who }),
+        4 => any::<usize>().prop_map(|who| Event::Finishes { who }),
+        4 => Just(Event::Refreshes),
+    ]
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            seen: [Seen::default()],
+            counts: vec![Count::default(); Flights::row_length(ENTRIES)],
+            apps: [None; ENTRIES],
+            newest: Epoch(0),
+            known: Known::default(),
+            epoch: Epoch(0),
+            list: Vec::new(),
+            passed: [0; ENTRIES],
+        }
+    }
+
+    fn flights(&self) -> Flights<'_> {
+        Flights { seen: &self.seen, counts: &self.counts, apps: ENTRIES }
+    }
+
+    fn count(&self, app: AppId) -> &Count {
+        &self.flights().row(ME)[app.index()]
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Enters { name, entry } => {
+                if self.apps.iter().flatten().all(|(other, _)| *other != name) {
+                    self.newest.0 += 1;
+                    self.apps[entry] = Some((name, self.newest));
+                }
+            }
+            Event::Pauses => self.newest.0 += 1,
+            Event::Passes { name } => {
+                let counted = self.known.find(&[name]);
+                if let Some(app) = counted {
+                    self.count(app).passed();
+                    self.count(app).set_out();
+                    self.passed[app.index()] += 1;
+                }
+                self.list.push(Passed { name, upgraded: false, counted });
+            }
+            Event::Upgrades { who } => {
+                let index = who % self.list.len().max(1);
+                let Some(one) = self.list.get_mut(index).filter(|one| !one.upgraded) else {
+                    return;
+                };
+                one.upgraded = true;
+                let counted = one.counted;
+                counted.into_iter().for_each(|app| self.count(app).upgraded());
+            }
+            Event::Finishes { who } if !self.list.is_empty() => {
+                let one = self.list.swap_remove(who % self.list.len());
+                let Some(app) = one.counted else { return };
+                match one.upgraded {
+                    true => self.count(app).closed(),
+                    false => self.count(app).finished(),
+                }
+            }
+            Event::Finishes { .. } => {}
+            Event::Refreshes => self.refreshes(),
+        }
+    }
+
+    fn refreshes(&mut self) {
+        let apps = self.apps.iter().enumerate();
+        let apps =
+            apps.filter_map(|(at, app)| Some((NameHash::of(&[app.as_ref()?.0]), AppId::at(at))));
+        let known = Known::new(apps.collect());
+        for one in &mut self.list {
+            one.counted = known.find(&[one.name]);
+        }
+        for app in (0..ENTRIES).map(AppId::at) {
+            if !known.agrees(&self.known, app) {
+                self.passed[app.index()] = 0;
+            }
+            let in_flight = self.how_many(app, false);
+            let upgraded = self.how_many(app, true);
+            let passed = self.passed[app.index()];
+            self.count(app).set(Flight { passed, in_flight, upgraded });
+        }
+        (self.known, self.epoch) = (known, self.newest);
+        self.flights().saw(ME, self.epoch);
+    }
+
+    fn how_many(&self, app: AppId, upgraded: bool) -> u32 {
+        let of_app = |one: &&Passed| one.counted == Some(app) && one.upgraded == upgraded;
+        self.list.iter().filter(of_app).count() as u32
+    }
+
+    /// What is read is all there is of the app that has the entry, or nothing is.
+    fn check(&self) {
+        for (entry, app) in self.apps.iter().enumerate() {
+            let Some((name, since)) = app else { continue };
+            let all = |upgraded| {
+                let same = |one: &&Passed| one.name == *name && one.upgraded == upgraded;
+                self.list.iter().filter(same).count() as u32
+            };
+            let (in_flight, upgraded) = (all(false), all(true));
+            let flight = Flight { passed: self.passed[entry], in_flight, upgraded };
+            let read = self.flights().of(ME, AppId::at(entry), *since);
+            assert_eq!(read, (self.epoch >= *since).then_some(flight));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_a_row_says_all_that_is_in_flight_of_an_app_or_nothing(
+        events in prop::collection::vec(event(), 0..60),
+    ) {
+        let mut scene = Scene::new();
+        for event in events {
+            scene.happens(event);
+            scene.check();
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Those who wait, naively: what is, is what was before with what they ask for on top of it.
+#![forbid(unsafe_code)]
+
+use super::deeds::{self, Ask, Deed, Outcome};
+use super::model::{ModelWorker, Pair, ENTRIES, WAITS};
+use super::rules::ModelApp;
+use super::verbs::later;
+use super::*;
+use crate::control::PaceChange;
+
+/// Somebody who waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub caller: deeds::Caller,
+    entry: usize,
+    wish: Wish,
+    since: Now,
+    ask: Ask,
+}
+
+/// What is asked of `enable` by a caller who waits.
+pub(super) struct Asks {
+    pub name: usize,
+    pub which: Which,
+    pub ask: Ask,
+    pub wish: Wish,
+    pub caller: deeds::Caller,
+}
+
+/// A state with its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before {
+    state: State,
+    reason: Option<bool>,
+    until: Option<Now>,
+    pace: Pace,
+}
+
+impl Before {
+    fn of(app: &ModelApp) -> Self {
+        let drains = matches!(app.state, State::Draining { .. });
+        let pace = if drains { app.round.pace } else { app.pace };
+        Self { state: app.state, reason: app.reason, until: app.until, pace }
+    }
+
+    fn is_shut(self) -> bool {
+        matches!(self.state, State::Paused | State::Stopped)
+    }
+
+    /// With a pause on top of it that was asked for then.
+    fn then(self, ask: Ask, at: Now) -> Self {
+        let state = State::Paused;
+        let end = ask.lease.map(|lease| later(at, lease));
+        if !self.is_shut() {
+            return Self { state, reason: ask.reason, until: end, pace: ask.pace };
+        }
+        let until = self.until.zip(end).map(|(a, b)| if a.wall > b.wall { a } else { b });
+        Self { state, reason: ask.reason.or(self.reason), until, ..self }
+    }
+}
+
+impl Pair {
+    pub(super) fn enables_and_waits(
+        &mut self,
+        asks: Asks,
+        begun: Option<PauseId>,
+    ) -> Result<(Shut, WaitId), Refusal> {
+        let Asks { name, which, ask, wish, caller } = asks;
+        let place = self.place_to_wait()?;
+        let done = if wish == Wish::Provisional {
+            let entry = self.entry_to_shut(name, which)?;
+            let app = self.apps[entry].as_mut().unwrap();
+            app.before = app.before.or(Some(Before::of(app)));
+            let ask = Ask { change: false, ..ask };
+            let done = self.shuts_entry(entry, ask, State::Paused, begun);
+            self.overtakes(entry);
+            done
+        } else {
+            let ask = Ask { change: true, ..ask };
+            self.shuts(name, which, ask, State::Paused, begun)?
+        };
+        let entry = self.find(name).unwrap();
+        let since = self.zone.now;
+        self.callers[place.index()] = Some(Caller { caller, entry, wish, since, ask });
+        Ok((done, place))
+    }
+
+    pub(super) fn disables_and_waits(
+        &mut self,
+        name: usize,
+        which: Which,
+        change: PaceChange,
+        caller: deeds::Caller,
+    ) -> Result<(Opened, Option<WaitId>), Refusal> {
+        let place = self.place_to_wait()?;
+        let done = self.disables(name, which, change)?;
+        self.end_drains();
+        let held = self.find(name).filter(|entry| self.still_held(*entry).is_some());
+        let place = held.map(|_| place);
+        if let (Some(entry), Some(place)) = (held, place) {
+            let (since, ask) = (self.zone.now, Ask::default());
+            let wish = Wish::Drained;
+            self.callers[place.index()] = Some(Caller { caller, entry, wish, since, ask });
+        }
+        Ok((done, place))
+    }
+
+    pub(super) fn looks(&mut self, place: WaitId, caller: deeds::Caller, over: bool) -> Look {
+        let one = self.callers[place.index()].filter(|one| one.caller == caller);
+        let Some(one) = one else { return Look::Overtaken };
+        let drained = one.wish == Wish::Drained;
+        let (left, over) = match drained {
+            true => (self.still_held(one.entry), over),
+            false => (self.still_in_flight(one.entry), over || self.quitting),
+        };
+        if left.is_some() && !over {
+            return Look::Pending;
+        }
+        if left.is_none() && one.wish == Wish::Provisional {
+            self.answered(one.entry, one.ask, one.since);
+        }
+        self.callers[place.index()] = None;
+        match (left, one.wish) {
+            (None, Wish::Provisional) => {
+                assert!(!self.remakes(one.entry), "his pause stays");
+                Look::Done
+            }
+            (None, _) => Look::Done,
+            (Some(left), Wish::Provisional) => {
+                self.is_taken_back(one.entry);
+                Look::TakenBack(left)
+            }
+            (Some(left), _) => Look::TimedOut(left),
+        }
+    }
+
+    /// A worker is gone.
+    pub(super) fn nobody_waits_there(&mut self, dead: WorkerId) {
+        for place in 0..WAITS {
+            let gone = self.callers[place].take_if(|one| one.caller.0 == dead);
+            if let Some(gone) = gone.filter(|gone| gone.wish == Wish::Provisional) {
+                self.is_taken_back(gone.entry);
+            }
+        }
+        let worker = &mut self.workers[dead.index()];
+        let (saw, counts) = (worker.saw.take(), core::mem::take(&mut worker.counts));
+        for (app, count) in self.apps.iter_mut().zip(counts) {
+            let app = app.as_mut().filter(|app| saw >= Some(app.created));
+            app.into_iter().for_each(|app| app.totals.passed += count.passed);
+        }
+    }
+
+    /// Somebody's pause stays, who asked for it then. Returns whether that changed anything.
+    pub(super) fn answered(&mut self, entry: usize, ask: Ask, at: Now) -> bool {
+        let app = self.apps[entry].as_mut().unwrap();
+        app.before = app.before.map(|before| before.then(ask, at));
+        for one in self.callers.iter_mut().flatten() {
+            if ask.reason.is_some() && one.entry == entry && one.since.monotonic <= at.monotonic {
+                one.ask.reason = None;
+            }
+        }
+        self.remakes(entry)
+    }
+
+    fn is_taken_back(&mut self, entry: usize) {
+        let changed = self.remakes(entry);
+        self.apps[entry].as_mut().unwrap().taken_back |= changed;
+    }
+
+    /// Returns whether it changed anything.
+    fn remakes(&mut self, entry: usize) -> bool {
+        let now = self.zone.now;
+        let asked = |one: &&Caller| one.entry == entry && one.wish == Wish::Provisional;
+        let mut asks: Vec<Caller> = self.callers.iter().flatten().filter(asked).copied().collect();
+        asks.sort_by_key(|one| one.since.monotonic);
+        let app = self.apps[entry].as_mut().unwrap();
+        let Some(before) = app.before else { return false };
+        let is = asks.iter().fold(before, |is, one| is.then(one.ask, one.since));
+        app.before = Some(before).filter(|_| !asks.is_empty());
+        if !is.is_shut() {
+            let pace = if is.state == State::Open { app.pace } else { is.pace };
+            app.ends(pace, now);
+            self.overtakes(entry);
+            return true;
+        }
+        let changed = is != Before::of(app);
+        if app.state != is.state {
+            app.turns(is.state, now);
+        }
+        (app.reason, app.until, app.pace) = (is.reason, is.until, is.pace);
+        changed
+    }
+
+    /// Whoever waits for what is not to come any more waits no longer.
+    pub(super) fn overtakes(&mut self, entry: usize) {
+        let app = self.apps[entry].as_mut().unwrap();
+        let (paused, shut) = (app.state == State::Paused, app.is_shut());
+        app.before = app.before.filter(|_| paused);
+        for place in &mut self.callers {
+            place.take_if(|one| {
+                one.entry == entry && if one.wish == Wish::Drained { shut } else { !paused }
+            });
+        }
+    }
+
+    pub(super) fn is_waited_for(&self, entry: usize) -> bool {
+        self.callers.iter().flatten().any(|one| one.entry == entry)
+    }
+
+    fn place_to_wait(&self) -> Result<WaitId, Refusal> {
+        let free = self.callers.iter().position(Option::is_none);
+        free.map(WaitId::at).ok_or(Refusal::TooManyWait)
+    }
+
+    fn still_held(&self, entry: usize) -> Option<Left> {
+        let app = self.app(entry);
+        let run = app.baton.as_ref().map_or(0, |(_, run)| run.len());
+        let left = app.state != State::Open || !app.line.is_empty() || app.baton.is_some();
+        left.then_some(Left::Held((app.line.len() + run) as u32))
+    }
+
+    fn still_in_flight(&self, entry: usize) -> Option<Left> {
+        let app = self.app(entry);
+        let run = app.baton.as_ref().map_or(0, |(_, run)| run.len() as u32);
+        let living = self.workers.iter().filter(|worker| worker.generation.is_some());
+        let (know, silent): (Vec<&ModelWorker>, Vec<_>) =
+            living.partition(|worker| worker.saw >= Some(app.shut));
+        let counted = know.iter().map(|worker| worker.counts[entry].in_flight).sum::<u32>();
+        match (counted + run, silent.len() as u32) {
+            (0, 0) => None,
+            (0, silent) => Some(Left::Silent(silent)),
+            (in_flight, _) => Some(Left::InFlight(in_flight)),
+        }
+    }
+
+    /// Besides the lock: a worker has so many in flight, and passed one more.
+    pub(super) fn counts(&mut self, id: WorkerId, entry: usize, in_flight: u32) {
+        let count = &mut self.workers[id.index()].counts[entry];
+        (count.in_flight, count.passed) = (in_flight, count.passed + 1);
+        self.zone.words.flights().row(id)[entry].set(*count);
+    }
+
+    /// Besides the lock: a worker has counted everything, anew where an entry is another app's.
+    pub(super) fn sees(&mut self, id: WorkerId) {
+        let worker = &mut self.workers[id.index()];
+        let flights = self.zone.words.flights();
+        for (entry, app) in self.apps.iter().enumerate() {
+            if app.as_ref().is_some_and(|app| worker.saw < Some(app.created)) {
+                worker.counts[entry] = Flight::default();
+                flights.row(id)[entry].set(Flight::default());
+            }
+        }
+        worker.saw = Some(self.zone.now.monotonic);
+        flights.saw(id, self.zone.words.gates().epoch());
+    }
+
+    /// At the end.
+    pub(super) fn all_look(&mut self) {
+        for place in 0..WAITS {
+            if let Some(Caller { caller, .. }) = self.callers[place] {
+                let place = WaitId::at(place);
+                let looked = self.carry_out(&Deed::LookAgain { place, caller, over: false });
+                assert_eq!(looked, Outcome::Looked(Look::Done));
+            }
+        }
+    }
+
+    pub(super) fn compare_callers(&mut self) {
+        for (wait, model) in self.zone.tables.waits.iter().zip(&self.callers) {
+            let waits =
+                wait.get().map(|(wish, one)| (wish, one.app.index(), one.owner, one.cookie));
+            let model = model.map(|one| (one.wish, one.entry, one.caller.0, one.caller.1));
+            assert_eq!(waits, model);
+        }
+        for entry in 0..ENTRIES {
+            // No visit, of which something would be told.
+            let Owned { tables, words, now } = &mut self.zone;
+            let flight = tables.lend(words, *now).flight(AppId::at(entry));
+            let Some(app) = self.apps[entry].as_ref() else { continue };
+            let real = &self.zone.tables.apps[entry];
+            assert_eq!(real.is_provisional(), app.before.is_some());
+            let start = Flight { passed: app.totals.passed, ..Flight::default() };
+            let living = self.workers.iter().filter(|worker| worker.generation.is_some());
+            let know = living.filter(|worker| worker.saw >= Some(app.created));
+            let expected = know.fold(start, |sum, worker| Flight {
+                passed: sum.passed + worker.counts[entry].passed,
+                in_flight: sum.in_flight + worker.counts[entry].in_flight,
+                upgraded: 0,
+            });
+            assert_eq!(flight, expected);
+        }
+    }
+}
+
+impl ModelApp {
+    /// Without those who may yet take their pause back.
+    pub(super) fn settled(mut self) -> Self {
+        if let Some(Before { state, reason, until, pace }) = self.before.take() {
+            (self.state, self.reason, self.until, self.pace) = (state, reason, until, pace);
+        }
+        self
+    }
+}

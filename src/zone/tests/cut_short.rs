@@ -1,0 +1,82 @@
+//! A worker is killed while somebody waits, or comes to wait: his pause is whole, or there is none.
+#![forbid(unsafe_code)]
+
+use super::deeds::{Ask, Deed};
+use super::repair::killed;
+use super::scene::{lease, ONE, TWO};
+use super::waits::{busy, quiets};
+use super::*;
+use crate::control::PaceChange;
+
+const APP: AppId = AppId(0);
+
+/// The zone at each step of a deed at which its worker may be killed, repaired.
+fn cut_short(zone: &Owned, deed: &Deed) -> Vec<Owned> {
+    let cut = |steps| {
+        let mut zone = zone.clone();
+        killed(&mut zone, steps, deed).then(|| {
+            let (_, effects) = zone.visit(|_| ());
+            assert!(effects.repaired);
+            check(&zone);
+            zone
+        })
+    };
+    (0..).map_while(cut).collect()
+}
+
+fn app(zone: &Owned) -> &App {
+    &zone.tables.apps[APP.index()]
+}
+
+fn anybody_waits(zone: &Owned) -> bool {
+    zone.words.gates().anybody_waits()
+}
+
+fn name_and_ask() -> (AppName, Which, Ask) {
+    (name("a"), Which::Any, Ask::default())
+}
+
+#[test]
+fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
+    let (name, which, ask) = name_and_ask();
+    let wish = Wish::Provisional;
+    let deed = Deed::EnableAndWait { name, which, ask, wish, caller: (ONE, Cookie(1)) };
+    let scene = busy();
+    let before = app(&scene.zone).pause();
+    for mut zone in cut_short(&scene.zone, &deed) {
+        let expected = if anybody_waits(&zone) { State::Paused } else { State::Open };
+        assert_eq!(app(&zone).state(), expected);
+        assert!(expected == State::Open || app(&zone).pause() > before, "a number of its own");
+        zone.visit(|zone| zone.bury(ONE, process(1)));
+        assert_eq!(app(&zone).state(), State::Open);
+    }
+}
+
+#[test]
+fn whoever_waits_knows_of_a_stop_or_a_drain_that_was_cut_short_or_there_is_none() {
+    let (name, which, ask) = name_and_ask();
+    let stops = Deed::Stop { name, which, ask };
+    let ends = Deed::Disable { name, which, pace: PaceChange::default() };
+    let mut scene = busy();
+    quiets(&mut scene, lease(5000));
+    let until = app(&scene.zone).until();
+    for (deed, after) in [(stops, State::Stopped), (ends, State::Open)] {
+        for zone in cut_short(&scene.zone, &deed) {
+            let expected = if anybody_waits(&zone) { State::Paused } else { after };
+            assert_eq!(app(&zone).state(), expected);
+            assert!(expected != State::Paused || app(&zone).until() == until);
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_drain_knows_of_a_pause_that_was_cut_short_or_there_is_none() {
+    let (name, which, ask) = name_and_ask();
+    let mut scene = busy();
+    scene.pause("a");
+    scene.hold("a", TWO);
+    scene.disable_and_wait("a", TWO).unwrap();
+    for zone in cut_short(&scene.zone, &Deed::Enable { name, which, ask }) {
+        assert_eq!(anybody_waits(&zone), app(&zone).state() != State::Paused);
+    }
+}

@@ -1,0 +1,332 @@
+//! What a pause leaves whose caller gives up, while others act too.
+#![forbid(unsafe_code)]
+
+use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
+use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
+use super::*;
+use crate::state::Saved;
+
+fn because(reason: &str, cause: Cause) -> Cause {
+    Cause { reason: Reason::new(reason.as_bytes()).ok(), ..cause }
+}
+
+/// The state, the end that is still to come, and the reason.
+fn pause_of(scene: &Scene, app: &str) -> (State, Option<u64>, String) {
+    let entry = scene.zone.tables.apps.iter().find(|one| one.name() == Some(&name(app))).unwrap();
+    let until = entry.until().map(|until| until.monotonic.since(scene.zone.now.monotonic).0);
+    let reason = String::from_utf8(entry.cause().0.as_bytes().to_vec()).unwrap();
+    (entry.state(), until, reason)
+}
+
+fn paused(until: Option<u64>, reason: &str) -> (State, Option<u64>, String) {
+    (State::Paused, until, reason.into())
+}
+
+fn saved(scene: &Scene) -> Vec<Saved> {
+    scene.zone.tables.apps.iter().filter_map(Saved::of).collect()
+}
+
+// What his pause leaves where he gives up.
+
+#[test]
+fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
+    let mut scene = busy();
+    let before = scene.visit(|zone| zone.pauses());
+    let caller = quiets(&mut scene, CAUSE);
+    scene.hold("a", TWO);
+    scene.hold("a", TWO);
+    let held = scene.come("a", ONE);
+    assert!(matches!(held, Arrival::Held { ahead: 2, .. }));
+    scene.give_up(caller);
+    assert_eq!(scene.effects.wake, Wake::All);
+    let pause = PauseId(before + 1);
+    assert_eq!(scene.effects.taken_back, Some((name("a"), pause)));
+    assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
+    assert_eq!(scene.effects.taken_back, None, "it is told once");
+    assert_eq!((scene.turn(TWO).len(), scene.turn(ONE).len()), (2, 1));
+    assert_eq!(scene.state("a"), Some(State::Open));
+    assert!(scene.pause("a") > pause, "its number is used up");
+}
+
+#[test]
+fn a_pause_that_is_taken_back_opens_an_app_with_nobody_in_line() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, lease(5000));
+    assert!(scene.zone.words.gates().next_lease().is_some());
+    scene.give_up(caller);
+    assert_eq!(scene.state("a"), Some(State::Open));
+    assert_eq!(scene.zone.words.gates().next_lease(), None);
+    assert_eq!(scene.come("a", ONE), Arrival::Passes);
+}
+
+#[test]
+fn a_drain_that_was_cut_short_goes_on_at_its_pace() {
+    let mut scene = Scene::paused_by("a", paced(0, 1));
+    for _ in 0..3 {
+        scene.hold("a", ONE);
+    }
+    scene.resume("a");
+    let caller = scene.quiets("a", CAUSE, ONE);
+    assert_eq!(scene.state("a"), Some(State::Paused));
+    scene.give_up(caller);
+    assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
+    assert_eq!(scene.turn(ONE).len(), 1);
+    assert_eq!(scene.turn(ONE).len(), 0, "one at a time");
+}
+
+#[test]
+fn an_earlier_pause_has_its_end_and_its_reason_again() {
+    let mut scene = busy();
+    scene.enable("a", Which::Any, because("early", lease(8000))).unwrap();
+    let number = scene.zone.tables.apps[0].pause();
+    scene.both_see();
+    let (done, caller) =
+        scene.enable_and_wait("a", because("late", lease(9000)), Wish::Provisional, ONE).unwrap();
+    assert_eq!(done, Shut::Changed(number));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
+    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
+    assert_eq!(scene.effects.taken_back, Some((name("a"), number)));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(7999), "early"));
+    let end = scene.zone.words.gates().next_lease().unwrap();
+    assert_eq!(end.since(scene.zone.now.monotonic), Msec(7999));
+}
+
+#[test]
+fn an_earlier_pause_whose_end_has_come_meanwhile_ends_at_once() {
+    let mut scene = busy();
+    scene.enable("a", Which::Any, lease(50)).unwrap();
+    let caller = quiets(&mut scene, lease(9000));
+    scene.wait(100);
+    assert_eq!(scene.visit(|zone| zone.end_lease()), None);
+    scene.give_up(caller);
+    assert!(scene.visit(|zone| zone.end_lease()).is_some());
+    assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn an_app_that_was_stopped_is_stopped_again() {
+    let mut scene = busy();
+    let number = scene.stop("a", because("broken", lease(700)));
+    let caller = quiets(&mut scene, because("better", CAUSE));
+    assert_eq!(pause_of(&scene, "a"), paused(None, "better"));
+    scene.hold("a", ONE);
+    scene.give_up(caller);
+    assert_eq!(pause_of(&scene, "a"), (State::Stopped, Some(699), "broken".into()));
+    assert_eq!(scene.zone.tables.apps[0].pause(), number);
+    assert!(scene.turned_away(ONE).is_some());
+}
+
+#[test]
+fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
+    let mut scene = busy();
+    let (_, caller) = scene.enable_and_wait("a", lease(500), Wish::Quiet, ONE).unwrap();
+    scene.both_see();
+    assert_eq!(scene.give_up(caller), Look::TimedOut(IN_FLIGHT));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(500), ""));
+    assert_eq!(scene.effects.taken_back, None);
+}
+
+#[test]
+fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
+    let mut scene = busy();
+    scene.pause("a");
+    let (done, caller) = scene.enable_and_wait("a", lease(5000), Wish::Provisional, ONE).unwrap();
+    assert_eq!(done, Shut::Unchanged);
+    scene.give_up(caller);
+    assert_eq!(pause_of(&scene, "a"), paused(None, ""));
+    assert_eq!(scene.effects.taken_back, None);
+}
+
+#[test]
+fn who_was_rejected_meanwhile_is_still_told_when_a_pause_is_taken_back() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    for _ in 0..3 {
+        scene.come_where("a", ONE, 0);
+    }
+    scene.give_up(caller);
+    scene.pause("a");
+    let ended = scene.disable("a", Which::Any);
+    assert!(matches!(ended, Ok(Opened::Ended(_, Ended { rejected: 2, .. }))), "{ended:?}");
+}
+
+// Where somebody else acts meanwhile.
+
+#[test]
+fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, because("mine", lease(9000)));
+    scene.enable("a", Which::Any, because("theirs", lease(5000))).unwrap();
+    assert_eq!(pause_of(&scene, "a"), paused(Some(8999), "theirs"));
+    assert!(matches!(scene.give_up(caller), Look::TakenBack(_)));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "theirs"));
+}
+
+#[test]
+fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    let answered = scene.enable("a", Which::Any, lease(5000));
+    assert_eq!(answered, Ok(Shut::Unchanged));
+    scene.give_up(caller);
+    assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
+}
+
+#[test]
+fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    let (_, kept) = scene.enable_and_wait("a", lease(5000), Wish::Quiet, TWO).unwrap();
+    scene.give_up(caller);
+    assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
+    assert_eq!(scene.look(kept), Look::Pending);
+    scene.give_up(kept);
+    assert_eq!(scene.state("a"), Some(State::Paused));
+}
+
+#[test]
+fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
+    let mut scene = busy();
+    let first = quiets(&mut scene, because("first", CAUSE));
+    let second = quiets(&mut scene, because("second", lease(5000)));
+    scene.give_up(first);
+    assert_eq!(scene.effects.taken_back.map(|(app, _)| app), Some(name("a")));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "second"));
+    scene.hold("a", ONE);
+    scene.give_up(second);
+    assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
+}
+
+#[test]
+fn of_two_who_wait_the_first_ones_pause_stays_when_the_second_gives_up() {
+    let mut scene = busy();
+    let first = quiets(&mut scene, because("first", lease(5000)));
+    let second = quiets(&mut scene, because("second", CAUSE));
+    scene.give_up(second);
+    assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
+    scene.give_up(first);
+    assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_up() {
+    let mut scene = busy();
+    let first = quiets(&mut scene, because("first", lease(5000)));
+    let second = quiets(&mut scene, because("second", CAUSE));
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.look(first), Look::Done);
+    assert_eq!(scene.effects.taken_back, None);
+    scene.count("a", ONE).set_out();
+    assert_eq!(pause_of(&scene, "a"), paused(None, "second"));
+    assert!(matches!(scene.give_up(second), Look::TakenBack(_)));
+    assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
+}
+
+#[test]
+fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
+    let mut scene = busy();
+    let first = quiets(&mut scene, because("first", CAUSE));
+    let second = quiets(&mut scene, because("second", CAUSE));
+    scene.enable("a", Which::Any, because("third", CAUSE)).unwrap();
+    scene.give_up(second);
+    assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.look(first), Look::Done);
+    assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
+}
+
+#[test]
+fn who_asked_later_has_the_last_word_whichever_place_he_waits_in() {
+    let mut scene = busy();
+    let elsewhere = scene.quiets("b", CAUSE, ONE);
+    quiets(&mut scene, because("early", paced(0, 1)));
+    scene.give_up(elsewhere);
+    quiets(&mut scene, because("late", paced(0, 2)));
+    let third = quiets(&mut scene, CAUSE);
+    scene.give_up(third);
+    assert_eq!(pause_of(&scene, "a"), paused(None, "late"));
+    assert_eq!(scene.zone.tables.apps[0].pace().concurrency, 1, "he began the pause");
+}
+
+#[test]
+fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended() {
+    type Ends = fn(&mut Scene);
+    let ends: [Ends; 3] = [
+        |scene| scene.resume("a"),
+        |scene| assert_ne!(scene.stop("a", CAUSE), PauseId(0)),
+        |scene| {
+            scene.wait(500);
+            assert!(scene.visit(|zone| zone.end_lease()).is_some());
+        },
+    ];
+    for end in ends {
+        for wish in [Wish::Provisional, Wish::Quiet] {
+            let mut scene = busy();
+            let (_, caller) = scene.enable_and_wait("a", lease(500), wish, ONE).unwrap();
+            end(&mut scene);
+            assert_eq!(scene.effects.wake, Wake::All);
+            let state = scene.state("a");
+            assert_eq!(scene.give_up(caller), Look::Overtaken);
+            assert_eq!((scene.state("a"), scene.effects.taken_back), (state, None));
+        }
+    }
+}
+
+#[test]
+fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.resume("a");
+    scene.pause("a");
+    assert_eq!(scene.give_up(caller), Look::Overtaken);
+    assert_eq!(scene.state("a"), Some(State::Paused));
+}
+
+// Where somebody dies, or nginx ends.
+
+#[test]
+fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
+    let mut scene = busy();
+    scene.quiets("a", CAUSE, TWO);
+    scene.hold("a", ONE);
+    scene.visit(|zone| zone.bury(TWO, process(2)));
+    assert_eq!(scene.effects.taken_back.map(|(app, _)| app), Some(name("a")));
+    assert!(!anybody_waits(&scene));
+    assert_eq!(scene.turn(ONE).len(), 1);
+    assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn a_pause_is_taken_back_when_nginx_quits() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.quit();
+    assert_eq!(scene.look(caller), Look::TakenBack(IN_FLIGHT));
+    assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
+    let mut scene = busy();
+    scene.quiets("a", CAUSE, ONE);
+    assert_eq!(saved(&scene), []);
+    scene.enable("b", Which::Any, because("b", lease(5000))).unwrap();
+    let before = saved(&scene);
+    scene.enable_and_wait("b", because("c", CAUSE), Wish::Provisional, ONE).unwrap();
+    assert_eq!(saved(&scene), before);
+}
+
+#[test]
+fn a_restart_brings_back_a_pause_once_somebody_was_answered() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, because("mine", lease(9000)));
+    scene.enable("a", Which::Any, because("theirs", lease(5000))).unwrap();
+    let theirs = saved(&scene);
+    let version = scene.zone.tables.header.version;
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.look(caller), Look::Done);
+    assert_ne!(saved(&scene), theirs, "his lease is longer");
+    assert_ne!(scene.zone.tables.header.version, version);
+    scene.resume("a");
+    assert_eq!(saved(&scene), []);
+}

@@ -1,0 +1,295 @@
+//! Waiting for an app to be quiet, or drained: who is answered when, and how.
+#![forbid(unsafe_code)]
+
+use super::scene::{lease, Caller, Scene, CAUSE, ONE, TWO};
+use super::*;
+
+pub(super) const IN_FLIGHT: Left = Left::InFlight(1);
+
+/// An open app with one in flight, which every worker counts.
+pub(super) fn busy() -> Scene {
+    let mut scene = Scene::paused("a");
+    scene.resume("a");
+    scene.passes("a", ONE);
+    scene.both_see();
+    scene
+}
+
+/// A caller whose pause is seen by every worker.
+pub(super) fn quiets(scene: &mut Scene, cause: Cause) -> Caller {
+    let caller = scene.quiets("a", cause, ONE);
+    scene.both_see();
+    caller
+}
+
+pub(super) fn anybody_waits(scene: &Scene) -> bool {
+    scene.zone.words.gates().anybody_waits()
+}
+
+#[test]
+fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the_pause() {
+    let mut scene = busy();
+    let caller = scene.quiets("a", CAUSE, ONE);
+    assert_eq!(scene.effects.wake, Wake::All);
+    assert_eq!(scene.look(caller), Look::Pending);
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.look(caller), Look::Pending, "both are silent");
+    scene.sees(ONE);
+    assert_eq!(scene.look(caller), Look::Pending, "one is silent");
+    scene.sees(TWO);
+    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.state("a"), Some(State::Paused));
+}
+
+#[test]
+fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
+    let mut scene = Scene::paused("a");
+    scene.both_see();
+    for wish in [Wish::Provisional, Wish::Quiet] {
+        let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
+        assert_eq!(matches!(done, Shut::Changed(_)), wish == Wish::Quiet);
+        assert_eq!(scene.look(caller), Look::Done);
+        assert_eq!(scene.look(caller), Look::Overtaken, "he has no place any more");
+    }
+}
+
+#[test]
+fn who_gives_up_is_told_what_is_left() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
+    scene.count("a", ONE).finished();
+    let caller = scene.quiets("a", CAUSE, ONE);
+    scene.sees(TWO);
+    assert_eq!(scene.give_up(caller), Look::TakenBack(Left::Silent(1)));
+    let (_, caller) = scene.enable_and_wait("a", CAUSE, Wish::Quiet, ONE).unwrap();
+    assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Silent(2)));
+}
+
+#[test]
+fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.give_up(caller), Look::Done);
+    assert_eq!(scene.state("a"), Some(State::Paused));
+}
+
+#[test]
+fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    scene.resume("a");
+    let (app, run) = scene.take(ONE, 256);
+    let caller = quiets(&mut scene, CAUSE);
+    assert_eq!(scene.look(caller), Look::Pending, "one is about to go on");
+    scene.count("a", ONE).set_out();
+    scene.give_back(app.unwrap(), ONE, run.len());
+    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
+}
+
+#[test]
+fn a_tunnel_is_not_waited_for() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.count("a", ONE).upgraded();
+    assert_eq!(scene.look(caller), Look::Done);
+    let tunnel = Flight { passed: 1, in_flight: 0, upgraded: 1 };
+    assert_eq!(scene.flight("a"), tunnel);
+}
+
+#[test]
+fn another_apps_requests_are_not_waited_for() {
+    let mut scene = busy();
+    scene.pause("other");
+    scene.both_see();
+    let (_, caller) = scene.enable_and_wait("other", CAUSE, Wish::Quiet, ONE).unwrap();
+    assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
+    let mut scene = busy();
+    let caller = scene.quiets("a", CAUSE, TWO);
+    scene.sees(TWO);
+    assert_eq!(scene.look(caller), Look::Pending);
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    let passed = Flight { passed: 1, ..Flight::default() };
+    assert_eq!(scene.flight("a"), passed);
+    assert_eq!(scene.look(caller), Look::Done);
+    let newcomer = scene.visit(|zone| zone.register(process(3)));
+    assert_eq!((newcomer, scene.flight("a")), (ONE, passed));
+}
+
+#[test]
+fn an_old_worker_is_waited_for_until_it_is_gone() {
+    let mut scene = busy();
+    scene.visit(|zone| zone.next_generation());
+    let newcomer = scene.visit(|zone| zone.register(process(3)));
+    scene.visit(|zone| zone.leaving(ONE));
+    let caller = scene.quiets("a", CAUSE, newcomer);
+    scene.both_see();
+    scene.sees(newcomer);
+    assert_eq!(scene.look(caller), Look::Pending);
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
+    let mut scene = busy();
+    for app in ["b", "c", "d", "e"] {
+        scene.pause(app);
+    }
+    assert_eq!(scene.state("a"), None);
+    assert_eq!(scene.flight("e"), Flight::default());
+    let caller = scene.quiets("e", CAUSE, ONE);
+    scene.count("e", ONE).set(Flight::default());
+    scene.both_see();
+    assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn the_gates_say_whether_anybody_waits() {
+    let mut scene = busy();
+    assert!(!anybody_waits(&scene));
+    let first = quiets(&mut scene, CAUSE);
+    let second = quiets(&mut scene, CAUSE);
+    scene.give_up(first);
+    assert!(anybody_waits(&scene));
+    scene.give_up(second);
+    assert!(!anybody_waits(&scene));
+    let (_, kept) = scene.enable_and_wait("a", CAUSE, Wish::Quiet, ONE).unwrap();
+    assert!(anybody_waits(&scene));
+    scene.resume("a");
+    assert!(!anybody_waits(&scene));
+    assert_eq!(scene.look(kept), Look::Overtaken);
+}
+
+#[test]
+fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing() {
+    let mut scene = busy();
+    let callers = [CAUSE; 3].map(|cause| quiets(&mut scene, cause));
+    let picture = |scene: &Scene| {
+        let app = &scene.zone.tables.apps[0];
+        (scene.zone.tables.header.version, app.state(), app.pause(), app.until())
+    };
+    let before = picture(&scene);
+    for app in ["a", "new"] {
+        let refused = scene.enable_and_wait(app, lease(5), Wish::Quiet, ONE);
+        assert!(matches!(refused, Err(Refusal::TooManyWait)));
+    }
+    assert!(matches!(scene.disable_and_wait("a", ONE), Err(Refusal::TooManyWait)));
+    assert_eq!(before, picture(&scene));
+    assert_eq!(scene.state("new"), None);
+    scene.give_up(callers[1]);
+    assert!(scene.enable_and_wait("new", CAUSE, Wish::Quiet, ONE).is_ok());
+}
+
+#[test]
+fn who_has_no_place_is_told_nothing_of_another() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    for stranger in [Caller { owner: TWO, ..caller }, Caller { cookie: Cookie(999), ..caller }] {
+        assert_eq!(scene.give_up(stranger), Look::Overtaken);
+    }
+    assert_eq!(scene.look(caller), Look::Pending);
+}
+
+#[test]
+fn who_waits_for_a_drain_is_answered_when_the_last_one_has_gone_on() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", TWO);
+    scene.hold("a", TWO);
+    let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
+    assert!(matches!(done, Opened::Ended(..)));
+    let caller = caller.unwrap();
+    assert_eq!(scene.look(caller), Look::Pending);
+    let (app, run) = scene.take(TWO, 256);
+    assert_eq!(scene.look(caller), Look::Pending, "they are about to go on");
+    scene.give_back(app.unwrap(), TWO, run.len());
+    assert_eq!(scene.look(caller), Look::Done);
+    assert!(!anybody_waits(&scene));
+}
+
+#[test]
+fn who_waits_for_a_drain_waits_for_those_behind_it_too() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
+    scene.hold("a", TWO);
+    scene.turn(ONE);
+    assert_eq!(scene.state("a"), Some(State::Open));
+    assert_eq!(scene.look(caller), Look::Pending);
+    scene.turn(TWO);
+    assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
+    let mut scene = Scene::paused("a");
+    for owner in [ONE, ONE, TWO] {
+        scene.hold("a", owner);
+    }
+    let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
+    scene.take(ONE, 1);
+    assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Held(3)));
+    assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
+}
+
+#[test]
+fn nobody_waits_for_a_drain_of_nobody() {
+    let mut scene = Scene::paused("a");
+    let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
+    assert!(matches!(done, Opened::Ended(..)));
+    assert!(caller.is_none() && !anybody_waits(&scene));
+    let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
+    assert!(done == Opened::Unchanged && caller.is_none());
+    let (done, caller) = scene.disable_and_wait("unknown", ONE).unwrap();
+    assert!(done == Opened::Unchanged && caller.is_none());
+}
+
+#[test]
+fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
+    type Shuts = fn(&mut Scene);
+    let shuts: [Shuts; 3] = [
+        |scene| assert_ne!(scene.pause("a"), PauseId(0)),
+        |scene| assert_ne!(scene.stop("a", CAUSE), PauseId(0)),
+        |scene| assert_ne!(scene.quiets("a", CAUSE, TWO).cookie, Cookie(0)),
+    ];
+    for shut in shuts {
+        let mut scene = Scene::paused("a");
+        scene.hold("a", ONE);
+        let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
+        shut(&mut scene);
+        assert_eq!(scene.effects.wake, Wake::All);
+        assert_eq!(scene.look(caller), Look::Overtaken);
+    }
+}
+
+#[test]
+fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
+    scene.disable_and_wait("a", TWO).unwrap();
+    scene.visit(|zone| zone.bury(TWO, process(2)));
+    scene.visit(|zone| zone.leaving(ONE));
+    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.turn(ONE).len(), 1);
+    assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
+    scene.turn(ONE);
+    for app in ["b", "c", "d"] {
+        scene.pause(app);
+    }
+    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.look(caller), Look::Done);
+    scene.pause("e");
+}
