@@ -8,7 +8,7 @@ use crate::sync::step;
 use crate::terms::{Cause, Terms};
 use crate::time::Now;
 
-/// What an app goes back to where those who wait for it to be quiet give up.
+/// What an app goes back to where a change of it comes to nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settled {
@@ -38,7 +38,8 @@ impl App {
         self.settled.used != 0
     }
 
-    /// Somebody comes who may yet take his pause back: what there was before is kept.
+    /// Something changes that may yet be taken back: by whoever waits, or because the worker dies
+    /// that changes it. What there was before is kept.
     pub fn keep_what_is(&mut self) {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };

@@ -120,6 +120,8 @@ impl Zone<'_> {
         let cause = self.with_number(id, cause);
         let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
         let (provisional, pause) = (app.is_provisional(), app.pause());
+        // A worker that dies before this is done leaves what was before.
+        app.keep_what_is();
         let done = if app.state() == state {
             let changed = match provisional {
                 true => self.commit(id, &cause, now),
@@ -136,6 +138,9 @@ impl Zone<'_> {
             }
             Shut::Begun(app.pause())
         };
+        if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !provisional) {
+            app.forget_what_was();
+        }
         self.overtake(id, state);
         if done != Shut::Unchanged || provisional {
             self.turned(id);

@@ -3,7 +3,7 @@
 
 use super::deeds::{Ask, Deed};
 use super::repair::killed;
-use super::scene::{lease, ONE, TWO};
+use super::scene::{lease, Scene, ONE, TWO};
 use super::waits::{busy, quiets};
 use super::*;
 use crate::control::PaceChange;
@@ -66,6 +66,19 @@ fn whoever_waits_knows_of_a_stop_or_a_drain_that_was_cut_short_or_there_is_none(
             assert_eq!(app(&zone).state(), expected);
             assert!(expected != State::Paused || app(&zone).until() == until);
         }
+    }
+}
+
+#[test]
+fn a_stop_that_was_cut_short_leaves_the_pause_its_own_end() {
+    let (name, which, ask) = name_and_ask();
+    let mut scene = Scene::paused_by("a", lease(5000));
+    let until = app(&scene.zone).until();
+    scene.wait(10);
+    for zone in cut_short(&scene.zone, &Deed::Stop { name, which, ask }) {
+        let app = app(&zone);
+        let whole = [(State::Paused, until), (State::Stopped, None)];
+        assert!(whole.contains(&(app.state(), app.until())), "{:?} {:?}", app.state(), app.until());
     }
 }
 

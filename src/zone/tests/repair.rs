@@ -162,8 +162,10 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             let is_shut = |state| matches!(state, State::Paused | State::Stopped);
             let begun = is_shut(*state) && !is_shut(old.state);
             assert!(!begun || app.pause == new.pause, "a pause without a number of its own");
-            let lease = app.until == old.until || app.until == new.until;
-            assert!(lease || *state == State::Open, "{old:?} {new:?} {app:?}");
+            let pause = |app: &AppPicture| (app.state, app.until);
+            let is_shut = matches!(state, State::Paused | State::Stopped);
+            let whole = pause(app) == pause(old) || pause(app) == pause(new);
+            assert!(whole || !is_shut, "half a stop or pause: {old:?} {new:?} {app:?}");
         }
         assert!(*baton == old.baton || *baton == new.baton);
         let line = &app.line;
