@@ -108,16 +108,19 @@ impl App {
                 self.drain.progress.next_round(self.line.len, now.monotonic);
             }
             _ => {
-                self.drain.result = Drained {
-                    released: self.totals.released.saturating_sub(self.drain.released_before),
-                    took: now.monotonic.since(self.drain.began),
-                };
-                self.drain.ended = now;
+                // A pause that held nobody leaves the last drain what it was.
+                let held_anybody = self.drain.held > 0;
+                if held_anybody {
+                    let released = self.totals.released.saturating_sub(self.drain.released_before);
+                    let took = now.monotonic.since(self.drain.began);
+                    self.drain.result = Drained { released, took };
+                    self.drain.ended = now;
+                }
                 self.since = now;
                 step();
                 self.code = Code::Open;
                 step();
-                self.drain.unreported = u32::from(self.drain.held > 0);
+                self.drain.unreported = u32::from(held_anybody);
             }
         }
     }
