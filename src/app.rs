@@ -6,7 +6,7 @@ mod provisional;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drained, Ended};
+pub use drain::{Drained, Ended, Unsaid};
 
 use drain::Drain;
 use provisional::Settled;

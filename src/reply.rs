@@ -99,6 +99,27 @@ pub enum Word {
     Stopped,
 }
 
+impl Word {
+    /// Of this state.
+    pub fn of(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Paused => Self::Paused,
+            State::Draining { .. } => Self::Draining,
+            State::Stopped => Self::Stopped,
+        }
+    }
+
+    /// What is said of an app after a pause was taken back.
+    pub fn is_paused(self) -> &'static str {
+        match self {
+            Self::Paused => "still paused",
+            Self::Stopped => "stopped again",
+            Self::Open | Self::Draining => "not paused any more",
+        }
+    }
+}
+
 /// A pause's number.
 #[derive(Clone, Copy, Debug)]
 pub struct PauseNumber(pub PauseId);
@@ -172,12 +193,7 @@ impl Status {
         let closed = app.state() != State::Open;
         Some(Self {
             app: name,
-            state: match app.state() {
-                State::Open => Word::Open,
-                State::Paused => Word::Paused,
-                State::Draining { .. } => Word::Draining,
-                State::Stopped => Word::Stopped,
-            },
+            state: Word::of(app.state()),
             pause: PauseNumber(app.pause()),
             since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
             until: app.until().map(|until| Time(until.wall)),

@@ -13,7 +13,7 @@ use crate::app::{App, State};
 use crate::ids::PauseId;
 use crate::pace::Pace;
 use crate::terms::Terms;
-use crate::text::{header_value, Text};
+use crate::text::{header_value, AppName, Text};
 use crate::time::{Msec, Now};
 
 /// Where the second record begins, in bytes; the first begins at 0.
@@ -116,9 +116,9 @@ impl Saved {
         ))
     }
 
-    /// The app's name, as it is written.
-    pub fn name(&self) -> &str {
-        &self.app
+    /// The app's name; the default app's where what is written makes no sense.
+    pub fn name(&self) -> AppName {
+        decode(&self.app).unwrap_or_default()
     }
 }
 

@@ -122,6 +122,11 @@ impl Tally {
         })
     }
 
+    /// Whether any are not reported yet.
+    pub fn any(&self) -> bool {
+        self.unsaid > 0
+    }
+
     /// How many are not reported yet; they count as reported from now on.
     pub fn rest(&mut self) -> u32 {
         core::mem::take(&mut self.unsaid)

@@ -22,7 +22,7 @@ pub use release::{Given, Turn};
 pub use verbs::{Opened, Refusal, Shut, Which};
 pub use wait::{Left, Look};
 
-use crate::app::{App, Drained, State};
+use crate::app::{App, Drained, State, Unsaid};
 use crate::flight::Flights;
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, PauseId, WorkerId};
@@ -82,7 +82,9 @@ pub struct Effects {
     /// A drain that ended and is to be logged; more may wait for the next visit.
     pub drained: Option<(AppName, Drained)>,
     /// A pause that was taken back and is to be logged; as above.
-    pub taken_back: Option<(AppName, PauseId)>,
+    pub taken_back: Option<(AppName, PauseId, State)>,
+    /// Rejected and expired requests that are to be logged; as above.
+    pub unsaid: Option<(AppName, Unsaid)>,
     /// A worker had died inside; the tables were repaired.
     pub repaired: bool,
 }
@@ -134,9 +136,16 @@ impl<'z> Zone<'z> {
         if let Some(app) = owing.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
             self.effects.drained = app.report_drained().map(|drained| (name, drained));
-            self.effects.taken_back = app.report_taken_back().map(|pause| (name, pause));
+            self.effects.taken_back =
+                app.report_taken_back().map(|pause| (name, pause, app.state()));
         }
-        self.header.owing = u32::from(owing.next().is_some());
+        let more = owing.next().is_some();
+        let mut owing = self.apps.iter_mut().filter(|app| app.owes_rest());
+        if let Some(app) = owing.next() {
+            let name = app.name().copied().unwrap_or(AppName::EMPTY);
+            self.effects.unsaid = Some((name, app.report_rest()));
+        }
+        self.header.owing = u32::from(more || owing.next().is_some());
     }
 
     /// The app of this name.

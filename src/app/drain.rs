@@ -19,6 +19,13 @@ pub struct Ended {
     pub expired: u32,
 }
 
+/// How many were rejected and expired that no line in the log has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsaid {
+    pub rejected: u32,
+    pub expired: u32,
+}
+
 /// How a drain went.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +153,17 @@ impl App {
     /// How the last drain went, and when it ended.
     pub fn last_drain(&self) -> Option<(Drained, Now)> {
         (self.drain.ended != Now::NEVER).then_some((self.drain.result, self.drain.ended))
+    }
+
+    /// Whether there are any whom no other line will tell: the app is open and holds nobody.
+    pub fn owes_rest(&self) -> bool {
+        let any = self.rejections.any() || self.expiries.any();
+        any && self.code == Code::Open && self.line.len == 0
+    }
+
+    /// These, once.
+    pub fn report_rest(&mut self) -> Unsaid {
+        Unsaid { rejected: self.rejections.rest(), expired: self.expiries.rest() }
     }
 
     /// How the last drain went, once.

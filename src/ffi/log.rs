@@ -9,7 +9,7 @@ use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_http_request_t, ngx_log_t, n
 use ngx::core::NGX_CONF_ERROR;
 
 use super::zone::Named;
-use crate::app::Ended;
+use crate::app::{Ended, Unsaid};
 use crate::time::Msec;
 
 /// nginx's levels, those that are used here.
@@ -71,7 +71,12 @@ pub(super) fn write_ended(
     let (held, lasted) = (ended.held, ended.lasted.seconds());
     let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held");
     write(Level::Notice, log, line);
-    for (count, what) in [(ended.rejected, "rejected"), (ended.expired, "expired")] {
+    write_unsaid(log, name, &Unsaid { rejected: ended.rejected, expired: ended.expired });
+}
+
+/// Says how many there were whom no line has told yet.
+pub(super) fn write_unsaid(log: *mut ngx_log_t, name: &Named<'_>, unsaid: &Unsaid) {
+    for (count, what) in [(unsaid.rejected, "rejected"), (unsaid.expired, "expired")] {
         if count > 0 {
             let line = format_args!("intermission: {name}: {count} more {what}");
             write(Level::Warn, log, line);

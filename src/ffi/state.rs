@@ -114,8 +114,8 @@ fn restore_into(zone: &SharedZone, path: &Path, snapshot: &Snapshot) {
     for saved in &snapshot.saved {
         let Some(app) = saved.restore(super::zone::now()) else {
             let line = format_args!(
-                "intermission: app \"{}\": its lease ended before nginx started: open",
-                saved.name()
+                "intermission: {}: its lease ended before nginx started: open",
+                Named(&saved.name())
             );
             write(Level::Notice, cycle_log(), line);
             continue;

@@ -20,7 +20,7 @@ use crate::ids::{Cookie, WaitId, WorkerId};
 use crate::reply::{Status, Word};
 use crate::text::AppName;
 use crate::time::Msec;
-use crate::zone::Look;
+use crate::zone::{Look, Zone};
 
 /// How often whoever waits looks, in ms: nobody tells when the last one in flight is finished.
 const INTERVAL: ngx_msec_t = 20;
@@ -51,21 +51,23 @@ impl Waiting {
     /// Looks once more; whether it is over.
     fn look(&self, this: &ThisWorker, over: bool) -> bool {
         let cookie = cookie(self.r);
-        let visit = || {
-            this.zone.visit(|zone| {
-                let before = zone.version();
-                (zone.look(self.place, this.id, cookie, over), zone.version() != before)
-            })
-        };
-        let (look, changed) = visit();
+        let look = visit(this, |zone| zone.look(self.place, this.id, cookie, over));
         self.end.set(look);
-        // On the disk before it is answered.
-        let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-        if let Some(state) = state.filter(|_| changed) {
-            state.save(&this.zone);
-        }
         look != Look::Pending
     }
+}
+
+/// Visits the zone; what that changes is on the disk when it returns.
+fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+    let (result, changed) = this.zone.visit(|zone| {
+        let before = zone.version();
+        (f(zone), zone.version() != before)
+    });
+    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
+    if let Some(state) = state.filter(|_| changed) {
+        state.save(&this.zone);
+    }
+    result
 }
 
 /// What the zone knows the caller by; none where this worker has no place there.
@@ -91,7 +93,10 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> ngx_int_t {
             &*place
         })
     };
-    let Some(waiting) = place else { return nginx_sys::NGX_ERROR as ngx_int_t };
+    let Some(waiting) = place else {
+        visit(this, |zone| zone.forsake(waiting.place, this.id, cookie(r)));
+        return nginx_sys::NGX_ERROR as ngx_int_t;
+    };
     this.waiting.push(waiting, &waiting.link);
     let time = (waiting.time.0 as ngx_msec_t).min(LONGEST_TIMER);
     if rest(r, on_write, time).is_err() {
@@ -164,11 +169,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
         }
         Look::TimedOut(left) => Answer::problem(504, left.to_string()),
         Look::TakenBack(left) => {
-            let state = match status.state {
-                Word::Paused => "still paused as it was before",
-                Word::Stopped => "stopped again",
-                Word::Open | Word::Draining => "not paused any more",
-            };
+            let state = status.state.is_paused();
             Answer::problem(504, format!("{left}: rolled back, the app is {state}"))
         }
         Look::Overtaken | Look::Pending => {
@@ -190,6 +191,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     let waiting = unsafe { &*data.cast::<Waiting>() };
     waiting.link.leave();
     if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
-        waiting.look(this, true);
+        let cookie = cookie(waiting.r);
+        visit(this, |zone| zone.forsake(waiting.place, this.id, cookie));
     }
 }

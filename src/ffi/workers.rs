@@ -17,8 +17,8 @@ use super::{conf, doorbell, flight, log, processes, release, wait};
 use crate::ids::{AppId, Process, WorkerId};
 use crate::time::Msec;
 
-/// While a line moves or nginx may be quitting, those who wait look this often whether somebody
-/// died, in ms.
+/// While a line moves, a caller waits or nginx may be quitting, those who hold requests look this
+/// often whether somebody died, in ms.
 const WATCH_INTERVAL: ngx_msec_t = 200;
 
 /// nginx waits for its next timer by an `int` of ms: whoever waits longer looks once a day.
@@ -217,7 +217,9 @@ pub(super) fn on_leaving() {
 /// Looks again soon whether somebody died, if a request held here may wait for him.
 pub(super) fn watch() {
     let Some(this) = this() else { return };
-    if this.held.get() > 0 && (this.leaving.get() || this.zone.gates().any_moving()) {
+    let gates = this.zone.gates();
+    let may_end = gates.any_moving() || gates.anybody_waits();
+    if this.held.get() > 0 && (this.leaving.get() || may_end) {
         this.watch.start(WATCH_INTERVAL);
     }
 }

@@ -14,13 +14,14 @@ use ngx::ngx_string;
 
 use super::conf::{self, MainConf};
 use super::doorbell::{self, Bells, OpenBells};
-use super::log::{cycle_log, write, Level};
+use super::log::{self, cycle_log, write, Level};
 use super::module::{self, Failed};
 use super::state::StateFile;
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
 use crate::queue::Slot;
+use crate::reply::Word;
 use crate::text::AppName;
 use crate::time::{Msec, Now};
 use crate::wait::Wait;
@@ -238,9 +239,9 @@ impl SharedZone {
             let message = format_args!("intermission: a worker died inside the lock: repaired");
             write(Level::Warn, cycle_log(), message);
         }
-        if let Some((name, pause)) = &effects.taken_back {
-            let line =
-                format_args!("intermission: {}: rolled back, pause {}", Named(name), pause.0);
+        if let Some((name, pause, state)) = &effects.taken_back {
+            let (name, pause, now) = (Named(name), pause.0, Word::of(*state).is_paused());
+            let line = format_args!("intermission: {name}: rolled back, pause {pause}, {now}");
             write(Level::Notice, cycle_log(), line);
         }
         if let Some((name, drained)) = &effects.drained {
@@ -253,6 +254,9 @@ impl SharedZone {
                     Named(name)
                 ),
             );
+        }
+        if let Some((name, unsaid)) = &effects.unsaid {
+            log::write_unsaid(cycle_log(), &Named(name), unsaid);
         }
     }
 }

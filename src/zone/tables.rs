@@ -53,7 +53,7 @@ impl Zone<'_> {
             return;
         };
         app.settle(head.map(|head| head.ticket), self.now);
-        if app.owes_report() {
+        if app.owes_report() || app.owes_rest() {
             self.header.owing = 1;
         }
         if app.releases() && !app.baton.is_some() {

@@ -115,6 +115,13 @@ impl Zone<'_> {
         }
     }
 
+    /// The caller is gone who was given this place: whatever has come, nobody tells him.
+    pub fn forsake(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie) {
+        if self.waiter(place, owner, cookie).is_some() {
+            self.no_longer_waits(place);
+        }
+    }
+
     /// The counts of an app, of all workers.
     pub fn flight(&self, id: AppId) -> Flight {
         let Some(app) = self.app(id) else { return Flight::default() };

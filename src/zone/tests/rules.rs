@@ -350,7 +350,7 @@ impl Pair {
         let name = name(NAMES[app.name]);
         let drained = app.unreported.take().map(|drained| (name, drained));
         let taken_back = core::mem::take(&mut app.taken_back);
-        let taken_back = taken_back.then_some((name, PauseId(app.pause)));
+        let taken_back = taken_back.then_some((name, PauseId(app.pause), app.state));
         Effects { drained, taken_back, ..Effects::default() }
     }
 }

@@ -4,6 +4,7 @@
 use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
 use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
 use super::*;
+use crate::app::Unsaid;
 use crate::state::Saved;
 
 fn because(reason: &str, cause: Cause) -> Cause {
@@ -40,7 +41,9 @@ fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
     scene.give_up(caller);
     assert_eq!(scene.effects.wake, Wake::All);
     let pause = PauseId(before + 1);
-    assert_eq!(scene.effects.taken_back, Some((name("a"), pause)));
+    let told = scene.effects.taken_back.unwrap();
+    assert_eq!((told.0, told.1), (name("a"), pause));
+    assert!(matches!(told.2, State::Draining { .. }));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
     assert_eq!(scene.effects.taken_back, None, "it is told once");
     assert_eq!((scene.turn(TWO).len(), scene.turn(ONE).len()), (2, 1));
@@ -85,7 +88,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
     assert_eq!(done, Shut::Changed(number));
     assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
     assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
-    assert_eq!(scene.effects.taken_back, Some((name("a"), number)));
+    assert_eq!(scene.effects.taken_back, Some((name("a"), number, State::Paused)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(7999), "early"));
     let end = scene.zone.words.gates().next_lease().unwrap();
     assert_eq!(end.since(scene.zone.now.monotonic), Msec(7999));
@@ -138,16 +141,42 @@ fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
 }
 
 #[test]
-fn who_was_rejected_meanwhile_is_still_told_when_a_pause_is_taken_back() {
+fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_open() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     for _ in 0..3 {
         scene.come_where("a", ONE, 0);
     }
+    assert_eq!(scene.effects.unsaid, None);
     scene.give_up(caller);
-    scene.pause("a");
-    let ended = scene.disable("a", Which::Any);
-    assert!(matches!(ended, Ok(Opened::Ended(_, Ended { rejected: 2, .. }))), "{ended:?}");
+    let unsaid = Unsaid { rejected: 2, expired: 0 };
+    assert_eq!(scene.effects.unsaid, Some((name("a"), unsaid)));
+    scene.visit(|_| ());
+    assert_eq!(scene.effects.unsaid, None, "once");
+}
+
+#[test]
+fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.count("a", ONE).finished();
+    let (place, owner, cookie) = (caller.place, caller.owner, caller.cookie);
+    scene.visit(|zone| zone.forsake(place, TWO, cookie));
+    assert_eq!(scene.state("a"), Some(State::Paused), "another's place");
+    scene.visit(|zone| zone.forsake(place, owner, cookie));
+    let app = scene.effects.taken_back.map(|(app, ..)| app);
+    assert_eq!(app, Some(name("a")));
+    assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn a_caller_who_was_answered_may_go() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    scene.count("a", ONE).finished();
+    assert_eq!(scene.look(caller), Look::Done);
+    scene.visit(|zone| zone.forsake(caller.place, caller.owner, caller.cookie));
+    assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
 // Where somebody else acts meanwhile.
@@ -190,7 +219,7 @@ fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
     let first = quiets(&mut scene, because("first", CAUSE));
     let second = quiets(&mut scene, because("second", lease(5000)));
     scene.give_up(first);
-    assert_eq!(scene.effects.taken_back.map(|(app, _)| app), Some(name("a")));
+    assert_eq!(scene.effects.taken_back.map(|(app, ..)| app), Some(name("a")));
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "second"));
     scene.hold("a", ONE);
     scene.give_up(second);
@@ -290,7 +319,7 @@ fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
     scene.quiets("a", CAUSE, TWO);
     scene.hold("a", ONE);
     scene.visit(|zone| zone.bury(TWO, process(2)));
-    assert_eq!(scene.effects.taken_back.map(|(app, _)| app), Some(name("a")));
+    assert_eq!(scene.effects.taken_back.map(|(app, ..)| app), Some(name("a")));
     assert!(!anybody_waits(&scene));
     assert_eq!(scene.turn(ONE).len(), 1);
     assert_eq!(scene.state("a"), Some(State::Open));
