@@ -1,0 +1,294 @@
+# One control location for several apps: which it may touch, how names are written, who may change
+# what by which method, and what becomes of too many.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Upstream;
+use JSON::PP;
+use Test::More;
+
+my $t = Intermission->new(
+    workers => 2,
+    http => 'upstream own { server unix:@DIR@/own.sock; }',
+    server => 'listen unix:@DIR@/site.sock;',
+    locations => <<'END_OF_CONF',
+set $app_name basecamp;
+error_page 400 403 404 405 409 503 504 /page;
+location = /page { return 200 "an error page\n"; }
+location / { set $app_name $arg_app; intermission on; proxy_pass http://backend; }
+location /own/ { intermission on; proxy_pass http://own; }
+location /_intermission { intermission_control; }
+location /some { intermission_control apps=alpha,beta; }
+location /any { intermission_control apps=*; }
+location /posted { intermission_control apps=* post; }
+location /blank { set $app_name ""; intermission_control "apps=with blank"; }
+location = /exact/status { intermission_control apps=alpha; }
+END_OF_CONF
+);
+
+# Strictly: UTF-8 to the last byte, and nothing behind the value.
+sub json {
+    my ($answer, $what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $value = eval { JSON::PP->new->utf8->decode($answer->{body}) };
+    ok defined $value, "$what: JSON" or diag "$@: $answer->{status} $answer->{body}";
+    like $answer->{headers}{'content-type'}, qr{^application/json}, "$what: says so";
+    return $value // {};
+}
+
+sub encoded { return join '', map { sprintf '%%%02X', ord } split //, $_[0] }
+
+sub decoded { return $_[0] =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger }
+
+sub apps {
+    my ($at) = @_;
+    my $list = decode_json($t->control('apps', at => $at)->{body});
+    return {map { decoded($_->{app_encoded}) => $_ } @{$list->{apps}}};
+}
+
+# How often the log says something.
+sub said {
+    my ($pattern) = @_;
+    return scalar(() = $t->error_log =~ /$pattern/g);
+}
+
+subtest 'a location touches its own app and those that it names, no others' => sub {
+    is $t->control('enable?app=beta', at => '/some')->{status}, 200, 'a named app is paused';
+    is $t->control('status?app=beta', at => '/some')->{body}, "Pause enabled.\n", 'as its status says';
+    is $t->control('status', at => '/some')->{body}, "Pause disabled.\n", "and the location's own is not";
+    is $t->control('status?app=basecamp', at => '/some')->{status}, 200, 'which may be named, too';
+    is $t->control('status?app=basecamp')->{status}, 200, 'also where no other may';
+    for my $case (['gamma', '/some'], ['beta', '/_intermission'], ['', '/some'], ['alpha%2Cbeta', '/some'], ['Beta', '/some'], ['beta%00', '/some']) {
+        my ($app, $at) = @$case;
+        for my $verb ('status', 'enable', 'disable', 'stop') {
+            my $answer = $t->control("$verb?app=$app", at => $at);
+            is $answer->{status}, 404, "$verb of $app at $at: 404";
+            is $answer->{headers}{'intermission-app'}, 'basecamp', "and the answer is about the location's own" if $verb eq 'status';
+        }
+    }
+    is $t->control('status?app=beta', at => '/some')->{body}, "Pause enabled.\n", 'which changed nothing';
+    is $t->get('/x?app=gamma')->{status}, 200, 'for nobody';
+    is $t->control('disable?app=beta', at => '/some')->{headers}{'intermission-app'}, 'beta', 'the answer names the app';
+    is $t->get('/exact/status?app=alpha')->{status}, 200, 'a = location may name apps';
+    is $t->control('status?app=with%20blank', at => '/blank')->{headers}{'intermission-app'}, 'with%20blank', 'so may the default app\'s, with blanks';
+    is $t->control('status?app=x&app=y', at => '/any')->{status}, 400, 'two apps: 400';
+    is $t->control('status?app=' . 'x' x 129, at => '/any')->{status}, 400, 'a name that is too long: 400';
+    is $t->control('status?app=%4', at => '/any')->{status}, 400, 'one that is not percent-encoded: 400';
+    for my $verb ('apps', 'metrics') {
+        is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app=: 400: it shows all";
+    }
+};
+
+subtest 'apps lists exactly what may be seen' => sub {
+    $t->control('enable?app=other', at => '/any');
+    is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'only its own';
+    is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'its own and the named ones, known or not';
+    is_deeply [sort keys %{apps('/any')}], ['basecamp', 'beta', 'other'], 'its own, and all that are known';
+    is_deeply [sort keys %{apps('/blank')}], ['', 'with blank'], 'the default app';
+    my $one = apps('/any')->{other};
+    is_deeply [@$one{qw(state held)}], ['paused', 0], 'each with its status';
+    my $metrics = $t->control('metrics', at => '/some')->{body};
+    is_deeply [sort $metrics =~ /^intermission_paused\{app="([^"]*)"\} 0$/mg], ['alpha', 'basecamp', 'beta'], 'metrics shows the same';
+    my $list = json($t->control('apps', at => '/some'), 'apps');
+    like $list->{now}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'with the time';
+    $t->control('disable?app=other', at => '/any');
+};
+
+my @odd = ('quote"d', 'back\\slash', "line\nfeed", "nul\0bell\a", 'a,b', "caf\xc3\xa9", "bad\xff", "bad\xfe", "\x1b[31m", '%25', '*', ' ', '</script>', 'x' x 128);
+subtest 'odd names: valid JSON, one line of log, a header that tells them apart' => sub {
+    for my $name (@odd) {
+        my ($app, $shown) = (encoded($name), $name =~ s/[^\x20-\x7e]/?/gr);
+        my $lines = () = $t->error_log =~ /\n/g;
+        my $answer = $t->control("enable?app=$app&format=json", at => '/any');
+        is $answer->{status}, 200, "paused: $shown";
+        is decoded($answer->{headers}{'intermission-app'}), $name, 'the header names it, byte by byte';
+        like $answer->{headers}{'intermission-app'}, qr/^[\x21-\x7e]+$/, 'in ASCII without blanks';
+        my $status = json($answer, $shown);
+        my $text = $name;
+        is $status->{app}, utf8::decode($text) ? $text : "bad\x{fffd}", 'its name in JSON';
+        my $pause = $answer->{headers}{'intermission-pause'};
+        $t->wait_log(qr/paused by 127\.0\.0\.1, pause $pause\b/);
+        my @about = grep { /pause $pause\b/ } split /\n/, $t->error_log;
+        is scalar @about, 1, 'one line of log';
+        like $about[0], qr/^\S+ \S+ \[notice\] \d+#\d+: \*\d+ intermission: app "(?:[^"\\]|\\.)*": paused by 127\.0\.0\.1, pause/, 'which nothing breaks';
+        unlike $about[0], qr/[^\x20-\x7e]/, 'or colours';
+        is $t->control("disable?app=$app", at => '/any')->{status}, 200, 'and resumed';
+    }
+    my $apps = apps('/any');
+    is_deeply [grep { !$apps->{$_} } @odd], [], 'the list has them all, apart';
+    json($t->control('apps', at => '/any'), 'the whole list');
+};
+
+subtest 'reason, by, since and until' => sub {
+    my $answer = json($t->control('enable?reason=%00%FF%22%5C%0A%C3%A9&for=1h&format=json'), 'enable');
+    is $answer->{reason}, "\0\x{fffd}\"\\\n\x{e9}", 'a reason of any bytes is valid JSON';
+    is $answer->{by}, '127.0.0.1', 'by is the caller';
+    my ($since, $until) = @$answer{qw(since until)};
+    like $_, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'a time of RFC 3339' for $since, $until;
+    is_deeply [map { substr $_, 14 } $since, $until], [(substr $since, 14) x 2], 'until is an hour after since';
+    my @lines = grep { /reason/ } split /\n/, $t->error_log;
+    like $lines[-1], qr/paused by 127\.0\.0\.1, pause \d+, until \Q$until\E, reason "\\x00\\xff\\"\\\\\\n\\xc3\\xa9"/, 'the log has who, until and why, escaped';
+    my $over = $t->control('disable?format=json', to => 'unix:' . $t->dir . '/site.sock');
+    is_deeply [@{json($over, 'disable')}{qw(reason by until)}], [undef, undef, undef], 'an open app has none';
+    ok $t->wait_log(qr/resumed by unix:, pause \d+, after \d+\.\d{3} s, 0 held/), 'the log tells who resumed it, and how long it was paused';
+    $t->wait_state('open');
+};
+
+subtest 'HEAD wherever GET only reads' => sub {
+    for my $verb ('status', 'apps', 'metrics', 'status?format=json', '') {
+        my ($get, $head) = map { $t->control($verb, method => $_) } 'GET', 'HEAD';
+        is $head->{status}, 200, "HEAD $verb";
+        is $head->{body}, '', 'has no body';
+        is $head->{headers}{'content-type'}, $get->{headers}{'content-type'}, 'but the same type';
+        ok $head->{headers}{'content-length'}, 'and a length';
+    }
+    for my $verb ('status', 'apps', 'metrics', '') {
+        for my $method ('POST', 'PUT', 'DELETE', 'OPTIONS') {
+            my $answer = $t->control($verb, method => $method);
+            is_deeply [$answer->{status}, $answer->{headers}{allow}], [405, 'GET, HEAD'], "$method $verb: 405";
+        }
+    }
+    for my $verb ('enable', 'disable', 'stop') {
+        my $answer = $t->control($verb, method => 'HEAD');
+        is_deeply [$answer->{status}, $answer->{headers}{allow}], [405, 'GET, POST'], "HEAD $verb: 405";
+    }
+    is $t->status->{state}, 'open', 'and nothing has changed';
+};
+
+subtest 'post: changes by POST only' => sub {
+    for my $verb ('enable', 'disable', 'stop') {
+        for my $method ('GET', 'HEAD', 'PUT') {
+            my $answer = $t->control($verb, at => '/posted', method => $method);
+            is_deeply [$answer->{status}, $answer->{headers}{allow}], [405, 'POST'], "$method $verb: 405 with Allow: POST";
+        }
+    }
+    is $t->status->{state}, 'open', 'nothing has changed';
+    is $t->control('status', at => '/posted')->{status}, 200, 'reading goes on by GET';
+    my $answer = json($t->control('enable?format=json', at => '/posted'), 'the error');
+    like $answer->{error}, qr/POST/, 'says which method it must be';
+    is $t->control($_, at => '/posted', method => 'POST', body => 'a=b')->{status}, 200, "POST $_ works" for 'enable', 'stop', 'disable';
+    $t->wait_state('open');
+};
+
+subtest "another site's page changes nothing: 403" => sub {
+    my $host = 'app.example:8080';
+    my %foreign = (
+        'Sec-Fetch-Site: cross-site' => {'Sec-Fetch-Site' => 'cross-site'}, 'Sec-Fetch-Site: same-site' => {'Sec-Fetch-Site' => 'same-site'},
+        Origin => {Origin => 'https://evil.example'}, 'Origin: null' => {Origin => 'null'}, Referer => {Referer => "http://evil.example/$host"},
+        'Sec-Purpose' => {'Sec-Purpose' => 'prefetch;prerender'},
+    );
+    for my $what (sort keys %foreign) {
+        for my $verb ('enable', 'disable', 'stop') {
+            my $answer = $t->control("$verb?format=json", host => $host, headers => $foreign{$what}, method => $verb eq 'stop' ? 'POST' : 'GET');
+            is $answer->{status}, 403, "$verb, $what: 403";
+            like json($answer, $what)->{error}, qr/another site/, 'saying why';
+        }
+        is $t->control('status', host => $host, headers => $foreign{$what})->{status}, 200, 'reading is allowed';
+    }
+    is $t->status->{state}, 'open', 'nothing has changed';
+    my %own = ('Sec-Fetch-Site' => 'same-origin', Origin => "http://$host", Referer => "http://$host/_intermission/");
+    is $t->control($_, host => $host, headers => \%own)->{status}, 200, "$_ from a page of this host works" for 'enable', 'disable';
+};
+
+subtest 'every verb answers JSON, errors too, and none goes through error_page' => sub {
+    my $own = Intermission::Upstream->new($t);
+    my $client = $t->send('/own/1');
+    $own->wait('/own/1');
+    my @cases = (
+        [200, 'status'], [400, 'status?id=1'], [200, 'apps'], [400, 'apps?x=1'], [400, 'metrics?x=1'], [404, 'nonsense'],
+        [504, 'enable?wait=100ms'], [200, 'enable'], [400, 'enable?foo=1'], [409, 'enable?new=1'], [409, 'enable?id=999999'],
+        [409, 'disable?id=999999'], [400, 'disable?reason=x'], [404, 'enable?app=alpha'], [409, 'stop?id=999999'], [200, 'stop'],
+        [400, 'stop?for=x'], [200, 'disable'],
+    );
+    for my $case (@cases) {
+        my ($status, $verb) = @$case;
+        my $answer = $t->control($verb, headers => {Accept => 'text/html;q=0.5, Application/JSON'});
+        is $answer->{status}, $status, "$verb: $status";
+        my $value = json($answer, $verb);
+        is_deeply [keys %$value], ['error'], 'an error is an error and nothing else' if $status >= 400;
+        ok length $value->{error}, 'in words' if $status >= 400;
+        is $answer->{headers}{'cache-control'}, 'no-store', 'not stored';
+        is $answer->{headers}{'intermission-app'}, 'basecamp', 'about this app';
+        like $answer->{headers}{'intermission-pause'}, qr/^\d+$/, 'and this pause';
+        unlike $answer->{body}, qr/an error page/, 'not by error_page';
+        $t->wait_state('open') if $verb eq 'enable?wait=100ms';
+    }
+    my $answer = $t->control('status', method => 'PUT', headers => {Accept => 'application/json'});
+    is $answer->{status}, 405, 'PUT: 405';
+    is_deeply [keys %{json($answer, 'PUT')}], ['error'], 'is JSON, too';
+    is $t->control('nonsense')->{body}, "no such verb\n", 'as text an error is a line';
+    like $t->control('status', headers => {Accept => '*/*'})->{headers}{'content-type'}, qr{^text/plain}, 'any type: text';
+    $own->answer('/own/1');
+    $client->response;
+    $t->wait_state('open');
+};
+
+$t->clean_ok(at => ['/any', '/_intermission']);
+
+subtest 'the table of apps is full: 503; entries of idle apps are used again' => sub {
+    my $t = Intermission->new(workers => 2, http => 'intermission_zone 128k;', locations => <<'END_OF_CONF');
+set $app_name app0;
+error_page 503 /page;
+location = /page { return 200 "an error page\n"; }
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control apps=*; }
+END_OF_CONF
+    my $verb = sub { return $t->control("$_[0]?format=json&app=app$_[1]") };
+    my $pauses = 0;
+    my $full;
+    for my $number (0 .. 200) {
+        my $answer = $verb->('enable', $number);
+        if ($answer->{status} != 200) { $full = $answer; last }
+        $pauses++;
+    }
+    cmp_ok $pauses, '>=', 4, "the smallest zone takes $pauses apps";
+    is $full->{status}, 503, 'one more: 503';
+    like json($full, 'the answer')->{error}, qr/table of apps is full/, 'saying why';
+    is $full->{headers}{'retry-after'}, 10, 'and when to ask again';
+    $t->wait_log(qr/\[error\].*app "app$pauses": the table of apps is full: not paused/);
+    is $verb->($_, $pauses)->{status}, 503, "503 to $_ as well" for 'stop';
+    is $t->control("enable?wait=1s&app=app$pauses")->{status}, 503, 'and to enable?wait=';
+    is $verb->('status', $pauses)->{status}, 200, 'its status can be asked for';
+    is $verb->('disable', $pauses)->{status}, 304, 'it is open';
+    my $held = $t->send('/held');
+    $t->wait_held(1, app => 'app0');
+
+    $verb->('disable', 2);
+    my $since = $t->status(app => 'app2')->{since};
+    $t->wait_for(sub { decode_json($t->control('apps')->{body})->{now} gt $since }, 'a later time');
+    $verb->('disable', 1);
+    is $verb->('enable', $pauses)->{status}, 200, 'as soon as an app is open there is room';
+    my %known = map { $_->{app} => $_ } @{decode_json($t->control('apps')->{body})->{apps}};
+    ok !$known{app2}, 'in the place of the one that was idle longest';
+    is $known{app1}{state}, 'open', 'and no other';
+    is json($verb->('status', 2), 'status')->{pause}, 0, 'of which nothing is known any more';
+    is $verb->('enable', 2)->{status}, 200, 'it may be paused anew';
+    is $verb->('enable', 1)->{status}, 503, 'then all are in use again';
+    is $t->status(app => 'app0')->{held}, 1, 'nobody else was touched';
+    $verb->('disable', $_) for 0, 2 .. $pauses;
+    is $held->response->{status}, 200, 'who was held is served';
+    $t->clean_ok(allow => [qr/table of apps is full/]);
+};
+
+subtest 'bad values of intermission_control' => sub {
+    my $refused = sub {
+        my ($arguments, @says) = @_;
+        my ($exit, $output) = Intermission::nginx_t(locations => "location /c { intermission_control $arguments; }");
+        my ($message) = $output =~ /\[emerg\]([^\n]*)/;
+        my @missing = grep { ($message // '') !~ $_ } qr/"intermission_control"/, @says;
+        ok $exit eq '1' && !@missing, "refused: intermission_control $arguments" or diag "exit $exit, missing (@missing):\n$output";
+    };
+    my $allowed = qr/"post", "apps=\*" or "apps=" with names/;
+    $refused->($_, qr/"\Q$_\E"/, $allowed)
+        for 'apps=', 'apps=a,', 'apps=,a', 'apps=a,,b', 'posts', 'POST', 'apps', 'app=a', 'Apps=a', 'post=1', 'apps=' . 'x' x 129;
+    $refused->('post posts', qr/"posts"/, $allowed);
+    $refused->($_, qr/duplicate/) for 'post post', 'apps=a apps=b', 'apps=* apps=*', 'apps=a post apps=a';
+    for my $good ('', 'post', 'apps=a', 'apps=*', 'apps=a,b post', 'post apps=*', '"apps=a b,c\"d"', 'apps=' . 'x' x 128) {
+        my ($exit, $output) = Intermission::nginx_t(locations => "location /c { intermission_control $good; }");
+        is $exit, 0, "accepted: intermission_control $good" or diag $output;
+    }
+};
+
+done_testing;

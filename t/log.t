@@ -1,0 +1,257 @@
+# What the error log says of pauses, each at its level, word for word; and what the access log knows.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Upstream;
+use List::Util qw(max sum0);
+use Test::More;
+use Time::HiRes ();
+
+my $locations = <<'END_OF_CONF';
+set $app_name 'it"s';
+location / { intermission on; proxy_pass http://backend; }
+location /own/ { intermission on; proxy_pass http://own; }
+location /short/ { set $intermission_max_time 0.2; intermission on; intermission_expired 504; proxy_pass http://backend; }
+location /full/ { intermission on; intermission_max_held 1; proxy_pass http://backend; }
+location /off/ { intermission off; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+location /default { set $app_name ""; intermission_control; }
+END_OF_CONF
+
+my ($t, $own);
+
+sub instance {
+    my (%conf) = @_;
+    $conf{http} = 'upstream own { server unix:@DIR@/own.sock; }' . ($conf{http} // '');
+    $t = Intermission->new(workers => 4, locations => $locations, server => 'listen 127.0.0.2:@PORT@ reuseport;', %conf);
+    $own = Intermission::Upstream->new($t);
+}
+
+my $app = qr/intermission: app "it\\"s"/;
+my $time = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
+
+# A line of this level is there, once, since the last one of these.
+my $read = 0;
+sub says {
+    my ($level, $line, $what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $found = eval {
+        $t->wait_for(sub {
+            my $log = substr $t->error_log, $read;
+            $log =~ /^\S+ \S+ \[(\w+)\] \d+#\d+: (?:\*\d+ )?$line(?=,|$)/m ? [$1, $+[0]] : undef;
+        }, 'the line', 5);
+    };
+    return ok(0, $what) || diag "not in the log: $line" if !$found;
+    return is $found->[0], $level, $what;
+}
+
+# From now on.
+sub from_now { $read = length $t->error_log }
+
+sub reopen {
+    $t->control('disable');
+    $t->wait_state('open');
+}
+
+instance();
+
+subtest 'enable: who, why, until' => sub {
+    from_now();
+    $t->control('enable?for=60s&reason=db%20%22switch%22%0A');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause 1, until $time, reason "db \\"switch\\"\\n"/, 'a pause');
+    $t->control('enable?for=2m&reason=more');
+    says(notice => qr/$app: pause changed by 127\.0\.0\.1, pause 1, until $time, reason "more"/, 'a change');
+    reopen();
+    $t->control('enable', at => '/default');
+    says(notice => qr/intermission: the default app: paused by 127\.0\.0\.1, pause 2/, 'the default app, without reason or end');
+    $t->control('disable', at => '/default');
+};
+
+subtest 'disable: how many were held, how long; drained: how many, in which time' => sub {
+    from_now();
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 3;
+    $t->wait_held(3);
+    reopen();
+    $_->response for @held;
+    says(notice => qr/$app: resumed by 127\.0\.0\.1, pause 3, after \d+\.\d{3} s, 3 held/, 'disable');
+    says(notice => qr/$app: drained, 3 released in \d+\.\d{3} s/, 'drained');
+    says(info => qr/$app: held, ticket 1, 0 ahead/, 'each request that is held, at info');
+    says(info => qr/$app: held, ticket 3, 2 ahead/, 'with its ticket');
+    from_now();
+    $t->control('enable');
+    my $held = $t->send('/4');
+    $t->wait_held(1);
+    $t->control('disable?spread=10s');
+    $t->control('disable?spread=0');
+    is $held->response->{status}, 200, 'a drain';
+    $t->wait_state('open');
+    is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'each drain is told once';
+};
+
+subtest 'stop, and the pace of a drain' => sub {
+    from_now();
+    $t->control('stop?for=60s&reason=broken');
+    says(notice => qr/$app: stopped by 127\.0\.0\.1, pause 5, until $time, reason "broken"/, 'a stop');
+    $t->control('enable');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause 5/, 'and back into a pause');
+    my @held = map { $t->send("/$_") } 1 .. 5;
+    $t->wait_held(5);
+    $t->control('disable?spread=1h');
+    $t->control('disable?spread=0');
+    says(notice => qr/$app: pace of the drain changed by 127\.0\.0\.1/, 'another pace');
+    $_->response for @held;
+    $t->wait_state('open');
+};
+
+subtest 'lease ended' => sub {
+    from_now();
+    $t->control('enable?for=300ms');
+    my $held = $t->send('/');
+    $held->response;
+    $t->wait_state('open');
+    says(notice => qr/$app: lease ended, pause 6, after \d+\.\d{3} s, [01] held/, 'of a pause');
+    $t->control('stop?for=300ms');
+    $t->wait_state('open');
+    says(notice => qr/$app: lease ended, pause 7, after \d+\.\d{3} s, 0 held/, 'of a stop');
+};
+
+subtest 'enable?wait=: nothing is in flight, or rolled back' => sub {
+    from_now();
+    $t->control('enable?wait=10s');
+    says(notice => qr/$app: nothing is in flight, pause 8/, 'in time');
+    reopen();
+    my $client = $t->send('/own/1');
+    $own->wait('/own/1');
+    $t->control('enable?wait=100ms&reason=maybe&for=60s');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause 9, until $time, reason "maybe"/, 'begun');
+    says(notice => qr/$app: rolled back, pause 9/, 'rolled back');
+    $own->answer('/own/1');
+    $client->response;
+    $t->wait_state('open');
+};
+
+# How many rejected or expired a log tells of.
+sub told {
+    my ($what, $log) = @_;
+    return sum0($log =~ /$app: (?:no room, )?(\d+) (?:more )?$what\b/g);
+}
+
+subtest 'rejected and expired: a line a second at most, with a count, and nobody is forgotten' => sub {
+    from_now();
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    my ($rejected, $expired) = (0, 0);
+    my $end = Time::HiRes::time() + 2.5;
+    while (Time::HiRes::time() < $end) {
+        my @short = map { $t->send("/short/$_", to => '127.0.0.2:' . $t->port) } 1 .. 5;
+        my @full = map { $t->send("/full/$_", to => '127.0.0.2:' . $t->port) } 1 .. 5;
+        $rejected += grep { $_->response->{status} == 503 } @full;
+        $expired += grep { $_->response->{status} == 504 } @short;
+    }
+    my $totals = $t->status->{totals};
+    is_deeply [@$totals{qw(rejected expired)}], [$rejected, $expired], "$rejected rejected, $expired expired";
+    reopen();
+    my $log = substr $t->error_log, $read;
+    says(warn => qr/$app: no room, \d+ rejected/, 'rejected, at warn');
+    says(warn => qr/$app: \d+ expired/, 'expired, at warn');
+    is told(rejected => $log), $rejected, 'all rejected are told';
+    is told(expired => $log), $expired, 'all expired are';
+    for my $what ('no room', '\d+ expired') {
+        my %in_second;
+        $in_second{$_}++ for $log =~ /^(\S+ \S+) \[warn\] [^\n]*$app: $what/mg;
+        cmp_ok max(values %in_second), '<=', 1, "from all four workers no two of '$what' in a second";
+    }
+    $held->response;
+};
+
+subtest 'those whom a drain rejects are told by its end' => sub {
+    from_now();
+    $t->control('enable');
+    my @held = map { $t->send("/held/$_") } 1 .. 4;
+    $t->wait_held(4);
+    $t->control('disable?spread=1h');
+    my $rejected = grep { $t->get("/full/$_")->{status} == 503 } 1 .. 10;
+    $t->control('disable?spread=0');
+    $_->response for @held;
+    $t->wait_state('open');
+    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
+    is told(rejected => substr $t->error_log, $read), 10, 'all of them';
+    from_now();
+    my $client = $t->send('/own/1');
+    $own->wait('/own/1');
+    my $caller = $t->send('/_intermission/enable?wait=60s');
+    $t->wait_state('paused');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    $rejected = grep { $t->get("/full/$_")->{status} == 503 } 1 .. 10;
+    $caller->close;
+    $held->response;
+    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
+    is told(rejected => substr $t->error_log, $read), 10, 'so are those of a pause that was rolled back';
+    $own->answer('/own/1');
+    $client->response;
+    $t->wait_state('open');
+};
+
+subtest 'the access log has a word for each' => sub {
+    is $t->logged($_->[0])->{intermission}, $_->[1], "$_->[1]: $_->[0]" for ['/1', 'HELD'], ['/short/1', 'EXPIRED'], ['/full/1', 'REJECTED'];
+    $t->get($_) for '/pass', '/off/1';
+    is $t->logged('/pass')->{intermission}, 'PASSED', 'PASSED';
+    is $t->logged('/off/1')->{intermission}, '-', 'nothing where intermission is off';
+    $t->control('enable');
+    my ($leaver, $stopped) = map { $t->send($_) } '/leaver', '/stopped';
+    $t->wait_held(2);
+    $t->get('/up');
+    is $t->logged('/up')->{intermission}, 'BYPASSED', 'BYPASSED';
+    $leaver->close;
+    is $t->logged('/leaver')->{intermission}, 'LEFT', 'LEFT';
+    $t->control('stop');
+    $stopped->response;
+    is $t->logged('/stopped')->{intermission}, 'STOPPED', 'STOPPED, by stop';
+    $t->control('enable');
+    my $quit = $t->send('/quit');
+    $t->wait_held(1);
+    kill QUIT => $t->master;
+    is $quit->response->{status}, 503, 'nginx quits';
+    is $t->logged('/quit')->{intermission}, 'STOPPED', 'STOPPED, by a quit';
+    my $line = $t->logged('/stopped');
+    like $line->{hold_time}, qr/^\d+\.\d{3}$/, 'with seconds and milliseconds';
+    like $line->{position}, qr/^[01]$/, 'and how many were ahead';
+};
+
+$t->stop;
+my @bad = grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $t->error_log;
+is_deeply \@bad, [], 'the log has nothing that is worse';
+
+subtest 'restored at start' => sub {
+    instance(http => "\nintermission_state_file state;");
+    $read = 0;
+    my $restart = sub {
+        $t->end_nginx;
+        from_now();
+        $t->start_nginx;
+    };
+    $t->control('enable');
+    $restart->();
+    says(notice => qr/$app: still paused, pause 1, restored from ".*state"/, 'a pause');
+    $t->control('stop');
+    $restart->();
+    says(notice => qr/$app: still stopped, pause 1, restored from ".*state"/, 'a stop');
+    $t->control('disable');
+    $t->control('enable?for=300ms');
+    my $end = Time::HiRes::time() + 0.4;
+    $t->freeze($t->workers);    # so that the lease ends without them
+    kill KILL => $t->master, $t->workers;
+    $t->end_nginx;
+    $t->wait_for(sub { Time::HiRes::time() > $end }, 'the end of the lease');
+    from_now();
+    $t->start_nginx;
+    says(notice => qr/$app: its lease ended before nginx started: open/, 'one whose lease has ended');
+    $t->clean_ok(killed_process => 1);
+};
+
+done_testing;

@@ -1,0 +1,214 @@
+# What Prometheus reads: everything from the start on, in its own format, and right; and the alerts
+# that go with it.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Upstream;
+use IO::Socket::INET;
+use JSON::PP;
+use Test::More;
+
+my $locations = <<'END_OF_CONF';
+set $app_name basecamp;
+location / { set $intermission_max_time 60; intermission on; proxy_pass http://backend; }
+location /own/ { intermission on; proxy_pass http://own; }
+location /short/ { set $intermission_max_time 0.2; intermission on; intermission_expired 504; proxy_pass http://backend; }
+location /full/ { intermission on; intermission_max_held 1; proxy_pass http://backend; }
+location /sockets/ { intermission on; proxy_pass http://backend; proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+location /_intermission { allow 127.0.0.1; deny all; intermission_control; }
+location /any { intermission_control apps=*; }
+END_OF_CONF
+
+my %type = (
+    (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight upgraded
+        last_drain_seconds last_drain_timestamp_seconds slots slots_used)),
+    (map { $_ => 'counter' } qw(requests_total holds_total pauses_total)),
+    hold_seconds => 'histogram',
+);
+my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
+my @bounds = qw(0.1 0.5 1 2.5 5 10 30 60 120 300 +Inf);
+
+my $t = Intermission->new(workers => 2, http => 'upstream own { server unix:@DIR@/own.sock; }', locations => $locations);
+my $own = Intermission::Upstream->new($t);
+
+# The series of a page: {name with labels => value}.
+sub series {
+    my ($page) = @_;
+    return {map { /^(\w+(?:\{.*\})?) (\S+)$/ ? ($1 => $2) : () } grep { !/^#/ } split /\n/, $page};
+}
+
+# Runs a command to its end: its exit code, and all it printed.
+sub run {
+    my ($command, $input) = @_;
+    my $dir = $t->dir;
+    Intermission::_write("$dir/input", $input // '');
+    open my $stdin, '<', "$dir/input" or die "input: $!";
+    open my $output, '>', "$dir/output" or die "output: $!";
+    my $pid = Intermission::Process::start($command->[0], ['/usr/bin/env', @$command], stdin => $stdin, stdout => $output, stderr => $output);
+    my $status;
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of @$command", 20);
+    return ($status >> 8, Intermission::Process::_slurp("$dir/output"));
+}
+
+sub is_clean {
+    my ($page, $what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply [run(['promtool', 'check', 'metrics'], $page)], [0, ''], "promtool check metrics has nothing to say of $what";
+}
+
+subtest 'promtool and prometheus are here' => sub {
+    is +(run([$_, '--version']))[0], 0, "$_: scripts/deps installs the package prometheus" for 'promtool', 'prometheus';
+};
+
+subtest 'everything is there from the start, at 0' => sub {
+    my $answer = $t->control('metrics');
+    is $answer->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', 'in the format 0.0.4';
+    my $page = $answer->{body};
+    my %typed = $page =~ /^# TYPE intermission_(\w+) (\w+)$/mg;
+    is_deeply \%typed, \%type, 'each metric has its type';
+    my @help = $page =~ /^# HELP intermission_(\w+) \S.*\.$/mg;
+    is_deeply [sort @help], [sort keys %type], 'and says what it is';
+    my $series = series($page);
+    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:slots|slots_used|requests_total|hold_seconds)$/ } keys %type;
+    push @expected, map { "intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}" } @outcomes;
+    push @expected, map { "intermission_hold_seconds_bucket{app=\"basecamp\",le=\"$_\"}" } @bounds;
+    push @expected, map { "intermission_hold_seconds_${_}{app=\"basecamp\"}" } 'sum', 'count';
+    is_deeply [grep { ($series->{$_} // 'none') != 0 } @expected], [], 'every series of the app is 0';
+    is $series->{intermission_slots_used}, 0, 'no slot is used';
+    is $series->{intermission_slots}, $t->status->{slots}{total}, 'of all that there are';
+    is_deeply [sort keys %$series], [sort @expected, 'intermission_slots', 'intermission_slots_used'], 'and there is nothing else';
+    is_clean($page, 'it');
+    like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
+};
+
+# What is to be seen below, by Prometheus too.
+my (@held, @others);
+subtest 'each thing that happens moves its own number' => sub {
+    push @others, $t->send('/own/1');
+    $own->wait('/own/1');
+    $t->control('enable');
+    push @held, map { $t->send("/held/$_") } 1 .. 3;
+    $t->wait_held(3);
+    is $t->get('/short/1')->{status}, 504, 'one expires';
+    is $t->get('/full/1')->{status}, 503, 'one is rejected';
+    is $t->get('/up')->{status}, 200, 'one bypasses';
+    my $leaver = $t->send('/leaver');
+    $t->wait_held(4);
+    $leaver->close;
+    $t->wait_held(3);
+    my $page = $t->control('metrics')->{body};
+    my $series = series($page);
+    my $of = sub { return $series->{"intermission_$_[0]\{app=\"basecamp\"" . ($_[1] // '') . '}'} };
+    my %now = map { $_ => $of->('requests_total', ",outcome=\"$_\"") } @outcomes;
+    # Not /own/1: it came before the app's first enable.
+    is_deeply \%now, {passed => 0, released => 0, expired => 1, rejected => 1, bypassed => 1, stopped => 0, left => 1, lost => 0}, 'outcomes';
+    is_deeply [map { $of->($_) } qw(paused stopped draining held in_flight holds_total pauses_total)], [1, 0, 0, 3, 1, 5, 1], 'states and counts';
+    cmp_ok $of->('oldest_held_seconds'), '>', 0, 'how long the first has been held';
+    is $of->('hold_seconds_count'), 2, 'two are held no longer';
+    is $of->('hold_seconds_bucket', ',le="+Inf"'), 2, 'all in the last bucket';
+    is $of->('hold_seconds_bucket', ',le="0.1"') + 0, $of->('hold_seconds_bucket', ',le="0.1"'), 'a number';
+    cmp_ok $of->('hold_seconds_sum'), '>=', 0.2, 'together as long as the one that expired';
+    is $series->{intermission_slots_used}, 3, 'slots in use';
+    my @buckets = map { $of->('hold_seconds_bucket', ",le=\"$_\"") } @bounds;
+    is_deeply \@buckets, [sort { $a <=> $b } @buckets], 'buckets add up';
+    is_clean($page, 'it');
+};
+
+my @odd = ('quote"d', 'back\\slash', "line\nfeed", "nul\0bell\a\r\t", 'a,b{c="d"} 1', "caf\xc3\xa9", "bad\xff", "bad\xfe", '');
+subtest 'odd names are labels like any' => sub {
+    for my $name (@odd) {
+        my $app = join '', map { sprintf '%%%02x', ord } split //, $name;
+        is $t->control("stop?app=$app", at => '/any')->{status}, 200, 'stopped: ' . $name =~ s/[^\x20-\x7e]/?/gr;
+    }
+    my $page = $t->control('metrics', at => '/any')->{body};
+    is scalar(() = $page =~ /^intermission_stopped\{/mg), 1 + @odd, 'each has a line';
+    is_clean($page, 'them');
+};
+
+subtest 'a real Prometheus scrapes it' => sub {
+    my $dir = $t->dir;
+    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
+    my $port = $probe->sockport;
+    my ($target, $alerts) = ('127.0.0.1:' . $t->port, Intermission::root() . '/nginx-conf/alerts.yml');
+    Intermission::_write("$dir/prometheus.yml", <<"END_OF_YAML");
+global: { scrape_interval: 1s, evaluation_interval: 1s }
+rule_files: [ "$alerts" ]
+scrape_configs:
+  - job_name: intermission
+    metrics_path: /any/metrics
+    static_configs: [ { targets: [ "$target" ] } ]
+END_OF_YAML
+    close $probe;
+    open my $log, '>', "$dir/prometheus.log" or die "prometheus.log: $!";
+    my $pid = Intermission::Process::start('prometheus', ['/usr/bin/env', 'prometheus', "--config.file=$dir/prometheus.yml",
+        "--storage.tsdb.path=$dir/tsdb", "--web.listen-address=127.0.0.1:$port"], stdout => $log, stderr => $log);
+    my $ask = sub {
+        my ($path) = @_;
+        my $answer = eval { $t->get($path, to => "127.0.0.1:$port") } // {status => 0};
+        return $answer->{status} == 200 ? decode_json($answer->{body})->{data} : undef;
+    };
+    my $query = sub {
+        my ($expression) = @_;
+        my $encoded = join '', map { sprintf '%%%02x', ord } split //, $expression;
+        return ($ask->("/api/v1/query?query=$encoded") // {result => []})->{result};
+    };
+    my $value = sub { my $result = $query->($_[0]); return @$result == 1 ? $result->[0]{value}[1] : undef };
+    # A scrape may fail on a machine that is busy: the next one does not.
+    my $shows = sub {
+        my ($expression, $expected, $what) = @_;
+        local $Test::Builder::Level = $Test::Builder::Level + 1;
+        my $last;
+        my $is_so = eval { $t->wait_for(sub { defined($last = $value->($expression)) && $last == $expected }, $expression, 15) };
+        ok $is_so, $what or diag "$expression is " . ($last // 'nothing') . ', not ' . $expected;
+    };
+
+    $shows->('up', 1, 'up == 1') or diag Intermission::Process::_slurp("$dir/prometheus.log");
+    $shows->('intermission_held{app="basecamp"}', 3, 'so many are held');
+    $shows->('intermission_paused{app="basecamp"}', 1, 'the app is paused');
+    $shows->("intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}", 1, "one $_") for qw(expired rejected bypassed left);
+    $shows->('intermission_hold_seconds_count{app="basecamp"}', 2, 'the histogram has two');
+    $shows->('histogram_quantile(0.9, intermission_hold_seconds_bucket{app="basecamp"}) > bool 0', 1, 'and quantiles');
+    $shows->('intermission_slots', $t->status->{slots}{total}, 'the zone has its slots');
+    my @names;
+    $t->wait_for(sub { @names = map { $_->{metric}{app} // '' } @{$query->('intermission_stopped == 1')} }, 'stopped apps');
+    my @expected = map { my $text = $_; utf8::decode($text) ? $text : s/([^\x20-\x7e])/sprintf '\\x%02x', ord $1/ger } @odd;
+    is_deeply [sort @names], [sort @expected], 'odd names come through, each its own';
+    my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
+    my @rules = @{$rules->{groups}[0]{rules}};
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected)], 'it has taken the alerts';
+    $t->wait_for(sub {
+        @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
+        $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;
+    }, 'a long pause pending', 20);
+    pass 'they are evaluated, and the one for long pauses counts the minutes';
+
+    $t->control('disable');
+    is $_->response->{status}, 200, 'the pause ends' for @held;
+    $shows->('intermission_requests_total{app="basecamp",outcome="released"}', 3, 'and the next scrape has it');
+    $shows->('intermission_paused{app="basecamp"}', 0, 'the app is open');
+    $shows->('time() - intermission_last_drain_timestamp_seconds{app="basecamp"} < bool 60', 1, 'and when the drain ended');
+    my ($signal, $status) = Intermission::Process::end($pid, [TERM => 10], [KILL => 5]);
+    is $signal, 'TERM', 'and it is gone';
+};
+
+subtest 'the alerts are good, and fire when they should' => sub {
+    my $root = Intermission::root();
+    my ($exit, $output) = run(['promtool', 'check', 'rules', "$root/nginx-conf/alerts.yml"]);
+    is $exit, 0, 'promtool check rules' or diag $output;
+    ($exit, $output) = run(['promtool', 'test', 'rules', "$root/t/alerts.yml"]);
+    is $exit, 0, 'promtool test rules' or diag $output;
+    my %known = map { $_ => 1 } keys %{series($t->control('metrics')->{body})};
+    my %names = map { s/\{.*//r => 1 } keys %known;
+    my @used = Intermission::Process::_slurp("$root/nginx-conf/alerts.yml") =~ /\b(intermission_\w+)/g;
+    my @unknown = grep { !$names{$_} && !/^intermission_(?:overflow|zone|max_held|max_time)$/ } @used;
+    is_deeply \@unknown, [], 'they name metrics that there are';
+};
+
+$own->answer('/own/1');
+is $others[0]->response->{status}, 200, 'what was in flight is answered';
+$t->control('disable?app=' . join('', map { sprintf '%%%02x', ord } split //), at => '/any') for @odd;
+$t->clean_ok(at => ['/_intermission', '/any']);
+done_testing;

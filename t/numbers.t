@@ -1,0 +1,182 @@
+# One scripted day: what the status, the metrics, the access log and the error log say of it is the
+# same, to the last request, and adds up.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use JSON::PP;
+use List::Util 'sum0';
+use Test::More;
+
+my $t = Intermission->new(
+    workers => 4, http2 => 1,
+    # Over this address clients are spread evenly over the workers.
+    server => 'listen 127.0.0.2:@PORT@ reuseport backlog=4096;',
+    locations => <<'END_OF_CONF',
+set $app_name basecamp;
+set $intermission_privileged_user_agent Pingdom;
+location / { intermission on; proxy_pass http://backend; }
+location /short/ { set $intermission_max_time 0.4; intermission on; intermission_expired pass; proxy_pass http://backend; }
+location /full/ { intermission on; intermission_max_held 1; proxy_pass http://backend; }
+location /off/ { proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END_OF_CONF
+);
+
+sub crowd {
+    my ($count, $path, @more) = @_;
+    return $t->crowd('--to', '127.0.0.2:' . $t->port, '--count', $count, '--path', $path, @more);
+}
+
+# Waits until so many have taken a ticket, all pauses together.
+sub wait_tickets {
+    my ($number) = @_;
+    $t->wait_for(sub { $t->status->{totals}{held} == $number }, "$number tickets", 20);
+}
+
+# How many lines of the access log there are of each outcome.
+sub outcomes {
+    my %count;
+    $count{$_->{intermission}}++ for grep { $_->{target} !~ m{^/_intermission} } $t->access_log;
+    return \%count;
+}
+
+# Waits for so many lines: nginx writes them after the answer.
+sub wait_logged {
+    my ($number) = @_;
+    $t->wait_for(sub { $number == grep { $_->{target} !~ m{^/_intermission} } $t->access_log }, "$number lines in the access log", 20);
+}
+
+# The sum of what is counted in the lines of the error log that match.
+sub told {
+    my ($pattern) = @_;
+    return sum0($t->error_log =~ /$pattern/g);
+}
+
+sub metrics {
+    my %value = $t->control('metrics')->{body} =~ /^(intermission_\w+(?:\{.*\})?) (\S+)$/mg;
+    return {map { s/\{app="basecamp",?/{/r => $value{$_} } keys %value};
+}
+
+my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
+my %totals = map { $_ => 0 } 'held', @outcomes;
+
+# Everybody says that the totals are these; `while_held` of the stopped were held before.
+sub all_agree {
+    my ($while_held) = @_;
+    my $status = $t->status;
+    is_deeply $status->{totals}, \%totals, 'the status has the totals';
+    my ($listed) = @{decode_json($t->control('apps')->{body})->{apps}};
+    is_deeply $listed->{totals}, \%totals, 'so has the list of apps';
+    my $metrics = metrics();
+    is_deeply {map { $_ => $metrics->{"intermission_requests_total{outcome=\"$_\"}"} } @outcomes},
+        {map { $_ => $totals{$_} } @outcomes}, 'so have the metrics';
+    is $metrics->{'intermission_holds_total{}'}, $totals{held}, 'and how many were held';
+    is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'nobody is held any more: all are in the histogram';
+    is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'in its last bucket';
+    is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'they add up';
+    is told(qr/intermission: app "basecamp": no room, (\d+) rejected/) + told(qr/: (\d+) more rejected/), $totals{rejected}, 'the error log has the rejected';
+    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the expired';
+    is scalar(() = $t->error_log =~ /\[info\][^\n]*held, ticket/g), $totals{held}, 'a line for each held';
+    is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'and all who were released';
+}
+
+subtest 'a pause of 300 requests' => sub {
+    is $t->get("/before/$_")->{status}, 200, 'before its first pause an app is not counted' for 1 .. 4;
+    $t->control('enable?reason=acceptance&for=1h');
+
+    my @released = (crowd(240, '/r/{i}'), $t->crowd_http2('--count', 20, '--connections', 4, '--path', '/h2/{i}'));
+    wait_tickets(260);
+    my $leavers = crowd(20, '/leave/{i}', '--leave', 1, '--leave-on-stdin');
+    wait_tickets(280);
+    my $short = crowd(10, '/short/{i}');
+    my $full = crowd(5, '/full/{i}', '--expect', 503);
+    my ($checks, $privileged) = (crowd(3, '/up'), crowd(2, '/agent/{i}', '--agent', 'Pingdom/1.0'));
+    is $short->done->{statuses}{200}, 10, '10 expire, and are passed on';
+    is $full->done->{statuses}{503}, 5, '5 are rejected';
+    is $_->done->{answered}, $_ == $checks ? 3 : 2, 'bypassed' for $checks, $privileged;
+    $leavers->say('leave');
+    $leavers->wait_event('left');
+    $t->wait_held(260);
+    is $t->backend_log, 4 + 10 + 5, 'up to now the backend has seen nobody else';
+
+    $t->control('disable');
+    my ($plain, $streams) = map { $_->done } @released;
+    is_deeply [$plain->{statuses}{200}, $streams->{statuses}{200}], [240, 20], '260 are released';
+    $t->wait_state('open');
+    my %holders = map { $_ => 1 } $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/g;
+    cmp_ok scalar keys %holders, '>', 1, 'more than one worker held them';
+    my @order = map { $_->{position} } grep { $_->{target} =~ m{^/(?:r|h2)/} } $t->backend_log;
+    is_deeply \@order, [sort { $a <=> $b } @order], 'in order';
+    is $t->get("/after/$_")->{status}, 200, 'afterwards one passes' for 1 .. 7;
+    is $t->get('/off/1')->{status}, 200, 'a place without intermission is not counted';
+
+    wait_logged(4 + 300 + 7 + 1);
+    %totals = (%totals, held => 290, released => 260, expired => 10, rejected => 5, bypassed => 5, left => 20, passed => 7);
+    is_deeply outcomes(), {PASSED => 4 + 7, HELD => 260, EXPIRED => 10, REJECTED => 5, BYPASSED => 5, LEFT => 20, '-' => 1},
+        'the access log has what became of each';
+    all_agree(0);
+    my @resumed = $t->error_log =~ /app "basecamp": resumed by 127\.0\.0\.1, pause (\d+), after \d+\.\d{3} s, (\d+) held/g;
+    is_deeply \@resumed, [1, 260], 'the error log has how many were held at the end';
+    is $t->status->{last_drain}{released}, 260, 'the status how the drain went';
+
+    my %has_time = (HELD => 1, EXPIRED => 1, LEFT => 1);
+    my @lines = grep { $_->{target} !~ m{^/_intermission} } $t->access_log;
+    my @wrong = grep { my $held = $has_time{$_->{intermission}}; $_->{hold_time} !~ ($held ? qr/^\d+\.\d{3}$/ : qr/^-$/) } @lines;
+    is scalar @wrong, 0, 'each who was held has a hold time, and nobody else';
+    @wrong = grep { my $held = $has_time{$_->{intermission}}; $_->{position} !~ ($held ? qr/^\d+$/ : qr/^-$/) } @lines;
+    is scalar @wrong, 0, 'and a position';
+    # Nobody had gone yet when the first 280 came.
+    my @positions = sort { $a <=> $b } map { $_->{position} } grep { $_->{target} =~ m{^/(?:r|h2|leave)/} } @lines;
+    is_deeply \@positions, [0 .. 279], 'all different as long as nobody had gone';
+    my $logged = sum0(map { $_->{hold_time} } grep { $has_time{$_->{intermission}} } @lines);
+    my $sum = metrics()->{'intermission_hold_seconds_sum{}'};
+    cmp_ok abs($sum - $logged), '<=', 0.05 * $logged + 1, "the histogram's sum is that of the access log: $sum, $logged";
+    my @times = map { $_->{hold_time} } grep { $has_time{$_->{intermission}} && $_->{hold_time} < 60 } @lines;
+    is metrics()->{'intermission_hold_seconds_bucket{le="60"}'}, scalar @times, 'and so is a bucket';
+};
+
+subtest 'a pause of 30 that is stopped' => sub {
+    $t->control('enable');
+    my $crowd = crowd(30, '/stop/{i}', '--expect', 503);
+    $t->wait_held(30);
+    is $t->control('stop?reason=too%20long')->{status}, 200, 'it takes too long';
+    is $crowd->done->{statuses}{503}, 30, 'those held are answered';
+    is crowd(4, '/come/{i}', '--expect', 503)->done->{statuses}{503}, 4, 'as are those who come';
+    is $t->get('/up')->{status}, 200, 'but a health check';
+    $t->control('disable');
+    $t->wait_state('open');
+    wait_logged(312 + 30 + 4 + 1);
+    %totals = (%totals, held => 320, stopped => 34, bypassed => 6);
+    is_deeply outcomes(), {PASSED => 11, HELD => 260, EXPIRED => 10, REJECTED => 5, BYPASSED => 6, LEFT => 20, STOPPED => 34, '-' => 1},
+        'the access log has them';
+    my @stopped = grep { $_->{intermission} eq 'STOPPED' } $t->access_log;
+    is scalar(grep { $_->{hold_time} ne '-' } @stopped), 30, 'with a hold time those who were held';
+    all_agree(30);
+    my @said = $t->error_log =~ /app "basecamp": (stopped|resumed) by 127\.0\.0\.1, pause 2(?:, reason "too long"|, after \d+\.\d{3} s, 0 held)/g;
+    is_deeply \@said, ['stopped', 'resumed'], 'the error log tells the story';
+};
+
+subtest 'a pause in which a worker dies' => sub {
+    $t->control('enable');
+    my $crowd = crowd(40, '/die/{i}');
+    $t->wait_held(40);
+    my %holds;
+    $holds{$_}++ for $t->error_log =~ m{\[info\] (\d+)#[^\n]*held, ticket[^\n]*"GET /die/}g;
+    my ($victim) = sort { $holds{$b} <=> $holds{$a} } keys %holds;
+    my $lost = $holds{$victim};
+    $t->kill_worker($victim);
+    $t->wait_held(40 - $lost);
+    $t->control('disable');
+    my $done = $crowd->done;
+    is_deeply [$done->{answered}, $done->{timed_out}], [40 - $lost, 0], "all but the $lost whom the dead worker held are served";
+    $t->wait_state('open');
+    wait_logged(347 + 40 - $lost);
+    %totals = (%totals, held => 360, released => 300 - $lost, lost => $lost);
+    is outcomes()->{HELD}, $totals{released}, 'the access log has them; of the lost it knows nothing';
+    all_agree(30);
+};
+
+$t->clean_ok(killed_process => 1);
+done_testing;
