@@ -178,8 +178,9 @@ sub report {
         ($done{killed} // 0) + ($done{faults} // 0), join(', ', map { "$_ $downs{$_}" } sort keys %downs) || 'none';
     my $killed = grep { $_->{killed} } $run->crowds;
     printf "%d crowds (%d skipped, %d killed)\n", scalar($run->crowds), $run->{skipped}, $killed;
-    for my $name (grep { $_ !~ /^(?:pauses|slowest)$/ } sort keys %$count) {
-        printf "  %-70s %8d\n", $name, $count->{$name};
+    my %told = (%$count, map { $_ => $done{$_} } grep { /^waited/ } keys %done);
+    for my $name (grep { $_ !~ /^(?:pauses|slowest)$/ } sort keys %told) {
+        printf "  %-70s %8d\n", $name, $told{$name};
     }
     printf "slowest beside its hold: %.3f s\n", $count->{slowest} // 0;
     return if !%last;

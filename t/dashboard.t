@@ -105,7 +105,9 @@ subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
     like $verdict, qr/^Open again: 4 released in [\d.]+\s+s\. During the pause: 1 left\.$/, 'the verdict';
     is $browser->text(field('state')), 'Open', 'it is open';
     $browser->script('document.querySelector("details").open = true');
-    is $browser->text('[data-total=released]'), '4', 'the totals';
+    my $totals = $t->status->{totals};
+    is $totals->{released}, 4, 'the status has the same';
+    is_deeply {map { $_ => $browser->text("[data-total=$_]") } keys %$totals}, $totals, 'and each total';
     like $browser->text(field('drain')), qr/^Last drain, [\d:]{8}: 4 released in/, 'the last drain';
     like $browser->text('#events'), qr/\Q$verdict\E.*Resumed\..*Paused\./s, 'and all that happened';
     picture('resumed');

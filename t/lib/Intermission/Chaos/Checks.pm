@@ -34,7 +34,7 @@ sub all {
     my ($self) = @_;
     return map { $self->$_ } qw(
         answered answered_as_logged passed_on_once in_order not_overtaken left_alone not_held_too_long not_slow bypassed
-        totals_add_up log_is_clean
+        quiet totals_add_up log_is_clean
     );
 }
 
@@ -249,6 +249,21 @@ sub bypassed {
     my ($self) = @_;
     return map { _say($_, 'held, although no pause holds such requests') }
         grep { $_->{kind} =~ /^(?:robots|health)$/ && $_->{held} } @{$self->{all}};
+}
+
+# When a caller was told that an app is quiet, the backend had answered whatever had passed.
+sub quiet {
+    my ($self) = @_;
+    my (@wrong, %passed);
+    for my $request (grep { ($_->{access}{word} // '') =~ /^(?:PASSED|HELD)$/ } @{$self->{passed_on}}) {
+        push @{$passed{$request->{app}}}, $request if $request->{access}{status} == 200;
+    }
+    for my $quiet ($self->{run}->quiet) {
+        my $works = sub { $_[0]{backend}{at} < $quiet->{at} && $_[0]{backend}{at} + $_[0]{delay} > $quiet->{at} + 0.005 };
+        push @wrong, map { _say($_, "in flight when the app was quiet, at $quiet->{at}") } grep { $works->($_) } @{$passed{$quiet->{app}}};
+        $self->{count}{'quiet, and judged'}++;
+    }
+    return @wrong;
 }
 
 # In nginx's last life. Whoever dies inside the lock may leave one counted twice, or not at all.

@@ -12,7 +12,7 @@ my %BEGINS = (
 );
 
 # requests: per "id.nth" a hash of
-#   app, kind, body and connection (for HTTP/2), from the crowd's plan; and, each where there is any,
+#   app, kind, body, connection (for HTTP/2) and the backend's delay (s), from the crowd's plan; and, each where there is any,
 #   client  => {sent, ended, word}         times in unix seconds
 #   held    => {pid, life, ticket, state, turns}  the app's state, and how many it had before, as the log has
 #              it at that place
@@ -75,6 +75,11 @@ sub _read_error_log {
             push @{$self->{states}{$app}}, [_unix($second), $state{$app}, $took];
             $self->{count}{pauses}++ if $state{$app} eq 'paused';
         }
+        elsif ($text =~ /^intermission: (?:$APP): rolled back, .*, (?<what>not paused|stopped)/) {
+            my $app = $+{app} // '';
+            $state{$app} = $+{what} eq 'stopped' ? 'stopped' : 'draining';
+            push @{$self->{states}{$app}}, [_unix($second), $state{$app}, undef];
+        }
         elsif ($text =~ /^worker process (\d+) exited on signal (\d+)/) {
             push @{$self->{deaths}{$1}}, {signal => $2, at => _unix($second)};
         }
@@ -119,7 +124,7 @@ sub _request {
     my ($id, $nth) = $target =~ /(\d+)\.(\d+)/ or return;
     my $crowd = $self->{crowd_of}[$id] or return;
     return $self->{requests}{"$id.$nth"} //= {
-        key => "$id.$nth", app => $crowd->{app}, kind => $crowd->{kind}, body => $crowd->{body}, crowd => $crowd->{number},
+        key => "$id.$nth", app => $crowd->{app}, kind => $crowd->{kind}, body => $crowd->{body}, crowd => $crowd->{number}, delay => $crowd->{delay},
     };
 }
 

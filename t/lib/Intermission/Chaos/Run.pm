@@ -70,6 +70,9 @@ sub calm_down {
 # What clients saw is in these: {number, kind, app, first, count, log, killed (when), body}.
 sub crowds { @{$_[0]{crowds}} }
 
+# When an app was said to be quiet, while nobody else called: {app, at}.
+sub quiet { @{$_[0]{quiet} // []} }
+
 sub at { return '/ctl/' . ($_[0] || 'default') }
 
 # ---- events
@@ -78,7 +81,7 @@ sub _control {
     my ($self, $event) = @_;
     my $client = eval { $self->{nginx}->send(at($event->{app}) . "/$event->{verb}") };
     return $self->_violation("control: $event->{verb}: $@") if !$client;
-    push @{$self->{controls}}, {%$event, client => $client, since => Time::HiRes::time()};
+    push @{$self->{controls}}, $self->{last}{$event->{app}} = {%$event, client => $client, since => Time::HiRes::time()};
     $self->{count}{verbs}++;
     $self->_log("app \"$event->{app}\": $event->{verb}");
 }
@@ -103,6 +106,7 @@ sub _crowd {
     push @{$self->{crowds}}, {
         number => $number, kind => $event->{kind}, app => $event->{app}, first => $self->{next_id},
         count => $event->{count}, log => $log, crowd => $crowd, body => $arguments{'--body'} // 0,
+        delay => $event->{delay} / 1000,
     };
     $self->{next_id} += $event->{count};
     $self->_log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
@@ -278,7 +282,9 @@ sub _attend {
             my $answer = $control->{client}->response;
             $self->_log("$what: $answer->{status} " . ($answer->{error} // ''));
             $self->_unanswered($control, "$what: $answer->{error}") if !$answer->{status};
-            $self->_violation("$what: answered $answer->{status}") if $answer->{status} !~ /^(?:0|200|304|409)$/;
+            my $late = $control->{verb} =~ /wait=/ ? 504 : 0;
+            $self->_violation("$what: answered $answer->{status}") if $answer->{status} !~ /^(?:0|200|304|409|$late)$/;
+            $self->_waited($control, $answer->{status}) if $late;
         }
         elsif ($now > $control->{since} + $CONTROL_SECONDS) {
             $self->_unanswered($control, "$what: not answered within $CONTROL_SECONDS s");
@@ -292,6 +298,15 @@ sub _attend {
         delete $crowd->{crowd};
         $self->_violation("crowd $crowd->{number} failed itself, status $status") if !-e $crowd->{log};
     }
+}
+
+# A caller was answered who waited; whether nobody else called meanwhile.
+sub _waited {
+    my ($self, $control, $status) = @_;
+    $self->{count}{"waited, and answered $status"}++;
+    my @others = grep { $_->{app} eq $control->{app} && $_ != $control } @{$self->{controls}}, @{$self->{last}}{$control->{app}} // ();
+    return if $control->{verb} !~ /^enable/ || $status != 200 || grep { $_->{since} > $control->{since} } @others;
+    push @{$self->{quiet}}, {app => $control->{app}, at => Time::HiRes::time()};
 }
 
 # The operator's client was cut off: by the death of its worker only.

@@ -46,17 +46,17 @@ sub _verbs {
     my $say = sub { push @events, {at => $at, what => 'control', app => $app->{name}, verb => $_[0]} };
     while ($at < $seconds) {
         my $length = rand() < 0.6 ? _between(0.05, 1.5) : _between(1.5, 4);
-        $say->(_pick(enable => 35, _lease() => 35, 'enable?new=1' => 15, 'enable?reason=chaos' => 5, stop => 10));
+        $say->(_pick(enable => 25, _lease() => 30, 'enable?new=1' => 15, 'enable?reason=chaos' => 5, stop => 10, _wait() => 15));
         for (1 .. _pick(0 => 65, 1 => 25, 2 => 10)) {
             $at += my $part = $length * rand() / 2;
             $length -= $part;
             $say->(_pick(
                 _lease() => 30, 'enable?reason=longer' => 15, 'enable?new=1' => 10, 'disable?id=1' => 5, stop => 15, status => 10,
-                'enable' => 15,
+                'enable' => 15, _wait() => 10,
             ));
         }
         $at += $length;
-        $say->('disable' . _pace());
+        $say->(_pick('disable' . _pace() => 80, 'disable?wait=500ms' => 20));
         while (rand() < 0.4) {
             $at += _between(0.005, 0.8);
             my $verb = _pick(
@@ -73,6 +73,9 @@ sub _verbs {
 }
 
 sub _lease { return sprintf 'enable?for=%dms', _between(200, 3000) }
+
+# Most are answered when the app is quiet, and some too late.
+sub _wait { return sprintf 'enable?wait=%dms%s', _between(5, 500), rand() < 0.3 ? '&keep=1' : '' }
 
 sub _pace {
     my $spread = sprintf 'spread=%dms', _between(100, 2000);
