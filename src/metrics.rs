@@ -124,16 +124,16 @@ impl Page {
     }
 }
 
-/// An app's name in a label: what is no UTF-8 shows its bytes as the log does, so that two names
-/// stay two.
+/// An app's name in a label: what is no UTF-8 shows its bytes as the log does, and so does what
+/// looks as if it did, so that two names stay two.
 struct Label<'a>(&'a AppName);
 
 impl Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let escaped;
         let text = match core::str::from_utf8(self.0.as_bytes()) {
-            Ok(text) => text,
-            Err(_) => {
+            Ok(text) if !text.contains("\\x") => text,
+            _ => {
                 escaped = self.0.to_string();
                 &escaped
             }
@@ -211,5 +211,11 @@ mod tests {
         assert_eq!(label("\u{e9}\u{7}".as_bytes()), "\u{e9}\u{7}");
         assert_eq!(label(b"a\xff"), "a\\\\xff");
         assert_ne!(label(b"a\xff"), label(b"a\xfe"));
+    }
+
+    #[test]
+    fn a_name_that_spells_another_ones_bytes_has_a_label_of_its_own() {
+        let label = |name: &[u8]| Label(&AppName::new(name).unwrap()).to_string();
+        assert_ne!(label(b"a\xff"), label(b"a\\xff"));
     }
 }

@@ -41,7 +41,7 @@ fn is_of(host: &[u8], url: &[u8]) -> bool {
     let rest = rest.unwrap_or_default();
     let end = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
     let authority = rest.get(..end).unwrap_or_default();
-    let without_port = |name| strip_suffix(name, usual_port);
+    let without_port = |name| strip_port(name, usual_port);
     !host.is_empty() && without_port(authority).eq_ignore_ascii_case(without_port(host))
 }
 
@@ -49,8 +49,10 @@ fn starts_with(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
-fn strip_suffix<'a>(text: &'a [u8], suffix: &[u8]) -> &'a [u8] {
-    text.strip_suffix(suffix).unwrap_or(text)
+/// The host, where this is its port. What has two ports is no URL, and stays what it is.
+fn strip_port<'a>(authority: &'a [u8], port: &[u8]) -> &'a [u8] {
+    let is_name = |name: &&[u8]| !name.contains(&b':') || name.ends_with(b"]");
+    authority.strip_suffix(port).filter(is_name).unwrap_or(authority)
 }
 
 #[cfg(test)]
@@ -117,6 +119,8 @@ mod tests {
             let other = Headers { referer: url.as_bytes(), ..HOST };
             assert_eq!(foreign(&other), Some("Referer"), "{url}");
         }
+        let ports = Headers { host: b"a.example:443", origin: b"http://a.example:443:80", ..HOST };
+        assert_eq!(foreign(&ports), Some("Origin"), "no URL, and of no host");
         let nameless = Headers { host: b"", origin: b"http://", ..HOST };
         assert_eq!(foreign(&nameless), Some("Origin"));
     }

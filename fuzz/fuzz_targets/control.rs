@@ -2,81 +2,186 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::control::{self, Command, Format, Method, Place, Verb};
-use intermission::time::Msec;
+use core::str::FromStr;
+
+use intermission::control::{self, Asked, Command, Format, Method, Patience, Place, Shut, Verb};
+use intermission::ids::PauseId;
+use intermission::time::{MaxTime, Msec};
 use intermission::zone::Which;
 use libfuzzer_sys::fuzz_target;
 
-const VERBS: [Verb; 4] = [Verb::Status, Verb::Enable, Verb::Disable, Verb::Stop];
+const VERBS: [Verb; 7] = [
+    Verb::Status,
+    Verb::Enable,
+    Verb::Disable,
+    Verb::Stop,
+    Verb::Apps,
+    Verb::Metrics,
+    Verb::Dashboard,
+];
+const METHODS: [(Method, &str); 4] = [
+    (Method::Get, "GET"),
+    (Method::Head, "HEAD"),
+    (Method::Post, "POST"),
+    (Method::Other, "other"),
+];
 const TEN_YEARS: Msec = Msec(10 * 365 * 24 * 3_600_000);
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(4, |byte| *byte == b'\n');
     let [location, uri, query, accept] = [(); 4].map(|()| lines.next().unwrap_or_default());
     for exact in [false, true] {
-        if let Some(verb) = Verb::at(Place { location, exact }, uri) {
-            assert!(uri.ends_with(word(verb)), "the verb is not the last that was asked for");
-            assert!(verb.allows(Method::Get) && !verb.allows(Method::Other));
-        }
+        let place = Place { location, exact };
+        let named = VERBS.into_iter().find(|verb| names(place, *verb, uri));
+        assert_eq!(Verb::at(place, uri), named);
+        named.into_iter().for_each(methods);
     }
-    let format = control::format(query, accept);
+    let accepts = accept.to_ascii_lowercase().windows(16).any(|part| part == b"application/json");
+    let json = query.split(|byte| *byte == b'&').any(|pair| pair == b"format=json");
+    assert_eq!(control::format(query, accept) == Format::Json, json || accepts);
     for verb in VERBS {
-        match verb.command(query) {
-            Ok(command) => {
-                understood(verb, &command, query);
-                assert!(format == Format::Json || !query.starts_with(b"format="));
+        match verb.command(query, None) {
+            Ok(asked) => {
+                assert_eq!(json, value(query, "format").is_some());
+                understood(verb, &asked, query);
+                leased(verb, &asked, query);
             }
             Err(bad) => {
                 let said = bad.to_string();
                 assert!(said.len() < 400 && said.starts_with("parameter \""), "{said}");
                 assert!(said.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{said}");
+                assert_eq!(verb.command(query, Some(Msec(1))), Err(bad), "the lease mends it");
             }
         }
     }
 });
 
-fn word(verb: Verb) -> &'static [u8] {
+/// Its word, and the parameters that it may have.
+fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
     match verb {
-        Verb::Status => b"status",
-        Verb::Enable => b"enable",
-        Verb::Disable => b"disable",
-        Verb::Stop => b"stop",
+        Verb::Status => ("status", &["format", "app"]),
+        Verb::Enable => {
+            ("enable", &["format", "app", "id", "new", "reason", "for", "wait", "keep"])
+        }
+        Verb::Disable => ("disable", &["format", "app", "id", "spread", "concurrency", "wait"]),
+        Verb::Stop => ("stop", &["format", "app", "id", "reason", "for"]),
+        Verb::Apps => ("apps", &["format"]),
+        Verb::Metrics => ("metrics", &["format"]),
+        Verb::Dashboard => ("", &["format"]),
+    }
+}
+
+/// Whether a request for `uri` is for this verb.
+fn names(Place { location, exact }: Place<'_>, verb: Verb, uri: &[u8]) -> bool {
+    let word = known(verb).0.as_bytes();
+    if exact {
+        !word.is_empty() && (uri == word || uri.ends_with(&[b"/", word].concat()))
+    } else if location.ends_with(b"/") {
+        uri == [location, word].concat()
+    } else {
+        uri == [location, b"/", word].concat() || (word.is_empty() && uri == location)
+    }
+}
+
+fn methods(verb: Verb) {
+    for post in [false, true] {
+        for (method, name) in METHODS {
+            let said = verb.methods(post).split(", ").any(|one| one == name);
+            assert_eq!(verb.allows(method, post), said, "{verb:?} {name}");
+        }
+        assert!(!(verb.changes() && post && verb.allows(Method::Get, post)));
     }
 }
 
 /// A command is the one of its verb, within its bounds, and says what the query said and no more.
-fn understood(verb: Verb, command: &Command, query: &[u8]) {
-    let has = |name: &[u8]| {
-        query.split(|byte| *byte == b'&').filter(|pair| pair.starts_with(name)).count() == 1
-    };
-    let which = match (verb, *command) {
-        (Verb::Status, Command::Status) => return,
-        (Verb::Disable, Command::Disable { which, pace }) => {
-            assert_eq!(pace.spread.is_some(), has(b"spread="));
-            assert_eq!(pace.concurrency.is_some(), has(b"concurrency="));
+fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
+    for pair in query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap();
+        assert!(known(verb).1.iter().any(|known| known.as_bytes() == name));
+    }
+    let app = asked.app.map(|app| app.as_bytes().to_vec());
+    assert_eq!(app, value(query, "app").map(|said| decoded(said).unwrap()));
+    assert!(app.is_none_or(|app| app.len() <= 128));
+    let which = match (verb, asked.command) {
+        (Verb::Status, Command::Status)
+        | (Verb::Apps, Command::Apps)
+        | (Verb::Metrics, Command::Metrics)
+        | (Verb::Dashboard, Command::Dashboard) => return,
+        (Verb::Disable, Command::Disable { which, pace, wait }) => {
+            assert_eq!(pace.spread, time(query, "spread"));
+            assert_eq!(pace.concurrency, value(query, "concurrency").map(number));
+            assert_eq!(wait, time(query, "wait"));
             assert!(pace.spread.unwrap_or_default() <= TEN_YEARS);
+            assert!(wait.is_none_or(|wait| Msec(0) < wait && wait <= TEN_YEARS));
             which
         }
-        (Verb::Enable, Command::Enable(shut)) | (Verb::Stop, Command::Stop(shut)) => {
-            assert_eq!(shut.lease.is_some(), has(b"for="));
-            assert!(shut.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));
-            assert!(shut.asks_for_change() || (shut.lease.is_none() && shut.reason.is_none()));
-            let reason = shut.reason.map(|reason| reason.as_bytes().to_vec());
-            let said = query.split(|byte| *byte == b'&').find_map(|pair| match pair {
-                b"reason" => Some(&[][..]),
-                pair => pair.strip_prefix(b"reason="),
-            });
-            assert_eq!(reason, said.map(|said| decoded(said).unwrap()));
-            assert!(reason.is_none_or(|reason| reason.len() <= 256));
-            shut.which
+        (Verb::Enable, Command::Enable(shut, patience)) => {
+            assert_eq!(patience.map(|patience| patience.wait), time(query, "wait"));
+            let keep = patience.is_some_and(|patience| patience.keep);
+            assert_eq!(keep.then_some(&b"1"[..]), value(query, "keep"));
+            if let Some(Patience { wait, .. }) = patience {
+                assert!(Msec(0) < wait && wait <= TEN_YEARS);
+                assert!(shut.lease.is_none_or(|lease| wait < lease));
+            }
+            cause(shut, query)
         }
+        (Verb::Stop, Command::Stop(shut)) => cause(shut, query),
         other => panic!("another verb's command: {other:?}"),
     };
+    let id = value(query, "id").map(|id| PauseId(number(id)));
     match which {
-        Which::This(_) => assert!(has(b"id=")),
-        Which::New => assert!(has(b"new=1") && verb == Verb::Enable),
-        Which::Any => assert!(!has(b"id=") && !has(b"new=")),
+        Which::This(this) => assert!(id == Some(this) && value(query, "new").is_none()),
+        Which::New => assert!(id.is_none() && value(query, "new") == Some(b"1")),
+        Which::Any => assert!(id.is_none() && value(query, "new").is_none()),
     }
+}
+
+fn cause(shut: Shut, query: &[u8]) -> Which {
+    assert_eq!(shut.lease, time(query, "for"));
+    assert!(shut.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));
+    assert_eq!(shut.asks_for_change(), shut.lease.is_some() || shut.reason.is_some());
+    let reason = shut.reason.map(|reason| reason.as_bytes().to_vec());
+    assert_eq!(reason, value(query, "reason").map(|said| decoded(said).unwrap()));
+    assert!(reason.is_none_or(|reason| reason.len() <= 256));
+    shut.which
+}
+
+/// The place's lease refuses a wait that is not below it, where the query names none, and changes
+/// nothing else.
+fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
+    let wait = match asked.command {
+        Command::Enable(Shut { lease: None, .. }, Some(patience)) => patience.wait,
+        _ => Msec(0),
+    };
+    assert_eq!(verb.command(query, Some(wait.after(Msec(1)))), Ok(*asked));
+    if wait > Msec(0) {
+        let said = verb.command(query, Some(wait)).unwrap_err().to_string();
+        assert!(said.starts_with("parameter \"wait\" is not below"), "{said}");
+    }
+}
+
+/// What the query says by this name: once, if at all.
+fn value<'q>(query: &'q [u8], name: &str) -> Option<&'q [u8]> {
+    let mut said = query.split(|byte| *byte == b'&').filter_map(|pair| {
+        let rest = pair.strip_prefix(name.as_bytes())?;
+        if rest.is_empty() {
+            Some(rest)
+        } else {
+            rest.strip_prefix(b"=")
+        }
+    });
+    let value = said.next();
+    assert!(said.next().is_none(), "{name} is said twice");
+    value
+}
+
+fn time(query: &[u8], name: &str) -> Option<Msec> {
+    value(query, name).map(|said| MaxTime::parse(said).unwrap().msec())
+}
+
+fn number<N: FromStr>(digits: &[u8]) -> N {
+    assert!(digits.iter().all(u8::is_ascii_digit));
+    core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap()
 }
 
 fn decoded(mut value: &[u8]) -> Option<Vec<u8>> {

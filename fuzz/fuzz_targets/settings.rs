@@ -3,7 +3,8 @@
 #![no_main]
 
 use intermission::pace::Pace;
-use intermission::settings::{self, Allowed, Code, HealthCode, PassOr};
+use intermission::settings::{self, Allowed, Apps, Code, Control, HealthCode, PassOr};
+use intermission::text::AppName;
 use intermission::time::Msec;
 use libfuzzer_sys::fuzz_target;
 
@@ -44,7 +45,48 @@ fuzz_target!(|input: &[u8]| {
         assert!(!concurrency || pace.concurrency == 0);
         pace = next;
     }
+    apps(input);
+    match told(settings::control(input)) {
+        Some(Control::Post) => assert_eq!(input, b"post"),
+        Some(Control::Apps(list)) => {
+            assert_eq!(input, [b"apps=", list].concat());
+            apps(list);
+            assert!(Apps::parse(list).is_some());
+        }
+        None => {
+            assert_ne!(input, b"post");
+            assert!(input.strip_prefix(b"apps=").is_none_or(|list| Apps::parse(list).is_none()));
+        }
+    }
 });
+
+/// Which apps a list has, against a split by hand.
+fn apps(list: &[u8]) {
+    let mut names = vec![Vec::new()];
+    for byte in list {
+        match byte {
+            b',' => names.push(Vec::new()),
+            byte => names.last_mut().unwrap().push(*byte),
+        }
+    }
+    let good = names.iter().all(|name| (1..=128).contains(&name.len()));
+    let Some(apps) = Apps::parse(list) else {
+        assert!(!good);
+        return;
+    };
+    assert!(good && apps != Apps::None);
+    let any = list == b"*";
+    assert_eq!(apps == Apps::Any, any);
+    let (first, last) = (&names[0], &names[names.len() - 1]);
+    for near in [first, last] {
+        let (short, rest) = (&near[..near.len() - 1], &near[1..]);
+        for name in [near, short, rest, &[near, &b","[..]].concat(), &list[1..], list, b"*"] {
+            let Ok(app) = AppName::new(name) else { continue };
+            assert_eq!(apps.contain(&app), any || names.iter().any(|one| one == name));
+            assert!(!Apps::None.contain(&app));
+        }
+    }
+}
 
 fn told<T>(parsed: Result<T, Allowed>) -> Option<T> {
     parsed.map_err(|allowed| assert!(allowed.to_string().starts_with("it must be "))).ok()

@@ -1,0 +1,90 @@
+//! A request's headers, each a line of the input: Host, Sec-Fetch-Site, Sec-Purpose, Origin and
+//! Referer; a `$` in the last two stands for the host. What is let pass is what a browser's parser
+//! of URLs takes for a page of the same host and port.
+#![forbid(unsafe_code)]
+#![no_main]
+
+use intermission::origin::{foreign, Headers};
+use libfuzzer_sys::fuzz_target;
+use url::{Host, Url};
+
+fuzz_target!(|input: &[u8]| {
+    let mut lines = input.splitn(5, |byte| *byte == b'\n');
+    let [host, sec_fetch_site, sec_purpose, origin, referer] =
+        [(); 5].map(|()| lines.next().unwrap_or_default());
+    let [origin, referer] = [origin, referer].map(|url| with_host(url, host));
+    let (origin, referer) = (&origin[..], &referer[..]);
+    let headers = Headers { sec_fetch_site, origin, referer, sec_purpose, host };
+    judged(&headers);
+    // One header alone shows what those before it hide.
+    judged(&Headers { origin, host, ..Headers::default() });
+    judged(&Headers { referer, host, ..Headers::default() });
+    own(&headers);
+});
+
+fn judged(headers: &Headers<'_>) {
+    let Headers { sec_fetch_site, origin, referer, sec_purpose, host } = *headers;
+    let site = matches!(sec_fetch_site, b"" | b"same-origin" | b"none");
+    let prefetch = sec_purpose.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"prefetch"));
+    match foreign(headers) {
+        None => {
+            assert!(site && !prefetch);
+            for url in [origin, referer].into_iter().filter(|url| !url.is_empty()) {
+                same(url, host);
+            }
+        }
+        Some("Sec-Fetch-Site") => assert!(!site),
+        Some("Origin") => assert!(site && !origin.is_empty()),
+        Some("Referer") => assert!(site && !referer.is_empty()),
+        Some("Sec-Purpose") => assert!(site && prefetch),
+        Some(other) => panic!("{other}"),
+    }
+}
+
+/// A URL that was let pass is of this host; whoever calls nginx by what is no host is no browser.
+fn same(url: &[u8], host: &[u8]) {
+    assert!(!host.is_empty());
+    let url = String::from_utf8_lossy(url);
+    let scheme = url.split(':').next().unwrap();
+    let Some(host) = place_of_host(scheme, host) else { return };
+    assert_eq!(place(&url), Some(host), "{url:?}");
+}
+
+/// A page of this host may act, whatever its path, and another port is another site.
+fn own(headers: &Headers<'_>) {
+    let &Headers { host, referer: path, .. } = headers;
+    if place_of_host("http", host).is_none() {
+        return;
+    }
+    for scheme in ["http://", "HTTPS://"] {
+        let origin = [scheme.as_bytes(), &host.to_ascii_uppercase()].concat();
+        let referer = [&origin, &b"/"[..], path].concat();
+        let own =
+            Headers { sec_fetch_site: b"none", origin: &origin, referer: &referer, ..*headers };
+        assert!(matches!(foreign(&own), None | Some("Sec-Purpose")), "{own:?}");
+        for more in [".evil.example", "@evil.example", ":1", "1"] {
+            let origin = [&origin, more.as_bytes()].concat();
+            assert_eq!(foreign(&Headers { origin: &origin, ..own }), Some("Origin"), "{more}");
+        }
+    }
+}
+
+fn with_host(url: &[u8], host: &[u8]) -> Vec<u8> {
+    url.split(|byte| *byte == b'$').collect::<Vec<_>>().join(host)
+}
+
+type Where = (Host<String>, u16);
+
+/// Where a browser finds the page: nowhere, if it is no URL or names a user.
+fn place(url: &str) -> Option<Where> {
+    let url = Url::parse(url).ok()?;
+    let nobody = url.username().is_empty() && url.password().is_none();
+    nobody.then_some((url.host()?.to_owned(), url.port_or_known_default()?))
+}
+
+/// The same of a header Host, as RFC 3986 spells it: a name or an address, and perhaps a port.
+fn place_of_host(scheme: &str, host: &[u8]) -> Option<Where> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!&'()*+,;=:[]".contains(byte);
+    let host = core::str::from_utf8(host).ok().filter(|host| host.bytes().all(|b| plain(&b)))?;
+    place(&format!("{scheme}://{host}/"))
+}
