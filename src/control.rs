@@ -121,6 +121,7 @@ enum Fault {
     Repeated,
     NotANumber,
     NotATime,
+    NotAboveZero,
     NotACount,
     NotOne,
     NotJson,
@@ -140,7 +141,8 @@ impl fmt::Display for BadParameter<'_> {
             Fault::Unknown => f.write_str("is unknown"),
             Fault::Repeated => f.write_str("is given twice"),
             Fault::NotANumber => f.write_str("is not a pause's number"),
-            Fault::NotATime => f.write_str("is not a time, or not above 0"),
+            Fault::NotATime => f.write_str("is not a time"),
+            Fault::NotAboveZero => f.write_str("is not a time, or not above 0"),
             Fault::NotACount => f.write_str("is not a number"),
             Fault::NotOne => f.write_str("must be 1"),
             Fault::NotJson => f.write_str("must be json"),
@@ -320,7 +322,7 @@ fn time(value: &[u8]) -> Result<Msec, Fault> {
 }
 
 fn above_zero(value: &[u8]) -> Result<Msec, Fault> {
-    Some(time(value)?).filter(|time| *time > Msec(0)).ok_or(Fault::NotATime)
+    time(value).ok().filter(|time| *time > Msec(0)).ok_or(Fault::NotAboveZero)
 }
 
 fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {

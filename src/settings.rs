@@ -152,7 +152,7 @@ impl<'a> Apps<'a> {
             return Some(Self::Any);
         }
         let mut names = Self::These(list).names();
-        let good = names.all(|name| !name.is_empty() && AppName::new(name).is_ok());
+        let good = names.all(|name| !matches!(name, b"" | b"*") && AppName::new(name).is_ok());
         good.then_some(Self::These(list))
     }
 
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(control(b"post"), Ok(Control::Post));
         assert_eq!(control(b"apps=a,b"), Ok(Control::Apps(b"a,b")));
         assert!(control(b"apps=").is_err() && control(b"app=a").is_err());
-        for value in [&b""[..], b"a,", b",a", b"a,,b", &[b'x'; 129]] {
+        for value in [&b""[..], b"a,", b",a", b"a,,b", b"*,a", &[b'x'; 129]] {
             assert_eq!(Apps::parse(value), None);
         }
     }

@@ -27,6 +27,7 @@ location /conditional {
 location /other { set $app_name other; intermission_control; }
 location /nameless { set $app_name ""; intermission_control; }
 location /shown { error_page 400 404 405 409 /page; intermission_control; }
+location /included/ { ssi on; default_type text/html; root @DIR@; }
 location = /page { return 200 "an error page\n"; }
 END
 );
@@ -50,6 +51,24 @@ sub state_is {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is($t->status(%opt)->{state}, $state, $what);
 }
+
+subtest 'conditions change no answer' => sub {
+    for my $header ('If-Match', 'If-None-Match', 'If-Unmodified-Since') {
+        my $value = $header =~ /Since/ ? 'Thu, 01 Jan 1970 00:00:01 GMT' : $header =~ /None/ ? '*' : '"x"';
+        answers('/_intermission/status', 200, $text{disabled}, "$header: status", headers => {$header => $value});
+        answers('/_intermission/enable', 200, $text{enabled}, "$header: enable", headers => {$header => $value});
+        $t->control('disable');
+    }
+};
+
+subtest 'an answer can be part of a page' => sub {
+    mkdir $t->dir . '/included';
+    open my $page, '>', $t->dir . '/included/page' or die "page: $!";
+    print $page '<p><!--# include virtual="/_intermission/status" --></p>';
+    close $page;
+    chmod 0755, $t->dir, $t->dir . '/included';
+    is $t->get('/included/page')->{body}, "<p>$text{disabled}</p>", 'and the page goes on behind it';
+};
 
 subtest 'the original words' => sub {
     my $status = answers('/_intermission/status', 200, $text{disabled}, 'status while open');

@@ -23,6 +23,8 @@ location /own/fresh/ { set $app_name fresh; intermission on; proxy_pass http://o
 location /files/ { root @DIR@; limit_rate 2k; intermission on; }
 location /echo/ { intermission on; try_files /none @echo; }
 location @echo { limit_rate 10; return 200 "ECHO"; }
+location /own/copied/ { mirror /copy; intermission on; proxy_pass http://backend; }
+location /copy { internal; proxy_pass http://own/own/copy; }
 location /own/stubborn/ { proxy_ignore_client_abort on; intermission on; proxy_pass http://own; }
 location /own/streamed/ { proxy_request_buffering off; proxy_http_version 1.1; intermission on; proxy_pass http://own; }
 location /sockets/ { intermission on; proxy_pass http://backend; proxy_http_version 1.1;
@@ -381,6 +383,30 @@ for my $way ('HTTP/1.1', 'HTTP/2', 'HTTP/2, a reset stream') {
         is $client->response->{status}, 200, 'nobody is cut off';
     };
 }
+
+subtest 'a caller whose body comes late goes away: rolled back' => sub {
+    my ($client, $rolled) = (unfinished('/own/late'), said(qr/rolled back/));
+    my $head = "POST /_intermission/enable?wait=60s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n";
+    my $caller = $t->send('/', raw => $head);
+    $t->wait_for(sub { $t->status->{state} eq 'open' }, 'nothing is changed before all of it is there');
+    $caller->write('abc');
+    $t->wait_state('paused');
+    $caller->close;
+    $t->wait_state('open');
+    is said(qr/rolled back/), $rolled + 1, 'the log says so';
+    reopen();
+    is $client->response->{status}, 200, 'nobody is cut off';
+};
+
+subtest 'a request counts as long as a copy of it is under way' => sub {
+    my $client = $t->send('/own/copied/1');
+    $own->wait('/own/copy');
+    is $client->response->{status}, 200, 'it is answered';
+    too_late($t->control('enable?wait=300ms'), 1, 'the copy is not');
+    reopen();
+    is $t->control('enable?wait=10s')->{status}, 200, 'both are';
+    reopen();
+};
 
 subtest 'HTTP/2: the caller is answered as over HTTP/1.1' => sub {
     my $client = unfinished('/own/late');

@@ -1,12 +1,13 @@
 //! The control endpoint: reads a request, asks the core, answers.
 
 use nginx_sys::{
-    ngx_http_discard_request_body, ngx_http_request_t, ngx_int_t, NGX_ERROR, NGX_HTTP_GET,
-    NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_OK,
+    ngx_http_finalize_request, ngx_http_read_client_request_body, ngx_http_request_t, ngx_int_t,
+    NGX_DONE, NGX_ERROR, NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_HTTP_SPECIAL_RESPONSE,
 };
 
 use super::conf::{self, Endpoint, LocConf};
 use super::log::{self, log_of, write, Level};
+use super::module::Failed;
 use super::respond::{send, Answer};
 use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
@@ -35,28 +36,44 @@ impl From<Answer> for Outcome {
     }
 }
 
-/// The control location's content handler.
+/// The control location's content handler. A body says nothing, but is to be there: whoever waits
+/// is then watched for going away.
 pub(super) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a live request.
-    let r = unsafe { &mut *r };
-    // SAFETY: as above.
-    let discarded = unsafe { ngx_http_discard_request_body(r) };
-    if discarded != NGX_OK as ngx_int_t {
-        return discarded;
+    let read = unsafe { ngx_http_read_client_request_body(r, Some(on_body)) };
+    if read >= NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t {
+        read
+    } else {
+        NGX_DONE as ngx_int_t
     }
+}
+
+/// The whole request is there.
+extern "C" fn on_body(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request; one that waits is finalized when it is answered.
+    unsafe {
+        if let Some(answered) = answer(&mut *r) {
+            ngx_http_finalize_request(r, answered);
+        }
+    }
+}
+
+/// Returns with what to finalize the request; none where it waits.
+fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
+    const ERROR: Option<ngx_int_t> = Some(NGX_ERROR as ngx_int_t);
     let r_ptr = core::ptr::from_mut(r);
     // SAFETY: configurations outlive the requests that run on them.
     let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
-    let (Some(main), Some(place)) = (main, place) else { return NGX_ERROR as ngx_int_t };
-    let Some(zone) = main.zone else { return NGX_ERROR as ngx_int_t };
+    let (Some(main), Some(place)) = (main, place) else { return ERROR };
+    let Some(zone) = main.zone else { return ERROR };
     processes::bury_the_dead(&zone);
-    let Some(name) = variables::app_name(r) else { return NGX_ERROR as ngx_int_t };
+    let Some(name) = variables::app_name(r) else { return ERROR };
     let own = match name {
         Ok(name) => name,
         Err(problem) => {
             let message = format!("\"$app_name\" {problem}");
             write(Level::Error, log_of(r), format_args!("intermission: {message}"));
-            return send(r, &zone, AppName::EMPTY, Answer::problem(400, message));
+            return Some(send(r, &zone, AppName::EMPTY, Answer::problem(400, message)));
         }
     };
     let before = zone.visit(|zone| zone.version());
@@ -69,8 +86,10 @@ pub(super) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
         }
     }
     match outcome {
-        Outcome::Answered(answer) => send(r, &zone, name, answer),
-        Outcome::Waits(waiting) => wait::begin(r, waiting),
+        Outcome::Answered(answer) => Some(send(r, &zone, name, answer)),
+        Outcome::Waits(waiting) => {
+            wait::begin(r, waiting).err().map(|Failed| NGX_ERROR as ngx_int_t)
+        }
     }
 }
 
@@ -197,7 +216,7 @@ fn disable_and_wait(
 }
 
 fn cannot_wait() -> Outcome {
-    Answer::problem(503, "this worker has no place in the zone: ask again".into()).into()
+    Answer::problem(503, "this request cannot wait: ask again without".into()).into()
 }
 
 /// The place's own app, and those that it may touch.

@@ -113,15 +113,17 @@ impl Hold {
             && self.upstream().is_none_or(|upstream| upstream.peer.connection.is_null())
     }
 
-    /// Whether nothing is left to do for it but that its client takes what we have: its upstream is
-    /// done with it, and nobody else, such as a subrequest, works for it.
+    /// Whether nothing is left to do for it but that its client takes what we have, or sends what
+    /// nobody reads: its upstream is done with it, and nobody else works for it.
     pub(super) fn is_answered(&self) -> bool {
-        let upstream_is_done = || {
-            self.header_sent()
-                && self.request().count() == 1
-                && self.upstream().is_some_and(|upstream| upstream.cleanup.is_null())
+        let (r, upstream) = (self.request(), self.upstream());
+        let only_clients = if r.done() != 0 {
+            // Else a subrequest in the background keeps it.
+            r.lingering_time != 0
+        } else {
+            upstream.is_some() && self.header_sent() && r.count() == 1
         };
-        self.request().done() != 0 || upstream_is_done()
+        only_clients && upstream.is_none_or(|one| one.cleanup.is_null())
     }
 
     /// What its worker and the zone know it by.

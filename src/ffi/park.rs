@@ -41,9 +41,7 @@ pub(super) fn rest(
     on_write: extern "C" fn(*mut ngx_http_request_t),
     time: ngx_msec_t,
 ) -> Result<(), Failed> {
-    if r.discard_body() == 0 {
-        r.read_event_handler = Some(ngx_http_test_reading);
-    }
+    r.read_event_handler = Some(ngx_http_test_reading);
     r.write_event_handler = Some(on_write);
     // SAFETY: a live request's connection and its events.
     unsafe {

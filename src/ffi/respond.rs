@@ -172,6 +172,8 @@ fn respond(
                 return NGX_ERROR as ngx_int_t;
             }
         }
+        // Conditions are about things that can be stored.
+        r.set_disable_not_modified(1);
         r.headers_out.status = ngx_uint_t::from(status);
         let Some(body) = body else {
             return ngx_http_send_header(r);
@@ -191,7 +193,7 @@ fn respond(
         buffer.pos = text.data;
         buffer.last = text.data.add(text.len);
         buffer.set_memory(1);
-        buffer.set_last_buf(1);
+        buffer.set_last_buf(u32::from(core::ptr::eq(r, r.main)));
         buffer.set_last_in_chain(1);
         let buffer = conf::allocate(r.pool, buffer);
         let mut chain = ngx_chain_t { buf: buffer, next: core::ptr::null_mut() };

@@ -5,11 +5,12 @@ use core::ffi::c_void;
 use core::ptr;
 
 use nginx_sys::{
-    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add, NGX_DONE,
+    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add,
     NGX_HTTP_CLIENT_CLOSED_REQUEST,
 };
 
 use super::hold::cleanup_data;
+use super::module::Failed;
 use super::park::{events, finalize, rest, stop_timer};
 use super::queue::{Link, Queue};
 use super::respond::{send, Answer};
@@ -70,9 +71,10 @@ fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
     result
 }
 
-/// What the zone knows the caller by; none where this worker has no place there.
+/// What the zone knows the caller by; none where this worker has no place there, or a subrequest
+/// calls, whose connection is not its own.
 pub(super) fn me(r: &ngx_http_request_t) -> Option<(WorkerId, Cookie)> {
-    let worker = workers::this().filter(|this| this.id.is_some())?;
+    let worker = workers::this().filter(|this| this.id.is_some() && ptr::eq(r, r.main))?;
     Some((worker.id, cookie(r)))
 }
 
@@ -80,9 +82,9 @@ fn cookie(r: *const ngx_http_request_t) -> Cookie {
     Cookie(r as usize as u64)
 }
 
-/// Lets the request wait: what a content handler returns then.
-pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> ngx_int_t {
-    let Some(this) = workers::this() else { return nginx_sys::NGX_ERROR as ngx_int_t };
+/// Lets the request wait; it is finalized when it is answered.
+pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), Failed> {
+    let this = workers::this().ok_or(Failed)?;
     // SAFETY: a live request's pool; the cleanup's data becomes a value before it can run.
     let place = unsafe {
         let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Waiting>()).as_mut();
@@ -95,17 +97,13 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> ngx_int_t {
     };
     let Some(waiting) = place else {
         visit(this, |zone| zone.forsake(waiting.place, this.id, cookie(r)));
-        return nginx_sys::NGX_ERROR as ngx_int_t;
+        return Err(Failed);
     };
     this.waiting.push(waiting, &waiting.link);
     let time = (waiting.time.0 as ngx_msec_t).min(LONGEST_TIMER);
-    if rest(r, on_write, time).is_err() {
-        return nginx_sys::NGX_ERROR as ngx_int_t;
-    }
-    // SAFETY: a live request has a main one.
-    unsafe { (*r.main).set_count((*r.main).count() + 1) };
+    rest(r, on_write, time)?;
     this.looking.start_within(1);
-    NGX_DONE as ngx_int_t
+    Ok(())
 }
 
 /// Answers those for whom it is over.
