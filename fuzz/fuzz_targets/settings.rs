@@ -69,13 +69,14 @@ fn apps(list: &[u8]) {
             byte => names.last_mut().unwrap().push(*byte),
         }
     }
-    let good = names.iter().all(|name| (1..=128).contains(&name.len()));
+    let any = list == b"*";
+    let is_name = |name: &Vec<u8>| (1..=128).contains(&name.len()) && name != b"*";
+    let good = any || names.iter().all(is_name);
     let Some(apps) = Apps::parse(list) else {
         assert!(!good);
         return;
     };
     assert!(good && apps != Apps::None);
-    let any = list == b"*";
     assert_eq!(apps == Apps::Any, any);
     let (first, last) = (&names[0], &names[names.len() - 1]);
     for near in [first, last] {
