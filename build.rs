@@ -1,10 +1,6 @@
-//! Passes on what nginx-sys found out about the nginx that the module is built for, and joins the
-//! dashboard.
+//! Passes on what nginx-sys found out about the nginx that the module is built for.
 
-#[path = "build/dashboard.rs"]
-mod dashboard;
-
-fn main() -> std::io::Result<()> {
+fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // nginx loads modules into one scope: without it another build of the module, at another path,
     // would find the first one's data and run its code.
@@ -17,5 +13,4 @@ fn main() -> std::io::Result<()> {
     for feature in features.split(',').filter(|f| !f.is_empty()) {
         println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
     }
-    dashboard::embed()
 }

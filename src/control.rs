@@ -28,6 +28,10 @@ pub enum Verb {
     Apps,
     Metrics,
     Dashboard,
+    /// The dashboard's own script.
+    Script,
+    /// And its style sheet.
+    Style,
 }
 
 /// A request's method, as far as it matters here.
@@ -58,6 +62,8 @@ pub enum Command {
     Apps,
     Metrics,
     Dashboard,
+    Script,
+    Style,
 }
 
 /// For how long the caller of `enable` waits for the app to be quiet, and what then.
@@ -171,6 +177,8 @@ impl Verb {
         };
         match name {
             b"" => Some(Self::Dashboard),
+            b"dashboard.js" if !place.exact => Some(Self::Script),
+            b"dashboard.css" if !place.exact => Some(Self::Style),
             b"apps" => Some(Self::Apps),
             b"metrics" => Some(Self::Metrics),
             b"status" => Some(Self::Status),
@@ -233,6 +241,8 @@ impl Verb {
             Self::Apps => Command::Apps,
             Self::Metrics => Command::Metrics,
             Self::Dashboard => Command::Dashboard,
+            Self::Script => Command::Script,
+            Self::Style => Command::Style,
         };
         Ok(Asked { app, command })
     }

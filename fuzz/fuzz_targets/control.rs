@@ -10,7 +10,7 @@ use intermission::time::{MaxTime, Msec};
 use intermission::zone::Which;
 use libfuzzer_sys::fuzz_target;
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 9] = [
     Verb::Status,
     Verb::Enable,
     Verb::Disable,
@@ -18,6 +18,8 @@ const VERBS: [Verb; 7] = [
     Verb::Apps,
     Verb::Metrics,
     Verb::Dashboard,
+    Verb::Script,
+    Verb::Style,
 ];
 const METHODS: [(Method, &str); 4] = [
     (Method::Get, "GET"),
@@ -68,6 +70,8 @@ fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
         Verb::Apps => ("apps", &["format"]),
         Verb::Metrics => ("metrics", &["format"]),
         Verb::Dashboard => ("", &["format"]),
+        Verb::Script => ("dashboard.js", &["format"]),
+        Verb::Style => ("dashboard.css", &["format"]),
     }
 }
 
@@ -75,7 +79,8 @@ fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
 fn names(Place { location, exact }: Place<'_>, verb: Verb, uri: &[u8]) -> bool {
     let word = known(verb).0.as_bytes();
     if exact {
-        !word.is_empty() && (uri == word || uri.ends_with(&[b"/", word].concat()))
+        let is_dashboards = matches!(verb, Verb::Dashboard | Verb::Script | Verb::Style);
+        !is_dashboards && (uri == word || uri.ends_with(&[b"/", word].concat()))
     } else if location.ends_with(b"/") {
         uri == [location, word].concat()
     } else {

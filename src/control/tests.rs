@@ -23,6 +23,9 @@ fn the_verb_is_what_follows_the_locations_name() {
     assert_eq!(verb("/", false, "/"), Some(Verb::Dashboard));
     assert_eq!(verb("/pause/", true, "/pause/"), None, "no dashboard");
     assert_eq!(verb("/pause", true, "/pause"), None, "no dashboard");
+    assert_eq!(verb("/_intermission", false, "/_intermission/dashboard.js"), Some(Verb::Script));
+    assert_eq!(verb("/", false, "/dashboard.css"), Some(Verb::Style));
+    assert_eq!(verb("/a/dashboard.js", true, "/a/dashboard.js"), None, "no dashboard");
     for uri in ["/_intermissionstatus", "/_intermission/status/", "/_intermission//status"] {
         assert_eq!(verb("/_intermission", false, uri), None, "{uri}");
     }

@@ -1,7 +1,7 @@
 // Polls `apps` once a second, shows every app, and calls `enable` and `disable`.
 // Names and reasons may hold anything: they only ever become text.
 
-const endpoint = location.pathname.replace(/\/?$/, '/');
+const endpoint = new URL('.', import.meta.url).pathname;
 const pollEvery = 1000;
 const pollTimeout = 4000;
 const chartSpans = [60_000, 120_000, 300_000];

@@ -13,6 +13,7 @@ use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
 use super::{processes, respond, variables};
 use crate::control::{Command, Method, PaceChange, Patience, Place, Shut, Verb};
+use crate::dashboard;
 use crate::ids::{AppId, PauseId};
 use crate::origin;
 use crate::reply::{Slots, Status};
@@ -161,6 +162,8 @@ fn decide(
         Command::Disable { which, pace, wait: Some(time) } => {
             disable_and_wait(r, zone, named, (which, pace), time)
         }
+        Command::Script => Answer::file(dashboard::SCRIPT).into(),
+        Command::Style => Answer::file(dashboard::STYLE).into(),
         Command::Apps | Command::Metrics | Command::Dashboard => {
             let (apps, slots) = seen_from(zone, endpoint, named.0);
             Answer::page(asked.command, apps, slots).into()

@@ -10,10 +10,11 @@ use nginx_sys::{
 use super::conf;
 use super::zone::{now, SharedZone};
 use crate::control::{self, Command, Format};
+use crate::dashboard::{self, File};
+use crate::metrics;
 use crate::origin::Headers;
 use crate::reply::{Apps, Error, Slots, Status};
 use crate::text::{header_value, AppName, Text};
-use crate::{dashboard, metrics};
 
 /// What goes back to the caller.
 pub(super) struct Answer {
@@ -32,6 +33,7 @@ enum Body {
     Apps(Vec<Status>),
     Metrics(Vec<Status>, Slots),
     Dashboard(Vec<Status>),
+    File(File),
 }
 
 impl Answer {
@@ -57,6 +59,11 @@ impl Answer {
             _ => Body::Apps(apps),
         };
         Self { body, ..Self::state(200) }
+    }
+
+    /// A part of the dashboard.
+    pub(super) fn file(file: File) -> Self {
+        Self { body: Body::File(file), ..Self::state(200) }
     }
 
     pub(super) fn with(self, left: Status) -> Self {
@@ -112,6 +119,7 @@ pub(super) fn send(
 ) -> ngx_int_t {
     const PLAIN: &str = "text/plain";
     const JSON: &str = "application/json";
+    const NOT_SNIFFED: (&str, &str) = ("X-Content-Type-Options", "nosniff");
     let status = answer.left.unwrap_or_else(|| Box::new(zone.visit(|zone| Status::of(zone, name))));
     let mut more = Vec::new();
     let list = |apps| json(&Apps::new(apps, now()));
@@ -125,8 +133,12 @@ pub(super) fn send(
         }
         (Format::Text, Body::Dashboard(_)) => {
             more.push(("Content-Security-Policy", dashboard::POLICY));
-            more.push(("X-Content-Type-Options", "nosniff"));
-            ("text/html; charset=utf-8", Ok(dashboard::PAGE.into()))
+            more.push(NOT_SNIFFED);
+            ("text/html; charset=utf-8", Ok(dashboard::page(r.uri.as_bytes())))
+        }
+        (_, Body::File(file)) => {
+            more.push(NOT_SNIFFED);
+            (file.media_type, Ok(file.text.into()))
         }
         (_, Body::Apps(apps) | Body::Metrics(apps, _) | Body::Dashboard(apps)) => {
             (JSON, list(apps))
