@@ -13,6 +13,7 @@ use provisional::Settled;
 
 use crate::flight::Epoch;
 use crate::ids::{PauseId, Ticket, WorkerId};
+use crate::oldest::Oldest;
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::sync::step;
@@ -79,6 +80,8 @@ pub struct App {
     pub holds: Holds,
     pub rejections: Tally,
     pub expiries: Tally,
+    /// The oldest of its requests in flight.
+    pub oldest: Oldest,
 }
 
 impl App {
@@ -107,6 +110,7 @@ impl App {
         holds: Holds::NONE,
         rejections: Tally::NONE,
         expiries: Tally::NONE,
+        oldest: Oldest::NONE,
     };
 
     /// Makes this the entry of a new app, open.

@@ -140,11 +140,16 @@ impl<'z> Flights<'z> {
         }
     }
 
+    /// Whether a worker's counts are those of this epoch, or of a later one.
+    pub fn has_seen(&self, worker: WorkerId, epoch: Epoch) -> bool {
+        let seen = self.seen.get(worker.index());
+        seen.is_some_and(|seen| seen.0.load(Ordering::Acquire) >= epoch.0)
+    }
+
     /// What a worker counts for an app, if it has seen this epoch.
     pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Flight> {
-        let seen = self.seen.get(worker.index())?.0.load(Ordering::Acquire);
         let count = self.row(worker).get(app.index())?;
-        (seen >= since.0).then(|| count.flight())
+        self.has_seen(worker, since).then(|| count.flight())
     }
 
     /// Under the lock: a worker is gone.

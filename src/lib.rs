@@ -17,6 +17,7 @@ pub mod flight;
 pub mod gates;
 pub mod ids;
 pub mod metrics;
+pub mod oldest;
 pub mod origin;
 pub mod pace;
 pub mod queue;

@@ -51,6 +51,10 @@ impl Page {
         self.gauge("oldest_held_seconds", help, apps, |app| app.oldest_held_seconds)?;
         let help = "Requests that were passed on and are unfinished.";
         self.gauge("in_flight", help, apps, |app| app.in_flight)?;
+        let help = "For how long the oldest of these has been.";
+        self.gauge("oldest_in_flight_seconds", help, apps, |app| {
+            app.oldest_in_flight.iter().next().map_or(0.0, |oldest| oldest.seconds.as_f64())
+        })?;
         let help = "Connections that were upgraded, such as WebSockets.";
         self.gauge("upgraded", help, apps, |app| app.upgraded)?;
         self.head("requests_total", "counter", "Requests, by what became of them.")?;

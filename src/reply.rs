@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 
 use crate::app::State;
 use crate::ids::{AppId, PauseId};
-use crate::text::{header_value, Address, AppName, Reason};
+use crate::oldest::{self, WaitsFor};
+use crate::text::{header_value, Address, AppName, Reason, Text};
 use crate::time::{rfc3339, Msec, Now};
 use crate::totals::{Holds, Totals};
 use crate::zone::{Left, Refusal, Zone};
@@ -28,6 +29,8 @@ pub struct Status {
     pub oldest_held_seconds: Seconds,
     /// Passed on and unfinished.
     pub in_flight: u32,
+    /// The oldest of these, the oldest of all first.
+    pub oldest_in_flight: Oldest,
     /// Connections that became tunnels, which are not waited for.
     pub upgraded: u32,
     pub last_drain: Option<Drain>,
@@ -45,6 +48,64 @@ pub struct Drain {
     pub released: u64,
     pub seconds: Seconds,
     pub ended: Time,
+}
+
+/// Up to so many requests in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Oldest([Option<OneInFlight>; oldest::MOST]);
+
+/// A request in flight.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OneInFlight {
+    pub method: Text<16>,
+    pub uri: Text<128>,
+    pub client: Address,
+    /// Since it was passed on.
+    pub seconds: Seconds,
+    #[serde(serialize_with = "as_word")]
+    pub waits_for: WaitsFor,
+}
+
+impl Oldest {
+    /// None.
+    pub const NONE: Self = Self([None; oldest::MOST]);
+
+    fn of(zone: &Zone<'_>, id: AppId) -> Self {
+        let mut oldest = Self::NONE;
+        for (place, told) in oldest.0.iter_mut().zip(zone.oldest(id)) {
+            *place = Some(OneInFlight {
+                method: told.method,
+                uri: told.uri,
+                client: told.client,
+                seconds: Seconds(zone.now.monotonic.since(told.since)),
+                waits_for: told.waits_for,
+            });
+        }
+        oldest
+    }
+
+    /// These.
+    pub fn iter(&self) -> impl Iterator<Item = &OneInFlight> {
+        self.0.iter().flatten()
+    }
+}
+
+impl Serialize for Oldest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+fn as_word<S: Serializer>(waits_for: &WaitsFor, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(waits_for.word())
+}
+
+/// A line about it.
+impl fmt::Display for OneInFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, uri, client, seconds, waits_for } = self;
+        write!(f, "{method} {uri} of {client}, for {seconds} s, waits for {waits_for}")
+    }
 }
 
 /// What a control endpoint's place may see.
@@ -204,6 +265,7 @@ impl Status {
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
             ),
             in_flight: flight.in_flight,
+            oldest_in_flight: Oldest::of(zone, id),
             upgraded: flight.upgraded,
             last_drain: app.last_drain().map(|(drained, ended)| Drain {
                 released: drained.released,
@@ -230,6 +292,7 @@ impl Status {
             held: 0,
             oldest_held_seconds: Seconds(Msec(0)),
             in_flight: 0,
+            oldest_in_flight: Oldest::NONE,
             upgraded: 0,
             last_drain: None,
             totals: Totals::NONE,

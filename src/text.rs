@@ -51,6 +51,12 @@ impl<const N: usize> Text<N> {
         Ok(text)
     }
 
+    /// As much of `from` as there is room for.
+    pub fn front_of(from: &[u8]) -> Self {
+        let front = from.get(..N).unwrap_or(from);
+        Self::new(front).unwrap_or(Self::EMPTY)
+    }
+
     /// Adds a byte at the end; fails where there is no room.
     pub fn push(&mut self, byte: u8) -> Result<(), TooLong> {
         let place = self.bytes.get_mut(self.len as usize).ok_or(TooLong { most: N })?;

@@ -5,6 +5,7 @@
 //! two writes: the next visit then finds [`Header::inside`] set and repairs the tables first.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod crew;
 mod hold;
 mod release;
@@ -17,19 +18,20 @@ pub mod owned;
 #[cfg(test)]
 mod tests;
 
+pub use ask::PATIENCE;
 pub use hold::{Arrival, Departure, Leaving};
 pub use release::{Given, Turn};
 pub use verbs::{Opened, Refusal, Shut, Which};
 pub use wait::{Left, Look};
 
 use crate::app::{App, Drained, State, Unsaid};
-use crate::flight::Flights;
+use crate::flight::{Epoch, Flights};
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, PauseId, WorkerId};
 use crate::queue::{Held, List, Slot};
 use crate::sync::step;
 use crate::text::AppName;
-use crate::time::Now;
+use crate::time::{Msec, Now};
 use crate::wait::Wait;
 use crate::workers::Worker;
 
@@ -44,6 +46,9 @@ pub struct Header {
     owing: u32,
     quitting: u32,
     retired: u32,
+    /// The newest question to all workers, and when it was asked.
+    asked: Epoch,
+    asked_at: Msec,
     free: List,
 }
 
@@ -57,6 +62,8 @@ impl Header {
         owing: 0,
         quitting: 0,
         retired: 0,
+        asked: Epoch(0),
+        asked_at: Msec(0),
         free: List::EMPTY,
     };
 }

@@ -85,7 +85,7 @@ subtest 'apps lists exactly what may be seen' => sub {
     $t->control('enable?app=other', at => '/any');
     is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'only its own';
     is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'its own and the named ones, known or not';
-    is_deeply [sort keys %{apps('/any')}], ['basecamp', 'beta', 'other'], 'its own, and all that are known';
+    is_deeply [sort keys %{apps('/any')}], ['', 'alpha', 'basecamp', 'beta', 'other', 'with blank'], 'its own, and all that are known';
     is_deeply [sort keys %{apps('/blank')}], ['', 'with blank'], 'the default app';
     my $one = apps('/any')->{other};
     is_deeply [@$one{qw(state held)}], ['paused', 0], 'each with its status';

@@ -11,8 +11,8 @@ use super::module::Failed;
 use super::respond::{send, Answer};
 use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
-use super::{processes, respond, variables};
-use crate::control::{Command, Method, PaceChange, Patience, Place, Shut, Verb};
+use super::{ask, processes, respond, variables};
+use crate::control::{Command, Format, Method, PaceChange, Patience, Place, Shut, Verb};
 use crate::dashboard;
 use crate::ids::{AppId, PauseId};
 use crate::origin;
@@ -27,6 +27,8 @@ use crate::zone::{self, Opened, Refusal, Which};
 /// What becomes of a control request.
 enum Outcome {
     Answered(Answer),
+    /// It is carried out again when all workers have said what they have in flight.
+    Asks,
     /// It is answered when what it asked for has come.
     Waits(Waiting),
 }
@@ -60,7 +62,7 @@ extern "C" fn on_body(r: *mut ngx_http_request_t) {
 }
 
 /// Returns with what to finalize the request; none where it waits.
-fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
+pub(super) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
     const ERROR: Option<ngx_int_t> = Some(NGX_ERROR as ngx_int_t);
     let r_ptr = core::ptr::from_mut(r);
     // SAFETY: configurations outlive the requests that run on them.
@@ -88,6 +90,7 @@ fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
     }
     match outcome {
         Outcome::Answered(answer) => Some(send(r, &zone, name, answer)),
+        Outcome::Asks => None,
         Outcome::Waits(waiting) => {
             wait::begin(r, waiting).err().map(|Failed| NGX_ERROR as ngx_int_t)
         }
@@ -101,6 +104,7 @@ fn decide(
     conf: &LocConf,
     name: &mut AppName,
 ) -> Outcome {
+    let own = *name;
     let Some(endpoint) = &conf.control else {
         return Answer::problem(404, "no endpoint".into()).into();
     };
@@ -128,6 +132,10 @@ fn decide(
             return Answer::problem(404, "no such app here".into()).into();
         }
         *name = app;
+    }
+    count_from_now_on(zone, endpoint, &own);
+    if says_what_is_in_flight(asked.command, r) && ask::waits(r) {
+        return Outcome::Asks;
     }
     let named = &Named(name);
     match asked.command {
@@ -215,6 +223,24 @@ fn disable_and_wait(
     match place {
         Some(place) => Outcome::Waits(Waiting::new(*name.0, place, time)),
         None => answer.into(),
+    }
+}
+
+/// The place's own app and those that it names are known from its first request on; an app that
+/// only a request names is not.
+fn count_from_now_on(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) {
+    zone.visit(|zone| {
+        zone.know(own);
+        let named = endpoint.apps().names().filter_map(|name| AppName::new(name).ok());
+        named.for_each(|name| zone.know(&name));
+    });
+}
+
+fn says_what_is_in_flight(command: Command, r: &mut ngx_http_request_t) -> bool {
+    match command {
+        Command::Apps | Command::Metrics => true,
+        Command::Status | Command::Dashboard => respond::format_of(r) == Format::Json,
+        _ => false,
     }
 }
 

@@ -5,8 +5,10 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::{ngx_event_t, ngx_msec_t};
 
 use super::hold::{Hold, Stage};
+use super::oldest;
 use super::queue::Queue;
 use super::workers::{self, ThisWorker};
+use super::zone::now;
 use crate::flight::{Count, Epoch, Flight, Known};
 use crate::ids::AppId;
 
@@ -45,6 +47,11 @@ impl InFlight {
         self.list.init();
     }
 
+    /// Those that were passed on first come first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Hold> {
+        self.list.iter()
+    }
+
     fn find(&self, name: &[u8]) -> Option<AppId> {
         self.known.try_borrow().ok()?.find(name)
     }
@@ -65,6 +72,7 @@ pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
         hold.counted_as.set(Counted::InFlight(app));
         watch(this);
     }
+    hold.set_out_at.set(now().monotonic);
     this.in_flight.list.push(hold, &hold.flight);
 }
 
@@ -89,9 +97,9 @@ pub(super) fn refresh(this: &ThisWorker) {
         return;
     }
     let mut apps = Vec::with_capacity(this.zone.most_apps());
-    let epoch = this.zone.visit(|zone| {
+    let (epoch, asked) = this.zone.visit(|zone| {
         apps.extend(zone.known());
-        zone.gates.epoch()
+        (zone.gates.epoch(), zone.asked())
     });
     let known = Known::new(apps);
     let row = this.in_flight.row;
@@ -120,9 +128,12 @@ pub(super) fn refresh(this: &ThisWorker) {
         hold.counted_as.set(counted);
     }
     row.iter().zip(flights).for_each(|(count, flight)| count.set(flight));
-    this.in_flight.epoch.set(epoch);
+    let before = this.in_flight.epoch.replace(epoch);
     if let Ok(mut place) = this.in_flight.known.try_borrow_mut() {
         *place = known;
+    }
+    if asked > before {
+        oldest::tell(this, asked);
     }
     this.zone.flights().saw(this.id, epoch);
 }
@@ -138,10 +149,23 @@ pub(super) fn watch(this: &ThisWorker) {
     this.landing.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
 }
 
-/// Looks who is answered in full, though its client still takes what we have, and whose connection
-/// has become a tunnel.
 pub(super) extern "C" fn on_landing(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
+    land(this);
+    watch(this);
+}
+
+/// The bell rang: counts exactly, if there is anything that was not seen yet.
+pub(super) fn answer_questions(this: &ThisWorker) {
+    if this.zone.gates().epoch() != this.in_flight.epoch.get() {
+        land(this);
+        refresh(this);
+    }
+}
+
+/// Looks who is answered in full, though its client still takes what we have, and whose connection
+/// has become a tunnel.
+fn land(this: &ThisWorker) {
     for hold in this.in_flight.list.iter() {
         if hold.is_answered() {
             finished(this, hold);
@@ -152,5 +176,4 @@ pub(super) extern "C" fn on_landing(_: *mut ngx_event_t) {
             }
         }
     }
-    watch(this);
 }

@@ -35,6 +35,8 @@ pub(super) struct Hold {
     /// When it was held, on the monotonic clock; 0 where it was not.
     since: Cell<Msec>,
     waited: Cell<Msec>,
+    /// When it was passed on, on the monotonic clock.
+    pub set_out_at: Cell<Msec>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,13 +218,13 @@ impl Hold {
         self.request().header_sent() != 0
     }
 
-    fn upstream(&self) -> Option<&nginx_sys::ngx_http_upstream_t> {
+    pub(super) fn upstream(&self) -> Option<&nginx_sys::ngx_http_upstream_t> {
         // SAFETY: a live request has an upstream or null.
         unsafe { self.request().upstream.as_ref() }
     }
 
     /// A main one: subrequests meet no gate.
-    fn request(&self) -> &ngx_http_request_t {
+    pub(super) fn request(&self) -> &ngx_http_request_t {
         // SAFETY: the mark lives in its request's memory.
         unsafe { &*self.r }
     }
@@ -305,6 +307,7 @@ pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
             ahead: Cell::new(0),
             since: Cell::new(Msec(0)),
             waited: Cell::new(Msec(0)),
+            set_out_at: Cell::new(Msec(0)),
         });
         cleanup.handler = Some(on_cleanup);
         *r.ctx.add(module::context_index()) = cleanup.data;

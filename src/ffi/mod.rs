@@ -2,6 +2,7 @@
 //!
 //! A worker process has one thread that runs nginx's callbacks; everything here runs on it.
 
+mod ask;
 mod conf;
 mod control;
 mod directives;
@@ -13,6 +14,7 @@ mod gate;
 mod hold;
 mod log;
 mod module;
+mod oldest;
 mod park;
 mod processes;
 mod queue;

@@ -158,7 +158,7 @@ pub(super) fn retry_after(r: &mut ngx_http_request_t, seconds: u64) {
     let _ = request.add_header_out("Retry-After", &seconds.to_string());
 }
 
-fn start_timer(wev: &mut ngx_event_t, duration: ngx_msec_t) {
+pub(super) fn start_timer(wev: &mut ngx_event_t, duration: ngx_msec_t) {
     wev.set_delayed(1);
     // SAFETY: a live event of a connection.
     unsafe { ngx_add_timer(wev, duration) };

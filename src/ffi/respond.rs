@@ -15,6 +15,7 @@ use crate::metrics;
 use crate::origin::Headers;
 use crate::reply::{Apps, Error, Slots, Status};
 use crate::text::{header_value, AppName, Text};
+use crate::zone::Left;
 
 /// What goes back to the caller.
 pub(super) struct Answer {
@@ -43,6 +44,16 @@ impl Answer {
 
     pub(super) fn problem(status: u16, text: String) -> Self {
         Self { body: Body::Problem(text), ..Self::state(status) }
+    }
+
+    /// The caller waited in vain. Those that are left in flight are named, the oldest, each in a line
+    /// of its own.
+    pub(super) fn in_vain(left: Left, text: String, status: &Status) -> Self {
+        let mut lines = vec![text];
+        if matches!(left, Left::InFlight(_)) {
+            lines.extend(status.oldest_in_flight.iter().map(ToString::to_string));
+        }
+        Self::problem(504, lines.join("\n"))
     }
 
     /// Only these methods are.
@@ -99,7 +110,7 @@ pub(super) fn with_headers<R>(r: &mut ngx_http_request_t, f: impl FnOnce(&Header
     f(&headers)
 }
 
-fn format_of(r: &mut ngx_http_request_t) -> Format {
+pub(super) fn format_of(r: &mut ngx_http_request_t) -> Format {
     let query = r.args;
     // SAFETY: a live request.
     let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };

@@ -11,12 +11,13 @@ use nginx_sys::{
 
 use super::hold::cleanup_data;
 use super::module::Failed;
-use super::park::{events, finalize, rest, stop_timer};
+use super::park::{events, finalize, rest, start_timer, stop_timer};
 use super::queue::{Link, Queue};
 use super::respond::{send, Answer};
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
-use super::{conf, log, processes};
+use super::{ask, conf, log, processes};
+use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
 use crate::reply::{Status, Word};
 use crate::text::AppName;
@@ -34,6 +35,8 @@ pub(super) struct Waiting {
     place: WaitId,
     time: Msec,
     end: Cell<Look>,
+    /// His time is over, and all workers were asked what they have in flight.
+    asked: Cell<Option<Epoch>>,
 }
 
 impl Waiting {
@@ -46,6 +49,7 @@ impl Waiting {
             place,
             time,
             end: Cell::new(Look::Pending),
+            asked: Cell::new(None),
         }
     }
 
@@ -110,7 +114,8 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), 
 pub(super) fn look(this: &ThisWorker) {
     let over = Queue::new();
     over.init();
-    for waiting in this.waiting.iter().filter(|waiting| waiting.look(this, false)) {
+    let told = |waiting: &Waiting| waiting.asked.get().is_some_and(|at| ask::all_told(this, at));
+    for waiting in this.waiting.iter().filter(|waiting| waiting.look(this, told(waiting))) {
         waiting.link.leave();
         over.push(waiting, &waiting.link);
     }
@@ -149,7 +154,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
         if wev.error() != 0 {
             return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
-        if wev.delayed() != 0 || !waiting.look(this, true) {
+        if wev.delayed() != 0 || is_asking(this, waiting, wev) || !waiting.look(this, true) {
             return;
         }
         waiting.link.leave();
@@ -165,10 +170,10 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             }
             Answer::state(200)
         }
-        Look::TimedOut(left) => Answer::problem(504, left.to_string()),
+        Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
         Look::TakenBack(left) => {
             let state = status.state.is_paused();
-            Answer::problem(504, format!("{left}: rolled back, the app is {state}"))
+            Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }
         Look::Overtaken | Look::Pending => {
             Answer::problem(409, "the pause was ended or begun by somebody else meanwhile".into())
@@ -176,6 +181,23 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     };
     let sent = send(r, &this.zone, waiting.name, answer.with(status));
     finalize(r, sent);
+}
+
+/// The time of one who waits for a quiet app is over: he is to be told what it does not finish.
+/// Whether the workers are still to say that.
+fn is_asking(this: &ThisWorker, waiting: &Waiting, wev: &mut ngx_event_t) -> bool {
+    let is_paused = || this.zone.visit(|zone| Status::of(zone, waiting.name)).state == Word::Paused;
+    if waiting.asked.get().is_some() || !is_paused() {
+        return false;
+    }
+    let asked = ask::ask(this);
+    waiting.asked.set(Some(asked));
+    if ask::all_told(this, asked) {
+        return false;
+    }
+    start_timer(wev, ask::PATIENCE);
+    this.looking.start_within(1);
+    true
 }
 
 fn find(r: &ngx_http_request_t) -> Option<&Waiting> {

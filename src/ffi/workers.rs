@@ -7,13 +7,14 @@ use nginx_sys::{
 };
 use once_cell::sync::OnceCell;
 
+use super::ask::Asking;
 use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
 use super::queue::Queue;
 use super::wait::Waiting;
 use super::zone::{now, Named, SharedZone};
-use super::{conf, doorbell, flight, log, processes, release, wait};
+use super::{ask, conf, doorbell, flight, log, processes, release, wait};
 use crate::ids::{AppId, Process, WorkerId};
 use crate::time::Msec;
 
@@ -54,6 +55,9 @@ pub(super) struct ThisWorker {
     pub finishing: Timer,
     pub landing: Timer,
     pub looking: Timer,
+    /// The control requests that wait for what other workers have in flight.
+    pub asking: Queue<Asking>,
+    pub listening: Timer,
     watch: Timer,
     lease: Timer,
 }
@@ -163,6 +167,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         finishing: Timer::new(release::on_finishing, log),
         landing: Timer::new(flight::on_landing, log),
         looking: Timer::new(wait::on_looking, log),
+        asking: Queue::new(),
+        listening: Timer::new(ask::on_listening, log),
         watch: Timer::new(on_watch, log),
         lease: Timer::new(on_lease, log),
     });
@@ -171,6 +177,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     this.under_way.init();
     this.in_flight.init();
     this.waiting.init();
+    this.asking.init();
     flight::refresh(this);
     if !id.is_some() {
         let full = format_args!(
@@ -196,7 +203,7 @@ pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
 /// The doorbell rang: anything may have changed.
 pub(super) fn on_ring() {
     if let Some(this) = this() {
-        flight::refresh(this);
+        flight::answer_questions(this);
         flight::watch(this);
         wait::look(this);
     }

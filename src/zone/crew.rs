@@ -69,6 +69,7 @@ impl Zone<'_> {
             self.settle(AppId::at(index));
         }
         self.bury_waiters(id);
+        self.forget_told(id);
         workers::forget(self.workers, id, process);
         // It may have been the one that had not been told yet.
         self.look_whether_nginx_quits();

@@ -6,6 +6,7 @@ use crate::app::{App, State};
 use crate::flight::Epoch;
 use crate::gates::NameHash;
 use crate::ids::{AppId, SlotId};
+use crate::oldest::Oldest;
 use crate::queue::{self, List};
 
 impl Zone<'_> {
@@ -90,6 +91,8 @@ impl Zone<'_> {
     /// Makes everything that is derived from the slots and the apps' states anew.
     pub(super) fn rebuild(&mut self) {
         self.header.free = List::EMPTY;
+        // What was told may have been cut short.
+        self.apps.iter_mut().for_each(|app| app.oldest = Oldest::NONE);
         self.apps.iter_mut().for_each(|app| (app.line, app.going) = (List::EMPTY, 0));
         self.workers.iter_mut().for_each(|worker| worker.slots = 0);
         let mut next = queue::sort(self.slots);

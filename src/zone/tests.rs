@@ -1,6 +1,7 @@
 //! The zone's promises, one a test; below them whatever random workers and operators do.
 #![forbid(unsafe_code)]
 
+mod asks;
 mod callers;
 mod cut_short;
 mod deeds;
@@ -32,7 +33,7 @@ use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WaitId, Worker
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::terms::Cause;
-use crate::text::{Address, AppName, Reason};
+use crate::text::{Address, AppName, Reason, Text};
 use crate::time::{Msec, Now};
 use crate::wait::{Wait, Wish};
 

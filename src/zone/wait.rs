@@ -292,7 +292,7 @@ impl Zone<'_> {
         }
     }
 
-    fn living(&self) -> impl Iterator<Item = WorkerId> + '_ {
+    pub(super) fn living(&self) -> impl Iterator<Item = WorkerId> + '_ {
         let workers = self.workers.iter().enumerate();
         workers.filter(|(_, worker)| worker.process().is_some()).map(|(at, _)| WorkerId::at(at))
     }

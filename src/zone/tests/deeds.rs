@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::control::PaceChange;
+use crate::oldest::Told;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
@@ -16,6 +17,9 @@ pub(super) enum Deed {
     EnableAndWait { name: AppName, which: Which, ask: Ask, wish: Wish, caller: Caller },
     DisableAndWait { name: AppName, which: Which, pace: PaceChange, caller: Caller },
     LookAgain { place: WaitId, caller: Caller, over: bool },
+    Know { name: AppName },
+    AskAll,
+    Tell { id: AppId, told: Told },
     EndLease,
     Take { me: WorkerId, last: AppId, room: u32 },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
@@ -52,6 +56,8 @@ pub(super) enum Outcome {
     Waits(Result<(Shut, WaitId), Refusal>),
     WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
     Looked(Look),
+    /// Whether it is another question than before.
+    Asked(bool),
     LeaseEnded(Option<(AppName, PauseId, Ended)>),
     Turn(AppId, Turn, Vec<Given>),
     Registered(WorkerId),
@@ -102,6 +108,12 @@ impl Deed {
             Self::LookAgain { place, caller: (owner, cookie), over } => {
                 return Outcome::Looked(zone.look(place, owner, cookie, over));
             }
+            Self::Know { name } => zone.know(&name),
+            Self::AskAll => {
+                let before = zone.asked();
+                return Outcome::Asked(zone.ask() != before);
+            }
+            Self::Tell { id, told } => zone.tell(zone.asked(), &[(id, told)]),
             Self::EndLease => return Outcome::LeaseEnded(zone.end_lease()),
             Self::Take { me, last, room } => {
                 let mut run = Vec::new();
@@ -128,6 +140,7 @@ impl Deed {
             | Self::Finish { owner, .. } => Some(owner),
             Self::Take { me, .. } | Self::GiveBack { me, .. } => Some(me),
             Self::Leaving { id } => Some(id),
+            Self::Tell { told, .. } => Some(told.owner),
             Self::EnableAndWait { caller, .. }
             | Self::DisableAndWait { caller, .. }
             | Self::LookAgain { caller, .. } => Some(caller.0),

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::asks::told;
 use super::deeds::{Ask, Caller, Deed};
 use super::model::{Pair, ENTRIES, NAMES, WORKERS};
 use super::rules::{ModelApp, Waiting};
@@ -85,6 +86,16 @@ pub(super) enum Event {
     Sees {
         worker: usize,
     },
+    /// A control request is about an app.
+    IsKnown {
+        app: usize,
+    },
+    AsksAll,
+    Tells {
+        worker: usize,
+        entry: usize,
+        since: u64,
+    },
     LeaseEnds,
     /// A worker takes its turn, or is done with it.
     Turns {
@@ -159,6 +170,10 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         3 => (worker(), 0..ENTRIES, 0..2u32)
             .prop_map(|(worker, entry, in_flight)| Event::Counts { worker, entry, in_flight }),
         8 => worker().prop_map(|worker| Event::Sees { worker }),
+        1 => app().prop_map(|app| Event::IsKnown { app }),
+        3 => Just(Event::AsksAll),
+        6 => (worker(), 0..ENTRIES, 0..1000u64)
+            .prop_map(|(worker, entry, since)| Event::Tells { worker, entry, since }),
         2 => Just(Event::LeaseEnds),
         24 => (worker(), 0..4u32, any::<Index>())
             .prop_map(|(worker, room, left)| Event::Turns { worker, room, left }),
@@ -260,6 +275,11 @@ impl Pair {
             Event::Sees { worker } => {
                 self.sees(id(worker));
                 Deed::Look
+            }
+            Event::IsKnown { app } => Deed::Know { name: name(NAMES[app]) },
+            Event::AsksAll => Deed::AskAll,
+            Event::Tells { worker, entry, since } => {
+                Deed::Tell { id: AppId::at(entry), told: told(id(worker), since) }
             }
             Event::LeaseEnds => Deed::EndLease,
             Event::Turns { worker, room, left } => self.turns(id(worker), room, &left),

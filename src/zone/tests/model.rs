@@ -32,6 +32,8 @@ pub(super) struct Pair {
     pub pauses: u64,
     pub cookies: u64,
     pub callers: [Option<Caller>; WAITS],
+    /// When the workers were asked last what they have in flight.
+    pub asked: Option<Msec>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,7 @@ impl Pair {
             pauses: 0,
             cookies: 0,
             callers: [None; WAITS],
+            asked: None,
         }
     }
 
@@ -115,6 +118,7 @@ impl Pair {
         check(&self.zone);
         self.compare();
         self.compare_callers();
+        self.compare_told();
         let quits = self.quitting && !was_quitting;
         assert!(is_due(effects.wake, deed, &outcome, quits), "{deed:?}: {:?}", effects.wake);
         let after = self.written();
@@ -321,6 +325,8 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     let taken_back = matches!(outcome, Outcome::Looked(Look::TakenBack(_)));
     match deed {
         _ if turned || quits => wake == Wake::All,
+        Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
+        Deed::Know { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Bury { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
         // One that changes nothing may yet make a pause stay.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),

@@ -49,6 +49,8 @@ pub(super) struct ModelApp {
     /// What there was before those came who may yet take their pause back.
     pub before: Option<Before>,
     pub taken_back: bool,
+    /// Its oldest in flight, and whose they are.
+    pub told: Vec<(Msec, WorkerId)>,
     unreported: Option<Drained>,
     last_passed_on: Ticket,
 }
@@ -78,6 +80,7 @@ impl ModelApp {
             shut: created.monotonic,
             before: None,
             taken_back: false,
+            told: Vec::new(),
             unreported: None,
             last_passed_on: Ticket(0),
         }
@@ -171,6 +174,9 @@ impl Pair {
             Deed::LookAgain { place, caller, over } => {
                 Outcome::Looked(self.looks(place, caller, over))
             }
+            Deed::Know { name } => self.knows(at(name)),
+            Deed::AskAll => self.asks_all(),
+            Deed::Tell { id, told } => self.tells(id, told),
             Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),
             Deed::Take { me, last, room } => {
                 let (last, turn, run) = self.takes(me, last, room as usize);
@@ -306,6 +312,7 @@ impl Pair {
             let before = app.line.len();
             app.line.retain(|one| one.owner != dead);
             app.going.retain(|one| one.owner != dead);
+            app.told.retain(|(_, owner)| *owner != dead);
             app.totals.lost += (before - app.line.len()) as u64;
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
             app.totals.lost += taken.map_or(0, |(_, run)| run.len() as u64);

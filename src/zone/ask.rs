@@ -1,0 +1,80 @@
+//! Asking all workers what they have in flight.
+#![forbid(unsafe_code)]
+
+use super::{Wake, Zone};
+use crate::app::App;
+use crate::flight::Epoch;
+use crate::ids::{AppId, WorkerId};
+use crate::oldest::Told;
+use crate::sync::step;
+use crate::text::AppName;
+use crate::time::Msec;
+
+/// For how long a question is waited for that not all workers have answered.
+pub const PATIENCE: Msec = Msec(500);
+
+impl Zone<'_> {
+    /// Gives an app an entry, if it has none and there is one that nobody uses: its requests are
+    /// counted from now on.
+    pub fn know(&mut self, name: &AppName) {
+        if self.header.retired != 0 || self.find(name).is_some() {
+            return;
+        }
+        let Some(free) = self.apps.iter().position(|app| app.name().is_none()) else { return };
+        let created = self.coming_epoch();
+        if let Some(app) = self.apps.get_mut(free) {
+            app.create(*name, created);
+        }
+        self.publish(AppId::at(free));
+        self.effects.wake = Wake::All;
+    }
+
+    /// Asks all workers to count what they have in flight and to tell the oldest; whoever asks while
+    /// a question is under way gets the answer to that. Returns what they must have seen.
+    pub fn ask(&mut self) -> Epoch {
+        let (asked, now) = (self.header.asked, self.now.monotonic);
+        let is_new = |app: &App| app.name().is_some() && app.created() > asked;
+        let is_under_way = !self.all_told(asked) && now.since(self.header.asked_at) < PATIENCE;
+        if is_under_way && !self.apps.iter().any(is_new) {
+            return asked;
+        }
+        let asked = self.gates.next_epoch();
+        step();
+        self.header.asked = asked;
+        self.header.asked_at = now;
+        self.effects.wake = Wake::All;
+        asked
+    }
+
+    /// The newest question.
+    pub fn asked(&self) -> Epoch {
+        self.header.asked
+    }
+
+    /// A worker answers the question that was asked then: these are its oldest, of some apps.
+    pub fn tell(&mut self, asked: Epoch, told: &[(AppId, Told)]) {
+        if self.header.asked != asked || asked == Epoch(0) {
+            return;
+        }
+        for (id, told) in told {
+            if let Some(app) = self.apps.get_mut(id.index()) {
+                app.oldest.add(asked, *told);
+            }
+        }
+    }
+
+    /// Whether all workers have answered that question.
+    pub fn all_told(&self, asked: Epoch) -> bool {
+        self.living().all(|one| self.flights.has_seen(one, asked))
+    }
+
+    /// The oldest of an app's requests in flight, as they were told last.
+    pub fn oldest(&self, id: AppId) -> impl Iterator<Item = Told> + '_ {
+        self.app(id).into_iter().flat_map(|app| app.oldest.of(self.header.asked))
+    }
+
+    /// A worker is gone.
+    pub(super) fn forget_told(&mut self, owner: WorkerId) {
+        self.apps.iter_mut().for_each(|app| app.oldest.bury(owner));
+    }
+}

@@ -1,0 +1,129 @@
+//! What workers have in flight is asked for, of apps that were never paused too.
+#![forbid(unsafe_code)]
+
+use super::deeds::Outcome;
+use super::model::{Pair, NAMES};
+use super::rules::ModelApp;
+use super::scene::{Scene, CAUSE, ONE, TWO};
+use super::*;
+use crate::oldest::{Told, WaitsFor, MOST};
+use crate::zone::PATIENCE;
+
+/// As a worker tells it.
+pub(super) fn told(owner: WorkerId, since: u64) -> Told {
+    let (method, uri, client) = (Text::EMPTY, Text::EMPTY, Address::EMPTY);
+    Told { owner, waits_for: WaitsFor::App, since: Msec(since), method, uri, client }
+}
+
+fn since(zone: &mut Zone<'_>, id: AppId) -> Vec<u64> {
+    zone.oldest(id).map(|told| told.since.0).collect()
+}
+
+#[test]
+fn an_app_is_counted_from_the_first_question_about_it_on() {
+    let mut scene = Scene::new();
+    let app = name("app");
+    scene.visit(|zone| zone.know(&app));
+    assert_eq!(scene.effects.wake, Wake::All, "the workers are to count it");
+    let before = scene.visit(|zone| zone.gates.epoch());
+    scene.visit(|zone| zone.know(&app));
+    let known = scene.visit(|zone| (zone.known().count(), zone.find(&app), zone.gates.epoch()));
+    assert_eq!(known, (1, Some(AppId(0)), before), "once");
+    assert_eq!(scene.effects.wake, Wake::Nobody);
+}
+
+#[test]
+fn a_question_takes_no_other_apps_entry() {
+    let mut scene = Scene::new();
+    for app in ["a", "b", "c", "d", "e"] {
+        scene.visit(|zone| zone.know(&name(app)));
+    }
+    assert_eq!(scene.visit(|zone| (zone.known().count(), zone.find(&name("e")))), (4, None));
+    let paused = scene.visit(|zone| zone.enable(&name("e"), Which::Any, CAUSE, false));
+    assert!(paused.is_ok(), "a pause does, of one that is idle");
+}
+
+#[test]
+fn who_asks_while_a_question_is_under_way_gets_its_answer() {
+    let mut scene = Scene::new();
+    let asked = scene.visit(|zone| zone.ask());
+    assert_eq!(scene.visit(|zone| zone.ask()), asked);
+    scene.zone.words.flights().saw(ONE, asked);
+    assert!(!scene.visit(|zone| zone.all_told(asked)));
+    scene.zone.words.flights().saw(TWO, asked);
+    assert!(scene.visit(|zone| zone.all_told(asked)));
+    let next = scene.visit(|zone| zone.ask());
+    assert!(next > asked, "it was answered");
+    scene.visit(|zone| zone.know(&name("app")));
+    let third = scene.visit(|zone| zone.ask());
+    assert!(third > next, "it was not about this app");
+    scene.zone.wait(PATIENCE);
+    assert!(scene.visit(|zone| zone.ask()) > third, "somebody does not answer");
+}
+
+#[test]
+fn the_oldest_are_those_that_were_told_when_they_were_asked_for() {
+    let mut scene = Scene::new();
+    scene.visit(|zone| zone.know(&name("app")));
+    let id = AppId(0);
+    let asked = scene.visit(|zone| zone.ask());
+    scene.visit(|zone| zone.tell(asked, &[(id, told(ONE, 30)), (id, told(ONE, 40))]));
+    scene.visit(|zone| zone.tell(asked, &[(id, told(TWO, 10)), (id, told(TWO, 20))]));
+    assert_eq!(scene.visit(|zone| since(zone, id)), [10, 20, 30]);
+    for worker in [ONE, TWO] {
+        scene.zone.words.flights().saw(worker, asked);
+    }
+    let next = scene.visit(|zone| zone.ask());
+    assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0);
+    scene.visit(|zone| zone.tell(asked, &[(id, told(ONE, 30))]));
+    assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0, "an answer that comes late");
+    scene.visit(|zone| zone.tell(next, &[(id, told(ONE, 30)), (id, told(TWO, 50))]));
+    assert_eq!(scene.visit(|zone| since(zone, id)), [30, 50]);
+}
+
+/// The model's part.
+impl Pair {
+    pub(super) fn knows(&mut self, name: usize) -> Outcome {
+        let free = self.apps.iter().position(Option::is_none);
+        if let Some(free) = free.filter(|_| !self.retired && self.find(name).is_none()) {
+            self.apps[free] = Some(ModelApp::new(name, self.zone.now));
+        }
+        Outcome::Done
+    }
+
+    /// All are asked, unless they are already, of all apps that there are.
+    pub(super) fn asks_all(&mut self) -> Outcome {
+        let now = self.zone.now.monotonic;
+        let mut living = self.workers.iter().filter(|worker| worker.generation.is_some());
+        let is_under_way = self.asked.is_some_and(|asked| {
+            let is_old = now.since(asked) >= PATIENCE;
+            let knew = self.apps.iter().flatten().all(|app| app.created <= asked);
+            !is_old && knew && living.any(|worker| worker.saw < Some(asked))
+        });
+        if !is_under_way {
+            self.asked = Some(now);
+            self.apps.iter_mut().flatten().for_each(|app| app.told.clear());
+        }
+        Outcome::Asked(!is_under_way)
+    }
+
+    pub(super) fn tells(&mut self, id: AppId, told: Told) -> Outcome {
+        let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
+        if let Some(app) = app.filter(|_| self.asked.is_some()) {
+            app.told.push((told.since, told.owner));
+            app.told.sort_by_key(|(since, _)| *since);
+            app.told.truncate(MOST);
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn compare_told(&mut self) {
+        let Owned { tables, words, now } = &mut self.zone;
+        let zone = tables.lend(words, *now);
+        for (entry, app) in self.apps.iter().enumerate() {
+            let Some(app) = app else { continue };
+            let told = zone.oldest(AppId::at(entry)).map(|told| (told.since, told.owner));
+            assert!(told.eq(app.told.iter().copied()), "{}: {:?}", NAMES[app.name], app.told);
+        }
+    }
+}

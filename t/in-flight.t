@@ -1,0 +1,156 @@
+# What is in flight is told from the first control request on, whatever that is; and which requests
+# they are whom a drain waits for.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use JSON::PP;
+use Test::More;
+use Time::HiRes 'time';
+
+my $locations = <<'END_OF_CONF';
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
+location /unlisted { set $app_name unlisted; intermission on; proxy_pass http://backend; }
+location /nowhere { intermission on; proxy_connect_timeout 30s; proxy_pass http://192.0.2.1:81; }
+location /_intermission { intermission_control apps=campfire; }
+location /any { intermission_control apps=*; }
+location = /one/status { intermission_control; }
+END_OF_CONF
+
+sub start { return Intermission->new(workers => 2, locations => $locations, @_) }
+
+sub series {
+    my ($page) = @_;
+    return {map { /^(\w+(?:\{.*\})?) (\S+)$/ ? ($1 => $2) : () } split /\n/, $page};
+}
+
+my %first = (
+    status => sub { my ($t) = @_; my $now = $t->status; return @$now{qw(in_flight app)} },
+    'a = location' => sub {
+        my ($t) = @_;
+        my $now = decode_json($t->get('/one/status?format=json')->{body});
+        return @$now{qw(in_flight app)};
+    },
+    'status of another app' => sub {
+        my ($t) = @_;
+        is $t->status(app => 'campfire')->{in_flight}, 2, 'of the app that apps= names';
+        return ($t->status->{in_flight}, 'basecamp');
+    },
+    apps => sub {
+        my ($t) = @_;
+        my %by_name = map { $_->{app} => $_->{in_flight} } @{decode_json($t->control('apps')->{body})->{apps}};
+        is $by_name{campfire}, 2, 'of the app that apps= names';
+        return ($by_name{basecamp}, 'basecamp');
+    },
+    metrics => sub {
+        my ($t) = @_;
+        my $series = series($t->control('metrics')->{body});
+        is $series->{'intermission_in_flight{app="campfire"}'}, 2, 'of the app that apps= names';
+        cmp_ok $series->{'intermission_oldest_in_flight_seconds{app="basecamp"}'}, '>', 0, 'and its oldest';
+        return ($series->{'intermission_in_flight{app="basecamp"}'}, 'basecamp');
+    },
+    'enable, then status' => sub { my ($t) = @_; $t->control('enable'); my $now = $t->status; $t->control('disable'); return @$now{qw(in_flight app)} },
+);
+for my $what (sort keys %first) {
+    subtest "the first control request: $what" => sub {
+        my $t = start();
+        my @flying = map { $t->send("/$_?delay=3000") } 1 .. 8;
+        push @flying, map { $t->send("/campfire/$_?delay=3000") } 1 .. 2;
+        $t->wait_backend(10);
+        my ($in_flight, $app) = $first{$what}->($t);
+        is_deeply [$in_flight, $app], [8, 'basecamp'], 'all that are in flight';
+        is $t->get('/more')->{status}, 200, 'one more';
+        my $totals = $t->status->{totals};
+        is $totals->{passed}, 1, 'who passes from then on is counted';
+        is $_->response->{status}, 200, 'answered' for @flying;
+        $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
+        $t->clean_ok;
+    };
+}
+
+subtest 'looking makes no app known that only the request names' => sub {
+    my $t = start();
+    is $t->status(at => '/any', app => "random-$_")->{pause}, 0, 'any app has a status' for 1 .. 5;
+    my $apps = sub { return join ' ', map { $_->{app} } @{decode_json($t->control('apps', at => '/any')->{body})->{apps}} };
+    is $apps->(), 'basecamp', 'and none of them is known';
+    is $t->get('/unlisted')->{status}, 200, 'traffic makes none known either';
+    is $apps->(), 'basecamp', 'nor that of an app that nothing names';
+    $t->clean_ok;
+};
+
+subtest 'a worker that does not answer delays the status for a moment only' => sub {
+    my $t = start();
+    $t->status;
+    my ($frozen) = $t->workers;
+    my $before = time;
+    $t->freeze($frozen);
+    my $answered = 0;
+    # A connection may be the frozen worker's to accept.
+    my @asked = map { $t->send('/_intermission/status?format=json') } 1 .. 12;
+    $t->wait_for(sub { $answered = grep { $_->answered } @asked }, 'an answer', 5);
+    cmp_ok time - $before, '<', 3, 'soon';
+    kill CONT => $frozen;
+    is $_->response->{status}, 200, 'and all are answered in the end' for @asked;
+    $t->clean_ok;
+};
+
+subtest 'a drain that does not end says whom it waits for' => sub {
+    my $t = start();
+    my @flying = map { $t->send("/slow/$_?delay=4000") } 1 .. 2;
+    $t->wait_backend(2);
+    my $long = '/long/' . 'x' x 200;
+    push @flying, $t->send("$long?delay=4000");
+    $t->wait_backend(3);
+    push @flying, $t->send('/odd/%22%0a"?delay=4000', method => 'PUT');
+    $t->wait_backend(4);
+
+    my $status = $t->status;
+    is $status->{in_flight}, 4, 'four are in flight';
+    my @oldest = @{$status->{oldest_in_flight}};
+    is scalar @oldest, 3, 'three of them are told';
+    is_deeply [sort map { $_->{uri} } @oldest[0, 1]], ['/slow/1?delay=4000', '/slow/2?delay=4000'], 'the oldest first';
+    is $oldest[2]{uri}, substr($long, 0, 128), 'a long name is cut off';
+    is_deeply [@{$oldest[0]}{qw(method client waits_for)}], ['GET', '127.0.0.1', 'app'], 'what, whose, and what they wait for';
+    my @ages = map { $_->{seconds} } @oldest;
+    is_deeply \@ages, [sort { $b <=> $a } @ages], 'and since when';
+
+    my $answer = $t->control('enable?wait=300ms');
+    is $answer->{status}, 504, 'the caller waits in vain';
+    my ($first, @lines) = split /\n/, $answer->{body};
+    is $first, '4 requests are still in flight: rolled back, the app is not paused any more', 'for four';
+    is scalar @lines, 3, 'and hears of three';
+    like $lines[0], qr{^GET /slow/[12]\?delay=4000 of 127\.0\.0\.1, for \d+(?:\.\d+)? s, waits for the app$}, 'a line each';
+    $answer = $t->control('enable?wait=100ms&format=json');
+    is scalar(split /\n/, decode_json($answer->{body})->{error}), 4, 'in JSON too';
+    is $_->response->{status}, 200, 'answered' for @flying;
+    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
+    is_deeply $t->status->{oldest_in_flight}, [], 'and none is told any more';
+    $t->clean_ok;
+};
+
+subtest 'what they wait for' => sub {
+    my $t = start();
+    my $upload = $t->send('/upload', method => 'POST', headers => {'Content-Length' => 10});
+    my $waits_for = sub { return join ' ', map { $_->{waits_for} } @{$t->status->{oldest_in_flight}} };
+    $t->wait_for(sub { $waits_for->() eq "client's body" }, "client's body");
+    pass 'a body that does not come';
+    $upload->close;
+    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    $t->clean_ok;
+};
+
+subtest 'what a dead worker told is forgotten' => sub {
+    my $t = start();
+    my @flying = map { $t->send("/$_?delay=3000") } 1 .. 6;
+    $t->wait_backend(6);
+    is $t->status->{in_flight}, 6, 'six';
+    kill KILL => $t->workers;
+    $t->wait_for(sub { my $now = eval { $t->status }; $now && !$now->{in_flight} && !@{$now->{oldest_in_flight}} }, 'nobody');
+    pass 'nobody is in flight, nobody is told';
+    $t->clean_ok(killed_process => 1);
+};
+
+done_testing;
