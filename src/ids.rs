@@ -1,6 +1,8 @@
 //! The identities that shared memory is full of, each a type of its own.
 #![forbid(unsafe_code)]
 
+use crate::time::Msec;
+
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -62,10 +64,21 @@ impl Ticket {
     }
 }
 
-/// A pause's number, unique in its zone; 0 where there was none yet.
+/// A pause's number: greater than that of each pause before it; 0 where there was none yet. Below
+/// 2^53, so that JSON's readers do not round it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PauseId(pub u64);
+
+impl PauseId {
+    /// The number before the first one of a zone that is made at this time, by the wall's clock: the
+    /// milliseconds since 2020. No zone made before has come so far, unless it had a pause every
+    /// millisecond, or the clock went back.
+    pub fn before_first(made: Msec) -> Self {
+        const YEAR_2020: Msec = Msec(1_577_836_800_000);
+        Self(made.since(YEAR_2020).0)
+    }
+}
 
 /// What a worker knows its held request by: it means nothing to any other process.
 #[repr(transparent)]

@@ -4,6 +4,8 @@
 //! length and its checksum, and the pauses as JSON. The valid one with the greater number counts.
 #![forbid(unsafe_code)]
 
+pub mod health;
+
 use core::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -24,6 +26,12 @@ pub const LINE: usize = 64;
 
 const MAGIC: &str = "intermission 1";
 
+/// No lease is restored that lasts longer, in ms: 100 years.
+const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// By so much, in ms, the two clocks may differ by rounding.
+const ROUNDING: u64 = 1000;
+
 /// A pause, as it is written. Names and reasons are percent-encoded; times are milliseconds since
 /// 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +41,9 @@ pub struct Saved {
     pause: u64,
     began: u64,
     until: Option<u64>,
+    /// How long the lease had to go when this was written, in ms.
+    #[serde(default)]
+    left: Option<u64>,
     reason: String,
     by: String,
     spread: u64,
@@ -44,7 +55,36 @@ pub struct Saved {
 pub struct Snapshot {
     /// The greatest number that a pause has had.
     pub pauses: u64,
+    #[serde(default)]
+    pub written: Written,
     pub saved: Vec<Saved>,
+}
+
+/// When a snapshot was taken, in ms on both clocks, and the machine's start from which the monotonic
+/// one counts. All zero and empty if the file does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Written {
+    boot: String,
+    monotonic: u64,
+    wall: u64,
+}
+
+impl Written {
+    /// At this time; `boot` is the kernel's name for the machine's start, empty if not known.
+    pub fn at(now: Now, boot: &str) -> Self {
+        Self { boot: boot.into(), monotonic: now.monotonic.0, wall: now.wall.0 }
+    }
+
+    /// How long ago that is; None if nothing is known. The monotonic clock says it until the machine
+    /// starts anew. Then the wall's does, and 0 if that went back meanwhile.
+    pub fn age(&self, now: Now, boot: &str) -> Option<Msec> {
+        let (monotonic, wall) = (Msec(self.monotonic), Msec(self.wall));
+        if !boot.is_empty() && self.boot == boot && monotonic <= now.monotonic {
+            return Some(now.monotonic.since(monotonic));
+        }
+        (wall != Msec(0)).then(|| now.wall.since(wall))
+    }
 }
 
 /// Why a file gives no state.
@@ -59,7 +99,7 @@ pub enum Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Foreign => "is not a state file: it is left alone, and pauses are not kept",
+            Self::Foreign => "is not a state file",
             Self::Broken => "is broken: no pause is restored",
         })
     }
@@ -67,7 +107,7 @@ impl fmt::Display for Unusable {
 
 impl Saved {
     /// Of an app that is paused or stopped, whoever may yet take that back.
-    pub fn of(app: &App) -> Option<Self> {
+    pub fn of(app: &App, now: Now) -> Option<Self> {
         let app = app.settled();
         if !app.is_shut() {
             return None;
@@ -79,6 +119,7 @@ impl Saved {
             pause: app.pause().0,
             began: app.began().wall.0,
             until: app.until().map(|until| until.wall.0),
+            left: app.until().map(|until| until.monotonic.since(now.monotonic).0),
             reason: header_value(reason.as_bytes()).to_string(),
             by: header_value(by.as_bytes()).to_string(),
             spread: app.pace().spread.0,
@@ -87,33 +128,49 @@ impl Saved {
         Some(saved)
     }
 
-    /// The app, paused or stopped as it was; none where a value makes no sense or the lease has
-    /// ended.
-    pub fn restore(&self, now: Now) -> Option<App> {
-        let on_both = |wall: u64| Now {
-            monotonic: if wall >= now.wall.0 {
-                now.monotonic.after(Msec(wall - now.wall.0))
+    /// The app, paused or stopped as it was; None if a value makes no sense or the lease has ended.
+    /// `age` says how long ago this was written.
+    pub fn restore(&self, age: Option<Msec>, now: Now) -> Option<App> {
+        let began = Msec(self.began);
+        let began = Now {
+            monotonic: if began >= now.wall {
+                now.monotonic.after(began.since(now.wall))
             } else {
-                now.monotonic.since(Msec(now.wall.0 - wall))
+                now.monotonic.since(now.wall.since(began))
             },
-            wall: Msec(wall),
+            wall: began,
         };
-        let until = self.until.map(on_both);
-        if until.is_some_and(|until| until.wall <= now.wall) {
-            return None;
-        }
+        let until = match self.until {
+            None => Now::NEVER,
+            Some(wall) => self.end(Msec(wall), age, now)?,
+        };
         Some(App::restored(
             decode(&self.app)?,
             if self.stopped { State::Stopped } else { State::Paused },
             PauseId(self.pause),
-            on_both(self.began),
+            began,
             Terms {
                 reason: decode(&self.reason)?,
                 by: decode(&self.by)?,
-                until: until.unwrap_or(Now::NEVER),
+                until,
                 pace: Pace { spread: Msec(self.spread), concurrency: self.concurrency },
             },
         ))
+    }
+
+    /// The end of the lease, which was to be at `wall`; None if that is over. It is never further away
+    /// than it was when this was written, whatever the wall's clock says.
+    fn end(&self, wall: Msec, age: Option<Msec>, now: Now) -> Option<Now> {
+        let by_wall = wall.since(now.wall);
+        let left = match (self.left, age) {
+            (Some(left), Some(age)) => Msec(left).since(age),
+            (Some(left), None) => by_wall.min(Msec(left)),
+            (None, _) => by_wall.min(wall.since(Msec(self.began))),
+        };
+        let left = left.min(Msec(LONGEST));
+        let agree = by_wall.0.abs_diff(left.0) <= ROUNDING && by_wall > Msec(0);
+        let wall = if agree { wall } else { now.wall.after(left) };
+        (left > Msec(0)).then(|| Now { monotonic: now.monotonic.after(left), wall })
     }
 
     /// The app's name; the default app's where what is written makes no sense.
@@ -229,7 +286,9 @@ mod tests {
     }
 
     fn snapshot(pauses: u64, lease: Option<u64>) -> Snapshot {
-        Snapshot { pauses, saved: vec![Saved::of(&paused(lease)).unwrap()] }
+        let began = at(1_000_000);
+        let saved = vec![Saved::of(&paused(lease), began).unwrap()];
+        Snapshot { pauses, written: Written::at(began, "boot"), saved }
     }
 
     fn file(records: &[(u64, Snapshot)]) -> Vec<u8> {
@@ -242,16 +301,56 @@ mod tests {
         file
     }
 
+    const BOOT: &str = "boot";
+
+    /// The end of a lease of 60 s, written at once, if nginx starts at this time.
+    fn until(now: Now, boot: &str) -> Option<Now> {
+        let snapshot = snapshot(7, Some(60_000));
+        let app = snapshot.saved[0].restore(snapshot.written.age(now, boot), now)?;
+        app.until()
+    }
+
+    fn later(monotonic: u64, wall: u64) -> Now {
+        Now { monotonic: Msec(50_000 + monotonic), wall: Msec(1_000_000 + wall) }
+    }
+
     #[test]
     fn a_pause_comes_back_as_it_was_and_its_lease_counts_on() {
         let before = paused(Some(60_000));
-        let after = Saved::of(&before).unwrap().restore(at(1_010_000)).unwrap();
+        let saved = Saved::of(&before, at(1_000_000)).unwrap();
+        let after = saved.restore(Some(Msec(10_000)), later(10_000, 10_000)).unwrap();
         assert_eq!(after.name(), before.name());
         assert_eq!((after.state(), after.pause()), (State::Paused, PauseId(7)));
         assert_eq!((after.cause(), after.pace()), (before.cause(), before.pace()));
-        let until = after.until().unwrap();
-        assert_eq!((until.monotonic, until.wall), (Msec(100_000), Msec(1_060_000)));
-        assert!(Saved::of(&before).unwrap().restore(at(1_060_000)).is_none(), "the lease ended");
+        assert_eq!(after.until(), before.until());
+        assert_eq!(until(later(10_000, 10_000), BOOT), before.until());
+        assert_eq!(until(later(60_000, 60_000), BOOT), None, "the lease ended");
+    }
+
+    #[test]
+    fn a_lease_never_has_more_to_go_than_when_it_was_written() {
+        const DAY: u64 = 24 * 60 * 60 * 1000;
+        let behind = Now { monotonic: Msec(5_000), wall: Msec(1_000_000 - 500_000) };
+        let end = behind.after(Msec(60_000));
+        assert_eq!(until(behind, "another boot"), Some(end), "the clock went back");
+        let ahead = later(1, DAY);
+        assert_eq!(until(ahead, "another boot"), None, "the clock went forth");
+        let sooner = ahead.after(Msec(60_000 - 1));
+        assert_eq!(until(ahead, BOOT), Some(sooner), "but the machine ran on");
+        let behind = Now { monotonic: Msec(50_000 + 59_000), wall: Msec(3) };
+        assert_eq!(until(behind, BOOT), Some(behind.after(Msec(1_000))), "as it did here");
+        assert_eq!(until(later(60_000, 0), BOOT), None, "and here");
+    }
+
+    #[test]
+    fn a_file_that_does_not_say_what_was_left_bounds_it_by_the_whole_lease() {
+        let mut saved = Saved::of(&paused(Some(60_000)), at(1_000_000)).unwrap();
+        saved.left = None;
+        let early = Now { monotonic: Msec(9), wall: Msec(1_000_000 - 500_000) };
+        let until = |now| saved.restore(Written::default().age(now, BOOT), now)?.until();
+        assert_eq!(until(early), Some(early.after(Msec(60_000))));
+        let usual = later(0, 20_000);
+        assert_eq!(until(usual), Some(usual.after(Msec(40_000))));
     }
 
     #[test]
@@ -298,7 +397,10 @@ mod tests {
                 record[at] = bytes.first().copied().unwrap_or(0);
                 bytes = record;
             }
-            let _ = newest(&bytes).map(|(_, s)| s.saved.iter().filter_map(|s| s.restore(at(5))).count());
+            let _ = newest(&bytes).map(|(_, s)| {
+                let age = s.written.age(at(5), "");
+                s.saved.iter().filter_map(|s| s.restore(age, at(5))).count()
+            });
         }
     }
 }

@@ -5,7 +5,7 @@
 #![no_main]
 
 use intermission::app::State;
-use intermission::state::{newest, record, Saved, Snapshot};
+use intermission::state::{newest, record, Saved, Snapshot, Written};
 use intermission::time::{rfc3339, Msec, Now};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,20 +19,23 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     assert_eq!(number, 7);
+    let age = snapshot.written.age(now, "boot");
     let again = Snapshot {
         pauses: snapshot.pauses,
-        saved: snapshot.saved.iter().filter_map(|saved| restored(saved, now)).collect(),
+        written: Written::at(now, "boot"),
+        saved: snapshot.saved.iter().filter_map(|saved| restored(saved, age, now)).collect(),
     };
     // What was restored is written, and read as it was.
     let Some(record) = record(8, &again) else { return };
     assert_eq!(newest(&record), Ok((8, again.clone())));
     for saved in &again.saved {
-        assert_eq!(restored(saved, now).as_ref(), Some(saved));
+        let age = again.written.age(now, "boot");
+        assert_eq!(restored(saved, age, now).as_ref(), Some(saved));
     }
 });
 
-fn restored(saved: &Saved, now: Now) -> Option<Saved> {
-    let app = saved.restore(now)?;
+fn restored(saved: &Saved, age: Option<Msec>, now: Now) -> Option<Saved> {
+    let app = saved.restore(age, now)?;
     assert!(matches!(app.state(), State::Paused | State::Stopped));
     assert!(app.name().is_some());
     if let Some(until) = app.until() {
@@ -42,11 +45,13 @@ fn restored(saved: &Saved, now: Now) -> Option<Saved> {
     let _ = (rfc3339(app.began().wall).to_string(), rfc3339(app.since().wall).to_string());
     let (reason, by) = app.cause();
     let _ = (reason.to_string(), by.to_string(), app.pace().is_unlimited());
-    Saved::of(&app)
+    Saved::of(&app, now)
 }
 
 fn msec(line: &[u8]) -> Option<Msec> {
-    core::str::from_utf8(line).ok()?.parse().ok().map(Msec)
+    // No clock has come further.
+    let msec = core::str::from_utf8(line).ok()?.parse().ok().filter(|msec| *msec < u64::MAX / 4);
+    msec.map(Msec)
 }
 
 /// A record with this content.

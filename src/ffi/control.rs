@@ -85,7 +85,7 @@ pub(super) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
     // On the disk before it is answered.
     if let Some(state) = &main.state {
         if zone.visit(|zone| zone.version()) != before {
-            state.save(&zone);
+            state.save(&zone, log::cycle_log());
         }
     }
     match outcome {

@@ -15,9 +15,9 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ngx_string;
 
 use super::conf::{allocate, core_loc_conf_of, pool_of, Endpoint, Holds, LocConf, MainConf};
-use super::control;
 use super::log::conf_error;
 use super::zone::SharedZone;
+use super::{control, disk};
 use crate::pace::Pace;
 use crate::settings::{self, Allowed, Code, Control, PassOr};
 
@@ -223,6 +223,11 @@ extern "C" fn set_state_file(
                 return NGX_CONF_ERROR;
             }
         },
+    }
+    let folder = (!path.is_empty()).then(|| disk::check_folder(disk::path(path.as_bytes())));
+    if let Some(Err(unfit)) = folder {
+        let path = path.as_bytes().escape_ascii();
+        return conf_error(cf, format_args!("\"intermission_state_file\" \"{path}\": {unfit}"));
     }
     conf.state_path = Some(path);
     NGX_CONF_OK

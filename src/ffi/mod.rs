@@ -6,6 +6,7 @@ mod ask;
 mod conf;
 mod control;
 mod directives;
+mod disk;
 mod doorbell;
 #[cfg(feature = "faults")]
 mod faults;

@@ -70,7 +70,7 @@ fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
     });
     let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
     if let Some(state) = state.filter(|_| changed) {
-        state.save(&this.zone);
+        state.save(&this.zone, log::cycle_log());
     }
     result
 }

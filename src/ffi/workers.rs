@@ -245,7 +245,7 @@ extern "C" fn on_lease(_: *mut ngx_event_t) {
         let what = format_args!("lease ended, pause {}", pause.0);
         log::write_ended(log::cycle_log(), &Named(&name), what, &ended);
         if let Some(state) = conf::of_this_process().and_then(|conf| conf.state.as_ref()) {
-            state.save(&this.zone);
+            state.save(&this.zone, log::cycle_log());
         }
     }
     set_lease_timer();

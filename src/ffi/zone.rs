@@ -20,6 +20,7 @@ use super::state::StateFile;
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
+use crate::ids::PauseId;
 use crate::queue::Slot;
 use crate::reply::Word;
 use crate::text::AppName;
@@ -311,16 +312,22 @@ extern "C" fn init(shm_zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t
     // SAFETY: when nginx tests a configuration only, it says so from the start.
     let testing = unsafe { nginx_sys::ngx_test_config } != 0;
     conf.before.set(old.cast());
+    // SAFETY: the cycle that is being set up has its own log by now; ngx_cycle is the one before.
+    let log = unsafe { (*conf.cycle).log };
     match take(shm_zone, conf, testing) {
         Ok(zone) => {
             conf.zone = Some(zone);
-            if let Some(path) = conf.state_path.filter(|path| !path.is_empty() && !testing) {
-                conf.state = StateFile::open(path.as_bytes(), &zone, old.is_null());
+            match conf.state_path.filter(|path| !path.is_empty()) {
+                Some(path) if testing => StateFile::test(path.as_bytes(), log),
+                Some(path) => {
+                    conf.state = Some(StateFile::open(path.as_bytes(), &zone, old.is_null(), log));
+                }
+                None => {}
             }
             NGX_OK as ngx_int_t
         }
         Err(problem) => {
-            write(Level::Emerg, cycle_log(), format_args!("{problem}"));
+            write(Level::Emerg, log, format_args!("{problem}"));
             NGX_ERROR as ngx_int_t
         }
     }
@@ -366,8 +373,12 @@ fn take(
         let front = unsafe { (*pool.as_ptr()).data.cast::<Front>() };
         SharedZone::attach(pool, NonNull::new(front).ok_or(Problem::TooSmall)?)
     } else {
-        conf.replaced.set(retire_the_old_one()?);
+        let replaced = retire_the_old_one()?;
+        let before = replaced.as_ref().map_or(0, |old| old.0.visit(|zone| zone.pauses()));
+        conf.replaced.set(replaced);
         let zone = SharedZone::carve(pool).ok_or(Problem::TooSmall)?;
+        let first = PauseId::before_first(now().wall);
+        zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
         if !testing {
             // SAFETY: no worker of this zone is forked yet; nobody reads the bells.
             let bells = unsafe { &mut (*zone.front.as_ptr()).bells };
@@ -388,7 +399,8 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     if let Some(zone) = conf.zone {
         zone.visit(|zone| zone.next_generation());
         if let Some(state) = &conf.state {
-            state.save(&zone);
+            // SAFETY: nginx passes the live cycle, which is not ngx_cycle yet.
+            state.save(&zone, unsafe { (*cycle).log });
         }
     }
     core::mem::forget(conf.replaced.take());

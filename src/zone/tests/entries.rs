@@ -107,8 +107,9 @@ fn restarted(before: &mut Scene) -> Scene {
     scene.zone.now = before.zone.now;
     let pauses = before.visit(|zone| zone.pauses());
     scene.visit(|zone| zone.pauses_seen(pauses));
-    for saved in before.zone.tables.apps.iter().filter_map(Saved::of) {
-        if let Some(app) = saved.restore(scene.zone.now) {
+    let now = scene.zone.now;
+    for saved in before.zone.tables.apps.iter().filter_map(|app| Saved::of(app, now)) {
+        if let Some(app) = saved.restore(Some(Msec(0)), now) {
             assert!(scene.visit(|zone| zone.restore(app)).is_some());
         }
     }

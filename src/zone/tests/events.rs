@@ -368,16 +368,18 @@ impl Pair {
 
     /// What the state file keeps comes back; nothing else does.
     pub(super) fn restarts(&mut self, after: Msec) {
-        let saved: Vec<Saved> = self.zone.tables.apps.iter().filter_map(Saved::of).collect();
+        let (apps, then) = (self.zone.tables.apps.iter(), self.zone.now);
+        let saved: Vec<Saved> = apps.filter_map(|app| Saved::of(app, then)).collect();
         let pauses = self.zone.visit(|zone| zone.pauses()).0;
         self.wait(Msec(after.0 + 1));
         let now = self.zone.now;
+        let age = Some(now.monotonic.since(then.monotonic));
         let pids = self.workers.iter().map(|worker| worker.pid);
         let mut started = Self::starting(pids.max().unwrap_or(0) + 1);
         (started.zone.now, started.cookies, started.pauses) = (now, self.cookies, self.pauses);
         let before = core::mem::replace(self, started);
         self.zone.visit(|zone| zone.pauses_seen(pauses));
-        for app in saved.iter().filter_map(|saved| saved.restore(now)) {
+        for app in saved.iter().filter_map(|saved| saved.restore(age, now)) {
             assert!(self.zone.visit(|zone| zone.restore(app)).0.is_some());
             check(&self.zone);
         }

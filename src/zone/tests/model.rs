@@ -267,8 +267,9 @@ impl Pair {
     }
 
     fn written(&self) -> Written {
+        let apps = self.zone.tables.apps.iter();
         Written {
-            saved: self.zone.tables.apps.iter().filter_map(Saved::of).collect(),
+            saved: apps.filter_map(|app| Saved::of(app, Now::NEVER)).collect(),
             version: self.zone.tables.header.version,
             lease: self.zone.words.gates().next_lease(),
         }

@@ -24,7 +24,7 @@ fn paused(until: Option<u64>, reason: &str) -> (State, Option<u64>, String) {
 }
 
 fn saved(scene: &Scene) -> Vec<Saved> {
-    scene.zone.tables.apps.iter().filter_map(Saved::of).collect()
+    scene.zone.tables.apps.iter().filter_map(|app| Saved::of(app, Now::NEVER)).collect()
 }
 
 // What his pause leaves where he gives up.

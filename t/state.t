@@ -1,0 +1,176 @@
+# The state file: whose it is, what a slow or full disk does, and how the operator is told.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Compress::Zlib ();
+use Intermission;
+use JSON::PP ();
+use Test::More;
+use Time::HiRes ();
+
+my $RECORD = 4 << 20;
+
+sub instance {
+    my (%conf) = @_;
+    return Intermission->new(workers => 2, http => "intermission_state_file state;\n", %conf);
+}
+
+# Changes what the newest record says, as if it had been written so.
+sub rewrite {
+    my ($t, $change) = @_;
+    open my $f, '+<', $t->dir . '/state' or die "state: $!";
+    local $/;
+    my $content = <$f>;
+    my ($number, $place, $json) = (0);
+    for my $at (0, $RECORD) {
+        my ($one, $length) = substr($content, $at, 64) =~ /^intermission 1 (\d+) (\d+) / or next;
+        ($number, $place, $json) = ($one, $at, substr $content, $at + 64, $length) if $one > $number;
+    }
+    my $state = JSON::PP::decode_json($json);
+    $change->($state);
+    $json = JSON::PP::encode_json($state);
+    my $sum = Compress::Zlib::crc32(pack('Q<', $number) . $json);
+    my $line = sprintf 'intermission 1 %020d %08d %08x', $number, length $json, $sum;
+    seek $f, $place, 0;
+    print {$f} sprintf("%-63s\n", $line), $json;
+    close $f or die "state: $!";
+}
+
+subtest 'a file that others could change is not used' => sub {
+    my $t = instance();
+    $t->control('enable');
+    $t->end_nginx;
+    my $file = $t->dir . '/state';
+    my $keep = $t->dir . '/keep';
+    rename $file, $keep or die $!;
+    my %file = (
+        'a symbolic link' => [sub { symlink 'keep', $file }, 'it is a symbolic link'],
+        'a symbolic link to nothing' => [sub { symlink 'made-by-root', $file }, 'it is a symbolic link'],
+        'a hard link' => [sub { link $keep, $file }, 'it has more than one name'],
+        'a FIFO' => [sub { system 'mkfifo', '-m', 600, $file }, 'it is not a regular file'],
+        'one that others may read' => [sub { system "cp $keep $file; chmod 644 $file" }, 'others may read or write it'],
+        $> == 0 ? ('one that is the workers\' user\'s' => [sub { system "cp $keep $file; chown nobody $file; chmod 600 $file" }, 'it belongs to another user']) : (),
+    );
+    for my $what (sort keys %file) {
+        my ($make, $why) = @{$file{$what}};
+        $make->();
+        my (undef, $said) = test_conf($t);
+        like $said, qr/\[error\].*"intermission_state_file" "\Q$file\E" cannot be used: $why/, "$what: nginx -t says so";
+        $t->start_nginx;
+        $t->wait_log(qr/\[error\].*"\Q$file\E" cannot be used: $why.*: pauses are not kept/);
+        is $t->status->{state}, 'open', 'it is not read';
+        is $t->control('enable')->{status}, 200, 'and nginx goes on without';
+        $t->control('disable');
+        $t->end_nginx;
+        unlink $file or die $!;
+    }
+    ok !-e $t->dir . '/made-by-root', 'nothing was made where a link led';
+    rename $keep, $file or die $!;
+    $t->start_nginx;
+    is $t->status->{state}, 'paused', 'the file itself was left as it was';
+    $t->control('disable');
+    $t->clean_ok(allow => [qr/cannot be used/]);
+};
+
+subtest 'umask' => sub {
+    my $old = umask 0777;
+    my $t = eval { instance() } or diag $@;
+    umask $old;
+    is sprintf('%o', (stat $t->dir . '/state')[2] & 07777), '600', 'the file is its owner\'s, whatever the umask is';
+    $t->clean_ok;
+};
+
+# `nginx -t` on the configuration of an nginx that does not run.
+sub test_conf {
+    my ($t) = @_;
+    my $dir = $t->dir;
+    open my $output, '>', "$dir/output" or die $!;
+    my $pid = Intermission::Process::start('nginx -t', Intermission::_command($dir, '-t'), stdout => $output, stderr => $output);
+    my $status;
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, 'the end of nginx -t');
+    return ($status >> 8, Intermission::Process::_slurp("$dir/output"));
+}
+
+subtest 'a folder that cannot have one is refused' => sub {
+    my %folder = (
+        '/nonexistent/state' => 'the folder "/nonexistent" cannot be used: No such file',
+        '/dev/null/state' => 'the folder "/dev/null" cannot be used: Not a directory',
+        '/tmp/state' => 'the folder "/tmp" must belong to root',
+        '@DIR@/open/state' => 'the folder "\S+/open" must belong to root, and nobody else may write to it',
+        '@DIR@/link/state' => 'the folder "\S+/open" must belong to root',
+        '@DIR@/open/below/state' => 'the folder "\S+/open" must belong to root',
+    );
+    my $t = instance(http => '');
+    my $dir = $t->dir;
+    mkdir "$dir/open" or die $!;
+    mkdir "$dir/open/below" or die $!;
+    chmod 0777, "$dir/open" or die $!;
+    symlink 'open/below', "$dir/link" or die $!;
+    for my $path (sort keys %folder) {
+        my $real = $path =~ s/\@DIR\@/$dir/r;
+        my ($exit, $said) = Intermission::nginx_t(http => "intermission_state_file $real;\n");
+        isnt $exit, 0, "$path: nginx -t fails";
+        like $said, qr/\[emerg\].*"intermission_state_file" "\Q$real\E": $folder{$path}.* in .*nginx.conf:\d+/, 'and says why, and where';
+    }
+    $t->control('enable');
+    $t->hup(http => "intermission_state_file /nonexistent/state;\n");
+    $t->wait_log(qr/\[emerg\].*the folder "\/nonexistent" cannot be used/);
+    is $t->status->{state}, 'paused', 'a reload is refused, and the old configuration stays';
+    $t->control('disable');
+    $t->clean_ok(allow => [qr/the folder "\/nonexistent"/]);
+};
+
+subtest 'lines of the start are in the configured log' => sub {
+    my $t = instance(main => 'error_log @DIR@/own.log notice;');
+    my $own = sub { Intermission::Process::_slurp($t->dir . '/own.log') };
+    $t->control('enable?for=1h');
+    $t->end_nginx;
+    $t->start_nginx;
+    like $own->(), qr/\[notice\].*app "basecamp": still paused, pause \d+, restored/, 'restored';
+    $t->control('disable');
+    $t->control('enable?for=1ms');
+    $t->wait_state('open');
+    $t->control('enable?for=1h');
+    $t->end_nginx;
+    rewrite($t, sub { $_[0]{saved}[0]{left} = 0 });
+    $t->start_nginx;
+    like $own->(), qr/\[notice\].*its lease ended before nginx started: open/, 'a lease that ended';
+    $t->end_nginx;
+    chmod 0644, $t->dir . '/state';
+    $t->start_nginx;
+    like $own->(), qr/\[error\].*"intermission_state_file" .* cannot be used/, 'what is wrong with the file';
+    chmod 0600, $t->dir . '/state';
+    $t->reload(main => 'error_log @DIR@/own.log notice; error_log @DIR@/new.log notice;', http => "intermission_state_file notes;\n");
+    $t->end_nginx;
+    open my $f, '>', $t->dir . '/notes' or die $!;
+    print $f 'mine';
+    close $f;
+    $t->start_nginx;
+    like Intermission::Process::_slurp($t->dir . '/new.log'), qr/\[error\].*notes" is not a state file/, 'in each that is configured';
+    $t->clean_ok(allow => [qr/cannot be used|is not a state file/]);
+};
+
+subtest 'a lease never has more to go than it had' => sub {
+    my $t = instance();
+    my $day = 24 * 60 * 60 * 1000;
+    $t->control('enable?for=60s');
+    $t->end_nginx;
+    # As if the machine started anew, with its clock a day behind.
+    rewrite($t, sub {
+        my ($state) = @_;
+        $state->{written}{boot} = 'another';
+        $_ += $day for $state->{written}{wall}, @{$state->{saved}[0]}{qw(began until)};
+    });
+    $t->start_nginx;
+    my $status = $t->status;
+    is $status->{state}, 'paused', 'the clock is a day behind';
+    my $until = do { my ($d, $h, $m, $s) = $t->status->{until} =~ /-(\d\d)T(\d\d):(\d\d):(\d\d)/; (($d * 24 + $h) * 60 + $m) * 60 + $s };
+    my $now = do { my @now = gmtime; (($now[3] * 24 + $now[2]) * 60 + $now[1]) * 60 + $now[0] };
+    cmp_ok $until - $now, '<=', 61, 'it ends within the minute';
+    cmp_ok $until - $now, '>', 30, 'not before';
+    $t->control('disable');
+    $t->clean_ok;
+};
+
+done_testing;
