@@ -6,7 +6,7 @@ mod provisional;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drained, Ended, Unsaid};
+pub use drain::{Drained, Ended, Ender, Unsaid};
 
 use drain::Drain;
 use provisional::Settled;
@@ -68,6 +68,7 @@ pub struct App {
     upto: Ticket,
     next_ticket: Ticket,
     drain: Drain,
+    ended_by: Ender,
     /// Those held, in the order of their tickets.
     pub line: List,
     /// How many were released, are counted against the drain's concurrency, and are unfinished.
@@ -102,6 +103,7 @@ impl App {
         upto: Ticket(0),
         next_ticket: Ticket(1),
         drain: Drain::NONE,
+        ended_by: Ender::Nobody,
         line: List::EMPTY,
         going: 0,
         baton: WorkerId::NONE,

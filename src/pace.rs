@@ -1,6 +1,8 @@
 //! How fast those held go on: at once, spread over a time, so many at a time, or both.
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use crate::time::Msec;
 
 /// What the operator asks for. Zero lifts either.
@@ -46,6 +48,19 @@ impl Pace {
     }
 }
 
+/// Words for the log; none where everybody goes at once.
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.spread > Msec(0) {
+            write!(f, ", spread over {} s", self.spread.seconds())?;
+        }
+        match self.concurrency {
+            0 => Ok(()),
+            most => write!(f, ", {most} at a time"),
+        }
+    }
+}
+
 impl Progress {
     /// Of no drain.
     pub const NONE: Self = Self {
@@ -64,6 +79,12 @@ impl Progress {
     /// The pace that was asked for.
     pub fn pace(&self) -> Pace {
         self.pace
+    }
+
+    /// When the round under way ends, if it is spread.
+    pub fn ends(&self) -> Option<Msec> {
+        let spread = self.pace.spread.0 >> self.doublings.min(63);
+        (self.pace.spread > Msec(0)).then(|| self.began.after(Msec(spread)))
     }
 
     /// The next round begins, of so many held: however many they are, it takes no more than half

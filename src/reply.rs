@@ -5,7 +5,7 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::app::State;
+use crate::app::{App, Ender, State};
 use crate::ids::{AppId, PauseId};
 use crate::oldest::{self, WaitsFor};
 use crate::text::{header_value, Address, AppName, Reason, Text};
@@ -23,8 +23,14 @@ pub struct Status {
     pub since: Option<Time>,
     /// When the pause ends by itself.
     pub until: Option<Time>,
+    /// Until when the pause, or what was asked of it, may be taken back.
+    pub waiting_until: Option<Time>,
     pub reason: Option<Reason>,
     pub by: Option<Address>,
+    /// How those held go on, or will; none where that is at once.
+    pub pace: Option<Pace>,
+    /// Who ended the newest pause.
+    pub drained_by: DrainedBy,
     pub held: u32,
     pub oldest_held_seconds: Seconds,
     /// Passed on and unfinished.
@@ -105,6 +111,44 @@ impl fmt::Display for OneInFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, uri, client, seconds, waits_for } = self;
         write!(f, "{method} {uri} of {client}, for {seconds} s, waits for {waits_for}")
+    }
+}
+
+/// How those held go on.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pace {
+    /// Evenly over so long; 0 where it is not spread.
+    pub spread: Seconds,
+    /// At most so many unfinished at a time; 0 where there is no such limit.
+    pub concurrency: u32,
+    /// When the last of them goes on, if it is spread and has begun.
+    pub ends: Option<Time>,
+}
+
+impl Pace {
+    fn of(zone: &Zone<'_>, app: &App) -> Self {
+        let (pace, now) = (app.pace(), zone.now);
+        let ends = app.drain_ends().map(|end| now.wall.after(end.since(now.monotonic)));
+        Self { spread: Seconds(pace.spread), concurrency: pace.concurrency, ends: ends.map(Time) }
+    }
+
+    fn is_one(&self) -> bool {
+        self.spread.0 > Msec(0) || self.concurrency > 0
+    }
+}
+
+/// Who ended a pause.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainedBy(Ender);
+
+impl Serialize for DrainedBy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Ender::Nobody => serializer.serialize_none(),
+            Ender::Caller(by) => by.serialize(serializer),
+            Ender::Lease => serializer.serialize_str("lease"),
+            Ender::Rollback => serializer.serialize_str("rollback"),
+        }
     }
 }
 
@@ -258,8 +302,11 @@ impl Status {
             pause: PauseNumber(app.pause()),
             since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
             until: app.until().map(|until| Time(until.wall)),
+            waiting_until: zone.waiting_until(id).map(|until| Time(until.wall)),
             reason: closed.then_some(*reason).filter(|reason| !reason.is_empty()),
             by: closed.then_some(*by),
+            pace: Some(Pace::of(zone, app)).filter(|pace| closed && pace.is_one()),
+            drained_by: DrainedBy(app.ended_by()),
             held: app.line.len,
             oldest_held_seconds: Seconds(
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
@@ -287,8 +334,11 @@ impl Status {
             pause: PauseNumber(PauseId(0)),
             since: None,
             until: None,
+            waiting_until: None,
             reason: None,
             by: None,
+            pace: None,
+            drained_by: DrainedBy(Ender::Nobody),
             held: 0,
             oldest_held_seconds: Seconds(Msec(0)),
             in_flight: 0,

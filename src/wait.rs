@@ -44,6 +44,8 @@ pub struct Waiter {
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
     used: Use,
+    /// For how long he waits; [`Now::NEVER`] where that is not known.
+    pub until: Now,
     waiter: Waiter,
 }
 
@@ -51,6 +53,7 @@ impl Wait {
     /// An unused entry.
     pub const FREE: Self = Self {
         used: Use::Free,
+        until: Now::NEVER,
         waiter: Waiter {
             app: AppId::NONE,
             owner: WorkerId::NONE,
@@ -79,6 +82,7 @@ impl Wait {
     /// Somebody waits here: from the last write on he counts.
     pub fn fill(&mut self, wish: Wish, waiter: Waiter) {
         self.waiter = waiter;
+        self.until = Now::NEVER;
         step();
         self.used = match wish {
             Wish::Provisional => Use::Provisional,

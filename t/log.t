@@ -254,4 +254,32 @@ subtest 'restored at start' => sub {
     $t->clean_ok(killed_process => 1);
 };
 
+subtest 'the JSON log of the README is JSON, whatever became of the request' => sub {
+    my ($format) = Intermission::_slurp(Intermission::root() . '/README.md') =~ /^ +(log_format json .*?;)$/ms;
+    my $t = Intermission->new(http => $format, locations => <<'END_OF_CONF');
+set $app_name basecamp;
+access_log @DIR@/json.log json;
+location / { intermission on; intermission_max_held 1; proxy_pass http://backend; }
+location /off { proxy_pass http://backend; }
+location /_intermission { access_log off; intermission_control; }
+END_OF_CONF
+    $t->get($_) for '/passed', '/off', '/odd"%22%0a\\';
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    is $t->get('/rejected')->{status}, 503, 'one is rejected';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'one is held';
+    my @lines;
+    $t->wait_for(sub { @lines = split /\n/, Intermission::_slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines');
+    my %by_uri = map { my $line = eval { JSON::PP::decode_json($_) } // {uri => "not JSON: $_"}; ($line->{uri} => $line) } @lines;
+    is_deeply [@{$by_uri{'/passed'}}{qw(intermission hold_time position)}], ['PASSED', '', ''], 'one that was not held';
+    is_deeply [@{$by_uri{'/off'}}{qw(intermission hold_time position)}], ['', '', ''], 'one that intermission has nothing to do with';
+    is_deeply [@{$by_uri{'/rejected'}}{qw(intermission hold_time position)}], ['REJECTED', '', ''], 'one that was rejected';
+    is $by_uri{'/held'}{intermission}, 'HELD', 'one that was held';
+    like $by_uri{'/held'}{hold_time}, qr/^\d+\.\d{3}$/, 'and for how long';
+    is_deeply [grep { /^not JSON/ } keys %by_uri], [], 'and all is JSON';
+    $t->clean_ok;
+};
+
 done_testing;

@@ -5,7 +5,20 @@ use super::{App, Code};
 use crate::ids::Ticket;
 use crate::pace::{Allowance, Pace, Progress};
 use crate::sync::step;
+use crate::text::Address;
 use crate::time::{Msec, Now};
+
+/// Who ended a pause.
+#[repr(C, u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ender {
+    Nobody,
+    Caller(Address),
+    /// The pause's own end.
+    Lease,
+    /// It was taken back, for the app was not quiet in time.
+    Rollback,
+}
 
 /// How a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +27,8 @@ pub struct Ended {
     pub held: u32,
     /// For how long new requests were held.
     pub lasted: Msec,
+    /// How they go on.
+    pub pace: Pace,
     /// How many were rejected and expired since a line in the log last said so.
     pub rejected: u32,
     pub expired: u32,
@@ -74,18 +89,20 @@ impl Drain {
 
 impl App {
     /// Ends the pause: those held up to now go first.
-    pub fn end(&mut self, pace: Pace, now: Now) -> Ended {
+    pub fn end(&mut self, by: Ender, pace: Pace, now: Now) -> Ended {
         let ended = Ended {
             held: self.line.len,
             lasted: now.monotonic.since(self.began.monotonic),
+            pace,
             rejected: self.rejections.rest(),
             expired: self.expiries.rest(),
         };
-        self.begin_drain(pace, now);
+        self.begin_drain(by, pace, now);
         ended
     }
 
-    pub(super) fn begin_drain(&mut self, pace: Pace, now: Now) {
+    pub(super) fn begin_drain(&mut self, by: Ender, pace: Pace, now: Now) {
+        self.ended_by = by;
         self.upto = self.last_ticket();
         self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
         self.drain.held = self.line.len;
@@ -95,6 +112,20 @@ impl App {
         step();
         self.code = Code::Draining;
         step();
+    }
+
+    /// When the round under way of a drain that is spread ends, on the monotonic clock.
+    pub fn drain_ends(&self) -> Option<Msec> {
+        self.drain.progress.ends().filter(|_| self.code == Code::Draining)
+    }
+
+    /// Who ended the newest pause, if it is over.
+    pub fn ended_by(&self) -> Ender {
+        if self.is_shut() {
+            Ender::Nobody
+        } else {
+            self.ended_by
+        }
     }
 
     /// Goes on draining at another pace.

@@ -1,7 +1,7 @@
 //! A pause that may yet be taken back.
 #![forbid(unsafe_code)]
 
-use super::{App, Code};
+use super::{App, Code, Ender};
 use crate::flight::Epoch;
 use crate::ids::PauseId;
 use crate::sync::step;
@@ -80,7 +80,7 @@ impl App {
             Code::Open | Code::Draining if !self.is_shut() => false,
             Code::Open | Code::Draining => {
                 let pace = if code == Code::Open { self.terms.pace } else { terms.pace };
-                self.begin_drain(pace, now);
+                self.begin_drain(Ender::Rollback, pace, now);
                 true
             }
             Code::Paused | Code::Stopped => {

@@ -24,7 +24,7 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
     let mut app = paused(None);
     let last = app.ticket();
     app.line.len = 1;
-    app.end(Pace::default(), at(100));
+    app.end(Ender::Lease, Pace::default(), at(100));
     app.ticket();
     app.settle(Some(last), at(110));
     assert_eq!(app.state(), State::Draining { upto: last });
@@ -39,13 +39,13 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
     let mut app = paused(None);
     app.ticket();
     app.line.len = 1;
-    app.end(Pace::default(), at(100));
+    app.end(Ender::Lease, Pace::default(), at(100));
     app.line.len = 0;
     app.settle(None, at(120));
     let last = (Drained { released: 0, took: Msec(20) }, at(120));
     assert_eq!(app.last_drain(), Some(last));
     app.enable(&cause(None), at(130), Epoch(3));
-    app.end(Pace::default(), at(140));
+    app.end(Ender::Lease, Pace::default(), at(140));
     app.settle(None, at(150));
     assert_eq!(app.last_drain(), Some(last));
 }
@@ -54,7 +54,7 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
 fn a_paced_drain_takes_those_along_who_came_meanwhile() {
     let mut app = paused(None);
     let first = app.ticket();
-    app.end(Pace { spread: Msec(0), concurrency: 2 }, at(100));
+    app.end(Ender::Lease, Pace { spread: Msec(0), concurrency: 2 }, at(100));
     let second = app.ticket();
     app.settle(Some(second), at(110));
     assert_eq!(app.state(), State::Draining { upto: second });

@@ -138,6 +138,7 @@ fn decide(
         return Outcome::Asks;
     }
     let named = &Named(name);
+    let by = address(r);
     match asked.command {
         Command::Status => Answer::state(200).into(),
         Command::Enable(asked, None) => {
@@ -162,7 +163,7 @@ fn decide(
         }
         Command::Disable { which, pace, wait: None } => {
             let (done, left) = zone.visit(|zone| {
-                let done = zone.disable(named.0, which, |old| pace.apply(old));
+                let done = zone.disable(named.0, which, &by, |old| pace.apply(old));
                 (done, Status::of(zone, *named.0))
             });
             opened(r, named, done).with(left).into()
@@ -192,6 +193,9 @@ fn enable_and_wait(
     let wish = if patience.keep { Wish::Quiet } else { Wish::Provisional };
     let (done, left) = zone.visit(|zone| {
         let done = zone.enable_and_wait(name.0, asked.which, cause, wish, me);
+        if let Ok((_, place)) = done {
+            zone.waits_until(place, zone.now.after(patience.wait));
+        }
         (done, Status::of(zone, *name.0))
     });
     let (done, place) = match done {
@@ -211,8 +215,9 @@ fn disable_and_wait(
     time: Msec,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
+    let by = address(r);
     let (done, left) = zone.visit(|zone| {
-        let done = zone.disable_and_wait(name.0, which, |old| pace.apply(old), me);
+        let done = zone.disable_and_wait(name.0, which, &by, |old| pace.apply(old), me);
         (done, Status::of(zone, *name.0))
     });
     let (done, place) = match done {
@@ -309,8 +314,11 @@ fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal
             log::write_ended(log_of(r), name, what, &ended);
             Answer::state(200)
         }
-        Ok(Opened::Paced) => {
-            let line = format_args!("intermission: {name}: pace of the drain changed by {by}");
+        Ok(Opened::Paced(pace)) => {
+            let at_once = if pace.is_unlimited() { ", all at once" } else { "" };
+            let line = format_args!(
+                "intermission: {name}: pace of the drain changed by {by}{pace}{at_once}"
+            );
             write(Level::Notice, log_of(r), line);
             Answer::state(200)
         }

@@ -68,8 +68,8 @@ pub(super) fn write_ended(
     what: fmt::Arguments<'_>,
     ended: &Ended,
 ) {
-    let (held, lasted) = (ended.held, ended.lasted.seconds());
-    let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held");
+    let (held, lasted, pace) = (ended.held, ended.lasted.seconds(), ended.pace);
+    let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}");
     write(Level::Notice, log, line);
     write_unsaid(log, name, &Unsaid { rejected: ended.rejected, expired: ended.expired });
 }

@@ -2,12 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::app::{App, Ended, State};
+use crate::app::{App, Ended, Ender, State};
 use crate::ids::{AppId, PauseId};
 use crate::pace::Pace;
 use crate::sync::step;
 use crate::terms::Cause;
-use crate::text::AppName;
+use crate::text::{Address, AppName};
 
 /// What `enable` and `stop` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Opened {
     /// The pause is over.
     Ended(PauseId, Ended),
     /// The drain goes on at another pace.
-    Paced,
+    Paced(Pace),
     /// It is as it was.
     Unchanged,
 }
@@ -163,6 +163,7 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Which,
+        by: &Address,
         pace: impl FnOnce(Pace) -> Pace,
     ) -> Result<Opened, Refusal> {
         let known = self.find(name);
@@ -178,13 +179,13 @@ impl Zone<'_> {
         let (old, new) = (app.pace(), pace(app.pace()));
         let done = match app.state() {
             State::Paused | State::Stopped => {
-                let ended = app.end(new, now);
+                let ended = app.end(Ender::Caller(*by), new, now);
                 self.overtake(id, State::Open);
                 Opened::Ended(newest, ended)
             }
             State::Draining { .. } if old != new => {
                 app.set_pace(new, now);
-                Opened::Paced
+                Opened::Paced(new)
             }
             State::Draining { .. } | State::Open => return Ok(Opened::Unchanged),
         };
@@ -224,7 +225,8 @@ impl Zone<'_> {
         let over = |app: &App| app.until().is_some_and(|until| until.monotonic <= now.monotonic);
         let id = AppId::at(self.apps.iter().position(over)?);
         let app = self.apps.get_mut(id.index())?;
-        let (name, pause, ended) = (*app.name()?, app.pause(), app.end(app.pace(), now));
+        let (name, pause, ended) =
+            (*app.name()?, app.pause(), app.end(Ender::Lease, app.pace(), now));
         self.overtake(id, State::Open);
         self.turned(id);
         Some((name, pause, ended))

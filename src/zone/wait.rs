@@ -9,7 +9,7 @@ use crate::flight::Flight;
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
 use crate::pace::Pace;
 use crate::terms::Cause;
-use crate::text::AppName;
+use crate::text::{Address, AppName};
 use crate::time::{Msec, Now};
 use crate::wait::{Wait, Waiter, Wish};
 
@@ -67,11 +67,12 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Which,
+        by: &Address,
         pace: impl FnOnce(Pace) -> Pace,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Opened, Option<WaitId>), Refusal> {
         let place = self.place_to_wait()?;
-        let done = self.disable(name, which, pace)?;
+        let done = self.disable(name, which, by, pace)?;
         let held = self.find(name).filter(|id| self.still_held(*id).is_some());
         if let Some(app) = held {
             let (since, cause) = (self.now, Cause::NONE);
@@ -120,6 +121,22 @@ impl Zone<'_> {
         if self.waiter(place, owner, cookie).is_some() {
             self.no_longer_waits(place);
         }
+    }
+
+    /// For how long the caller will wait who was given this place.
+    pub fn waits_until(&mut self, place: WaitId, until: Now) {
+        if let Some(wait) = self.waits.get_mut(place.index()) {
+            wait.until = until;
+        }
+    }
+
+    /// Until when what is under way may be taken back, by the last of those who wait for quiet.
+    pub fn waiting_until(&self, id: AppId) -> Option<Now> {
+        let waits = self.waits.iter().filter(|wait| {
+            wait.get().is_some_and(|(wish, one)| wish == Wish::Provisional && one.app == id)
+        });
+        let ends = waits.map(|wait| wait.until).filter(|until| *until != Now::NEVER);
+        ends.max_by_key(|until| until.monotonic)
     }
 
     /// The counts of an app, of all workers.

@@ -106,7 +106,9 @@ impl Shared {
     }
 
     pub(super) fn disable(&self, app: &AppName) {
-        assert!(self.visit(|zone| zone.disable(app, Which::Any, |pace| pace)).is_ok());
+        assert!(self
+            .visit(|zone| zone.disable(app, Which::Any, &Address::EMPTY, |pace| pace))
+            .is_ok());
     }
 
     /// Pauses for a caller who waits until nothing is in flight; returns his place.

@@ -95,7 +95,9 @@ impl Deed {
                 return Outcome::Shut(zone.stop(&name, which, ask.cause(), ask.change));
             }
             Self::Disable { name, which, pace } => {
-                return Outcome::Opened(zone.disable(&name, which, |old| pace.apply(old)));
+                return Outcome::Opened(
+                    zone.disable(&name, which, &Address::EMPTY, |old| pace.apply(old)),
+                );
             }
             Self::EnableAndWait { name, which, ask, wish, caller } => {
                 let cause = ask.cause();
@@ -103,7 +105,13 @@ impl Deed {
             }
             Self::DisableAndWait { name, which, pace, caller } => {
                 let pace = |old| pace.apply(old);
-                return Outcome::WaitsForDrain(zone.disable_and_wait(&name, which, pace, caller));
+                return Outcome::WaitsForDrain(zone.disable_and_wait(
+                    &name,
+                    which,
+                    &Address::EMPTY,
+                    pace,
+                    caller,
+                ));
             }
             Self::LookAgain { place, caller: (owner, cookie), over } => {
                 return Outcome::Looked(zone.look(place, owner, cookie, over));

@@ -318,8 +318,8 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     let turned = matches!(
         outcome,
         Outcome::Shut(Ok(Shut::Begun(_) | Shut::Changed(_)))
-            | Outcome::Opened(Ok(Opened::Ended(..) | Opened::Paced))
-            | Outcome::WaitsForDrain(Ok((Opened::Ended(..) | Opened::Paced, _) | (_, Some(_))))
+            | Outcome::Opened(Ok(Opened::Ended(..) | Opened::Paced(_)))
+            | Outcome::WaitsForDrain(Ok((Opened::Ended(..) | Opened::Paced(_), _) | (_, Some(_))))
             | Outcome::Waits(Ok(_))
             | Outcome::LeaseEnded(Some(_))
     );

@@ -25,7 +25,7 @@ fn later(scene: &mut Scene, me: WorkerId) -> Option<u64> {
 
 fn change_pace(scene: &mut Scene, spread: u64, concurrency: u32) -> Result<Opened, Refusal> {
     let pace = Pace { spread: Msec(spread), concurrency };
-    scene.visit(|zone| zone.disable(&name(""), Which::Any, |_| pace))
+    scene.visit(|zone| zone.disable(&name(""), Which::Any, &Address::EMPTY, |_| pace))
 }
 
 #[test]
@@ -246,10 +246,13 @@ fn another_pace_takes_effect_at_once_and_the_same_changes_nothing() {
     assert_eq!(scene.turn(ONE), [1]);
     assert_eq!(change_pace(&mut scene, 400, 0), Ok(Opened::Unchanged));
     assert_eq!(scene.effects.wake, Wake::Nobody);
-    assert_eq!(change_pace(&mut scene, 40, 0), Ok(Opened::Paced));
+    assert_eq!(
+        change_pace(&mut scene, 40, 0),
+        Ok(Opened::Paced(Pace { spread: Msec(40), concurrency: 0 }))
+    );
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![2], Some(10)));
-    assert_eq!(change_pace(&mut scene, 0, 0), Ok(Opened::Paced));
+    assert_eq!(change_pace(&mut scene, 0, 0), Ok(Opened::Paced(Pace::default())));
     assert_eq!(scene.turn(ONE), [3, 4, 5]);
 }
 

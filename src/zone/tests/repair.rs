@@ -244,7 +244,8 @@ impl<'p> Survivors<'p> {
         let mut expected: Vec<_> =
             Picture::of(&self.zone).apps.into_iter().map(|a| a.line).collect();
         for app in NAMES {
-            self.visit(|zone| zone.disable(&name(app), Which::Any, |pace| pace)).unwrap();
+            self.visit(|zone| zone.disable(&name(app), Which::Any, &Address::EMPTY, |pace| pace))
+                .unwrap();
         }
         let mut released = vec![Vec::new(); expected.len()];
         for step in 0.. {
@@ -345,7 +346,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     }
     let (slot, cookie) = (SlotId(0), Cookie(1));
     zone.visit(|zone| zone.arrive(AppId(0), &draining, me, cookie, u32::MAX));
-    zone.visit(|zone| zone.disable(&draining, Which::Any, |pace| pace)).0.unwrap();
+    zone.visit(|zone| zone.disable(&draining, Which::Any, &Address::EMPTY, |pace| pace)).0.unwrap();
     let why = Leaving::Left;
     let leaves = Deed::Depart { slot, owner: me, cookie, why };
     assert!(killed(&mut zone, 2, &leaves));

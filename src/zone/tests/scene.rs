@@ -141,7 +141,7 @@ impl Scene {
     }
 
     pub(super) fn disable(&mut self, app: &str, which: Which) -> Result<Opened, Refusal> {
-        self.visit(|zone| zone.disable(&name(app), which, |pace| pace))
+        self.visit(|zone| zone.disable(&name(app), which, &Address::EMPTY, |pace| pace))
     }
 
     pub(super) fn resume(&mut self, app: &str) {
@@ -178,8 +178,9 @@ impl Scene {
     ) -> Result<(Opened, Option<Caller>), Refusal> {
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));
-        let done = self
-            .visit(|zone| zone.disable_and_wait(&app, Which::Any, |pace| pace, (owner, cookie)));
+        let done = self.visit(|zone| {
+            zone.disable_and_wait(&app, Which::Any, &Address::EMPTY, |pace| pace, (owner, cookie))
+        });
         done.map(|(done, place)| (done, place.map(|place| Caller { place, owner, cookie })))
     }
 

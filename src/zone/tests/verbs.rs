@@ -123,7 +123,7 @@ impl Pair {
             return Ok(Opened::Unchanged);
         }
         app.round = Round::first(pace, app.line.len(), now.monotonic);
-        Ok(Opened::Paced)
+        Ok(Opened::Paced(pace))
     }
 
     pub(super) fn ends_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
@@ -181,7 +181,7 @@ impl ModelApp {
         self.released_before = self.totals.released;
         self.round = Round::first(pace, self.line.len(), now.monotonic);
         let lasted = now.monotonic.since(self.began.monotonic);
-        Ended { held: self.line.len() as u32, lasted, rejected: 0, expired: 0 }
+        Ended { held: self.line.len() as u32, lasted, pace, rejected: 0, expired: 0 }
     }
 }
 
