@@ -100,6 +100,15 @@ pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
     Ok(if most == 0 { u32::MAX } else { most })
 }
 
+/// `intermission_read_body`
+pub fn read_body(value: &[u8]) -> Result<bool, Allowed> {
+    match value {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(Allowed("\"on\" or \"off\"")),
+    }
+}
+
 /// One argument of `intermission_release`, added to those before it.
 pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
     const ALLOWED: Allowed =
@@ -237,5 +246,6 @@ mod tests {
         assert_eq!(lease(b"1m"), Ok(Some(Msec(60_000))));
         assert!(lease(b"0").is_err());
         assert_eq!((max_held(b"0"), max_held(b"7")), (Ok(u32::MAX), Ok(7)));
+        assert_eq!((read_body(b"on"), read_body(b"off")), (Ok(true), Ok(false)));
     }
 }

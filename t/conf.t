@@ -78,6 +78,17 @@ refused('intermission_zone twice', [qr/"intermission_zone"/, qr/duplicate/],
 refused('intermission_zone in server', [qr/"intermission_zone"/, qr/not allowed here/],
     server => 'intermission_zone 1m;');
 
+for my $value (qw(on off)) {
+    accepted("intermission_read_body $value", http => "intermission_read_body $value;", server => "intermission_read_body $value;",
+        locations => "location / { intermission_read_body $value; }");
+}
+refused("intermission_read_body $_", [qr/"intermission_read_body"/, qr/"\Q$_\E"/, qr/on.*off/], locations => "location / { intermission_read_body $_; }")
+    for qw(yes ON 1 $http_x);
+refused('intermission_read_body twice', [qr/"intermission_read_body"/, qr/duplicate/],
+    locations => 'location / { intermission_read_body on; intermission_read_body on; }');
+refused('intermission_read_body in if', [qr/"intermission_read_body"/, qr/not allowed here/],
+    locations => 'location / { if ($arg_x) { intermission_read_body on; } }');
+
 for my $value (qw(pass 400 402 404 429 493 500 503 504 599)) {
     accepted("intermission_expired $value", locations => "location / { intermission_expired $value; }");
 }

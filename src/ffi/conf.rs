@@ -46,6 +46,8 @@ pub(super) struct LocConf {
     pub overflow: Option<Code>,
     pub health_check: Option<PassOr<HealthCode>>,
     pub max_held: Option<u32>,
+    /// Whether a request comes when all of its body is there.
+    pub read_body: Option<bool>,
     /// For a control endpoint: how long a pause lasts where its `enable` does not say.
     pub lease: Option<Option<Msec>>,
     /// For a control endpoint: how those held go on.
@@ -214,6 +216,7 @@ pub(super) extern "C" fn merge_location(
     child.overflow = child.overflow.or(parent.overflow);
     child.health_check = child.health_check.or(parent.health_check);
     child.max_held = child.max_held.or(parent.max_held);
+    child.read_body = child.read_body.or(parent.read_body);
     child.lease = child.lease.or(parent.lease);
     child.release = child.release.or(parent.release);
     // `if` and limit_except make a nameless location inside, which is the same place.

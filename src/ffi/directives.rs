@@ -34,7 +34,7 @@ const fn in_location(name: ngx_str_t, contexts: u32, set: Set) -> ngx_command_t 
     directive(name, contexts, set, NGX_HTTP_LOC_CONF_OFFSET)
 }
 
-pub(super) static mut COMMANDS: [ngx_command_t; 11] = [
+pub(super) static mut COMMANDS: [ngx_command_t; 12] = [
     in_location(
         ngx_string!("intermission"),
         EVERYWHERE | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1,
@@ -55,6 +55,7 @@ pub(super) static mut COMMANDS: [ngx_command_t; 11] = [
     ),
     in_location(ngx_string!("intermission_lease"), EVERYWHERE | NGX_CONF_TAKE1, set_lease),
     in_location(ngx_string!("intermission_max_held"), EVERYWHERE | NGX_CONF_TAKE1, set_max_held),
+    in_location(ngx_string!("intermission_read_body"), EVERYWHERE | NGX_CONF_TAKE1, set_read_body),
     in_location(ngx_string!("intermission_overflow"), EVERYWHERE | NGX_CONF_TAKE1, set_overflow),
     in_location(ngx_string!("intermission_expired"), EVERYWHERE | NGX_CONF_TAKE1, set_expired),
     in_location(
@@ -266,6 +267,7 @@ macro_rules! setter {
 
 setter!(set_lease, lease, settings::lease);
 setter!(set_max_held, max_held, settings::max_held);
+setter!(set_read_body, read_body, settings::read_body);
 setter!(set_overflow, overflow, Code::parse);
 setter!(set_expired, expired, PassOr::<Code>::parse);
 setter!(set_health_check, health_check, PassOr::<settings::HealthCode>::parse);

@@ -9,6 +9,7 @@ use nginx_sys::{
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED, NGX_OK,
 };
 
+use super::body;
 use super::conf::{self, Holds, LocConf, MainConf};
 use super::hold::{find, has_connection, mark, Hold, Stage};
 use super::log::{log_of, write, Complaint, Level};
@@ -97,7 +98,13 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     if was_denied(r) {
         return GOES_ON;
     }
-    let (Some(worker), Some(hold)) = (workers::this(), mark(r)) else {
+    let Some(worker) = workers::this() else {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+    };
+    if place.read_body == Some(true) && body::is_to_come(r) {
+        return refuse(r, main, worker).unwrap_or_else(|| body::read(r));
+    }
+    let Some(hold) = mark(r) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
     hold.belongs_to(variables::value(r, main.variables.app_name));
@@ -138,6 +145,23 @@ fn ask(
         }
         _ => GOES_ON,
     }
+}
+
+/// Turns a request away whose body is on its way, if its app is stopped.
+fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> Option<ngx_int_t> {
+    if worker.zone.gates().all_open() {
+        return None;
+    }
+    let name = app_name(r)?;
+    let app = worker.zone.gates().find(NameHash::of(name.as_bytes()))?;
+    if admission(r, main) != Admission::Usual {
+        return None;
+    }
+    let seconds = worker.zone.visit(|zone| zone.refuse(app, &name))?;
+    let hold = mark(r)?;
+    hold.belongs_to(variables::value(r, main.variables.app_name));
+    hold.stage.set(Stage::Stopped { retry_after: seconds });
+    Some(turn_away(r, Code::UNAVAILABLE, seconds))
 }
 
 /// Whether this is the error page of a request that was turned away before it came to the gate.

@@ -3,6 +3,7 @@
 //! A worker process has one thread that runs nginx's callbacks; everything here runs on it.
 
 mod ask;
+mod body;
 mod conf;
 mod control;
 mod directives;

@@ -87,6 +87,17 @@ impl Zone<'_> {
         Arrival::Held { slot, ticket: held.ticket, ahead }
     }
 
+    /// A request begins to come, its body still on its way; `id` and `name` as for
+    /// [`Self::arrive`]. Returns in how many seconds it may come again if it is turned away before
+    /// that is there: its app is stopped, or nginx quits.
+    pub fn refuse(&mut self, id: AppId, name: &AppName) -> Option<u64> {
+        let quitting = self.quitting();
+        let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
+        let app = app.filter(|app| turns_away(app, quitting))?;
+        app.totals.stopped += 1;
+        Some(app.retry_after(self.now))
+    }
+
     /// A request goes by because of what it is; `id` and `name` as for [`Self::arrive`]. Returns in
     /// how many seconds it may come again if it is turned away; none where its app is open.
     pub fn bypass(&mut self, id: AppId, name: &AppName) -> Option<u64> {

@@ -30,6 +30,22 @@ fn a_stop_turns_away_everybody_who_is_held_and_everybody_who_comes() {
 }
 
 #[test]
+fn a_body_is_not_waited_for_by_an_app_that_is_stopped_nor_when_nginx_quits() {
+    let mut scene = Scene::paused("");
+    let refused = |scene: &mut Scene| scene.visit(|zone| zone.refuse(AppId(0), &name("")));
+    assert_eq!(refused(&mut scene), None);
+    scene.stop("", lease(5_000));
+    assert_eq!(refused(&mut scene), Some(5));
+    assert_eq!(scene.visit(|zone| zone.refuse(AppId(0), &name("other"))), None);
+    assert_eq!(scene.zone.tables.apps[0].totals.stopped, 1);
+    scene.resume("");
+    assert_eq!(refused(&mut scene), None);
+    let mut scene = Scene::paused("");
+    scene.quit();
+    assert_eq!(refused(&mut scene), Some(10));
+}
+
+#[test]
 fn an_app_is_stopped_from_any_state() {
     let mut scene = Scene::new();
     scene.stop("open", CAUSE);

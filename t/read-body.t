@@ -1,0 +1,226 @@
+# intermission_read_body: a request comes when all of its body is there.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Http2;
+use IO::Select;
+use IO::Socket::UNIX;
+use Test::More;
+use Time::HiRes 'time';
+
+my $places = <<'END_OF_PLACES';
+set $intermission_privileged_user_agent Pingdom;
+intermission on;
+location / { intermission_read_body on; proxy_pass http://backend; }
+location /later { proxy_pass http://backend; }
+location /file { intermission_read_body on; client_body_in_file_only clean; proxy_pass http://backend; }
+location /spills { intermission_read_body on; client_body_buffer_size 1k; proxy_pass http://backend; }
+location /streamed { intermission_read_body on; proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://backend; }
+location /small { intermission_read_body on; client_max_body_size 1k; proxy_pass http://backend; }
+location /one { intermission_read_body on; intermission_max_held 1; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END_OF_PLACES
+
+sub instance { return Intermission->new(workers => 2, http2 => 1, locations => $places, @_) }
+
+sub targets { return [map { $_->{target} } $_[0]->backend_log] }
+
+# What came of a body, by target.
+sub arrived {
+    my ($t) = @_;
+    return {map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log};
+}
+
+# A request that has sent its header, and some of its body where there is `part`. It is known to be
+# read: nginx has said 100.
+sub upload {
+    my ($t, $target, $framing, $part) = @_;
+    my $client = $t->send('', raw => "POST $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n$framing\r\n\r\n");
+    my ($said, $end) = ('', time + 10);
+    while ($said !~ /\r\n\r\n/ && time < $end) {
+        IO::Select->new($client->socket)->can_read(0.1) && (sysread $client->socket, $said, 100, length $said or last);
+    }
+    is $said, "HTTP/1.1 100 Continue\r\n\r\n", "$target: nginx asks for its body";
+    $client->write($part // '');
+    return $client;
+}
+
+# Its answer. Behind a body nginx waits for the client to close.
+sub answer {
+    my ($client) = @_;
+    my $answer = $client->response;
+    $client->close;
+    return $answer;
+}
+
+my $length = sub { "Content-Length: $_[0]" };
+my $chunked = 'Transfer-Encoding: chunked';
+
+{
+    # The order is that in which the bodies are whole, however they come and wherever nginx puts them.
+    my $t = instance();
+    my $large = 'x' x 300_000;
+    $t->control('enable');
+    my @uploads = (
+        ['/sized', $length->(10), '1234', '567890', 10],
+        ['/chunked', $chunked, "5\r\n123", "45\r\n3\r\nabc\r\n0\r\n\r\n", 8],
+        ['/file', $length->(10), '1234', '567890', 10],
+        ['/spills/sized', $length->(5000), 'x' x 4000, 'y' x 1000, 5000],
+        ['/spills/chunked', $chunked, "1000\r\n" . 'x' x 4000, 'y' x 96 . "\r\n0\r\n\r\n", 4096],
+        ['/streamed/sized', $length->(10), '1234', '567890', 10],
+        ['/streamed/chunked', $chunked, "5\r\n123", "45\r\n3\r\nabc\r\n0\r\n\r\n", 8],
+        ['/large', $length->(600_000), $large, $large, 600_000],
+    );
+    my @clients = map { upload($t, @$_[0 .. 2]) } @uploads;
+    my @held = $t->send('/get');
+    $t->wait_held(1);
+    my $eager = $t->send('/eager', body => 'all at once');
+    $t->wait_held(2);
+    is $t->status->{held}, 2, 'requests whose bodies are on their way are not held yet';
+    for my $number (reverse 0 .. $#uploads) {
+        $clients[$number]->write($uploads[$number][3]);
+        $t->wait_held(@held + 2);
+        push @held, $clients[$number];
+    }
+    is $t->backend_log, 0, 'they are held when their bodies are whole';
+    $t->control('disable');
+    is answer($_)->{status}, 200, 'all are answered' for @held, $eager;
+    is_deeply targets($t), ['/get', '/eager', reverse map { $_->[0] } @uploads], 'in the order in which they came: with all of their bodies';
+    is_deeply arrived($t), {'/get' => '0 whole', '/eager' => '11 whole', map { $_->[0] => "$_->[4] whole" } @uploads}, 'and the bodies arrive whole';
+    is $t->logged('/sized')->{intermission}, 'HELD', 'HELD, says the access log';
+    $t->clean_ok;
+}
+
+{
+    # An upload that stalls is not in flight, and goes nowhere in the middle of a pause.
+    my $t = instance();
+    $t->control('status');
+    my $streamed = upload($t, '/streamed/stalls', $length->(10), '1234');
+    my $stalls = upload($t, '/stalls', $chunked, "5\r\n123");
+    is $t->status->{in_flight}, 0, 'an upload under way is not in flight';
+    is $t->control('enable?wait=5s')->{status}, 200, 'so a drain does not wait for it';
+    $streamed->write('567890');
+    $stalls->write("45\r\n0\r\n\r\n");
+    $t->wait_held(2);
+    is $t->backend_log, 0, 'its end in the middle of the pause takes it into the line';
+    $t->control('disable');
+    is answer($_)->{status}, 200, 'and it is answered after it' for $streamed, $stalls;
+    is_deeply arrived($t), {'/streamed/stalls' => '10 whole', '/stalls' => '5 whole'}, 'with all of its body';
+    $t->wait_state('open');
+
+    my $later = upload($t, '/later', $length->(10), '1234');
+    is $t->control('enable?wait=300ms')->{status}, 504, 'without the directive it is in flight';
+    $later->write('567890');
+    is answer($later)->{status}, 200, 'and goes on whenever it is whole';
+
+    my $open = upload($t, '/open', $length->(10), '1234');
+    $open->write('567890');
+    is answer($open)->{status}, 200, 'with no pause it is as ever';
+    is $t->logged('/open')->{intermission}, 'PASSED', 'PASSED';
+    $t->clean_ok;
+}
+
+{
+    # Who stalls, leaves, or sends too much never came.
+    my $t = instance(server => 'client_body_timeout 1s;');
+    my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
+    $t->control('enable');
+    my $stalls = upload($t, '/stalls', $length->(10), '1234');
+    upload($t, '/leaves', $length->(10), '1234')->close;
+    my ($reset, $silent) = map { $http2->request($_, body => '1', open => 1) } '/reset', '/silent';
+    ok $http2->ping, 'HTTP/2: the connection lives';
+    $http2->reset($reset);
+    is $t->logged($_->[0])->{status}, $_->[1], "$_->[0]: nginx's own answer" for ['/stalls', 408], ['/leaves', 400], ['/reset', 499], ['/silent', 408];
+    is $t->logged($_)->{intermission}, '-', "$_: with no word of ours" for '/stalls', '/leaves', '/reset', '/silent';
+
+    my $big = $t->send('', raw => "POST /small/sized HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n");
+    is answer($big)->{status}, 413, 'client_max_body_size: 413 at once';
+    my $bigger = upload($t, '/small/chunked', $chunked, "800\r\n" . 'x' x 100);
+    $bigger->write('x' x 1948);
+    is answer($bigger)->{status}, 413, 'for a chunked body too, before its end';
+    is $http2->answer($http2->request('/small/http2', body => 'x' x 5000, open => 1))->{status}, 413, 'and over HTTP/2';
+    is $t->logged($_)->{intermission}, '-', "$_: no word of ours" for '/small/sized', '/small/chunked', '/small/http2';
+
+    my $bad = upload($t, '/bad', $chunked, "5\r\n12345\r\nno size\r\n");
+    is answer($bad)->{status}, 400, 'a malformed chunk: 400';
+    my $totals = $t->status->{totals};
+    is_deeply [@$totals{qw(held left passed stopped)}], [0, 0, 0, 0], 'none of them has taken a ticket';
+
+    my $large = $t->send('/large', body => 'x' x 1_000_000);
+    my $stream = $http2->request('/large/http2', body => 'x' x 1_000_000);
+    $t->wait_for(sub { $http2->ping; $t->status->{held} == 2 }, 'two large bodies are there');
+    $large->close;
+    $t->wait_held(1);
+    is $t->logged('/large')->{intermission}, 'LEFT', 'who closes behind a large body is out of the line at once';
+    $http2->reset($stream);
+    $t->wait_held(0);
+    is $t->logged('/large/http2')->{intermission}, 'LEFT', 'over HTTP/2 too';
+    $t->control('disable');
+    is_deeply targets($t), [], 'the app sees none of them';
+    $http2->close;
+    $t->clean_ok(allow => [qr/client intended to send too large/, qr/client sent invalid chunked body/]);
+}
+
+{
+    # No room, and a stop: with the body on its way, and under way when it begins.
+    my $t = instance();
+    $t->control('enable');
+    my $first = $t->send('/one/first', body => 'x');
+    $t->wait_held(1);
+    my $second = upload($t, '/one/second', $length->(4), '12');
+    $second->write('34');
+    my $rejected = answer($second);
+    is_deeply [$rejected->{status}, $rejected->{headers}{'retry-after'}], [503, 10], 'where there is no room a request is rejected when it has come';
+    is $t->logged('/one/second')->{intermission}, 'REJECTED', 'REJECTED';
+
+    my $under_way = upload($t, '/under/way', $length->(10), '1234');
+    $t->control('stop');
+    is answer($first)->{status}, 503, 'a stop answers who is held';
+    for my $body ($length->(1_000_000), $chunked) {
+        my $late = $t->send('', raw => "POST /late HTTP/1.1\r\nHost: x\r\n$body\r\n\r\n");
+        my $stopped = answer($late);
+        is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], "and who comes, at once: nobody sends a body for a 503 ($body)";
+    }
+    is $t->logged('/late')->{intermission}, 'STOPPED', 'STOPPED';
+    my $privileged = upload($t, '/privileged', "User-Agent: Pingdom\r\nContent-Length: 4", '12');
+    is_deeply targets($t), [], 'who is privileged sends its body first, too';
+    $privileged->write('34');
+    is answer($privileged)->{status}, 200, 'and goes by';
+    is $t->logged('/privileged')->{intermission}, 'BYPASSED', 'BYPASSED';
+    $under_way->write('567890');
+    is answer($under_way)->{status}, 503, 'who was under way when the stop began is answered when its body is whole';
+    is $t->status->{totals}{stopped}, 4, 'all are counted';
+    $t->clean_ok;
+}
+
+{
+    # A quit and a reload while a body is on its way.
+    my $t = instance();
+    $t->control('enable');
+    my $reloaded = upload($t, '/reloaded', $length->(10), '1234');
+    $t->reload;
+    my $behind = $t->send('/behind');
+    $t->wait_held(1);
+    $reloaded->write('567890');
+    $t->wait_held(2);
+    $t->control('disable');
+    is answer($_)->{status}, 200, 'a body may end after a reload' for $behind, $reloaded;
+    is_deeply targets($t), ['/behind', '/reloaded'], 'and its request stands in the line of all workers';
+    $t->wait_old_workers_gone;
+    $t->wait_state('open');
+
+    $t->control('enable');
+    my $quit = upload($t, '/quit', $length->(10), '1234');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    kill QUIT => $t->master;
+    is answer($held)->{status}, 503, 'a quit answers who is held';
+    $quit->write('567890');
+    my $late = answer($quit);
+    is_deeply [$late->{status}, $late->{headers}{'retry-after'}], [503, 10], 'and who comes later, its body whole';
+    ok $t->stop, 'and nginx ends';
+}
+
+done_testing;
