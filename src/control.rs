@@ -3,9 +3,11 @@
 
 use core::fmt;
 
+use crate::accept::likes_json;
+use crate::form::{Malformed, Said, Value};
 use crate::ids::PauseId;
 use crate::pace::Pace;
-use crate::text::{AppName, Reason, Text, TooLong};
+use crate::text::{Address, AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
 use crate::zone::Which;
 
@@ -57,7 +59,7 @@ pub enum Format {
 pub enum Command {
     Status,
     Enable(Shut, Option<Patience>),
-    Disable { which: Which, pace: PaceChange, wait: Option<Msec> },
+    Disable { which: Which, by: Option<Address>, pace: PaceChange, wait: Option<Msec> },
     Stop(Shut),
     Apps,
     Metrics,
@@ -85,6 +87,8 @@ pub struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
     pub which: Which,
+    /// Who asks, in their own words.
+    pub by: Option<Address>,
     pub reason: Option<Reason>,
     /// The pause ends by itself after so long.
     pub lease: Option<Msec>,
@@ -130,7 +134,7 @@ enum Fault {
     NotAboveZero,
     NotACount,
     NotOne,
-    NotJson,
+    NoFormat,
     NotPercentEncoded,
     AlsoId,
     OnlyWithWait,
@@ -151,7 +155,7 @@ impl fmt::Display for BadParameter<'_> {
             Fault::NotAboveZero => f.write_str("is not a time, or not above 0"),
             Fault::NotACount => f.write_str("is not a number"),
             Fault::NotOne => f.write_str("must be 1"),
-            Fault::NotJson => f.write_str("must be json"),
+            Fault::NoFormat => f.write_str("must be json or text"),
             Fault::NotPercentEncoded => f.write_str("is not percent-encoded"),
             Fault::AlsoId => f.write_str("contradicts \"id\""),
             Fault::OnlyWithWait => f.write_str("means nothing without \"wait\""),
@@ -214,14 +218,18 @@ impl Verb {
         }
     }
 
-    /// The command, with the parameters in `query`: what follows the question mark. `lease` is
-    /// that of an `enable` that names none.
-    pub fn command(self, query: &[u8], lease: Option<Msec>) -> Result<Asked, BadParameter<'_>> {
+    /// The command, with these parameters. `lease` is that of an `enable` that names none.
+    pub fn command<'a>(
+        self,
+        said: Said<'a>,
+        lease: Option<Msec>,
+    ) -> Result<Asked, BadParameter<'a>> {
         let mut parameters = Parameters::default();
-        for (name, value) in pairs(query) {
+        for (name, value) in said.parameters() {
             parameters.take(self, name, value).map_err(|fault| BadParameter { name, fault })?;
         }
         let Parameters { app, id, new, reason, spread, concurrency, wait, keep, .. } = parameters;
+        let by = parameters.by.filter(|by| !by.is_empty());
         let which = match (id, new) {
             (Some(_), Some(())) => {
                 return Err(BadParameter { name: b"new", fault: Fault::AlsoId });
@@ -230,12 +238,12 @@ impl Verb {
             (None, Some(())) => Which::New,
             (None, None) => Which::Any,
         };
-        let shut = Shut { which, reason, lease: parameters.lease };
+        let shut = Shut { which, by, reason, lease: parameters.lease };
         let command = match self {
             Self::Status => Command::Status,
             Self::Enable => Command::Enable(shut, patience(wait, keep, shut.lease.or(lease))?),
             Self::Disable => {
-                Command::Disable { which, pace: PaceChange { spread, concurrency }, wait }
+                Command::Disable { which, by, pace: PaceChange { spread, concurrency }, wait }
             }
             Self::Stop => Command::Stop(shut),
             Self::Apps => Command::Apps,
@@ -263,15 +271,26 @@ fn patience(
     }
 }
 
-/// How the answer to a request is to be written; `accept` is its header, empty if it has none.
-pub fn format(query: &[u8], accept: &[u8]) -> Format {
-    let asked = pairs(query).any(|pair| pair == (b"format", b"json"));
-    let json = b"application/json";
-    if asked || accept.windows(json.len()).any(|part| part.eq_ignore_ascii_case(json)) {
+/// How the answer to a request is to be written: what `format` says, else what the lines of the
+/// header Accept like better. Those who read the metrics or the dashboard do not mean that by it.
+pub fn format<'a>(
+    verb: Option<Verb>,
+    said: Said<'_>,
+    accept: impl Iterator<Item = &'a [u8]>,
+) -> Format {
+    let asked =
+        |word: &[u8]| said.parameters().any(|(name, value)| name == b"format" && value.is(word));
+    let looks = !matches!(verb, Some(Verb::Metrics | Verb::Dashboard | Verb::Script | Verb::Style));
+    if asked(b"json") || (!asked(b"text") && looks && likes_json(accept)) {
         Format::Json
     } else {
         Format::Text
     }
+}
+
+/// Whether more is said than how the answer is to be written: then it says more, too.
+pub fn says_more(said: Said<'_>) -> bool {
+    said.parameters().any(|(name, _)| name != b"format")
 }
 
 #[derive(Default)]
@@ -280,6 +299,7 @@ struct Parameters {
     app: Option<AppName>,
     id: Option<PauseId>,
     new: Option<()>,
+    by: Option<Address>,
     reason: Option<Reason>,
     lease: Option<Msec>,
     spread: Option<Msec>,
@@ -289,28 +309,40 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn take(&mut self, verb: Verb, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    fn take(&mut self, verb: Verb, name: &[u8], value: Value<'_>) -> Result<(), Fault> {
         match (name, verb) {
-            (b"format", _) if value == b"json" => once(&mut self.format, ()),
-            (b"format", _) => Err(Fault::NotJson),
+            (b"format", _) if value.is(b"json") || value.is(b"text") => once(&mut self.format, ()),
+            (b"format", _) => Err(Fault::NoFormat),
             (b"app", Verb::Status | Verb::Enable | Verb::Disable | Verb::Stop) => {
-                once(&mut self.app, decode(value)?)
+                once(&mut self.app, value.decode()?)
             }
             (b"id", Verb::Enable | Verb::Disable | Verb::Stop) => {
-                once(&mut self.id, PauseId(number(value).ok_or(Fault::NotANumber)?))
+                once(&mut self.id, PauseId(number(value, Fault::NotANumber)?))
             }
-            (b"new", Verb::Enable) if value == b"1" => once(&mut self.new, ()),
+            (b"new", Verb::Enable) if value.is(b"1") => once(&mut self.new, ()),
             (b"new", Verb::Enable) => Err(Fault::NotOne),
-            (b"reason", Verb::Enable | Verb::Stop) => once(&mut self.reason, decode(value)?),
+            (b"by", Verb::Enable | Verb::Disable | Verb::Stop) => {
+                once(&mut self.by, value.decode()?)
+            }
+            (b"reason", Verb::Enable | Verb::Stop) => once(&mut self.reason, value.decode()?),
             (b"for", Verb::Enable | Verb::Stop) => once(&mut self.lease, above_zero(value)?),
             (b"wait", Verb::Enable | Verb::Disable) => once(&mut self.wait, above_zero(value)?),
-            (b"keep", Verb::Enable) if value == b"1" => once(&mut self.keep, ()),
+            (b"keep", Verb::Enable) if value.is(b"1") => once(&mut self.keep, ()),
             (b"keep", Verb::Enable) => Err(Fault::NotOne),
-            (b"spread", Verb::Disable) => once(&mut self.spread, time(value)?),
+            (b"spread", Verb::Disable) => once(&mut self.spread, time(value, Fault::NotATime)?),
             (b"concurrency", Verb::Disable) => {
-                once(&mut self.concurrency, number(value).ok_or(Fault::NotACount)?)
+                once(&mut self.concurrency, number(value, Fault::NotACount)?)
             }
             _ => Err(Fault::Unknown),
+        }
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::NotPercentEncoded => Self::NotPercentEncoded,
+            Malformed::TooLong(long) => Self::TooLong(long),
         }
     }
 }
@@ -322,36 +354,28 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Fault> {
     }
 }
 
-fn number<N: core::str::FromStr>(value: &[u8]) -> Option<N> {
-    let digits = core::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
-    digits?.parse().ok()
+fn number<N: core::str::FromStr>(value: Value<'_>, fault: Fault) -> Result<N, Fault> {
+    let text = short(value, fault)?;
+    let digits = core::str::from_utf8(text.as_bytes()).ok();
+    let digits = digits.filter(|digits| !digits.starts_with('+'));
+    digits.and_then(|digits| digits.parse().ok()).ok_or(fault)
 }
 
-fn time(value: &[u8]) -> Result<Msec, Fault> {
-    MaxTime::parse(value).map(MaxTime::msec).map_err(|_| Fault::NotATime)
+fn time(value: Value<'_>, fault: Fault) -> Result<Msec, Fault> {
+    let text = short(value, fault)?;
+    MaxTime::parse(text.as_bytes()).map(MaxTime::msec).map_err(|_| fault)
 }
 
-fn above_zero(value: &[u8]) -> Result<Msec, Fault> {
-    time(value).ok().filter(|time| *time > Msec(0)).ok_or(Fault::NotAboveZero)
+fn above_zero(value: Value<'_>) -> Result<Msec, Fault> {
+    let time = time(value, Fault::NotAboveZero)?;
+    Some(time).filter(|time| *time > Msec(0)).ok_or(Fault::NotAboveZero)
 }
 
-fn decode<const N: usize>(value: &[u8]) -> Result<Text<N>, Fault> {
-    let mut escapes = value.split(|byte| *byte == b'%').skip(1);
-    let is_hex = |part: &[u8]| part.len() >= 2 && part.iter().take(2).all(u8::is_ascii_hexdigit);
-    if !escapes.all(is_hex) {
-        return Err(Fault::NotPercentEncoded);
-    }
-    let mut text = Text::EMPTY;
-    let mut bytes = percent_encoding::percent_decode(value);
-    bytes.try_for_each(|byte| text.push(byte)).map_err(Fault::TooLong)?;
-    Ok(text)
-}
-
-/// The parameters of a query, as they stand there; one without `=` has an empty value.
-fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let mut parts = pair.splitn(2, |byte| *byte == b'=');
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+/// What is longer has this fault.
+fn short(value: Value<'_>, fault: Fault) -> Result<Text<64>, Fault> {
+    value.decode().map_err(|malformed| match malformed {
+        Malformed::NotPercentEncoded => Fault::NotPercentEncoded,
+        Malformed::TooLong(_) => fault,
     })
 }
 

@@ -8,12 +8,15 @@
 //! Read [`zone`] first: it is what all workers share, and its methods are the rules.
 #![cfg_attr(not(feature = "module"), forbid(unsafe_code))]
 
+pub mod accept;
 pub mod admit;
 pub mod agent;
+pub mod answer;
 pub mod app;
 pub mod control;
 pub mod dashboard;
 pub mod flight;
+pub mod form;
 pub mod gates;
 pub mod ids;
 pub mod metrics;

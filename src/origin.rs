@@ -1,7 +1,10 @@
-//! Whether another site's page, in a browser, sent a request.
+//! Whether another site's page, in a browser, may have sent a request.
 #![forbid(unsafe_code)]
 
-/// What a browser says of where a request comes from; empty where it sent none.
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+/// What a request says of where it comes from; empty where it says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     /// Fetch Metadata, <https://www.w3.org/TR/fetch-metadata/>
@@ -9,24 +12,115 @@ pub struct Headers<'a> {
     /// RFC 6454
     pub origin: &'a [u8],
     pub referer: &'a [u8],
+    /// What browsers fetch before anybody asked says so in one of these.
     pub sec_purpose: &'a [u8],
+    pub purpose: &'a [u8],
+    pub x_purpose: &'a [u8],
+    pub x_moz: &'a [u8],
+    pub user_agent: &'a [u8],
     /// The name, and where it is not the usual one the port, by which the client called nginx.
     pub host: &'a [u8],
 }
 
-/// The header that says so, if one does. Whoever sends none of them is no browser.
-pub fn foreign(headers: &Headers<'_>) -> Option<&'static str> {
-    let Headers { sec_fetch_site, origin, referer, sec_purpose, host } = *headers;
+/// Why a request changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This header says that another site's page sent it.
+    Foreign(&'static str),
+    /// This header says that nobody has asked yet.
+    Early(&'static str),
+    /// A browser sent it, which does not say from where.
+    Unknown,
+    /// A browser sent it to a name that is none of the server's.
+    Rebound,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(header) => write!(
+                f,
+                "\"{header}\" says that another site's page sent this: nothing was changed; \
+                 use the dashboard, or curl"
+            ),
+            Self::Early(header) => write!(
+                f,
+                "\"{header}\" says that the browser fetches this before anybody asked, perhaps for \
+                 another site's page: nothing was changed; ask again"
+            ),
+            Self::Unknown => f.write_str(
+                "a browser sent this, and does not say from which page: nothing was changed; \
+                 use the dashboard's buttons, curl, POST, or https",
+            ),
+            Self::Rebound => f.write_str(
+                "a browser sent this to a host that is no \"server_name\" of this server: \
+                 nothing was changed; add the name to \"server_name\", or use the address, or curl",
+            ),
+        }
+    }
+}
+
+/// Why a browser's request changes nothing, if so. `get` says that it is a GET; `known` says that
+/// the host is one of the server's names. What is no browser is not hindered.
+pub fn refused(headers: &Headers<'_>, get: bool, known: bool) -> Option<Refused> {
+    let Headers { sec_fetch_site, origin, referer, host, .. } = *headers;
+    let early = [
+        ("Sec-Purpose", headers.sec_purpose),
+        ("Purpose", headers.purpose),
+        ("X-Purpose", headers.x_purpose),
+        ("X-Moz", headers.x_moz),
+    ];
+    let says_where = [sec_fetch_site, origin, referer].iter().any(|value| !value.is_empty());
+    let browser = says_where || starts_with(headers.user_agent, b"Mozilla/");
     if ![&b""[..], b"same-origin", b"none"].contains(&sec_fetch_site) {
-        Some("Sec-Fetch-Site")
+        Some(Refused::Foreign("Sec-Fetch-Site"))
     } else if !origin.is_empty() && !is_of(host, origin) {
-        Some("Origin")
+        Some(Refused::Foreign("Origin"))
     } else if !referer.is_empty() && !is_of(host, referer) {
-        Some("Referer")
-    } else if sec_purpose.to_ascii_lowercase().starts_with(b"prefetch") {
-        Some("Sec-Purpose")
+        Some(Refused::Foreign("Referer"))
+    } else if let Some((name, _)) = early.iter().find(|(_, value)| !value.is_empty()) {
+        Some(Refused::Early(name))
+    } else if browser && !known && !cannot_be_rebound(host) {
+        Some(Refused::Rebound)
+    } else if browser && get && !says_where {
+        Some(Refused::Unknown)
     } else {
         None
+    }
+}
+
+/// Whether a host, as the header Host has it, is an address or localhost: nobody can let such a
+/// name point to somewhere else.
+fn cannot_be_rebound(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        Some(at) if !host.ends_with(b"]") => host.split_at_checked(at).unwrap_or((host, b"")),
+        _ => (host, &b""[..]),
+    };
+    let inside = name.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]"));
+    let text = |bytes| core::str::from_utf8(bytes).ok();
+    let address = match inside {
+        Some(inside) => text(inside).is_some_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+        None => text(name).is_some_and(|text| text.parse::<Ipv4Addr>().is_ok()),
+    };
+    let port = port.strip_prefix(b":").unwrap_or(port);
+    port.iter().all(u8::is_ascii_digit) && (address || name.eq_ignore_ascii_case(b"localhost"))
+}
+
+/// Whether a host in lower case, without port and last point, is this `server_name`: a name,
+/// `*.name`, `.name` or `name.*`. Regular expressions are nginx's to match.
+pub fn is_server_name(server_name: &[u8], host: &[u8]) -> bool {
+    if host.is_empty() {
+        return false;
+    }
+    if let Some(parent) = server_name.strip_prefix(b"*") {
+        return parent.len() > 1 && host.len() > parent.len() && host.ends_with(parent);
+    }
+    if let Some(name) = server_name.strip_prefix(b".") {
+        return host == name || (host.len() > server_name.len() && host.ends_with(server_name));
+    }
+    match server_name.strip_suffix(b"*") {
+        Some(start) => start.len() > 1 && host.len() > start.len() && host.starts_with(start),
+        None => host == server_name,
     }
 }
 
@@ -56,80 +150,4 @@ fn strip_port<'a>(authority: &'a [u8], port: &[u8]) -> &'a [u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOST: Headers<'_> = Headers {
-        sec_fetch_site: b"",
-        origin: b"",
-        referer: b"",
-        sec_purpose: b"",
-        host: b"app.example:8080",
-    };
-
-    #[test]
-    fn whoever_is_no_browser_is_not_hindered() {
-        assert_eq!(foreign(&HOST), None);
-        assert_eq!(foreign(&Headers::default()), None);
-    }
-
-    #[test]
-    fn a_page_of_this_host_may_act() {
-        for site in ["same-origin", "none"] {
-            let own = Headers {
-                sec_fetch_site: site.as_bytes(),
-                origin: b"http://App.Example:8080",
-                referer: b"https://app.example:8080/_intermission?a=//b",
-                ..HOST
-            };
-            assert_eq!(foreign(&own), None, "{site}");
-        }
-        for (host, origin) in [
-            ("a.example", "http://a.example:80"),
-            ("a.example:443", "https://a.example"),
-            ("[::1]:81", "http://[::1]:81"),
-            ("[::1]", "http://[::1]"),
-        ] {
-            let own = Headers { host: host.as_bytes(), origin: origin.as_bytes(), ..HOST };
-            assert_eq!(foreign(&own), None, "{host} {origin}");
-        }
-    }
-
-    #[test]
-    fn a_page_of_another_site_may_not() {
-        for site in ["cross-site", "same-site", "anything"] {
-            let other = Headers { sec_fetch_site: site.as_bytes(), ..HOST };
-            assert_eq!(foreign(&other), Some("Sec-Fetch-Site"));
-        }
-        for url in [
-            "null",
-            "http://app.example",
-            "http://app.example:8081",
-            "https://evil.example:8080",
-            "http://app.example:8080.evil.example",
-            "http://app.example:8080@evil.example/",
-            "http://evil.example\\@app.example:8080",
-            "ftp://app.example:8080",
-            "//app.example:8080",
-            "http://",
-            "x",
-        ] {
-            let other = Headers { origin: url.as_bytes(), ..HOST };
-            assert_eq!(foreign(&other), Some("Origin"), "{url}");
-            let other = Headers { referer: url.as_bytes(), ..HOST };
-            assert_eq!(foreign(&other), Some("Referer"), "{url}");
-        }
-        let ports = Headers { host: b"a.example:443", origin: b"http://a.example:443:80", ..HOST };
-        assert_eq!(foreign(&ports), Some("Origin"), "no URL, and of no host");
-        let nameless = Headers { host: b"", origin: b"http://", ..HOST };
-        assert_eq!(foreign(&nameless), Some("Origin"));
-    }
-
-    #[test]
-    fn what_a_browser_fetches_before_anybody_asked_changes_nothing() {
-        for purpose in ["prefetch", "Prefetch;prerender", "prefetch;anonymous-client-ip"] {
-            let early = Headers { sec_purpose: purpose.as_bytes(), ..HOST };
-            assert_eq!(foreign(&early), Some("Sec-Purpose"));
-        }
-    }
-}
+mod tests;

@@ -48,6 +48,16 @@ pub struct Status {
     pub holds: Holds,
 }
 
+/// An app's state behind a verb that may have changed it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Changed<'a> {
+    #[serde(flatten)]
+    pub status: &'a Status,
+    /// None where the verb only says what is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
+}
+
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Drain {

@@ -104,6 +104,20 @@ impl<const N: usize> fmt::Display for Text<N> {
     }
 }
 
+/// An app in a line for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a>(pub &'a AppName);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            f.write_str("the default app")
+        } else {
+            write!(f, "app \"{}\"", self.0)
+        }
+    }
+}
+
 /// For JSON: bytes that are not UTF-8 become U+FFFD.
 impl<const N: usize> Serialize for Text<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -32,7 +32,7 @@ location = /page { return 200 "an error page\n"; }
 END
 );
 
-my %text = (enabled => "Pause enabled.\n", disabled => "Pause disabled.\n");
+my %text = (enabled => "Pause enabled.\n", disabled => "Pause disabled.\n", stopped => "Stopped.\n");
 
 sub answers {
     my ($request, $status, $body, $what, %opt) = @_;
@@ -215,6 +215,43 @@ subtest 'JSON' => sub {
     }
     $t->control('disable');
     state_is('open', 'and back');
+};
+
+subtest 'what a client likes' => sub {
+    my $type = sub {
+        my ($verb, @accept) = @_;
+        my $answer = $t->control($verb, headers => {Accept => \@accept});
+        return $answer->{headers}{'content-type'} =~ /json/ ? 'JSON' : 'text';
+    };
+    my @cases = (
+        [JSON => 'application/json'], [JSON => 'text/plain;q=0.5, application/json'], [JSON => 'text/plain;q=0.5', 'application/json'],
+        [JSON => 'application/json, */*;q=0.5'], [text => 'application/jsonl'], [text => '*/*'], [text => 'application/json;q=0'],
+        [text => 'text/plain;version=0.0.4, application/json;q=0'], [text => 'application/json;q=0.5', 'text/*'],
+        [text => 'application/json, text/plain, */*'], [text => 'application/*'],
+    );
+    for my $case (@cases) {
+        my ($expected, @accept) = @$case;
+        is $type->('status', @accept), $expected, join ' | ', @accept;
+    }
+    is $type->('status?format=text', 'application/json'), 'text', 'format=text overrides';
+    is $type->('status?format=json', 'text/plain'), 'JSON', 'as does format=json';
+    is $type->($_, 'application/json'), 'text', "$_ does not look" for 'metrics', '';
+    is $type->($_, 'application/json'), 'JSON', "$_ does" for 'enable', 'enable', 'disable', 'nonsense', 'enable?foo=1';
+};
+
+subtest 'what changes nothing is said in a way that the client understands' => sub {
+    for my $pair (['disable', 'enable', 'enabled'], ['enable', 'disable', 'disabled'], ['disable', 'stop', 'stopped']) {
+        my ($before, $verb, $said) = @$pair;
+        $t->control($before);
+        my $first = answers("/_intermission/$verb?format=json", 200, undef, "$verb, JSON");
+        is eval { decode_json($first->{body})->{changed} }, JSON::PP::true, 'is said to have changed something';
+        my $json = answers("/_intermission/$verb?format=json", 200, undef, "$verb again");
+        is eval { decode_json($json->{body})->{changed} }, JSON::PP::false, 'is said to have changed nothing';
+        answers("/_intermission/$verb", 200, $text{$said}, "$verb again by POST", method => 'POST');
+        answers("/_intermission/$verb", 304, '', "$verb again by GET");
+    }
+    $t->control('disable');
+    ok !exists $t->status->{changed}, 'a status is no change';
 };
 
 subtest 'errors never go through error_page' => sub {

@@ -10,10 +10,12 @@ use Test::More;
 
 my $t = Intermission->new(
     http2 => 1,
+    server => 'server_name app.example a.example *.wild.example ~^(?<who>[a-z]+)\.regex\.example$;',
     locations => <<'END',
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://backend; }
 location /_intermission { error_page 403 /page; intermission_control apps=*; }
+location /posted { intermission_control post; }
 location = /page { return 200 "an error page\n"; }
 END
 );
@@ -35,6 +37,11 @@ my @foreign = (
     {'Sec-Fetch-Site' => 'cross-site', 'Sec-Fetch-Mode' => 'navigate', 'Sec-Fetch-User' => '?1'},
     {'Sec-Purpose' => 'prefetch'},
     {'Sec-Purpose' => 'prefetch;prerender', 'Sec-Fetch-Site' => 'same-origin'},
+    {'Sec-Purpose' => 'prerender'},
+    {Purpose => 'prefetch'},
+    {'X-Purpose' => 'preview'},
+    {'X-Moz' => 'prefetch'},
+    {Purpose => 'prefetch', 'Sec-Fetch-Site' => 'same-origin', Origin => "http://$host"},
     {Origin => 'null'},
     {Origin => 'http://evil.example'},
     {Origin => 'http://app.example'},
@@ -86,11 +93,47 @@ subtest 'its own pages, and whoever is no browser, may act' => sub {
             }
         }
     }
-    for my $pair (['app.example', 'http://app.example:80'], ['app.example:80', 'http://app.example'], ['[::1]:81', 'http://[::1]:81']) {
+    for my $pair (['app.example', 'http://app.example:80'], ['app.example:80', 'http://app.example'], ['a.example', 'https://a.example'], ['[::1]:81', 'http://[::1]:81']) {
         my ($host, $origin) = @$pair;
         prepare('enable');
         is $t->control('enable', host => $host, headers => {Origin => $origin})->{status}, 200, "Host $host, Origin $origin";
     }
+    $t->control('disable');
+};
+
+my $chromium = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36';
+
+subtest 'a browser that does not say where a GET comes from' => sub {
+    my %browser = ('User-Agent' => $chromium);
+    my $answer = $t->control('enable', host => $host, headers => \%browser);
+    is $answer->{status}, 403, 'changes nothing by a GET';
+    like $answer->{body}, qr/dashboard.*curl/, 'and is told what to do instead';
+    is $t->status->{state}, 'open', 'nothing was changed';
+    is $t->control('status', host => $host, headers => \%browser)->{status}, 200, 'it may read';
+    is $t->control('enable', host => $host, method => 'POST', headers => \%browser)->{status}, 200, 'and post: from a foreign page that would have an Origin';
+    is $t->control('disable', host => $host, headers => {%browser, 'Sec-Fetch-Site' => 'none'})->{status}, 200, 'what was typed over https says so';
+    is $t->control('enable', host => $host, headers => {%browser, Referer => "http://$host/_intermission/"})->{status}, 200, 'so does its own page';
+    $t->control('disable');
+};
+
+subtest 'a name that is none of the server\'s' => sub {
+    for my $evil ('evil.example', 'evil.example:8080', 'app.example.evil.example', 'wild.example', '1.regex.example', '127.0.0.1.evil.example', 'localhost.evil.example') {
+        my %browser = (Origin => "http://$evil");
+        my $answer = $t->control('stop', method => 'POST', host => $evil, headers => \%browser);
+        is $answer->{status}, 403, $evil;
+        like $answer->{body}, qr/server_name/, 'is told what to do instead';
+        is $t->get('/posted/stop', method => 'POST', host => $evil, headers => \%browser)->{status}, 403, 'with post, too';
+        is $t->control('stop', method => 'POST', host => $evil, headers => {'User-Agent' => $chromium})->{status}, 403, 'by its User-Agent alone';
+        is $t->control('stop', host => $evil, headers => {'User-Agent' => $chromium, 'Sec-Fetch-Site' => 'same-origin'})->{status}, 403, 'by a GET';
+        is $t->control('status', host => $evil, headers => \%browser)->{status}, 200, 'it may read';
+    }
+    is $t->status->{state}, 'open', 'nothing was changed';
+    for my $own ('app.example', 'APP.example.', 'b.wild.example:81', 'ops.regex.example', '127.0.0.1', '10.1.2.3:99', '[::1]:8080', 'localhost:8080') {
+        my %browser = ('User-Agent' => $chromium, Origin => "http://$own");
+        is $t->control('enable', method => 'POST', host => $own, headers => \%browser)->{status}, 200, "$own is its own";
+        $t->control('disable');
+    }
+    is $t->control('enable', host => 'evil.example', headers => {'User-Agent' => 'curl/8.5.0'})->{status}, 200, 'curl is not asked';
     $t->control('disable');
 };
 
@@ -142,6 +185,28 @@ SKIP: {
             is $t->status->{state}, 'open', 'the app stays open';
         };
     }
+
+    subtest 'a page that hides where it is, of an endpoint that has a name' => sub {
+        my $named = Intermission::Browser->new(hosts => {'app.example' => '127.0.0.1', 'evil.example' => '127.0.0.1'});
+        my $endpoint = 'http://app.example:' . $t->port;
+        for my $attack ('image', 'hidden_link') {
+            my $target = "/_intermission/enable?reason=hidden-$attack";
+            $named->open('http://evil.example:' . $evil->port . '/');
+            $named->script('document.head.insertAdjacentHTML("beforeend", `<meta name="referrer" content="no-referrer">`);' . "$add $attack{$attack}", "$endpoint$target");
+            is $t->logged($target)->{status}, 403, $attack;
+        }
+        my $rebound = '/_intermission/stop?reason=rebound';
+        $named->open('http://evil.example:' . $t->port . '/_intermission/status');
+        $named->script('fetch(arguments[0], {method: "POST"})', $rebound);
+        is $t->logged($rebound)->{status}, 403, 'a rebound name';
+        is $t->status->{state}, 'open', 'the app stays open';
+        my $own = '/_intermission/enable?reason=own';
+        $named->open("$endpoint/_intermission/status");
+        $named->script('fetch(arguments[0], {method: "POST"})', $own);
+        is $t->logged($own)->{status}, 200, 'its own page may act';
+        $t->control('disable');
+        $named->close;
+    };
 
     subtest 'what was typed into the browser is carried out' => sub {
         $browser->open("$origin/_intermission/enable?reason=typed");

@@ -7,8 +7,12 @@ fn verb(location: &str, exact: bool, uri: &str) -> Option<Verb> {
     Verb::at(Place { location: location.as_bytes(), exact }, uri.as_bytes())
 }
 
+fn command_in<'a>(verb: Verb, query: &'a str, form: &'a str) -> Result<Asked, BadParameter<'a>> {
+    verb.command(Said { query: query.as_bytes(), form: form.as_bytes() }, None)
+}
+
 fn fault(verb: Verb, query: &str) -> String {
-    verb.command(query.as_bytes(), Some(Msec(60_000))).unwrap_err().to_string()
+    verb.command(Said::in_query(query.as_bytes()), Some(Msec(60_000))).unwrap_err().to_string()
 }
 
 #[test]
@@ -34,32 +38,35 @@ fn the_verb_is_what_follows_the_locations_name() {
 
 #[test]
 fn parameters_become_values() {
-    let command =
-        |verb: Verb, query: &'static str| verb.command(query.as_bytes(), None).unwrap().command;
+    let command = |verb: Verb, query: &'static str| command_in(verb, query, "").unwrap().command;
     let reason = Reason::new(b"db switch").ok();
-    let shut = Shut { which: Which::This(PauseId(7)), reason, lease: None };
-    let enable = command(Verb::Enable, "id=7&reason=db%20switch&format=json");
+    let by = Address::new(b"db team").ok();
+    let shut = Shut { which: Which::This(PauseId(7)), by, reason, lease: None };
+    let enable = command(Verb::Enable, "id=7&reason=db%20switch&by=db%20team&format=json");
     assert_eq!(enable, Command::Enable(shut, None));
-    let shut = Shut { which: Which::New, reason: None, lease: None };
+    let shut = Shut { which: Which::New, by: None, reason: None, lease: None };
     let patience = Some(Patience { wait: Msec(10_000), keep: true });
     let enable = command(Verb::Enable, "new=1&wait=10s&keep=1&");
     assert_eq!(enable, Command::Enable(shut, patience));
-    let (which, pace, wait) = (Which::Any, PaceChange::default(), None);
-    assert_eq!(command(Verb::Disable, ""), Command::Disable { which, pace, wait });
-    let stop = Shut { which, reason: None, lease: Some(Msec(90_000)) };
+    let (which, by, pace, wait) = (Which::Any, None, PaceChange::default(), None);
+    assert_eq!(command(Verb::Disable, ""), Command::Disable { which, by, pace, wait });
+    let stop = Shut { which, by, reason: None, lease: Some(Msec(90_000)) };
     assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Stop(stop));
     let pace = PaceChange { spread: Some(Msec(500)), concurrency: Some(0) };
     let disable = command(Verb::Disable, "spread=0.5&concurrency=0&wait=2");
-    assert_eq!(disable, Command::Disable { which, pace, wait: Some(Msec(2000)) });
+    assert_eq!(disable, Command::Disable { which, by, pace, wait: Some(Msec(2000)) });
     assert_eq!(command(Verb::Metrics, "format=json"), Command::Metrics);
 }
 
 #[test]
 fn an_app_is_named_by_its_bytes() {
-    let asked = Verb::Status.command(b"app=a%20b%FF%00", None).unwrap();
+    let asked = Verb::Status.command(Said::in_query(b"app=a%20b%FF%00"), None).unwrap();
     assert_eq!(asked.app, AppName::new(b"a b\xff\0").ok());
-    assert_eq!(Verb::Status.command(b"app=", None).unwrap().app, Some(AppName::EMPTY));
-    assert_eq!(Verb::Status.command(b"", None).unwrap().app, None);
+    assert_eq!(
+        Verb::Status.command(Said::in_query(b"app="), None).unwrap().app,
+        Some(AppName::EMPTY)
+    );
+    assert_eq!(Verb::Status.command(Said::in_query(b""), None).unwrap().app, None);
 }
 
 #[test]
@@ -109,8 +116,11 @@ fn a_wrong_parameter_is_named() {
     says(Verb::Enable, "id=1&new=1", "\"new\" contradicts \"id\"");
     says(Verb::Enable, "reason=%zz", "\"reason\" is not percent-encoded");
     says(Verb::Enable, "reason=100%", "\"reason\" is not percent-encoded");
-    says(Verb::Status, "format=xml", "\"format\" must be json");
+    says(Verb::Status, "format=xml", "\"format\" must be json or text");
     says(Verb::Status, "%22%0a", "\"%22%0a\" is unknown");
+    let long = format!("by={}", "x".repeat(65));
+    says(Verb::Disable, &long, "longer than 64 bytes");
+    says(Verb::Status, "by=x", "\"by\" is unknown");
     let long = format!("reason={}", "x".repeat(257));
     says(Verb::Enable, &long, "longer than 256 bytes");
     assert!(fault(Verb::Enable, &"y".repeat(8192)).len() < 200);
@@ -118,15 +128,54 @@ fn a_wrong_parameter_is_named() {
 
 #[test]
 fn json_is_asked_for_by_parameter_or_header() {
-    assert_eq!(format(b"a=b&format=json", b""), Format::Json);
-    assert_eq!(format(b"", b"text/html, application/JSON;q=0.9"), Format::Json);
-    assert_eq!(format(b"format=jsonx", b"*/*"), Format::Text);
+    let format_of = |verb, query: &str, form: &str, accept: &str| {
+        let said = Said { query: query.as_bytes(), form: form.as_bytes() };
+        format(verb, said, [accept.as_bytes()].into_iter())
+    };
+    let (status, json) = (Some(Verb::Status), "application/json");
+    assert_eq!(format_of(status, "a=b&format=json", "", ""), Format::Json);
+    assert_eq!(format_of(status, "a=b", "format=%6Ason", ""), Format::Json);
+    assert_eq!(format_of(status, "", "", json), Format::Json);
+    assert_eq!(format_of(None, "", "", json), Format::Json);
+    assert_eq!(format_of(status, "format=text", "", json), Format::Text);
+    assert_eq!(format_of(status, "format=jsonx", "", "*/*"), Format::Text);
+    for verb in [Verb::Metrics, Verb::Dashboard] {
+        assert_eq!(format_of(Some(verb), "", "", json), Format::Text);
+        assert_eq!(format_of(Some(verb), "format=json", "", ""), Format::Json);
+    }
+}
+
+#[test]
+fn what_a_form_says_counts_as_what_the_query_says() {
+    let form = "for=60s&reason=db+switch";
+    assert_eq!(
+        command_in(Verb::Enable, "", form),
+        command_in(Verb::Enable, "for=60s&reason=db%20switch", "")
+    );
+    let said = Said { query: b"id=7", form: b"id=7" };
+    let twice = Verb::Disable.command(said, None).unwrap_err().to_string();
+    assert_eq!(twice, "parameter \"id\" is given twice");
+    assert!(says_more(Said { query: b"", form: b"id=7" }));
+    assert!(!says_more(Said::in_query(b"format=json")));
+}
+
+#[test]
+fn all_values_are_percent_decoded() {
+    assert_eq!(
+        command_in(Verb::Enable, "for=6%30s&id=%37", ""),
+        command_in(Verb::Enable, "for=60s&id=7", "")
+    );
+    assert_eq!(
+        command_in(Verb::Enable, "by=", ""),
+        command_in(Verb::Enable, "", ""),
+        "an empty name says nothing"
+    );
 }
 
 proptest::proptest! {
     #[test]
     fn no_query_panics(query: Vec<u8>, uri: Vec<u8>) {
-        let _ = Verb::Enable.command(&query, None).map_err(|bad| bad.to_string());
+        let _ = Verb::Enable.command(Said { query: &query, form: &query }, None).map_err(|bad| bad.to_string());
         let _ = Verb::at(Place { location: b"/", exact: false }, &uri);
     }
 }

@@ -270,9 +270,10 @@ async function carryOut(asked) {
         const answer = await fetch(url, { method: 'POST', signal: abort.signal })
             .catch(() => { throw new Error('nginx cannot be reached. It may have been carried out.'); });
         if (answer.status !== 200 && answer.status !== 304) throw new Error(await explain(answer));
-        if (answer.status === 200) card.told = (await answer.json()).state;
+        const told = answer.status === 200 ? await answer.json() : { changed: false };
+        if (told.state) card.told = told.state;
         const quiet = wait ? ' The app is quiet.' : '';
-        card.say(answer.status === 200 ? `${done}${quiet}` : 'It was so already: nothing is changed.');
+        card.say(told.changed ? `${done}${quiet}` : 'It was so already: nothing is changed.');
         asked.request = null;
         dialog.close();
     } catch (error) {

@@ -9,13 +9,13 @@ use nginx_sys::{
     ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t,
     ngx_str_t,
 };
-use ngx::core::NGX_CONF_OK;
+use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 
 use super::doorbell::OpenBells;
 use super::state::StateFile;
 use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
-use super::{control, module};
+use super::{control, host, module};
 use crate::pace::Pace;
 use crate::settings::{Apps, Code, HealthCode, PassOr};
 use crate::time::Msec;
@@ -75,6 +75,8 @@ pub(super) struct Endpoint {
     pub apps: ngx_str_t,
     /// Whether changes are made by POST only.
     pub post: bool,
+    /// The names of its server.
+    pub names: host::Names,
 }
 
 impl Endpoint {
@@ -224,6 +226,12 @@ pub(super) extern "C" fn merge_location(
         if child.control.is_none() && parent.control.is_some() {
             child.control = parent.control;
             core.handler = Some(control::handler);
+        }
+    }
+    if let Some(endpoint) = &mut child.control {
+        match host::Names::of(cf) {
+            Ok(names) => endpoint.names = names,
+            Err(module::Failed) => return NGX_CONF_ERROR,
         }
     }
     NGX_CONF_OK

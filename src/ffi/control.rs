@@ -2,20 +2,22 @@
 
 use nginx_sys::{
     ngx_http_finalize_request, ngx_http_read_client_request_body, ngx_http_request_t, ngx_int_t,
-    NGX_DONE, NGX_ERROR, NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_POST, NGX_HTTP_SPECIAL_RESPONSE,
+    NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE,
 };
 
 use super::conf::{self, Endpoint, LocConf};
 use super::log::{self, log_of, write, Level};
 use super::module::Failed;
+use super::payload;
 use super::respond::{send, Answer};
 use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
 use super::{ask, processes, respond, variables};
-use crate::control::{Command, Format, Method, PaceChange, Patience, Place, Shut, Verb};
+use crate::answer::Done;
+use crate::control::{Command, Format, PaceChange, Patience, Shut, Verb};
 use crate::dashboard;
+use crate::form::Said;
 use crate::ids::{AppId, PauseId};
-use crate::origin;
 use crate::reply::{Slots, Status};
 use crate::settings::Apps;
 use crate::terms::Cause;
@@ -39,8 +41,8 @@ impl From<Answer> for Outcome {
     }
 }
 
-/// The control location's content handler. A body says nothing, but is to be there: whoever waits
-/// is then watched for going away.
+/// The control location's content handler. The body is read in any case: the client of a request
+/// that waits is then watched for going away.
 pub(super) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a live request.
     let read = unsafe { ngx_http_read_client_request_body(r, Some(on_body)) };
@@ -79,9 +81,18 @@ pub(super) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
             return Some(send(r, &zone, AppName::EMPTY, Answer::problem(400, message)));
         }
     };
+    let Ok(body) = payload::form(r) else { return ERROR };
+    let form = match body {
+        Ok(form) => form,
+        Err(bad) => {
+            return Some(send(r, &zone, own, Answer::problem(bad.status(), bad.to_string())));
+        }
+    };
+    let args = r.args;
+    let said = Said { query: args.as_bytes(), form: &form };
     let before = zone.visit(|zone| zone.version());
     let mut name = own;
-    let outcome = decide(r, &zone, place, &mut name);
+    let outcome = decide(r, &zone, place, said, &mut name);
     // On the disk before it is answered.
     if let Some(state) = &main.state {
         if zone.visit(|zone| zone.version()) != before {
@@ -102,28 +113,30 @@ fn decide(
     r: &mut ngx_http_request_t,
     zone: &SharedZone,
     conf: &LocConf,
+    said: Said<'_>,
     name: &mut AppName,
 ) -> Outcome {
     let own = *name;
     let Some(endpoint) = &conf.control else {
         return Answer::problem(404, "no endpoint".into()).into();
     };
-    let place = Place { location: endpoint.location.as_bytes(), exact: endpoint.exact };
-    let Some(verb) = Verb::at(place, r.uri.as_bytes()) else {
+    let Some(verb) = respond::verb(r, endpoint) else {
         return Answer::problem(404, "no such verb".into()).into();
     };
-    if !verb.allows(method(r), endpoint.post) {
+    if !verb.allows(respond::method(r), endpoint.post) {
         let methods = verb.methods(endpoint.post);
         return Answer::not_allowed(methods).into();
     }
     if verb.changes() {
-        if let Some(header) = respond::with_headers(r, origin::foreign) {
-            let text = format!("\"{header}\" says that another site's page sent this");
-            return Answer::problem(403, text).into();
+        if !core::ptr::eq(r, r.main) {
+            let text = "a subrequest changes nothing: only a client's own request does";
+            return Answer::problem(403, text.into()).into();
+        }
+        if let Some(refused) = respond::refused_to_browser(r, endpoint) {
+            return Answer::problem(403, refused.to_string()).into();
         }
     }
-    let args = r.args;
-    let asked = match verb.command(args.as_bytes(), conf.lease.flatten()) {
+    let asked = match verb.command(said, conf.lease.flatten()) {
         Ok(asked) => asked,
         Err(problem) => return Answer::problem(400, problem.to_string()).into(),
     };
@@ -140,7 +153,7 @@ fn decide(
     let named = &Named(name);
     let by = address(r);
     match asked.command {
-        Command::Status => Answer::state(200).into(),
+        Command::Status => Answer::state().into(),
         Command::Enable(asked, None) => {
             let cause = cause(r, conf, &asked, asked.lease.or(conf.lease.flatten()));
             let (which, changes) = (asked.which, asked.asks_for_change());
@@ -161,14 +174,14 @@ fn decide(
             });
             shut(r, named, "stopped", done, &cause, left).into()
         }
-        Command::Disable { which, pace, wait: None } => {
+        Command::Disable { which, pace, wait: None, .. } => {
             let (done, left) = zone.visit(|zone| {
                 let done = zone.disable(named.0, which, &by, |old| pace.apply(old));
                 (done, Status::of(zone, *named.0))
             });
             opened(r, named, done).with(left).into()
         }
-        Command::Disable { which, pace, wait: Some(time) } => {
+        Command::Disable { which, pace, wait: Some(time), .. } => {
             disable_and_wait(r, zone, named, (which, pace), time)
         }
         Command::Script => Answer::file(dashboard::SCRIPT).into(),
@@ -244,7 +257,8 @@ fn count_from_now_on(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) {
 fn says_what_is_in_flight(command: Command, r: &mut ngx_http_request_t) -> bool {
     match command {
         Command::Apps | Command::Metrics => true,
-        Command::Status | Command::Dashboard => respond::format_of(r) == Format::Json,
+        Command::Status => respond::format_of(r, Some(Verb::Status)) == Ok(Format::Json),
+        Command::Dashboard => respond::format_of(r, Some(Verb::Dashboard)) == Ok(Format::Json),
         _ => false,
     }
 }
@@ -298,12 +312,12 @@ fn shut(
     let (what, pause) = match done {
         Ok(zone::Shut::Begun(pause)) => (what, pause),
         Ok(zone::Shut::Changed(pause)) => ("pause changed", pause),
-        Ok(zone::Shut::Unchanged) => return Answer::state(304).with(left),
+        Ok(zone::Shut::Unchanged) => return Answer::done(Done::AsItWas).with(left),
         Err(refusal) => return refused(r, name, refusal).with(left),
     };
     let line = format_args!("intermission: {name}: {what} by {by}, pause {}{until}{why}", pause.0);
     write(Level::Notice, log_of(r), line);
-    Answer::state(200).with(left)
+    Answer::done(Done::Changed).with(left)
 }
 
 fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal>) -> Answer {
@@ -312,7 +326,7 @@ fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal
         Ok(Opened::Ended(pause, ended)) => {
             let what = format_args!("resumed by {by}, pause {}", pause.0);
             log::write_ended(log_of(r), name, what, &ended);
-            Answer::state(200)
+            Answer::done(Done::Changed)
         }
         Ok(Opened::Paced(pace)) => {
             let at_once = if pace.is_unlimited() { ", all at once" } else { "" };
@@ -320,9 +334,9 @@ fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal
                 "intermission: {name}: pace of the drain changed by {by}{pace}{at_once}"
             );
             write(Level::Notice, log_of(r), line);
-            Answer::state(200)
+            Answer::done(Done::Changed)
         }
-        Ok(Opened::Unchanged) => Answer::state(304),
+        Ok(Opened::Unchanged) => Answer::done(Done::AsItWas),
         Err(refusal) => refused(r, name, refusal),
     }
 }
@@ -336,15 +350,6 @@ fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal) -> Answer
             write(Level::Error, log_of(r), line);
             Answer::problem(503, refusal.to_string())
         }
-    }
-}
-
-fn method(r: &ngx_http_request_t) -> Method {
-    match r.method as u32 {
-        NGX_HTTP_GET => Method::Get,
-        NGX_HTTP_HEAD => Method::Head,
-        NGX_HTTP_POST => Method::Post,
-        _ => Method::Other,
     }
 }
 

@@ -15,6 +15,7 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ngx_string;
 
 use super::conf::{allocate, core_loc_conf_of, pool_of, Endpoint, Holds, LocConf, MainConf};
+use super::host::Names;
 use super::log::conf_error;
 use super::zone::SharedZone;
 use super::{control, disk};
@@ -166,6 +167,7 @@ extern "C" fn set_control(
             data: names.as_ptr().cast_mut(),
         }),
         post,
+        names: Names::NONE,
     });
     core.handler = Some(control::handler);
     NGX_CONF_OK

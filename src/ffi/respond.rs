@@ -4,22 +4,30 @@ use core::fmt::Write;
 
 use nginx_sys::{
     ngx_buf_t, ngx_chain_t, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header,
-    ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK,
+    ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_POST,
+    NGX_OK,
 };
 
-use super::conf;
+use super::conf::{self, Endpoint};
+use super::host;
+use super::module::Failed;
+use super::payload;
 use super::zone::{now, SharedZone};
-use crate::control::{self, Command, Format};
+use crate::answer::Done;
+use crate::control::{self, Command, Format, Method, Place, Verb};
 use crate::dashboard::{self, File};
+use crate::form::Said;
 use crate::metrics;
-use crate::origin::Headers;
-use crate::reply::{Apps, Error, Slots, Status};
+use crate::origin::{self, Headers};
+use crate::reply::{Apps, Changed, Error, Slots, Status};
 use crate::text::{header_value, AppName, Text};
 use crate::zone::Left;
 
 /// What goes back to the caller.
 pub(super) struct Answer {
-    pub status: u16,
+    status: u16,
+    /// What a verb did that may change something.
+    done: Option<Done>,
     /// Beside the ones that every answer has.
     allow: Option<&'static str>,
     body: Body,
@@ -28,7 +36,7 @@ pub(super) struct Answer {
 }
 
 enum Body {
-    /// The app's state, or nothing at all where nothing changed.
+    /// The app's state.
     State,
     Problem(String),
     Apps(Vec<Status>),
@@ -38,12 +46,18 @@ enum Body {
 }
 
 impl Answer {
-    pub(super) fn state(status: u16) -> Self {
-        Self { status, allow: None, body: Body::State, left: None }
+    /// Of the verb that only says it.
+    pub(super) fn state() -> Self {
+        Self { status: 200, done: None, allow: None, body: Body::State, left: None }
+    }
+
+    /// Of one that may have changed something.
+    pub(super) fn done(done: Done) -> Self {
+        Self { done: Some(done), ..Self::state() }
     }
 
     pub(super) fn problem(status: u16, text: String) -> Self {
-        Self { body: Body::Problem(text), ..Self::state(status) }
+        Self { status, body: Body::Problem(text), ..Self::state() }
     }
 
     /// The caller waited in vain. Those that are left in flight are named, the oldest, each in a line
@@ -69,12 +83,12 @@ impl Answer {
             Command::Dashboard => Body::Dashboard(apps),
             _ => Body::Apps(apps),
         };
-        Self { body, ..Self::state(200) }
+        Self { body, ..Self::state() }
     }
 
     /// A part of the dashboard.
     pub(super) fn file(file: File) -> Self {
-        Self { body: Body::File(file), ..Self::state(200) }
+        Self { body: Body::File(file), ..Self::state() }
     }
 
     pub(super) fn with(self, left: Status) -> Self {
@@ -82,8 +96,13 @@ impl Answer {
     }
 }
 
-/// Lends the headers that say where a request comes from.
-pub(super) fn with_headers<R>(r: &mut ngx_http_request_t, f: impl FnOnce(&Headers<'_>) -> R) -> R {
+/// Why a browser's request is to change nothing, if so.
+pub(super) fn refused_to_browser(
+    r: &mut ngx_http_request_t,
+    endpoint: &Endpoint,
+) -> Option<origin::Refused> {
+    let get = method(r) == Method::Get;
+    let known = host::is_own(r, &endpoint.names);
     // SAFETY: a live request: HTTP/3 gives the name as its authority, and no header.
     let host = unsafe {
         match r.headers_in.host.as_ref() {
@@ -103,22 +122,42 @@ pub(super) fn with_headers<R>(r: &mut ngx_http_request_t, f: impl FnOnce(&Header
             b"origin" => &mut headers.origin,
             b"referer" => &mut headers.referer,
             b"sec-purpose" => &mut headers.sec_purpose,
+            b"purpose" => &mut headers.purpose,
+            b"x-purpose" => &mut headers.x_purpose,
+            b"x-moz" => &mut headers.x_moz,
+            b"user-agent" => &mut headers.user_agent,
             _ => continue,
         };
         *place = value.as_bytes();
     }
-    f(&headers)
+    origin::refused(&headers, get, known)
 }
 
-pub(super) fn format_of(r: &mut ngx_http_request_t) -> Format {
-    let query = r.args;
+pub(super) fn method(r: &ngx_http_request_t) -> Method {
+    match r.method as u32 {
+        NGX_HTTP_GET => Method::Get,
+        NGX_HTTP_HEAD => Method::Head,
+        NGX_HTTP_POST => Method::Post,
+        _ => Method::Other,
+    }
+}
+
+/// The verb that is asked for at an endpoint, if there is such a verb.
+pub(super) fn verb(r: &ngx_http_request_t, endpoint: &Endpoint) -> Option<Verb> {
+    let place = Place { location: endpoint.location.as_bytes(), exact: endpoint.exact };
+    Verb::at(place, r.uri.as_bytes())
+}
+
+/// How the answer of this verb is to be written, or an error where there is none.
+pub(super) fn format_of(r: &mut ngx_http_request_t, verb: Option<Verb>) -> Result<Format, Failed> {
+    let (query, form) = (r.args, payload::form(r)?.unwrap_or_default());
     // SAFETY: a live request.
     let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
     let accept = request
         .headers_in_iterator()
-        .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"accept"))
-        .map_or(&[][..], |(_, value)| value.as_bytes());
-    control::format(query.as_bytes(), accept)
+        .filter(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"accept"))
+        .map(|(_, value)| value.as_bytes());
+    Ok(control::format(verb, Said { query: query.as_bytes(), form: &form }, accept))
 }
 
 /// Sends the answer as it is: not by a status that nginx would look up an error_page for.
@@ -132,12 +171,22 @@ pub(super) fn send(
     const JSON: &str = "application/json";
     const NOT_SNIFFED: (&str, &str) = ("X-Content-Type-Options", "nosniff");
     let status = answer.left.unwrap_or_else(|| Box::new(zone.visit(|zone| Status::of(zone, name))));
+    let endpoint = conf::loc_conf(r).and_then(|conf| conf.control.as_ref());
+    let verb = match answer.body {
+        Body::Problem(_) => None,
+        _ => endpoint.and_then(|endpoint| verb(r, endpoint)),
+    };
+    let Ok(format) = format_of(r, verb) else {
+        return NGX_ERROR as ngx_int_t;
+    };
+    let code = answer.done.map_or(answer.status, |done| done.status(method(r), format));
+    let changed = answer.done.map(Done::changed);
     let mut more = Vec::new();
     let list = |apps| json(&Apps::new(apps, now()));
-    let (content_type, body) = match (format_of(r), answer.body) {
+    let (content_type, body) = match (format, answer.body) {
         (Format::Text, Body::State) => (PLAIN, Ok(status.text().into())),
         (Format::Text, Body::Problem(text)) => (PLAIN, Ok(format!("{text}\n"))),
-        (Format::Json, Body::State) => (JSON, json(&*status)),
+        (Format::Json, Body::State) => (JSON, json(&Changed { status: &status, changed })),
         (Format::Json, Body::Problem(text)) => (JSON, json(&Error { error: &text })),
         (Format::Text, Body::Metrics(apps, slots)) => {
             (metrics::MEDIA_TYPE, Ok(metrics::render(&apps, slots)))
@@ -168,11 +217,11 @@ pub(super) fn send(
     ]);
     more.extend(answer.allow.map(|methods| ("Allow", methods)));
     let seconds = status.retry_after(now()).to_string();
-    if matches!(answer.status, 503 | 504) {
+    if matches!(code, 503 | 504) {
         more.push(("Retry-After", &seconds));
     }
-    let body = (answer.status != 304).then_some(body.as_str());
-    respond(r, answer.status, &more, content_type, body)
+    let body = (code != 304).then_some(body.as_str());
+    respond(r, code, &more, content_type, body)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {

@@ -17,6 +17,7 @@ use super::respond::{send, Answer};
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
 use super::{ask, conf, log, processes};
+use crate::answer::Done;
 use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
 use crate::reply::{Status, Word};
@@ -168,7 +169,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
                     format_args!("intermission: {name}: nothing is in flight, pause {pause}");
                 log::write(log::Level::Notice, log::log_of(r), line);
             }
-            Answer::state(200)
+            Answer::done(Done::Changed)
         }
         Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
         Look::TakenBack(left) => {

@@ -23,7 +23,7 @@ use crate::gates::Gates;
 use crate::ids::PauseId;
 use crate::queue::Slot;
 use crate::reply::Word;
-use crate::text::AppName;
+pub(super) use crate::text::Named;
 use crate::time::{Msec, Now};
 use crate::wait::Wait;
 use crate::workers::Worker;
@@ -267,19 +267,6 @@ const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>().is_multiple_of(
 const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>().is_multiple_of(8));
 const _: () = assert!(align_of::<Wait>() <= 8 && size_of::<Wait>().is_multiple_of(8));
 const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Count>() <= 8);
-
-/// An app in a log line.
-pub(super) struct Named<'a>(pub &'a AppName);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            f.write_str("the default app")
-        } else {
-            write!(f, "app \"{}\"", self.0)
-        }
-    }
-}
 
 /// nginx's cached time on both clocks.
 pub(super) fn now() -> Now {

@@ -29,7 +29,7 @@ my %key = (Tab => "\x{E004}", Enter => "\x{E007}", Escape => "\x{E00C}", Shift =
 # Why no browser can be driven here, or nothing.
 sub missing { (grep { !-x } $driver, $chromium)[0] }
 
-# width and height of the page, dark => 1
+# width and height of the page, dark => 1, hosts => {name => address}
 sub new {
     my ($class, %opt) = @_;
     my $profile = File::Temp::tempdir('chromium-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -51,6 +51,8 @@ sub new {
         '--disable-component-update', '--disable-sync', 'about:blank',
     );
     push @arguments, '--no-sandbox' if $> == 0;
+    my $hosts = $opt{hosts} // {};
+    push @arguments, '--host-resolver-rules=' . join ',', map { "MAP $_ $hosts->{$_}" } sort keys %$hosts if %$hosts;
     my $session = $self->_call(POST => '/session', {capabilities => {alwaysMatch => {
         'goog:chromeOptions' => {binary => $chromium, args => \@arguments},
         'goog:loggingPrefs' => {browser => 'ALL', performance => 'ALL'},

@@ -1,0 +1,63 @@
+# Only a client's own request changes anything: not one that nginx makes for it.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $t = Intermission->new(
+    locations => <<'END',
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+location /denied { deny all; intermission_control; }
+location /ssi/ { ssi on; default_type text/html; root @DIR@; }
+location = /mirrored { mirror /denied/stop; intermission on; proxy_pass http://backend; }
+location = /asked { auth_request /denied/stop; intermission on; proxy_pass http://backend; }
+location = /asked-status { auth_request /denied/status; intermission on; proxy_pass http://backend; }
+location = /added { add_before_body /denied/stop; add_after_body /denied/status; addition_types text/plain; default_type text/plain; return 200 "page\n"; }
+location = /rewritten { rewrite ^ /_intermission/enable last; }
+END
+);
+
+mkdir $t->dir . '/ssi' or die;
+chmod 0755, $t->dir, $t->dir . '/ssi';
+for my $verb ('stop', 'enable', 'disable', 'status') {
+    open my $page, '>', $t->dir . "/ssi/$verb" or die "page: $!";
+    print $page qq(<p><!--# include virtual="/denied/$verb" --></p>);
+    close $page;
+}
+
+subtest 'a part of a page' => sub {
+    for my $verb ('stop', 'enable') {
+        like $t->get("/ssi/$verb")->{body}, qr/a subrequest changes nothing/, "$verb is refused, and says so";
+        is $t->status->{state}, 'open', 'nothing is changed';
+    }
+    $t->control('enable');
+    like $t->get('/ssi/disable')->{body}, qr/a subrequest changes nothing/, 'disable is';
+    is $t->get('/ssi/status')->{body}, "<p>Pause enabled.\n</p>", 'a status may be read';
+    is $t->status->{state}, 'paused', 'nothing is changed';
+    $t->control('disable');
+};
+
+subtest 'a mirror, an auth_request, an addition' => sub {
+    is $t->get('/mirrored')->{status}, 200, 'mirror: the request itself goes on';
+    is $t->get('/asked')->{status}, 403, 'auth_request: refused';
+    is $t->get('/asked-status')->{status}, 200, 'which may read';
+    is $t->get('/mirrored', body => '{"a":1}', headers => {'Content-Type' => 'application/json'})->{status}, 200, "the request's body is not the mirror's";
+    SKIP: {
+        my $added = $t->get('/added')->{body};
+        skip 'no addition module', 1 if $added eq "page\n";
+        like $added, qr/a subrequest changes nothing.*page\nPause disabled/s, 'addition: refused; it may read';
+    }
+    is $t->status->{state}, 'open', 'nothing is changed';
+};
+
+subtest 'a client\'s request that was rewritten is its own' => sub {
+    is $t->get('/rewritten')->{body}, "Pause enabled.\n", 'enable';
+    is $t->control('disable')->{status}, 200, 'and disable';
+};
+
+$t->clean_ok;
+done_testing;
