@@ -195,6 +195,56 @@ END
 }
 
 {
+    # intermission_read_body: a request comes when its body is whole.
+    my $t = instance(server => 'client_body_timeout 2s;', locations => <<'END');
+location / { intermission on; intermission_read_body on; proxy_pass http://backend; }
+location /streamed { intermission on; intermission_read_body on; proxy_http_version 1.1; proxy_request_buffering off; proxy_pass http://backend; }
+location /refuses { deny all; intermission on; intermission_read_body on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+    my $client = connection($t);
+    my @uploads = map { ("/buffered/$_", "/streamed/$_") } 1, 2;
+    $client->say("request $_ $_ 300000 " . (/1$/ ? 1000 : 290000)) for @uploads;
+    $client->say('request get /refuses');
+    is answer($client, 'get')->{status}, 403, 'bodies on their way keep no other stream from its answer';
+    is $t->control('enable?wait=5s')->{status}, 200, 'they are not in flight';
+    $client->say('request first /first');
+    $t->wait_held(1);
+    my $held = 1;
+    for my $upload (reverse @uploads) {
+        $client->say("rest $upload");
+        $t->wait_held(++$held);
+    }
+    $client->say('request whole /whole 5000');
+    $t->wait_held(++$held);
+    $client->say('request refused /refuses 5000');
+    is answer($client, 'refused')->{status}, 403, 'who is turned away is answered at once';
+    $client->say('request left /left 5000');
+    $t->wait_held($held + 1);
+    $client->say('reset left');
+    $t->wait_held($held);
+    is $t->logged('/left')->{intermission}, 'LEFT', 'who leaves behind a body that was read is out of the line at once';
+    $client->say('request reset /reset 5000 100');
+    $client->say('request silent /silent 5000 100');
+    $client->say('mark');
+    $client->wait_event('mark');
+    $client->say('reset reset');
+    $t->logged($_) for '/reset', '/silent';
+    is $t->logged($_)->{intermission}, '-', "who leaves or stalls before has never come: $_" for '/reset', '/silent';
+    is $t->logged('/silent')->{status}, 408, 'and gets the answer of nginx';
+    $t->control('disable');
+    is answer($client, $_)->{status}, 200, "released: $_" for 'first', @uploads, 'whole';
+    is_deeply targets($t), ['/first', reverse(@uploads), '/whole'], 'in the order in which their bodies were whole';
+    is_deeply [map { "$_->{length} $_->{ended}" } $t->backend_log], ['0 whole', ('300000 whole') x 4, '5000 whole'], 'and with all of them';
+    $t->wait_state('open');
+    $t->control('stop');
+    $client->say('request stopped /stopped 300000 1000');
+    is answer($client, 'stopped')->{status}, 503, 'a stop does not wait for a body';
+    $client->say('close');
+    $t->clean_ok(allow => [qr/access forbidden by rule/]);
+}
+
+{
     # Reload and quit.
     my $t = instance(http => 'keepalive_timeout 2s;');
     my $client = connection($t);

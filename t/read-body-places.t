@@ -1,0 +1,175 @@
+# intermission_read_body beside whatever else a place may say, and after other readers of the body.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use IO::Select;
+use Test::More;
+use Time::HiRes 'time';
+
+my $control = "location /_intermission { intermission_control; }\n";
+my $read = 'intermission on; intermission_read_body on;';
+
+sub expecting {
+    my ($t, $target, %opt) = @_;
+    return $t->send('', raw => "POST $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", %opt);
+}
+
+# A request that has sent four of the ten bytes of its body, once nginx has asked for them.
+sub upload {
+    my $client = expecting(@_);
+    my ($said, $end) = ('', time + 10);
+    while ($said !~ /\r\n\r\n/ && time < $end) {
+        IO::Select->new($client->socket)->can_read(0.1) && (sysread $client->socket, $said, 100, length $said or last);
+    }
+    is $said, "HTTP/1.1 100 Continue\r\n\r\n", "$_[1]: nginx asks for the body";
+    $client->write('1234');
+    return $client;
+}
+
+# Its answer. Behind a body nginx waits for the client to close.
+sub answer {
+    my ($client) = @_;
+    my $answer = $client->response;
+    $client->close;
+    return $answer;
+}
+
+# What came to the backend: targets with the lengths of their bodies, sorted.
+sub arrived { return [sort map { "$_->{target} $_->{length} $_->{ended}" } $_[0]->backend_log] }
+
+# Each of these requests is held when its body is whole, not before, and once.
+sub all_come_whole {
+    my ($t, @targets) = @_;
+    $t->control('enable');
+    my $before = $t->status->{totals}{held};
+    my %upload = map { $_ => upload($t, $_) } @targets;
+    is $t->status->{held}, 0, 'nobody is held before the body is there';
+    for my $number (1 .. @targets) {
+        $upload{$targets[$number - 1]}->write('567890');
+        ok eval { $t->wait_held($number) }, "$targets[$number - 1]: held when it is";
+    }
+    $t->control('disable');
+    is answer($upload{$_})->{status}, 200, "$_: answered" for @targets;
+    is $t->status->{totals}{held} - $before, @targets, 'each was held once';
+    $t->wait_state('open');
+}
+
+{
+    my $t = Intermission->new(workers => 2, http => <<'END_OF_SERVER', locations => <<"END_OF_PLACES");
+server {
+    listen unix:@DIR@/accel.sock;
+    location / { add_header X-Accel-Redirect /landed$uri; return 200; }
+}
+END_OF_SERVER
+location / { $read proxy_pass http://backend; }
+location /any { satisfy any; allow all; $read proxy_pass http://backend; }
+location /asks { auth_request /auth/yes; $read proxy_pass http://backend; }
+location /asks/any { satisfy any; deny all; auth_request /auth/yes; $read proxy_pass http://backend; }
+location /refuses { auth_request /auth/no; $read proxy_pass http://backend; }
+location /denies { deny all; $read proxy_pass http://backend; }
+location = /auth/yes { internal; return 200; }
+location = /auth/no { internal; return 403; }
+location /except { limit_except GET { allow all; } $read proxy_pass http://backend; }
+location /if { $read if (\$request_method = POST) { proxy_pass http://backend; } }
+location /tries { $read try_files /none \@app; }
+location /tries/later { intermission off; try_files /none \@app; }
+location \@app { $read proxy_pass http://backend; }
+location /rewritten { rewrite ^ /landed\$uri last; }
+location /fails { $read proxy_pass http://unix:\@DIR\@/nobody.sock; error_page 502 = \@app; }
+location /fails/later { intermission off; proxy_pass http://unix:\@DIR\@/nobody.sock; error_page 502 = \@app; }
+location /accel { $read proxy_pass http://unix:\@DIR\@/accel.sock; }
+location /landed { $read proxy_pass http://backend; }
+location /mirrored { mirror /copy; $read proxy_pass http://backend; }
+location /mirrored/any { satisfy any; allow all; mirror /copy; $read proxy_pass http://backend; }
+location = /copy { internal; proxy_pass http://backend/copy\$request_uri; }
+location /variable { intermission \$arg_held; intermission_read_body on; proxy_pass http://backend; }
+location /off { intermission_read_body on; proxy_pass http://backend; }
+$control
+END_OF_PLACES
+    my @places = qw(/plain /any /asks /asks/any /except /if /tries /tries/later /rewritten /fails /fails/later /accel /mirrored /mirrored/any /variable?held=on);
+    all_come_whole($t, @places);
+    my %lands = (map { $_ => "/landed$_" } '/rewritten', '/accel');
+    is_deeply arrived($t), [sort map { "$_ 10 whole" } (map { $lands{$_} // $_ } @places), '/copy/mirrored', '/copy/mirrored/any'],
+        'all bodies arrive whole, also where they are read more than once';
+
+    $t->control('enable');
+    is answer(expecting($t, $_))->{status}, 403, "$_: 403 at once: nobody is asked for a body in vain" for '/refuses', '/denies';
+    my @through = map { upload($t, $_) } '/off', '/variable?held=off';
+    $_->write('567890') for @through;
+    is answer($_)->{status}, 200, 'where requests are not held the directive says nothing' for @through;
+    is $t->status->{held}, 0, 'nobody was held for it';
+
+    # Two requests in one segment, the first with a body.
+    my $post = "POST /piped HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n1234";
+    my $piped = $t->send('', raw => $post . "GET /behind HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    $t->wait_held(1);
+    $t->control('disable');
+    is $piped->response->{status}, 200, 'a pipelined request: answered';
+    $piped->{response} = undef;
+    is answer($piped)->{status}, 200, 'so is the next';
+    is((grep { $_->{target} eq '/piped' } $t->backend_log)[0]{length}, 4, 'with its own body alone');
+    $t->clean_ok(allow => [qr/access forbidden by rule/, qr/nobody\.sock/]);
+}
+
+{
+    # A body that nginx throws away, and a page of the app's in its place.
+    my $t = Intermission->new(workers => 2, locations => <<"END_OF_PLACES");
+location /large { client_max_body_size 4; error_page 413 = \@page; }
+location \@page { $read proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://backend; }
+$control
+END_OF_PLACES
+    $t->control('enable');
+    my $large = $t->send('', raw => "POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n12345");
+    $t->wait_held(1);
+    $t->control('disable');
+    is $large->response->{status}, 200, 'a body that is thrown away is not waited for';
+    $large->close;
+    $t->clean_ok(allow => [qr/client intended to send too large body/]);
+}
+
+SKIP: {
+    my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+    skip 'this nginx has no WebDAV', 1 if `$nginx -V 2>&1` !~ /http_dav_module/;
+    my $t = Intermission->new(workers => 2, locations => <<"END_OF_PLACES");
+location / { root \@DIR\@/dav; dav_methods PUT; client_body_in_file_only clean; $read }
+$control
+END_OF_PLACES
+    mkdir $t->dir . '/dav' or die "dav: $!";
+    chmod 0777, $t->dir . '/dav';
+    $t->control('enable');
+    my $put = $t->send('/file', method => 'PUT', body => 'content');
+    $t->wait_held(1);
+    $t->control('disable');
+    is answer($put)->{status}, 201, 'WebDAV with client_body_in_file_only: a file is put';
+    is -s $t->dir . '/dav/file', 7, 'all of it';
+    $t->clean_ok;
+}
+
+SKIP: {
+    # nginx 1.31.5 can read bodies before everything else.
+    my ($exit) = Intermission::nginx_t(http => 'client_body_early_read 1;');
+    skip 'this nginx has no client_body_early_read', 1 if $exit;
+    my $t = Intermission->new(workers => 2, http2 => 1, server => 'client_body_early_read 1;', locations => <<"END_OF_PLACES");
+location / { $read proxy_pass http://backend; }
+location /without { intermission on; proxy_pass http://backend; }
+location /streamed { $read proxy_request_buffering off; proxy_pass http://backend; }
+location /refuses { deny all; $read proxy_pass http://backend; }
+$control
+END_OF_PLACES
+    my @places = qw(/plain /without /streamed);
+    all_come_whole($t, @places);
+    is_deeply arrived($t), [sort map { "$_ 10 whole" } @places], 'early bodies arrive whole';
+    $t->control('enable');
+    my $get = $t->send('/get');
+    $t->wait_held(1);
+    my $crowd = $t->crowd_http2('--count', 5, '--connections', 1, '--method', 'POST', '--body', 100_000);
+    $t->wait_held(6);
+    $t->control('stop');
+    is answer($get)->{status}, 503, 'a stop answers who is held behind an early body';
+    is $crowd->done->{statuses}{503}, 5, 'over HTTP/2 too';
+    $t->clean_ok(allow => [qr/access forbidden by rule/]);
+}
+
+done_testing;
