@@ -3,9 +3,9 @@
 use core::ptr;
 
 use nginx_sys::{
-    ngx_conf_t, ngx_http_complex_value, ngx_http_core_main_conf_t, ngx_http_discard_request_body,
+    ngx_conf_t, ngx_http_core_main_conf_t, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_request_t, ngx_http_send_header,
-    ngx_int_t, ngx_str_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN,
+    ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN,
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED, NGX_OK,
 };
 
@@ -17,7 +17,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{flight, room, variables};
+use super::{evaluate, flight, room, variables};
 use crate::admit::{self, Admission, Rules};
 use crate::agent;
 use crate::gates::NameHash;
@@ -107,7 +107,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     let Some(hold) = mark(r) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
-    hold.belongs_to(variables::value(r, main.variables.app_name));
+    hold.belongs_to(evaluate::variable(r, main.variables.app_name));
     flight::refresh(worker);
     let verdict =
         if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };
@@ -159,7 +159,7 @@ fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> O
     }
     let seconds = worker.zone.visit(|zone| zone.refuse(app, &name))?;
     let hold = mark(r)?;
-    hold.belongs_to(variables::value(r, main.variables.app_name));
+    hold.belongs_to(evaluate::variable(r, main.variables.app_name));
     hold.stage.set(Stage::Stopped { retry_after: seconds });
     Some(turn_away(r, Code::UNAVAILABLE, seconds))
 }
@@ -202,10 +202,8 @@ fn holds(r: &mut ngx_http_request_t, place: &LocConf) -> bool {
         None | Some(Holds::Never) => false,
         Some(Holds::Always) => true,
         Some(Holds::If(complex)) => {
-            let mut value = ngx_str_t::empty();
-            // SAFETY: compiled when the configuration was read; the value is the request's.
-            let made = unsafe { ngx_http_complex_value(r, complex, &mut value) };
-            made == NGX_OK as ngx_int_t && !matches!(value.as_bytes(), b"" | b"0" | b"off")
+            let value = evaluate::complex(r, complex);
+            value.is_some_and(|value| !matches!(value, b"" | b"0" | b"off"))
         }
     }
 }
@@ -233,8 +231,8 @@ fn admission(r: &mut ngx_http_request_t, main: &MainConf) -> Admission {
     // SAFETY: as above.
     let rules = unsafe {
         Rules {
-            health_check_path: variables::value(&mut *r_ptr, main.variables.health_check_path),
-            privileged_user_agent: variables::value(
+            health_check_path: evaluate::variable(&mut *r_ptr, main.variables.health_check_path),
+            privileged_user_agent: evaluate::variable(
                 &mut *r_ptr,
                 main.variables.privileged_user_agent,
             ),
@@ -303,7 +301,7 @@ fn arrive(
 /// For how long the request may be held.
 fn max_time(r: &mut ngx_http_request_t, main: &MainConf) -> MaxTime {
     let r_ptr = ptr::from_mut(r);
-    match variables::value(r, main.variables.max_time) {
+    match evaluate::variable(r, main.variables.max_time) {
         [] => MaxTime::DEFAULT,
         value => MaxTime::parse(value).unwrap_or_else(|problem| {
             let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().seconds());

@@ -9,6 +9,7 @@ mod control;
 mod directives;
 mod disk;
 mod doorbell;
+mod evaluate;
 #[cfg(feature = "faults")]
 mod faults;
 mod flight;

@@ -1,16 +1,17 @@
 //! The variables: four that the operator sets, three that an access log can show.
 
 use core::fmt::Write;
+use core::ptr;
 
 use nginx_sys::{
-    ngx_conf_t, ngx_http_add_variable, ngx_http_get_indexed_variable, ngx_http_get_variable_index,
-    ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
+    ngx_conf_t, ngx_http_add_variable, ngx_http_get_variable_index, ngx_http_get_variable_pt,
+    ngx_http_request_t, ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
     ngx_uint_t, NGX_ERROR, NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK,
 };
 use ngx::ngx_string;
 
 use super::module::Failed;
-use super::{conf, hold};
+use super::{conf, evaluate, hold};
 use crate::text::{AppName, Text, TooLong};
 
 /// Where nginx keeps the operator's variables.
@@ -35,7 +36,7 @@ const POSITION: ngx_str_t = ngx_string!("intermission_position");
 /// that one that is never set is no error; `set`, `map` and `geo` put theirs in its place. They are
 /// cacheable: a value that was set is not asked for again.
 pub(super) extern "C" fn add(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let unset: ngx_http_get_variable_pt = Some(get_unset);
+    let unset: ngx_http_get_variable_pt = Some(GET_UNSET);
     let variables = [
         (APP_NAME, NGX_HTTP_VAR_CHANGEABLE, unset),
         (MAX_TIME, NGX_HTTP_VAR_CHANGEABLE, unset),
@@ -72,18 +73,23 @@ pub(super) fn find(cf: *mut ngx_conf_t) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A variable's value, empty where it has none.
-pub(super) fn value(r: &mut ngx_http_request_t, index: ngx_uint_t) -> &[u8] {
-    // SAFETY: an index that nginx gave out; the value lives as long as the request.
-    let value = unsafe { ngx_http_get_indexed_variable(r, index).as_ref() };
-    value.filter(|value| value.not_found() == 0).map_or(&[], |value| value.as_bytes())
-}
-
 /// `$app_name`; none where there is no configuration of ours.
 pub(super) fn app_name(r: &mut ngx_http_request_t) -> Option<Result<AppName, TooLong>> {
     let index = conf::main_conf(r)?.variables.app_name;
-    Some(AppName::new(value(r, index)))
+    Some(AppName::new(evaluate::variable(r, index)))
 }
+
+/// Whether this is one of the operator's variables, and nothing in the configuration gives it a
+/// value but `set`.
+pub(super) fn is_unset(variable: &ngx_http_variable_t) -> bool {
+    variable.get_handler.is_some_and(|handler| ptr::fn_addr_eq(handler, GET_UNSET))
+}
+
+const GET_UNSET: unsafe extern "C" fn(
+    *mut ngx_http_request_t,
+    *mut ngx_http_variable_value_t,
+    usize,
+) -> ngx_int_t = get_unset;
 
 extern "C" fn get_unset(
     _: *mut ngx_http_request_t,

@@ -8,6 +8,7 @@ use nginx_sys::{
 use once_cell::sync::OnceCell;
 
 use super::ask::Asking;
+use super::evaluate::Kept;
 use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
@@ -41,6 +42,8 @@ pub(super) struct ThisWorker {
     /// How many of the run under way left before their turn.
     pub left: Cell<u32>,
     pub complaints: Complaints,
+    /// What of a request's state is put back after a value has been read for it.
+    pub kept: Cell<Kept>,
     /// The one that goes on at this moment; null as soon as it is gone.
     pub going_on: Cell<*const Hold>,
     /// Those whose turn it is.
@@ -157,6 +160,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
+        kept: Cell::default(),
         going_on: Cell::new(core::ptr::null()),
         run: Queue::new(),
         under_way: Queue::new(),
