@@ -3,16 +3,27 @@
 
 use crate::agent;
 
-/// The path that is a health check everywhere.
+/// The path that is a health check wherever these are not off.
 const UP: &[u8] = b"/up";
 
 /// What the operator set, for one request; empty where unset.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// `$intermission_health_check_path`
+    /// `$intermission_health_check_path`: `off` for no health check, not even `/up`.
     pub health_check_path: &'a [u8],
     /// `$intermission_privileged_user_agent`
     pub privileged_user_agent: &'a [u8],
+}
+
+/// What a request says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// Whether its method is GET or HEAD.
+    pub only_reads: bool,
+    /// Decoded, without arguments.
+    pub uri: &'a [u8],
+    /// Empty if it sent none.
+    pub user_agent: &'a [u8],
 }
 
 /// Whether a request is one that no pause holds.
@@ -28,16 +39,23 @@ pub enum Admission {
     Undecided,
 }
 
-/// Decides on a request for `uri` (decoded, without arguments) by `user_agent`, empty if it sent
-/// none.
-pub fn admit(rules: Rules<'_>, uri: &[u8], user_agent: &[u8]) -> Admission {
-    if uri == UP || (!uri.is_empty() && uri == rules.health_check_path) {
+/// Decides on a request.
+pub fn admit(rules: Rules<'_>, visit: Visit<'_>) -> Admission {
+    if visit.only_reads && is_health_check(rules.health_check_path, visit.uri) {
         return Admission::HealthCheck;
     }
-    match agent::privileged(rules.privileged_user_agent, user_agent) {
+    match agent::privileged(rules.privileged_user_agent, visit.user_agent) {
         agent::Match::Yes => Admission::Privileged,
         agent::Match::No => Admission::Usual,
         agent::Match::TooCostly => Admission::Undecided,
+    }
+}
+
+fn is_health_check(path: &[u8], uri: &[u8]) -> bool {
+    match path {
+        b"off" => false,
+        b"" => uri == UP,
+        path => uri == UP || uri == path,
     }
 }
 
@@ -48,19 +66,41 @@ mod tests {
     const RULES: Rules<'_> =
         Rules { health_check_path: b"/up/database", privileged_user_agent: b"Pingdom" };
 
+    fn get<'a>(uri: &'a [u8], user_agent: &'a [u8]) -> Visit<'a> {
+        Visit { only_reads: true, uri, user_agent }
+    }
+
+    #[test]
+    fn what_changes_something_is_no_health_check() {
+        for uri in [&b"/up"[..], b"/up/database"] {
+            let post = Visit { only_reads: false, ..get(uri, b"") };
+            assert_eq!(admit(RULES, post), Admission::Usual);
+            let pingdom = Visit { user_agent: b"Pingdom", ..post };
+            assert_eq!(admit(RULES, pingdom), Admission::Privileged);
+        }
+    }
+
+    #[test]
+    fn there_may_be_no_health_check_at_all() {
+        let off = Rules { health_check_path: b"off", ..RULES };
+        for uri in [&b"/up"[..], b"off", b"/off", b""] {
+            assert_eq!(admit(off, get(uri, b"")), Admission::Usual);
+        }
+    }
+
     #[test]
     fn only_the_health_checks_own_paths_go_by() {
-        assert_eq!(admit(RULES, b"/up", b""), Admission::HealthCheck);
-        assert_eq!(admit(RULES, b"/up/database", b""), Admission::HealthCheck);
-        assert_eq!(admit(RULES, b"/up/", b""), Admission::Usual);
-        assert_eq!(admit(RULES, b"/update", b""), Admission::Usual);
+        assert_eq!(admit(RULES, get(b"/up", b"")), Admission::HealthCheck);
+        assert_eq!(admit(RULES, get(b"/up/database", b"")), Admission::HealthCheck);
+        assert_eq!(admit(RULES, get(b"/up/", b"")), Admission::Usual);
+        assert_eq!(admit(RULES, get(b"/update", b"")), Admission::Usual);
     }
 
     #[test]
     fn nobody_is_privileged_where_no_pattern_is_set() {
         let none = Rules { health_check_path: b"", privileged_user_agent: b"" };
-        assert_eq!(admit(none, b"/", b"Pingdom"), Admission::Usual);
-        assert_eq!(admit(none, b"", b""), Admission::Usual);
-        assert_eq!(admit(RULES, b"/", b"Pingdom.com_bot"), Admission::Privileged);
+        assert_eq!(admit(none, get(b"/", b"Pingdom")), Admission::Usual);
+        assert_eq!(admit(none, get(b"", b"")), Admission::Usual);
+        assert_eq!(admit(RULES, get(b"/", b"Pingdom.com_bot")), Admission::Privileged);
     }
 }

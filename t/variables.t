@@ -34,6 +34,8 @@ END
         location('tenant', 'set $app_name $tenant;'),
         location('iffy', 'if ($http_x_other) { set $app_name other; }'),
         location('long', "set \$app_name $long;"),
+        location('no-checks', 'set $intermission_health_check_path off; rewrite ^/no-checks(/up)$ $1 break;'),
+        'location = /answered/up { set $intermission_health_check_path /answered/up; intermission_health_check 200; intermission on; proxy_pass http://backend; }',
         location('', ''),
         'location /_intermission { intermission_control; }',
         'location /other { set $app_name other; intermission_control; }',
@@ -75,6 +77,12 @@ is_held('/health/dbx', 'a path must be equal');
 is_held('/health/db/', 'exactly');
 passes('/health/db', 'and then passes');
 passes('/health/./db', 'as $uri, not as it came');
+for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS') {
+    is_held($_, "$method to $_ is no health check", method => $method) for '/up', '/health/db', '/answered/up';
+}
+passes($_, "HEAD to $_ is one", method => 'HEAD') for '/up', '/health/db', '/answered/up';
+is_held('/no-checks/up', 'where health checks are off, /up is like any other');
+is_held('/no-checks/off', 'and so is a path of that name');
 
 passes('/agents', 'a privileged agent passes', headers => {'User-Agent' => 'Mozilla/5.0 Pingdom.com_bot'});
 is_held('/agents', 'case matters', headers => {'User-Agent' => 'pingdom'});
@@ -114,7 +122,7 @@ $t->wait_state('open');
 is($t->position_inversions(after => $passed), 0, 'and they went in order');
 
 is($t->logged('/decimal')->{intermission}, 'EXPIRED', 'the access log says EXPIRED');
-is($t->logged('/up')->{intermission}, 'BYPASSED', 'BYPASSED');
+is($t->logged('/up?x=1')->{intermission}, 'BYPASSED', 'BYPASSED');
 is($t->logged('/interval')->{intermission}, 'HELD', 'HELD');
 is($t->get('/last')->{status}, 200, 'and open again');
 is($t->logged('/last')->{intermission}, 'PASSED', 'PASSED');

@@ -5,8 +5,9 @@ use core::ptr;
 use nginx_sys::{
     ngx_conf_t, ngx_http_core_main_conf_t, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_request_t, ngx_http_send_header,
-    ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED, NGX_OK,
+    ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN, NGX_HTTP_GET,
+    NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED,
+    NGX_OK,
 };
 
 use super::body;
@@ -18,7 +19,7 @@ use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
 use super::{evaluate, flight, room, variables};
-use crate::admit::{self, Admission, Rules};
+use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
 use crate::ids::{AppId, Ticket};
@@ -247,7 +248,8 @@ fn admission(r: &mut ngx_http_request_t, main: &MainConf) -> Admission {
         );
         complain(r, Complaint::OddPattern, Level::Warn, message);
     }
-    let admission = admit::admit(rules, uri, user_agent);
+    let only_reads = matches!(r.method as u32, NGX_HTTP_GET | NGX_HTTP_HEAD);
+    let admission = admit::admit(rules, Visit { only_reads, uri, user_agent });
     if admission == Admission::Undecided {
         let pattern = pattern.escape_ascii();
         let message = format_args!(
