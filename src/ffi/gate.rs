@@ -5,9 +5,8 @@ use core::ptr;
 use nginx_sys::{
     ngx_conf_t, ngx_http_core_main_conf_t, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_request_t, ngx_http_send_header,
-    ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_FORBIDDEN, NGX_HTTP_GET,
-    NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SATISFY_ANY, NGX_HTTP_UNAUTHORIZED,
-    NGX_OK,
+    ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_GET, NGX_HTTP_HEAD,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
 };
 
 use super::body;
@@ -18,7 +17,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{evaluate, flight, room, variables};
+use super::{evaluate, flight, pages, room, variables};
 use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
@@ -30,52 +29,32 @@ use crate::zone::Arrival;
 
 const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
 
-/// Puts the handlers into nginx's phases. Under `satisfy any` an OK from `allow` jumps over the
-/// rest of the access phase, and a denial is still pending when we would run in it; so there the
-/// next phase is the first to know who was let in.
-pub(super) fn add_handlers(cf: *mut ngx_conf_t) -> Result<(), Failed> {
-    let phases: [(_, ngx_http_handler_pt); 2] = [
-        (nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE, Some(on_access)),
-        (nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE, Some(on_precontent)),
-    ];
-    for (phase, handler) in phases {
-        // SAFETY: in postconfiguration the core's main configuration is there, and the arrays of
-        // handlers have been made.
-        unsafe {
-            let context = (*cf).ctx.cast::<nginx_sys::ngx_http_conf_ctx_t>();
-            let index = nginx_sys::ngx_http_core_module.ctx_index;
-            let core = (*context).main_conf.add(index).read().cast::<ngx_http_core_main_conf_t>();
-            let handlers = (*core).phases.get_mut(phase as usize).ok_or(Failed)?;
-            let place = nginx_sys::ngx_array_push(&mut handlers.handlers);
-            *place.cast::<ngx_http_handler_pt>().as_mut().ok_or(Failed)? = handler;
-        }
+/// Puts the handler into nginx's phase before the content's: there everybody knows who was let in,
+/// whatever modules have a say in that and in whatever order they have it. The module stands behind
+/// mirror and try_files in nginx's list, and nginx runs a phase's handlers from the end of the list.
+pub(super) fn add_handler(cf: *mut ngx_conf_t) -> Result<(), Failed> {
+    let phase = nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE;
+    // SAFETY: in postconfiguration the core's main configuration is there, and the arrays of
+    // handlers have been made.
+    unsafe {
+        let context = (*cf).ctx.cast::<nginx_sys::ngx_http_conf_ctx_t>();
+        let index = nginx_sys::ngx_http_core_module.ctx_index;
+        let core = (*context).main_conf.add(index).read().cast::<ngx_http_core_main_conf_t>();
+        let handlers = (*core).phases.get_mut(phase as usize).ok_or(Failed)?;
+        let place = nginx_sys::ngx_array_push(&mut handlers.handlers);
+        *place.cast::<ngx_http_handler_pt>().as_mut().ok_or(Failed)? = Some(on_precontent);
     }
     Ok(())
-}
-
-extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a live request.
-    let r = unsafe { &mut *r };
-    if satisfies_any(r) {
-        NGX_DECLINED as ngx_int_t
-    } else {
-        meet(r)
-    }
 }
 
 extern "C" fn on_precontent(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a live request.
     let r = unsafe { &mut *r };
-    let is_main = ptr::eq(r, r.main);
-    if is_main && satisfies_any(r) {
+    if ptr::eq(r, r.main) {
         meet(r)
     } else {
-        NGX_DECLINED as ngx_int_t
+        GOES_ON
     }
-}
-
-fn satisfies_any(r: &ngx_http_request_t) -> bool {
-    conf::core_loc_conf(r).is_some_and(|core| core.satisfy == NGX_HTTP_SATISFY_ANY as ngx_uint_t)
 }
 
 /// A request comes to its app's gate: returns what a phase handler returns.
@@ -86,17 +65,14 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     let (Some(main), Some(place)) = (main, place) else {
         return GOES_ON;
     };
-    if place.control.is_some() || !holds(r, place) {
+    if place.control.is_some() {
         return GOES_ON;
     }
-    if let Some(hold) = find(r) {
-        return if matches!(hold.stage.get(), Stage::Held(_) | Stage::Granted) {
-            NGX_AGAIN as ngx_int_t
-        } else {
-            GOES_ON
-        };
+    // SAFETY: the mark is not part of the request itself, and lives as long as it.
+    if let Some(hold) = find(unsafe { &*r_ptr }) {
+        return meet_again(r, main, place, hold);
     }
-    if was_denied(r) {
+    if pages::is_nginx_own(r) || !holds(r, place) {
         return GOES_ON;
     }
     let Some(worker) = workers::this() else {
@@ -165,10 +141,37 @@ fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> O
     Some(turn_away(r, Code::UNAVAILABLE, seconds))
 }
 
-/// Whether this is the error page of a request that was turned away before it came to the gate.
-fn was_denied(r: &ngx_http_request_t) -> bool {
-    let status = u32::try_from(r.err_status).unwrap_or(0);
-    matches!(status, NGX_HTTP_UNAUTHORIZED | NGX_HTTP_FORBIDDEN)
+/// A request that has met a gate before comes to one once more: it is held there, or was sent to
+/// another place.
+fn meet_again(
+    r: &mut ngx_http_request_t,
+    main: &MainConf,
+    place: &LocConf,
+    hold: &Hold,
+) -> ngx_int_t {
+    match hold.stage.get() {
+        Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
+        _ if !pages::has_handler(r) => return GOES_ON,
+        Stage::Stopped { .. } | Stage::Rejected => {}
+        Stage::Expired => {
+            if let Some(worker) = workers::this().filter(|_| !hold.flight.is_linked()) {
+                flight::set_out(worker, hold);
+            }
+            return GOES_ON;
+        }
+        _ => return GOES_ON,
+    }
+    // The page for who was turned away would come from an app.
+    let name = NameHash::of(evaluate::variable(r, main.variables.app_name));
+    let is_open = |worker: &ThisWorker| worker.zone.gates().find(name).is_none();
+    if workers::this().is_none_or(is_open) || !holds(r, place) {
+        return GOES_ON;
+    }
+    r.set_error_page(1);
+    match r.err_status as ngx_int_t {
+        status @ 400.. => status,
+        _ => status_of(place.overflow.unwrap_or(Code::UNAVAILABLE)),
+    }
 }
 
 /// The module answers a health check itself.

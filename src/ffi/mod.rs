@@ -19,6 +19,7 @@ mod host;
 mod log;
 mod module;
 mod oldest;
+mod pages;
 mod park;
 mod payload;
 mod processes;

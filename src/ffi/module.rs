@@ -52,18 +52,6 @@ pub(super) static mut ngx_modules: [*const ngx_module_t; 2] =
 pub(super) static ngx_module_names: Table<2> =
     Table([c"ngx_http_intermission_module".as_ptr(), ptr::null()]);
 
-/// The module stands before these in nginx's list. nginx runs the handlers of a phase from the end
-/// of the list, so that who is turned away by these is never held.
-#[no_mangle]
-#[allow(non_upper_case_globals)]
-pub(super) static ngx_module_order: Table<5> = Table([
-    c"ngx_http_intermission_module".as_ptr(),
-    c"ngx_http_auth_request_module".as_ptr(),
-    c"ngx_http_auth_basic_module".as_ptr(),
-    c"ngx_http_access_module".as_ptr(),
-    ptr::null(),
-]);
-
 /// The module's entry, for nginx's functions that want it.
 pub(super) fn this() -> *mut ngx_module_t {
     ptr::addr_of_mut!(ngx_http_intermission_module)
@@ -77,7 +65,7 @@ pub(super) fn context_index() -> usize {
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     let done =
-        variables::find(cf).and_then(|()| gate::add_handlers(cf)).and_then(|()| zone::add(cf));
+        variables::find(cf).and_then(|()| gate::add_handler(cf)).and_then(|()| zone::add(cf));
     match done {
         Ok(()) => NGX_OK as ngx_int_t,
         Err(Failed) => nginx_sys::NGX_ERROR as ngx_int_t,

@@ -1,0 +1,214 @@
+# Who was turned away before the gate gets nginx's own page at once; a page that the app serves is a request to the app.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $http = <<'END';
+limit_req_zone $uri zone=one:1m rate=1r/m;
+limit_conn_zone $server_name zone=conn:1m;
+map $uri $page_of_map { default /err.html; }
+END
+
+# Forms that error_page may have; @STATUS@ stands for the status.
+my %form = (
+    plain => 'error_page @STATUS@ /err.html;',
+    equals => 'error_page @STATUS@ = /err.html;',
+    status => 'error_page @STATUS@ =200 /err.html;',
+    zero => 'error_page @STATUS@ =0 /err.html;',
+    named => 'error_page @STATUS@ @rewritten;',
+    named_equals => 'error_page @STATUS@ = @rewritten;',
+    recursive => 'recursive_error_pages on; error_page @STATUS@ /err.html;',
+    recursive_equals => 'recursive_error_pages on; error_page @STATUS@ = /recursive/err.html;',
+    tried => 'error_page @STATUS@ = @tried;',
+    index => 'error_page @STATUS@ = /index/;',
+    variable => 'error_page @STATUS@ = $page_of_map;',
+);
+# What turns a request away, and the status.
+my %away = (
+    deny => [403, 'deny all;'],
+    limit_req => [429, 'limit_req zone=one; limit_req_status 429;'],
+    limit_conn => [429, 'limit_conn conn 1; limit_conn_status 429;'],
+    return => [503, 'if ($uri) { return 503; }'],
+    too_large => [413, 'client_max_body_size 1;'],
+    auth => [401, 'auth_basic a; auth_basic_user_file @DIR@/passwords;'],
+    auth_request => [401, 'auth_request /auth;'],
+);
+my $places = '';
+for my $form (sort keys %form) {
+    for my $away (sort keys %away) {
+        next if $away eq 'limit_conn';
+        my ($status, $how) = @{$away{$away}};
+        my $page = $form{$form} =~ s/\@STATUS\@/$status/r;
+        $places .= "location = /$form/$away { $page $how proxy_pass http://backend; }\n";
+    }
+}
+
+my $t = Intermission->new(
+    workers => 2,
+    http => $http,
+    server => 'intermission on; root @DIR@/pages; set $app_name s; error_page 400 414 494 /err.html; large_client_header_buffers 2 1k; satisfy all;',
+    locations => $places . <<'END',
+location / { proxy_pass http://backend; }
+location = /err.html { }
+location = /recursive/err.html { recursive_error_pages on; }
+location @rewritten { rewrite ^ /err.html break; }
+location @tried { try_files /none /err.html =500; }
+location /index/ { index err.html; }
+location @app { proxy_pass http://backend; }
+location = /auth { internal; proxy_pass http://backend/auth?status=401; proxy_pass_request_body off; }
+
+location = /login { proxy_pass http://backend; }
+location = /app/deny { deny all; error_page 403 = /login; }
+location = /app/auth { auth_request /auth; error_page 401 /login; proxy_pass http://backend; }
+location = /app/status { auth_request /auth; error_page 401 =200 /login; proxy_pass http://backend; }
+location = /app/named { auth_request /auth; error_page 401 = @app; proxy_pass http://backend; }
+location = /app/goto { error_page 418 = @app; return 418; }
+location = /app/tried { deny all; error_page 403 = @falls; }
+location @falls { try_files /none @app; }
+location = /app/recursive { recursive_error_pages on; deny all; error_page 403 = /app/recursive/page; }
+location = /app/recursive/page { recursive_error_pages on; error_page 404 = @app; }
+location = /app/if { deny all; error_page 403 = /app/iffy; }
+location = /app/iffy { if ($uri) { proxy_pass http://backend; } }
+location /app/missing { error_page 404 = @app; }
+location /unheld/missing { intermission off; error_page 404 = @app; }
+location /app/rewritten { rewrite ^ /login last; }
+location /static/ { alias @DIR@/pages/; }
+location /_intermission { intermission_control; }
+END
+);
+mkdir $t->dir . '/pages' or die "pages: $!";
+for my $page ('err.html', 'index/err.html', 'recursive/err.html') {
+    mkdir $t->dir . "/pages/$1" if $page =~ m{(.*)/};
+    open my $file, '>', $t->dir . "/pages/$page" or die "$page: $!";
+    print {$file} "a page of nginx's\n";
+}
+open my $passwords, '>', $t->dir . '/passwords' or die "passwords: $!";
+print {$passwords} "ada:{PLAIN}love\n";
+close $passwords;
+$t->get("/$_/limit_req") for sort keys %form;
+
+my @held;
+sub held { $t->status->{totals}{held} // 0 }
+sub is_answered {
+    my ($target, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $before = held();
+    my $client = $t->send($target, %opt);
+    $t->wait_for(sub { $client->answered || held() > $before }, "$target does something");
+    push @held, $client if !$client->answered;
+    my $body = $client->answered ? $client->response->{body} : 'held';
+    return is_deeply [$body, held() - $before], ["a page of nginx's\n", 0], "$what: the page at once, and no ticket";
+}
+sub is_held {
+    my ($target, $what, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $before = held();
+    my $client = $t->send($target, %opt);
+    $t->wait_for(sub { $client->answered || held() > $before }, "$target does something");
+    push @held, $client;
+    return ok !$client->answered, "$what: held";
+}
+
+my $first = $t->backend_log;
+my %sent = (too_large => {method => 'GET', body => 'x' x 100});
+for my $state ('paused', 'stopped') {
+    $t->control($state eq 'paused' ? 'enable' : 'stop');
+    for my $form (sort keys %form) {
+        is_answered("/$form/$_", "$state: $_, $form", %{$sent{$_} // {}}) for grep { $_ ne 'limit_conn' } sort keys %away;
+    }
+    is_answered('/', "$state: a request that is none", raw => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    is_answered('/', "$state: a line too long", raw => 'GET /' . 'x' x 3000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
+    is_answered('/', "$state: a header too long", raw => "GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 3000 . "\r\n\r\n");
+    $t->wait_held(0);
+    next if $state eq 'stopped';
+
+    is_held('/app/deny', 'a page that the app serves');
+    is_held('/app/auth', 'a login page, as it is mostly written');
+    is_held('/app/status', 'one with another status');
+    is_held('/app/named', 'one in a named location');
+    is_held('/app/goto', 'an error that is a way to the app');
+    is_held('/app/tried', 'try_files that falls to the app');
+    is_held('/app/recursive', 'a page that is missing, so that the app is asked');
+    is_held('/app/if', 'a page that an if serves');
+    is_held('/app/missing', 'a missing file, for which the app is asked');
+    is_held('/unheld/missing', 'the same where files are not held');
+    is_held('/app/rewritten', 'a rewritten URI');
+    is_held('/static/err.html', 'a file that is asked for');
+    my $before = $t->backend_log;
+    is scalar(grep { $_->{target} !~ /^.auth/ && $_->{seq} > $first } $t->backend_log), 0, 'none of them came to the app';
+    $t->control('disable');
+    $_->response for @held;
+    my @came = grep { $_->{seq} > $before } $t->backend_log;
+    is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'then they do, once each';
+}
+
+# Our own answers have the site's pages too, but not by way of an app that is stopped.
+$t->control('disable');
+my $text = <<'END';
+error_page 503 507 /err.html;
+location / { proxy_pass http://backend; }
+location = /err.html { root @DIR@/pages; }
+location /named { error_page 503 507 = @rewritten; proxy_pass http://backend; }
+location @rewritten { root @DIR@/pages; rewrite ^ /err.html break; }
+location /full { intermission_max_held 1; intermission_overflow 507; proxy_pass http://backend; }
+location /full/app { intermission_max_held 1; intermission_overflow 507; error_page 507 /page/of/app; proxy_pass http://backend; }
+location /expired { set $intermission_max_time 0.2; intermission_expired 503; proxy_pass http://backend; }
+location /app { error_page 503 /page/of/app; proxy_pass http://backend; }
+location /app/recursive { recursive_error_pages on; error_page 503 = /app/recursive/page; proxy_pass http://backend; }
+location /other { error_page 503 = @other; proxy_pass http://backend; }
+location @other { set $app_name other; proxy_pass http://backend; }
+location /off { error_page 503 = @off; proxy_pass http://backend; }
+location @off { intermission off; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+$t->reload(server => 'intermission on; set $app_name s;', locations => $text);
+$t->control('stop');
+my $came = $t->backend_log;
+is $t->get($_)->{body}, "a page of nginx's\n", "stopped: $_ gets the site's page" for '/', '/named', '/full';
+for my $target ('/app', '/app/recursive') {
+    my $answer = $t->get($target);
+    is $answer->{status}, 503, "stopped: $target, whose page the app would have to serve, gets 503";
+    like $answer->{body}, qr/503 Service/, 'which is nginx\'s';
+    is $answer->{headers}{'retry-after'}, 10, 'with when to come again, once';
+}
+is scalar($t->backend_log), $came, 'the app was asked for no page';
+is $t->get('/other')->{status}, 200, 'a page of another app that is open comes from there';
+is $t->get('/off')->{status}, 200, 'and one from where intermission is off';
+is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'these two';
+$t->control('enable');
+my $one = $t->send('/full');
+$t->wait_held(1);
+is $t->get('/full')->{body}, "a page of nginx's\n", 'no room: the site\'s page';
+my $full = $t->get('/full/app');
+is $full->{status}, 507, 'no room, and the page would be the app\'s';
+is $t->get('/expired')->{body}, "a page of nginx's\n", 'held too long: the site\'s page';
+$t->control('disable');
+is $one->response->{status}, 200, 'who was held is answered';
+
+# An app's page counts as in flight.
+$t->wait_state('open');
+$t->reload(locations => <<'END');
+location = /login { proxy_pass http://backend/login?delay=2000; }
+location = /auth { internal; proxy_pass http://backend/auth?status=401; }
+location / { auth_request /auth; error_page 401 /login; proxy_pass http://backend; }
+location /expired { set $intermission_max_time 0.2; intermission_expired 503; error_page 503 = /slow; proxy_pass http://backend; }
+location = /slow { proxy_pass http://backend/slow?delay=2000; }
+location /_intermission { intermission_control; }
+END
+my $login = $t->send('/');
+$t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page is in flight');
+is $t->control('enable?wait=0.3')->{status}, 504, 'and the app is not said to be quiet';
+is $login->response->{status}, 401, 'it is answered';
+$t->control('enable');
+my $expired = $t->send('/expired');
+$t->wait_for(sub { $t->status->{in_flight} == 1 }, 'a page for who expired counts too');
+is $expired->response->{status}, 200, 'and is answered';
+$t->control('disable');
+$t->wait_state('open');
+
+$t->clean_ok(allow => [qr/access forbidden by rule/, qr/no user\/password/, qr/client intended to send too large body/, qr/limiting requests/, qr/client sent/,
+    qr/open\(\) ".*none|missing/, qr/open\(\) .*failed \(2/]);
+done_testing;
