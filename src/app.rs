@@ -81,6 +81,10 @@ pub struct App {
     pub holds: Holds,
     pub rejections: Tally,
     pub expiries: Tally,
+    /// Of those that expired, how many went on to the app although it was paused; and how many when
+    /// the newest pause began.
+    to_app: u64,
+    to_app_before: u64,
     /// The oldest of its requests in flight.
     pub oldest: Oldest,
 }
@@ -112,6 +116,8 @@ impl App {
         holds: Holds::NONE,
         rejections: Tally::NONE,
         expiries: Tally::NONE,
+        to_app: 0,
+        to_app_before: 0,
         oldest: Oldest::NONE,
     };
 
@@ -253,6 +259,17 @@ impl App {
         self.pause = pause;
         self.pauses += 1;
         self.began = now;
+        self.to_app_before = self.to_app;
+    }
+
+    /// One that expired goes on to the app.
+    pub fn expired_to_app(&mut self) {
+        self.to_app += 1;
+    }
+
+    /// How many did, and how many of them since the newest pause began.
+    pub fn all_expired_to_app(&self) -> (u64, u64) {
+        (self.to_app, self.to_app.saturating_sub(self.to_app_before))
     }
 
     fn turn(&mut self, code: Code, now: Now, epoch: Epoch) {

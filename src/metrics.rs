@@ -65,6 +65,8 @@ impl Page {
                 writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
             }
         }
+        let help = "Of those that expired, how many went on to the app although it was paused.";
+        self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
         let help = "Requests that were held, or are.";
         self.per_app("holds_total", "counter", help, apps, |app| app.totals.held)?;
         self.per_app("pauses_total", "counter", "Pauses that began.", apps, |app| app.pauses)?;

@@ -40,8 +40,14 @@ pub struct Status {
     /// Connections that became tunnels, which are not waited for.
     pub upgraded: u32,
     pub last_drain: Option<Drain>,
+    /// How many expired ones went on to the app although it was paused, since the newest pause
+    /// began.
+    pub expired_to_app: u64,
     pub totals: Totals,
     pub slots: Slots,
+    /// The same, since the app is known.
+    #[serde(skip)]
+    pub all_expired_to_app: u64,
     #[serde(skip)]
     pub pauses: u64,
     #[serde(skip)]
@@ -305,6 +311,7 @@ impl Status {
         let name = *app.name()?;
         let (head, flight) = (zone.head(id), zone.flight(id));
         let (reason, by) = app.cause();
+        let (all_expired_to_app, expired_to_app) = app.all_expired_to_app();
         let closed = app.state() != State::Open;
         Some(Self {
             app: name,
@@ -329,8 +336,10 @@ impl Status {
                 seconds: Seconds(drained.took),
                 ended: Time(ended.wall),
             }),
+            expired_to_app,
             totals: Totals { passed: flight.passed, ..app.totals },
             slots: Slots::of(zone),
+            all_expired_to_app,
             pauses: app.pauses(),
             holds: app.holds,
         })
@@ -355,6 +364,8 @@ impl Status {
             oldest_in_flight: Oldest::NONE,
             upgraded: 0,
             last_drain: None,
+            expired_to_app: 0,
+            all_expired_to_app: 0,
             totals: Totals::NONE,
             slots: Slots { used: 0, total: 0 },
             pauses: 0,

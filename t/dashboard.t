@@ -18,6 +18,7 @@ my $odd_reason = q{"><script>document.title='hit'</script><b>&amp;};
 my $locations = <<'END';
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://backend; }
+location /short/ { set $intermission_max_time 0.2; intermission on; proxy_pass http://backend; }
 location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
 END
 my $control = "location /_intermission { intermission_control apps=*; }\nlocation /ops/pause { intermission_control apps=*; }\n";
@@ -31,7 +32,7 @@ my $origin = 'http://127.0.0.1:' . $t->port;
 my $browser = Intermission::Browser->new;
 
 my $card = 'article:nth-of-type(1)';    # those that are not open are first
-my %button = map { $_ => "$card [data-field=$_]" } qw(enable disable);
+my %button = map { $_ => "$card [data-field=$_]" } qw(enable disable stop);
 
 sub field { return "$card [data-field=$_[0]]" }
 
@@ -170,6 +171,109 @@ subtest 'who waits for a quiet app is told, may cancel, and nothing stays paused
     $t->control('disable');
 };
 
+subtest 'stop asks twice' => sub {
+    $t->control('enable');
+    visit();
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    my @held = map { $t->send("/$_") } 1 .. 2;
+    $browser->wait_text(field('held'), qr/^2$/);
+    $browser->click($button{stop});
+    wait_dialog('stop');
+    is $browser->text('#stop .main'), 'Stop basecamp', 'first';
+    $browser->type('#stop-reason', 'too long');
+    $browser->click('#stop .main');
+    $browser->wait_text('#stop .effect', qr/^Are you sure\? 2 requests that are held are answered 503 now, and everybody who comes\.$/);
+    is $t->status->{state}, 'paused', 'nothing has happened yet';
+    picture('stop');
+    is $browser->text('#stop .main'), 'Yes, stop basecamp', 'second';
+    $browser->click('#stop .main');
+    wait_no_dialog();
+    is_deeply [map { $_->response->{status} } @held], [503, 503], 'who was held is answered 503';
+    is_deeply [@{$t->status}{qw(state reason)}], ['stopped', 'too long'], 'it is stopped, for that reason';
+    $browser->wait_text(field('state'), qr/^Stopped$/);
+    is $browser->text(field('note')), 'Stopped.', 'and said to be';
+    ok !$browser->script("return document.querySelector('article [data-field=stop]').checkVisibility()"), 'it cannot be stopped again';
+    $t->control('enable');
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    $browser->click($button{stop});
+    wait_dialog('stop');
+    is $browser->text('#stop .effect'), 'Those held and all who come are answered 503 at once.', 'the next one is asked twice again';
+    $browser->press('Escape');
+    wait_no_dialog();
+    $t->control('disable');
+};
+
+subtest 'what somebody else changes is seen' => sub {
+    visit();
+    my $seen = sub { $browser->wait_text('#events', $_[0]); pass "seen: $_[0]" };
+    $t->control('enable?for=60s&reason=first');
+    $seen->(qr/basecamp Now paused, by 127\.0\.0\.1, first\./);
+    $t->control('enable?for=10m');
+    $seen->(qr/Changed: the lease ends at [\d:]{8}\./);
+    $t->control('enable?for=1s&reason=second');
+    $seen->(qr/Changed: the reason is second\./);
+    $t->control('stop');
+    $seen->(qr/Now stopped, by 127\.0\.0\.1, second\./);
+    $t->control($_) for 'disable', 'enable?new=1';
+    $seen->(qr/Now paused, by 127\.0\.0\.1\./);
+    $t->control($_) for 'disable', 'enable?new=1';
+    $seen->(qr/Another pause, by 127\.0\.0\.1\.|(?:Now paused, by 127\.0\.0\.1\..*){3}/s);
+    my @held = map { $t->send("/$_") } 1 .. 5;
+    $t->wait_held(5);
+    $t->control('disable?spread=60s');
+    $seen->(qr/Now draining, ended by 127\.0\.0\.1\./);
+    $browser->wait_text(field('cause'), qr/spread over 1\smin, until [\d:]{8} · ended by 127\.0\.0\.1/);
+    $t->control('disable?concurrency=1');
+    $seen->(qr/Changed: spread over 1\smin, until [\d:]{8}, 1 at a time\./);
+    $t->control('disable?spread=0&concurrency=0');
+    $browser->wait_text(field('note'), qr/^Open again/);
+    $_->response for @held;
+};
+
+subtest 'a pause that may be taken back is not shown like a firm one' => sub {
+    visit();
+    my $slow = $t->send('/slow?delay=4000');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    my $waiting = $t->send('/_intermission/enable?wait=20s');
+    $browser->wait_text(field('cause'), qr/somebody waits for quiet: may be taken back until [\d:]{8} \(1?\d\ss\)/);
+    $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · of 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
+    picture('may-be-taken-back');
+    is $waiting->response->{status}, 200, 'quiet';
+    $browser->wait_text('#events', qr/it stays, nobody takes it back any more/);
+    unlike $browser->text(field('cause')), qr/taken back/, 'and then it is firm';
+    $slow->response;
+    $t->control('disable');
+};
+
+subtest 'it does not say that requests are held while they go on to the app' => sub {
+    $t->control('enable');
+    visit();
+    $browser->wait_text(field('cause'), qr/^Requests are held/);
+    is $t->get('/short/1')->{status}, 200, 'one expires and passes';
+    is $t->status->{expired_to_app}, 1, 'the status counts it';
+    $browser->wait_text(field('cause'), qr/^Requests that expire go on to the app although it is paused, 1 up to now/);
+    $t->control('disable');
+    $t->control('enable');
+    $browser->wait_text(field('cause'), qr/^Requests are held/);
+    $t->control('disable');
+};
+
+subtest 'where the counters began anew nothing is said of what a pause cost' => sub {
+    my $t = Intermission->new(workers => 2, locations => $locations . $control);
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    $browser->open('http://127.0.0.1:' . $t->port . '/_intermission');
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    # Without a state file.
+    $t->end_nginx;
+    is $held->response->{status}, 503, 'who was held is answered 503';
+    $t->start_nginx(port => $t->port);
+    my $note = $browser->wait_text(field('note'), qr/^Open/, 20);
+    is $note, 'Open. What the pause cost is not known: the counters began anew.', 'no verdict';
+    $t->clean_ok;
+};
+
 subtest 'a page that is behind does not end another pause' => sub {
     $t->control('enable?reason=first');
     visit();
@@ -268,13 +372,14 @@ subtest 'every control has a name, and it fits a telephone' => sub {
     my $width = sub { return $browser->script('return document.documentElement.scrollWidth') };
     my $controls = sub { return join '; ', $browser->labels("$_[0] :is(button, input, summary):not([hidden])") };
     cmp_ok $width->(), '<=', 360, 'no scrolling to the side';
-    is $controls->($card), 'Extend basecamp’s pause; Resume basecamp; Totals', 'the names on a card';
+    is $controls->($card), 'Stop basecamp; Extend basecamp’s pause; Resume basecamp; Totals', 'the names on a card';
     picture('telephone');
     $browser->dark(1);
     picture('telephone-dark');
     $browser->dark(0);
     my %names = (
         enable => 'Lease; Wait until the app is quiet; Reason; Cancel; Extend basecamp’s pause',
+        stop => 'Lease; Reason; Cancel; Stop basecamp',
         disable => 'Spread over; Unfinished at a time; Cancel; Resume basecamp',
     );
     for my $verb (sort keys %names) {
@@ -328,7 +433,7 @@ subtest 'forty apps can be surveyed' => sub {
 };
 
 my @asked = grep { /^https?:/ } map { $_->{url} } $browser->requests;
-my @elsewhere = grep { !m{^\Q$origin\E/(?:_intermission|ops/pause)(?:[/?]|$)} } @asked;
+my @elsewhere = grep { !m{^http://127\.0\.0\.1:\d+/(?:_intermission|ops/pause)(?:[/?]|$)} } @asked;
 is_deeply \@elsewhere, [], 'nothing was asked of anybody else';
 my $refused = qr/Failed to load resource: (?:the server responded with a status of (?:400|403|409|504)|net::ERR)/;
 my @said = grep { $_->{message} !~ $refused } $browser->console;

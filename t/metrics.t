@@ -25,7 +25,7 @@ END_OF_CONF
 my %type = (
     (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
         last_drain_seconds last_drain_timestamp_seconds slots slots_used)),
-    (map { $_ => 'counter' } qw(requests_total holds_total pauses_total)),
+    (map { $_ => 'counter' } qw(requests_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
@@ -178,7 +178,7 @@ END_OF_YAML
     is_deeply [sort @names], [sort @expected], 'odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
     my @rules = @{$rules->{groups}[0]{rules}};
-    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected)], 'it has taken the alerts';
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected NotQuiet)], 'it has taken the alerts';
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;
@@ -203,7 +203,7 @@ subtest 'the alerts are good, and fire when they should' => sub {
     my %known = map { $_ => 1 } keys %{series($t->control('metrics')->{body})};
     my %names = map { s/\{.*//r => 1 } keys %known;
     my @used = Intermission::Process::_slurp("$root/nginx-conf/alerts.yml") =~ /\b(intermission_\w+)/g;
-    my @unknown = grep { !$names{$_} && !/^intermission_(?:overflow|zone|max_held|max_time)$/ } @used;
+    my @unknown = grep { !$names{$_} && !/^intermission_(?:overflow|zone|max_held|max_time|expired)$/ } @used;
     is_deeply \@unknown, [], 'they name metrics that there are';
 };
 

@@ -1,4 +1,4 @@
-// Polls `apps` once a second, shows every app, and calls `enable` and `disable`.
+// Polls `apps` once a second, shows every app, and calls `enable`, `disable` and `stop`.
 // Names and reasons may hold anything: they only ever become text.
 
 const endpoint = new URL('.', import.meta.url).pathname;
@@ -16,9 +16,25 @@ const meaning = {
     open: 'Requests pass',
 };
 
+const waitsFor = {
+    "client's body": 'the client’s body',
+    connection: 'a connection to the app',
+    app: 'the app',
+    client: 'the client to take the answer',
+    nginx: 'nginx',
+};
+
+const enders = { lease: 'its lease', rollback: 'a rollback' };
+
 // What a button does in a state: its label before and after the app's name, what is said of it
 // beforehand, and what is said when it is done.
+const verbs = ['stop', 'enable', 'disable'];
 const actions = {
+    stop: {
+        open: ['Stop', '', 'Every request is answered 503 at once, until somebody resumes the app.', 'Stopped.'],
+        paused: ['Stop', '', 'Those held and all who come are answered 503 at once.', 'Stopped.'],
+        draining: ['Stop', '', 'The drain ends here. Those still held and all who come are answered 503 at once.', 'Stopped.'],
+    },
     enable: {
         open: ['Pause', '', 'New requests are held in nginx. They go on in order when you resume.', 'Paused.'],
         paused: ['Extend', '’s pause', 'The lease runs from now. It only ever moves the end later.', 'Changed.'],
@@ -115,7 +131,7 @@ class Card {
         this.node = find('#card').content.firstElementChild.cloneNode(true);
         this.fields = {};
         for (const node of this.node.querySelectorAll('[data-field]')) this.fields[node.dataset.field] = node;
-        for (const verb of ['enable', 'disable']) this.fields[verb].addEventListener('click', () => ask(verb, this));
+        for (const verb of verbs) this.fields[verb].addEventListener('click', () => ask(verb, this));
         this.fields.more.open = startsOpen;
     }
 
@@ -135,13 +151,15 @@ class Card {
             held: count(app.held),
             flight: count(app.in_flight),
             upgraded: app.upgraded ? `+ ${count(app.upgraded)} upgraded` : '',
-            room: count(app.slots.total - app.slots.used),
-            places: `of ${count(app.slots.total)}`,
+            abandoned: app.abandoned ? `+ ${count(app.abandoned)} given up in the last minute` : '',
+            room: count(app.room ?? app.slots.total - app.slots.used),
+            places: app.room === undefined ? `of ${count(app.slots.total)}` : 'requests more can be held',
             drain: drain ? `Last drain, ${time(new Date(drain.ended))}: ${drained(drain)}.` : 'No drain yet.',
             ...this.chart.draw(fields.chart),
         };
         for (const [name, text] of Object.entries(values)) write(fields[name], text);
-        for (const node of fields.totals.querySelectorAll('dd')) write(node, count(app.totals[node.dataset.total]));
+        for (const node of fields.totals.querySelectorAll('dd')) write(node, count(app.totals[node.dataset.total] ?? 0));
+        this.showOldest();
         this.showButtons();
         this.tick(now);
     }
@@ -151,7 +169,9 @@ class Card {
         const { app, fields } = this;
         const since = app.since && new Date(app.since);
         const age = since ? `since ${time(since)} (${duration(Math.max(0, now - since) / 1000)})` : 'never paused';
-        write(fields.cause, [meaning[app.state], age, app.by && `by ${app.by}`].filter(Boolean).join(' · '));
+        const parts = [doing(app), age, app.by && `by ${app.by}`, ...terms(app, now)];
+        write(fields.cause, parts.filter(Boolean).join(' · '));
+        fields.cause.classList.toggle('bad', app.state === 'paused' && app.expired_to_app > 0);
         const waited = app.oldest_held_seconds + (now - this.shownAt) / 1000;
         write(fields.oldest, app.held ? duration(waited, 1) : '–');
         const left = app.until && Math.max(0, Math.ceil((new Date(app.until) - now) / 1000));
@@ -160,10 +180,21 @@ class Card {
         fields.lease.classList.toggle('soon', left !== null && left <= 10);
     }
 
+    // Which requests a drain waits for.
+    showOldest() {
+        const oldest = this.app.state === 'open' ? [] : this.app.oldest_in_flight;
+        const lines = oldest.map((one) => [`${one.method} ${one.uri}`, `of ${one.client}`, duration(one.seconds, 1),
+            `waits for ${waitsFor[one.waits_for]}`].join(' · '));
+        this.fields.flying.hidden = !lines.length;
+        const list = this.fields.oldestFlight;
+        while (list.children.length > lines.length) list.lastChild.remove();
+        lines.forEach((line, index) => write(list.children[index] ?? list.appendChild(element('li')), line));
+    }
+
     showButtons() {
-        const { enable, disable } = this.fields;
-        const hadFocus = document.activeElement === disable;
-        for (const verb of ['enable', 'disable']) {
+        const { enable, disable, stop } = this.fields;
+        const focused = document.activeElement;
+        for (const verb of verbs) {
             const button = this.fields[verb];
             const action = actions[verb][this.app.state];
             button.hidden = !action;
@@ -171,20 +202,26 @@ class Card {
             button.ariaLabel = `${action[0]} ${nameOf(this.app)}${action[1]}`;
             write(button, `${action[0]}…`);
         }
-        if (hadFocus && disable.hidden) enable.focus();
+        if ([disable, stop].includes(focused) && focused.hidden) enable.focus();
     }
 
     // Says what happened since the poll before. What a pause cost counts from its first sight.
     follow(before) {
-        const { state, totals, by } = this.app;
-        if (before?.state === 'open') this.start = { totals: before.totals, whole: true };
-        this.start ??= { totals, whole: false };
-        if (!before || before.state === state) return;
-        if (state === 'open') {
-            this.say(verdict(this.app, before, this.start));
-        } else if (state !== this.told) {
-            this.fields.note.hidden = true;
-            record(this.app, `Now ${state}${by ? `, by ${by}` : ''}.`);
+        const { app } = this;
+        const anew = before && beganAnew(app, before);
+        if (anew) {
+            this.start = null;
+            record(app, 'Its counters began anew: nginx was restarted, or its zone made anew.');
+        } else if (before?.state === 'open') {
+            this.start = { totals: before.totals, whole: true };
+        }
+        this.start ??= { totals: app.totals, whole: false };
+        if (!before || asSet(before) === asSet(app)) return;
+        if (before.state !== app.state && app.state === 'open') {
+            this.say(anew ? 'Open. What the pause cost is not known: the counters began anew.' : verdict(app, before, this.start));
+        } else if (asSet(app) !== this.told) {
+            if (before.state !== app.state) this.fields.note.hidden = true;
+            record(app, before.state === app.state ? changes(app, before) : arrival(app));
         }
         this.told = null;
     }
@@ -196,14 +233,68 @@ class Card {
     }
 }
 
-const drained = ({ released, seconds }) => `${count(released)} released in ${duration(seconds, 3)}`;
+// What becomes of those who come.
+function doing({ state, expired_to_app: toApp }) {
+    if (state !== 'paused' || !toApp) return meaning[state];
+    return `Requests that expire go on to the app although it is paused, ${count(toApp)} up to now`;
+}
+
+// What was asked for, besides the lease.
+function terms(app, now) {
+    const until = app.waiting_until && new Date(app.waiting_until);
+    const left = until && duration(Math.max(0, Math.ceil((until - now) / 1000)));
+    return [
+        until && `somebody waits for quiet: may be taken back until ${time(until)} (${left})`,
+        app.pace && `${app.state === 'draining' ? '' : 'then '}${paceOf(app.pace)}`,
+        app.state === 'draining' && app.drained_by && `ended by ${enders[app.drained_by] ?? app.drained_by}`,
+    ];
+}
+
+function paceOf({ spread, concurrency, ends }) {
+    const over = spread > 0 && `spread over ${duration(spread)}`;
+    const end = ends && `until ${time(new Date(ends))}`;
+    return [over, end, concurrency > 0 && `${count(concurrency)} at a time`].filter(Boolean).join(', ');
+}
+
+// Whether nginx counts from 0 again: what was counted before says nothing then.
+function beganAnew({ pause, totals }, before) {
+    return pause < before.pause || Object.keys(totals).some((key) => totals[key] < before.totals[key]);
+}
+
+// All that somebody can set.
+function asSet({ state, pause, until, waiting_until: waits, reason, pace }) {
+    return JSON.stringify([state, pause, until, waits, reason, pace?.spread, pace?.concurrency]);
+}
+
+function arrival({ state, by, reason, drained_by: ender }) {
+    const who = state === 'draining' ? ender && `ended by ${enders[ender] ?? ender}` : by && `by ${by}`;
+    return `${[`Now ${state}`, who, reason].filter(Boolean).join(', ')}.`;
+}
+
+// What somebody changed, not from this page.
+function changes(app, before) {
+    if (app.pause !== before.pause) return app.by ? `Another pause, by ${app.by}.` : 'Paused meanwhile, and open again.';
+    const set = (key) => app[key] !== before[key];
+    const parts = [
+        set('until') && (app.until ? `the lease ends at ${time(new Date(app.until))}` : 'no lease any more'),
+        set('waiting_until') && (app.waiting_until ? `may be taken back until ${time(new Date(app.waiting_until))}` : 'it stays, nobody takes it back any more'),
+        set('reason') && (app.reason ? `the reason is ${app.reason}` : 'no reason any more'),
+        app.pace?.spread !== before.pace?.spread || app.pace?.concurrency !== before.pace?.concurrency
+            ? (app.pace ? paceOf(app.pace) : 'all at once') : '',
+    ];
+    return `Changed: ${parts.filter(Boolean).join('; ')}.`;
+}
+
+function drained({ released, failed, seconds }) {
+    const bad = failed ? `, ${count(failed)} of them answered 502, 503 or 504 by nginx,` : '';
+    return `${count(released)} released${bad} in ${duration(seconds, 3)}`;
+}
 
 // How a pause ended, as far as this page saw it.
 function verdict({ last_drain: drain, totals }, before, { totals: start, whole }) {
     const isNew = drain && drain.ended !== before.last_drain?.ended;
     const end = isNew && drain.released ? `Open again: ${drained(drain)}.` : 'Open again.';
     const costs = ['expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
-    if (costs.some(([number]) => number < 0)) return end;
     const happened = costs.filter(([number]) => number > 0).map(([number, key]) => `${count(number)} ${key}`);
     const since = whole ? 'During the pause' : 'Since this page first saw the pause';
     return `${end} ${since}: ${happened.join(', ') || 'nobody expired, was rejected, left or was lost'}.`;
@@ -226,7 +317,7 @@ function ask(verb, card) {
     const dialog = find(`#${verb}`);
     const { state, pause } = card.app;
     const [before, after, effect, done] = actions[verb][state];
-    question = { dialog, verb, card, done, state, pause, request: null };
+    question = { dialog, verb, card, done, state, pause, request: null, sure: verb !== 'stop' };
     const title = () => [`${before} `, element('bdi', nameOf(card.app)), after];
     find('h2', dialog).replaceChildren(...title());
     find('.main', dialog).replaceChildren(...title());
@@ -235,6 +326,15 @@ function ask(verb, card) {
     write(find('.problem', dialog), '');
     showProgress(question);
     dialog.showModal();
+}
+
+// A stop costs everybody who is held: it is asked twice.
+function makeSure(asked) {
+    const { dialog, card } = asked;
+    asked.sure = true;
+    const held = card.app.held === 1 ? '1 request that is held is' : `${count(card.app.held)} requests that are held are`;
+    write(find('.effect', dialog), `Are you sure? ${held} answered 503 now, and everybody who comes.`);
+    find('.main', dialog).replaceChildren('Yes, stop ', element('bdi', nameOf(card.app)));
 }
 
 function showProgress({ dialog, request, card }) {
@@ -250,7 +350,7 @@ function showProgress({ dialog, request, card }) {
 // So that a page that is behind touches nobody else's pause.
 function guard({ verb, state, pause }) {
     if (verb === 'disable' || state === 'paused' || state === 'stopped') return [['id', pause]];
-    return state === 'open' ? [['new', 1]] : [];
+    return verb === 'enable' && state === 'open' ? [['new', 1]] : [];
 }
 
 async function carryOut(asked) {
@@ -270,10 +370,10 @@ async function carryOut(asked) {
         const answer = await fetch(url, { method: 'POST', signal: abort.signal })
             .catch(() => { throw new Error('nginx cannot be reached. It may have been carried out.'); });
         if (answer.status !== 200 && answer.status !== 304) throw new Error(await explain(answer));
-        const told = answer.status === 200 ? await answer.json() : { changed: false };
-        if (told.state) card.told = told.state;
+        const now = answer.status === 200 ? await answer.json() : { changed: false };
+        if (now.state) card.told = asSet(now);
         const quiet = wait ? ' The app is quiet.' : '';
-        card.say(told.changed ? `${done}${quiet}` : 'It was so already: nothing is changed.');
+        card.say(now.changed ? `${done}${quiet}` : 'It was so already: nothing is changed.');
         asked.request = null;
         dialog.close();
     } catch (error) {
@@ -299,7 +399,9 @@ async function explain(answer) {
 for (const dialog of document.querySelectorAll('dialog')) {
     dialog.addEventListener('submit', (event) => {
         event.preventDefault();
-        if (!question.request) carryOut(question);
+        if (question.request) return;
+        if (question.sure) carryOut(question);
+        else makeSure(question);
     });
     find('.cancel', dialog).addEventListener('click', () => dialog.close());
     dialog.addEventListener('close', () => {
@@ -359,10 +461,13 @@ function showApps(apps) {
         if (!cards.has(app.app_encoded)) cards.set(app.app_encoded, new Card(apps.length <= 2));
         cards.get(app.app_encoded).show(app, now, !failingSince);
     }
+    const file = apps[0]?.state_file ?? 'off';
+    find('#file').hidden = ['off', 'ok'].includes(file);
+    write(find('#file'), `Pauses are not kept over a restart: state file: ${file}`);
     find('#filter').hidden = apps.length <= manyApps;
     find('#apps').classList.toggle('many', apps.length > manyApps);
     find('#none').hidden = apps.length > 0;
-    write(find('#none'), 'No app is known yet. One is shown here from its first enable on.');
+    write(find('#none'), 'No app is known yet.');
     arrange();
     filter();
     summarize(apps);

@@ -135,6 +135,9 @@ impl Zone<'_> {
             }
             Leaving::Passed | Leaving::Answered => {
                 app.totals.expired += 1;
+                if why == Leaving::Passed {
+                    app.expired_to_app();
+                }
                 app.expiries.add(self.now.monotonic)
             }
         };

@@ -292,11 +292,11 @@ sub end_nginx {
     return ($signal // '') eq $first[0] && defined $status && $status == 0 && !@left;
 }
 
-# Starts nginx once more in the same directory, on another port.
+# Starts nginx once more in the same directory, on another port, or on port => that one.
 sub start_nginx {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
     for my $try (1 .. 5) {
-        return $self if $self->_start_nginx;
+        return $self if $self->_start_nginx($opt{port});
     }
     die "nginx does not start:\n", $self->error_log, _slurp("$self->{dir}/stderr");
 }
@@ -357,11 +357,11 @@ sub _start_backend {
 
 # False where the port was taken meanwhile.
 sub _start_nginx {
-    my ($self) = @_;
+    my ($self, $port) = @_;
     my $dir = $self->{dir};
-    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
-    $self->{port} = $probe->sockport;
-    close $probe;
+    my $probe = !$port && (IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) || die "no port: $!");
+    $self->{port} = $port || $probe->sockport;
+    close $probe if $probe;
     $self->_write_conf;
     open my $errors, '>', "$dir/stderr" or die "stderr: $!";
     $self->{owner} = $$;

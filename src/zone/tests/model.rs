@@ -288,7 +288,7 @@ impl Pair {
             assert_eq!(*app.cause().0, reason_text(model.reason));
             let drains = matches!(model.state, State::Draining { .. });
             assert_eq!(app.pace(), if drains { model.round.pace } else { model.pace });
-            assert_eq!(app.totals, model.totals);
+            assert_eq!((app.totals, app.all_expired_to_app().0), (model.totals, model.to_app));
             let baton = model.baton.as_ref();
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.run as usize, baton.map_or(0, |(_, run)| run.len()));

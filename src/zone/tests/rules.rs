@@ -40,6 +40,8 @@ pub(super) struct ModelApp {
     pub baton: Option<(WorkerId, Vec<Waiting>)>,
     pub round: Round,
     pub totals: Totals,
+    /// How many expired and went on.
+    pub to_app: u64,
     pub drain_began: Msec,
     pub drain_held: usize,
     pub released_before: u64,
@@ -73,6 +75,7 @@ impl ModelApp {
             baton: None,
             round: Round::first(Pace::default(), 0, Msec(0)),
             totals: Totals::default(),
+            to_app: 0,
             drain_began: Msec(0),
             drain_held: 0,
             released_before: 0,
@@ -243,7 +246,10 @@ impl Pair {
             app.line.remove(place);
             match why {
                 Leaving::Left => app.totals.left += 1,
-                Leaving::Passed | Leaving::Answered => app.totals.expired += 1,
+                Leaving::Passed => {
+                    (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
+                }
+                Leaving::Answered => app.totals.expired += 1,
             }
             return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }
