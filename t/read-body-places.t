@@ -85,6 +85,7 @@ location /mirrored { mirror /copy; $read proxy_pass http://backend; }
 location /mirrored/any { satisfy any; allow all; mirror /copy; $read proxy_pass http://backend; }
 location = /copy { internal; proxy_pass http://backend/copy\$request_uri; }
 location /variable { intermission \$arg_held; intermission_read_body on; proxy_pass http://backend; }
+location /static { alias \@DIR\@/nginx.conf; $read }
 location /off { intermission_read_body on; proxy_pass http://backend; }
 $control
 END_OF_PLACES
@@ -100,6 +101,20 @@ END_OF_PLACES
     $_->write('567890') for @through;
     is answer($_)->{status}, 200, 'where requests are not held the directive says nothing' for @through;
     is $t->status->{held}, 0, 'nobody was held for it';
+
+    # An answer that comes within the call that reads the body.
+    my $kept = $t->send('/static', method => 'POST', body => 'x', keepalive => 1);
+    $t->wait_held(1);
+    $t->control('disable');
+    is $kept->response->{status}, 405, 'nginx itself answers what is read: 405';
+    $t->wait_state('open');
+    for my $try (1, 2) {
+        $kept->request('/static', method => 'POST', body => 'x', keepalive => 1);
+        is $kept->response->{status}, 405, 'with no pause too, and the connection goes on';
+    }
+    $kept->request('/plain', keepalive => 1);
+    is answer($kept)->{status}, 200, 'with another request';
+    $t->control('enable');
 
     # Two requests in one segment, the first with a body.
     my $post = "POST /piped HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n1234";

@@ -165,6 +165,45 @@ my $chunked = 'Transfer-Encoding: chunked';
 }
 
 {
+    # A client that leaves in the very event that ends its body.
+    my $t = instance();
+    my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
+    $t->control('enable');
+    my $leaves = upload($t, '/leaves', $length->(10), '1234');
+    my $stream = $http2->request('/leaves/http2', body => '1234', open => 1);
+    ok $http2->ping, 'both bodies are on their way';
+    my @workers = $t->workers;
+    $t->freeze(@workers);
+    $leaves->write('567890');
+    $leaves->close;
+    $http2->data($stream, '567890', end => 1);
+    $http2->reset($stream);
+    kill CONT => @workers;
+    ok $t->logged($_), "$_: nginx notices" for '/leaves', '/leaves/http2';
+    is $t->status->{held}, 0, 'nobody is held';
+    $t->control('disable');
+    is_deeply targets($t), [], 'and the app sees nothing';
+    $http2->close;
+    $t->clean_ok;
+}
+
+{
+    # Many bodies, over several workers.
+    my $t = instance(workers => 4);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 600, '--method', 'POST', '--body', 100_000);
+    my $streams = $t->crowd_http2('--count', 200, '--connections', 4, '--method', 'POST', '--body', 50_000);
+    $t->wait_held(800, seconds => 30);
+    my $small = $t->crowd('--count', 100, '--method', 'POST', '--body', 10);
+    $t->wait_held(900);
+    $t->control('disable');
+    is $_->done->{failed}, 0, 'a crowd is answered' for $crowd, $streams, $small;
+    is scalar(grep { $_->{ended} ne 'whole' } $t->backend_log), 0, 'all bodies arrive whole';
+    is $t->position_inversions, 0, 'in order: nothing of a body is awaited at the release';
+    $t->clean_ok;
+}
+
+{
     # No room, and a stop: with the body on its way, and under way when it begins.
     my $t = instance();
     $t->control('enable');

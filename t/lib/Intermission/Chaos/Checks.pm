@@ -307,7 +307,8 @@ sub _released {
     my ($self, $request) = @_;
     my ($held, $access, $client) = @$request{qw(held access client)};
     return 0 if !$held;
-    return 0 if $request->{body} && ($request->{body} >= $PREREAD || !$access || ($access->{hold} // 0) < $SLACK);
+    my $is_read = !$request->{body} || $app{$request->{app}}{read_body};
+    return 0 if !$is_read && ($request->{body} >= $PREREAD || !$access || ($access->{hold} // 0) < $SLACK);
     return $access->{word} eq 'HELD' if $access;
     my $since = $client && $client->{sent};
     return $since && $request->{backend}{at} - $since < $app{$request->{app}}{max_time} - 0.3;

@@ -4,6 +4,7 @@ package Intermission::Chaos::Run;
 
 use strict;
 use warnings;
+use File::Temp ();
 use IO::Socket::INET;
 use Intermission;
 use Intermission::Chaos::Schedule;
@@ -26,9 +27,11 @@ sub new {
         skipped => 0, count => {},
     }, $class;
     $self->{port} = _free_port();
+    # The instance's own folder is one that workers may write to.
+    $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $t = $self->{nginx} = Intermission->new(
         workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
-        http => _http(), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
+        http => _http($self->{state_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
         locations => join '', map { _locations($_) } @Intermission::Chaos::Schedule::APPS,
     );
     chmod 0777, $t->dir;
@@ -336,12 +339,13 @@ sub _violation {
 # ---- the configuration
 
 sub _http {
-    return <<'END';
+    my ($state_folder) = @_;
+    return <<"END";
 http2_max_concurrent_streams 1024;
 intermission_zone 2m;
-intermission_state_file state;
-upstream kept { server unix:@DIR@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
-log_format chaos '$pid $status $msec $request_time $intermission_status $intermission_hold_time $request_uri';
+intermission_state_file $state_folder/state;
+upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
+log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$intermission_hold_time \$request_uri';
 END
 }
 
@@ -349,7 +353,7 @@ sub _locations {
     my ($app) = @_;
     my $name = $app->{name} || 'default';
     my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
-    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow lease release);
+    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow read_body lease release);
     $optional{lease} =~ s/;/s;/;
     my $upstream = $app->{kept}
         ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'
@@ -361,7 +365,7 @@ location /$name/ {
     set \$intermission_health_check_path /$name/up;
     set \$intermission_privileged_user_agent Robot;
     intermission on;
-    $optional{expired} $optional{max_held} $optional{overflow}
+    $optional{expired} $optional{max_held} $optional{overflow} $optional{read_body}
     proxy_set_header X-Position \$pid;
     $upstream
 }

@@ -9,11 +9,11 @@ use List::Util qw(shuffle sum);
 # What is paused. max_time in seconds; expired: what whoever was held for so long gets; kept: whether
 # its requests share connections to the backend.
 our @APPS = (
-    {name => 'alpha', max_time => 3, kept => 1},
+    {name => 'alpha', max_time => 3, kept => 1, read_body => 'on'},
     {name => 'beta', max_time => 0.5},
     {name => 'gamma', max_time => 1, expired => 504, max_held => 120, overflow => 429},
     {name => 'delta', max_time => 20, lease => 4, release => 'spread=1s concurrency=40'},
-    {name => '', max_time => 15},
+    {name => '', max_time => 15, read_body => 'on'},
 );
 
 # A disturbance each: every card of a deck is played before the next deck is.
