@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::flight::Epoch;
 use crate::ids::AppId;
+use crate::state::health::Health;
 use crate::sync::{step, AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
@@ -39,6 +40,8 @@ pub struct Gates<'z> {
     pub epoch: &'z AtomicU64,
     /// How many callers wait for an app to be quiet, or drained.
     pub waiting: &'z AtomicU32,
+    /// The state file's [`Health`]; it is written without the lock.
+    pub state_file: &'z AtomicU64,
 }
 
 impl Gates<'_> {
@@ -71,6 +74,16 @@ impl Gates<'_> {
     /// Whether anybody waits for what the workers count.
     pub fn anybody_waits(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the state file keeps the pauses.
+    pub fn state_file(&self) -> Health {
+        Health::unpack(self.state_file.load(Ordering::Relaxed))
+    }
+
+    /// Says whether it does.
+    pub fn set_state_file(&self, health: Health) {
+        self.state_file.store(health.pack(), Ordering::Relaxed);
     }
 
     /// The apps whose line moves, from the one behind `last` on, around to it.

@@ -83,7 +83,11 @@ impl Page {
         self.head("slots", "gauge", "Requests that can be held, of all apps.")?;
         writeln!(self.0, "intermission_slots {}", slots.total)?;
         self.head("slots_used", "gauge", "Of these slots, those in use.")?;
-        writeln!(self.0, "intermission_slots_used {}", slots.used)
+        writeln!(self.0, "intermission_slots_used {}", slots.used)?;
+        let help = "Whether pauses are kept over a restart, as configured: 0 if that fails.";
+        self.head("state_file_ok", "gauge", help)?;
+        let ok = flag(apps.iter().all(|app| app.state_file.is_fine()));
+        writeln!(self.0, "intermission_state_file_ok {ok}")
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
@@ -178,6 +182,7 @@ mod tests {
             "intermission_last_drain_timestamp_seconds{app=\"\"} 0",
             "intermission_slots 8",
             "intermission_slots_used 3",
+            "intermission_state_file_ok 1",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }

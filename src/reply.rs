@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::app::{App, Ender, State};
 use crate::ids::{AppId, PauseId};
 use crate::oldest::{self, WaitsFor};
+use crate::state::health::Health;
 use crate::text::{header_value, Address, AppName, Reason, Text};
 use crate::time::{rfc3339, Msec, Now};
 use crate::totals::{Holds, Totals};
@@ -48,6 +49,8 @@ pub struct Status {
     /// The same, since the app is known.
     #[serde(skip)]
     pub all_expired_to_app: u64,
+    #[serde(serialize_with = "as_text")]
+    pub state_file: Health,
     #[serde(skip)]
     pub pauses: u64,
     #[serde(skip)]
@@ -116,6 +119,10 @@ impl Serialize for Oldest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
     }
+}
+
+fn as_text<S: Serializer>(health: &Health, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(health)
 }
 
 fn as_word<S: Serializer>(waits_for: &WaitsFor, serializer: S) -> Result<S::Ok, S::Error> {
@@ -300,8 +307,8 @@ impl Serialize for Seconds {
 impl Status {
     /// Of the app `name`: open and never paused where the zone does not know it.
     pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
-        let slots = Slots::of(zone);
-        let unknown = Self { slots, ..Self::unknown(name) };
+        let (slots, state_file) = (Slots::of(zone), zone.gates.state_file());
+        let unknown = Self { slots, state_file, ..Self::unknown(name) };
         zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
     }
 
@@ -340,6 +347,7 @@ impl Status {
             totals: Totals { passed: flight.passed, ..app.totals },
             slots: Slots::of(zone),
             all_expired_to_app,
+            state_file: zone.gates.state_file(),
             pauses: app.pauses(),
             holds: app.holds,
         })
@@ -368,6 +376,7 @@ impl Status {
             all_expired_to_app: 0,
             totals: Totals::NONE,
             slots: Slots { used: 0, total: 0 },
+            state_file: Health::Off,
             pauses: 0,
             holds: Holds::NONE,
         }

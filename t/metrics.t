@@ -24,7 +24,7 @@ END_OF_CONF
 
 my %type = (
     (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
-        last_drain_seconds last_drain_timestamp_seconds slots slots_used)),
+        last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
     (map { $_ => 'counter' } qw(requests_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
@@ -72,14 +72,14 @@ subtest 'everything is there from the start, at 0' => sub {
     my @help = $page =~ /^# HELP intermission_(\w+) \S.*\.$/mg;
     is_deeply [sort @help], [sort keys %type], 'and says what it is';
     my $series = series($page);
-    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:slots|slots_used|requests_total|hold_seconds)$/ } keys %type;
+    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:slots|slots_used|state_file_ok|requests_total|hold_seconds)$/ } keys %type;
     push @expected, map { "intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}" } @outcomes;
     push @expected, map { "intermission_hold_seconds_bucket{app=\"basecamp\",le=\"$_\"}" } @bounds;
     push @expected, map { "intermission_hold_seconds_${_}{app=\"basecamp\"}" } 'sum', 'count';
     is_deeply [grep { ($series->{$_} // 'none') != 0 } @expected], [], 'every series of the app is 0';
     is $series->{intermission_slots_used}, 0, 'no slot is used';
     is $series->{intermission_slots}, $t->status->{slots}{total}, 'of all that there are';
-    is_deeply [sort keys %$series], [sort @expected, 'intermission_slots', 'intermission_slots_used'], 'and there is nothing else';
+    is_deeply [sort keys %$series], [sort @expected, 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'and there is nothing else';
     is_clean($page, 'it');
     like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
 };
@@ -178,7 +178,7 @@ END_OF_YAML
     is_deeply [sort @names], [sort @expected], 'odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
     my @rules = @{$rules->{groups}[0]{rules}};
-    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected NotQuiet)], 'it has taken the alerts';
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected NotQuiet StateFileFails)], 'it has taken the alerts';
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;

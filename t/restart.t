@@ -136,7 +136,7 @@ for my $path ('/dev/null', '/tmp') {
 SKIP: {
     my $t = instance();
     mkdir $t->dir . '/small' or die $!;
-    skip 'cannot mount a file system', 3 if $> != 0 || system('mount -t tmpfs -o size=16k,mode=755 tmpfs ' . $t->dir . '/small 2>/dev/null') != 0;
+    skip 'cannot mount a file system', 4 if $> != 0 || system('mount -t tmpfs -o size=16k,mode=755 tmpfs ' . $t->dir . '/small 2>/dev/null') != 0;
     $t->end_nginx;
     $t->{conf}{http} = "intermission_state_file small/state;\n";
     $t->start_nginx;
@@ -146,6 +146,7 @@ SKIP: {
     is $t->control('enable')->{status}, 200, 'a full disk: the pause works';
     $t->wait_log(qr/\[error\].*cannot be written: .*a restart may forget pauses/);
     is $t->status->{state}, 'paused', 'in memory';
+    like $t->status->{state_file}, qr/^cannot be written: No space left/, 'the status says so';
     is $t->control('disable')->{status}, 200, 'and ends';
     $t->clean_ok(allow => [qr/cannot be written/]);
     system 'umount ' . $t->dir . '/small';

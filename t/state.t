@@ -4,6 +4,8 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Compress::Zlib ();
+use Fcntl ();
+use File::Temp ();
 use Intermission;
 use JSON::PP ();
 use Test::More;
@@ -171,6 +173,156 @@ subtest 'a lease never has more to go than it had' => sub {
     cmp_ok $until - $now, '>', 30, 'not before';
     $t->control('disable');
     $t->clean_ok;
+};
+
+# A library that makes the disk slow: fdatasync takes as many seconds as the file says that it is told of.
+sub slow_disk {
+    my $dir = File::Temp::tempdir(CLEANUP => 1);
+    chmod 0755, $dir;
+    open my $c, '>', "$dir/slow.c" or die $!;
+    print $c <<"END";
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int fdatasync(int fd) {
+    double seconds = 0;
+    FILE *f = fopen("$dir/seconds", "r");
+    if (f) { if (fscanf(f, "%lf", &seconds) != 1) seconds = 0; fclose(f); }
+    usleep(seconds * 1e6);
+    return syscall(SYS_fdatasync, fd);
+}
+END
+    close $c;
+    system('cc', '-shared', '-fPIC', '-o', "$dir/slow.so", "$dir/slow.c") == 0 or die 'cc';
+    my $takes = sub {
+        open my $f, '>', "$dir/seconds.new" or die $!;
+        print $f $_[0];
+        close $f;
+        rename "$dir/seconds.new", "$dir/seconds" or die $!;
+    };
+    return ("$dir/slow.so", $takes);
+}
+
+sub since { sprintf '%.3f', Time::HiRes::time() - $_[0] }
+
+my ($library, $takes) = slow_disk();
+
+subtest 'a slow disk delays the answer to the operator, and nobody else' => sub {
+    local $ENV{LD_PRELOAD} = $library;
+    my $t = instance(locations => $Intermission::Conf::LOCATIONS . <<'END');
+location = /brief { intermission off; return 204; }
+END
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 8;
+    $t->wait_held(8);
+    $takes->(2);
+    my $start = Time::HiRes::time();
+    my $disable = $t->send('/_intermission/disable');
+    $_->response for @held;
+    cmp_ok since($start), '<', 1, 'those held are released at once';
+    $t->get('/brief') for 1 .. 20;
+    cmp_ok since($start), '<', 1, 'and nobody else waits either';
+    is $disable->response->{status}, 200, 'the answer comes';
+    cmp_ok since($start), '>', 1.9, 'when it is on the disk';
+
+    $start = Time::HiRes::time();
+    my @many = map { $t->send('/_intermission/' . ($_ % 2 ? 'enable' : 'disable')) } 1 .. 9;
+    $_->response(20) for @many;
+    cmp_ok since($start), '<', 10, 'many changes are written together';
+    $start = Time::HiRes::time();
+    is $t->control('enable?wait=5s')->{status}, 200, 'who waits for a quiet app is answered';
+    cmp_ok since($start), '>', 1.9, 'when that is on the disk';
+    $t->control('disable');
+    $start = Time::HiRes::time();
+    $t->control('enable?for=2500ms');
+    my $held = $t->send('/lease');
+    $held->response;
+    cmp_ok since($start), '<', 3.5, 'the end of a lease does not wait for the disk';
+    my $gone = $t->send('/_intermission/stop');
+    $t->wait_state('stopped');
+    $gone->close;
+    $takes->(0);
+    $t->control('disable');
+    $t->clean_ok;
+};
+
+subtest 'what is on its way to the disk gets there before nginx quits' => sub {
+    local $ENV{LD_PRELOAD} = $library;
+    my $t = instance();
+    $t->control('enable?for=500ms');
+    $takes->(0.6);
+    $t->wait_log(qr/lease ended/);
+    my $answer = $t->send('/_intermission/enable?reason=last');
+    $t->wait_state('paused');
+    ok $t->end_nginx(signal => 'QUIT'), 'nginx quits';
+    is $answer->response->{status}, 200, 'the answer is given before';
+    $takes->(0);
+    $t->start_nginx;
+    is $t->status->{reason}, 'last', 'and true';
+    $t->control('disable');
+    $t->clean_ok;
+};
+
+# Has the file locked, as another process.
+sub lock_file {
+    my ($t) = @_;
+    open my $f, '+<', $t->dir . '/state' or die $!;
+    my $lock = pack 's s x4 q q l x4', Fcntl::F_WRLCK(), 0, 0, 0, 0;
+    fcntl $f, Fcntl::F_SETLK(), $lock or die "lock: $!";
+    return $f;
+}
+
+subtest 'a file that another process locks delays nobody for long' => sub {
+    my $t = instance();
+    is $t->status->{state_file}, 'ok', 'all is well';
+    my $lock = lock_file($t);
+    my $start = Time::HiRes::time();
+    my $enable = $t->send('/_intermission/enable');
+    $t->wait_state('paused');
+    $t->get('/up') for 1 .. 20;
+    cmp_ok since($start), '<', 0.9, 'the workers go on';
+    is $enable->response->{status}, 200, 'the operator is answered';
+    cmp_ok since($start), '<', 3, 'soon';
+    $t->wait_log(qr/\[error\].*"intermission_state_file" ".*" cannot be written: another process locks it/);
+    like $t->status->{state_file}, qr/^cannot be written: another process locks it/, 'the status says what is wrong';
+    like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 0$/m, 'so do the metrics';
+    close $lock;
+    $t->wait_for(sub { $t->status->{state_file} eq 'ok' }, 'the file is written again', 15);
+    $t->wait_log(qr/\[notice\].*"intermission_state_file" ".*" is good again/);
+    $t->end_nginx;
+    $t->start_nginx;
+    is $t->status->{state}, 'paused', 'and has the pause';
+    $lock = lock_file($t);
+    $start = Time::HiRes::time();
+    $t->reload;
+    cmp_ok since($start), '<', 5, 'a reload goes on too';
+    close $lock;
+    $t->control('disable');
+    is $t->status->{state_file}, 'ok', 'and the next change is written';
+    $t->clean_ok(allow => [qr/another process locks it/]);
+};
+
+subtest 'the status says what is wrong, whatever worker is asked' => sub {
+    my $t = instance(workers => 4);
+    my $says = sub {
+        my %said = map { $t->status->{state_file} => 1 } 1 .. 20;
+        return join '|', sort keys %said;
+    };
+    is $says->(), 'ok', 'ok';
+    like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 1$/m, 'in the metrics too';
+    unlink $t->dir . '/state' or die $!;
+    $t->control('enable');
+    like $says->(), qr/^was removed or replaced: [^|]*$/, 'a file that was removed';
+    $t->reload;
+    is $says->(), 'ok', 'which a reload makes anew';
+    $t->end_nginx;
+    chmod 0644, $t->dir . '/state';
+    $t->start_nginx;
+    like $says->(), qr/^cannot be used: others may read or write it [^|]*$/, 'one that cannot be used';
+    $t->reload(http => '');
+    is $says->(), 'off', 'none';
+    like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 1$/m, 'which is as configured';
+    $t->clean_ok(allow => [qr/was removed|cannot be used/]);
 };
 
 done_testing;

@@ -12,7 +12,7 @@ use super::payload;
 use super::respond::{send, Answer};
 use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
-use super::{ask, processes, respond, variables};
+use super::{ask, processes, respond, saving, variables, workers};
 use crate::answer::Done;
 use crate::control::{Command, Format, PaceChange, Patience, Shut, Verb};
 use crate::dashboard;
@@ -93,13 +93,15 @@ pub(super) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
     let before = zone.visit(|zone| zone.version());
     let mut name = own;
     let outcome = decide(r, &zone, place, said, &mut name);
-    // On the disk before it is answered.
-    if let Some(state) = &main.state {
-        if zone.visit(|zone| zone.version()) != before {
-            state.save(&zone, log::cycle_log());
-        }
+    let changed = zone.visit(|zone| zone.version()) != before;
+    // What an answer says of a pause is on the disk, whoever changed that.
+    let says =
+        changed || matches!(&outcome, Outcome::Answered(answer) if answer.is_about_a_pause());
+    if let Some(worker) = workers::this().filter(|_| says) {
+        saving::save(worker);
     }
     match outcome {
+        Outcome::Answered(answer) if says => saving::answer(r, name, answer),
         Outcome::Answered(answer) => Some(send(r, &zone, name, answer)),
         Outcome::Asks => None,
         Outcome::Waits(waiting) => {

@@ -2,6 +2,8 @@
 //! calls nginx, so that a thread may use it.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
@@ -14,8 +16,9 @@ use std::time::{Duration, Instant};
 use crate::state::health::Problem;
 use crate::state::{self, Snapshot};
 
-/// For so long another process may have the file locked.
+/// For so long a process that is none of ours may have the file locked.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// It is looked so often whether it still has.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Bits of a mode that let others than the owner do anything, or write.
@@ -56,13 +59,25 @@ impl Disk {
         Ok(content)
     }
 
+    /// Names the file, among all that there are at a time; never 0.
+    pub(super) fn identity(&self) -> u64 {
+        self.0.metadata().map_or(1, |found| found.dev().rotate_left(32) ^ found.ino()).max(1)
+    }
+
     /// Writes a record; it is on the disk when this returns. The state is asked for while no other
-    /// process writes, so that the newest is the one that is written last.
-    pub(super) fn write(&self, snapshot: impl FnOnce() -> Snapshot) -> Result<(), Problem> {
-        let _lock = Lock::take(&self.0)?;
+    /// process writes; where none is given there is nothing to write. Others of ours, each of whom
+    /// says in `writer` that it is the one, may take so long.
+    pub(super) fn write<'s>(
+        &self,
+        writer: &AtomicU32,
+        longest: Duration,
+        snapshot: impl FnOnce() -> Option<Cow<'s, Snapshot>>,
+    ) -> Result<(), Problem> {
+        let _lock = Lock::take(&self.0, writer, longest)?;
+        let Some(snapshot) = snapshot() else { return Ok(()) };
         let [even, odd] = state::PLACES.map(|place| self.record_at(place));
         let number = state::next_number([&even?, &odd?]);
-        let record = state::record(number, &snapshot()).ok_or(Problem::TooLarge)?;
+        let record = state::record(number, &snapshot).ok_or(Problem::TooLarge)?;
         self.0.write_all_at(&record, state::place(number) as u64).map_err(unwritten)?;
         self.0.sync_data().map_err(unwritten)?;
         match self.0.metadata().map_err(unwritten)?.nlink() {
@@ -189,17 +204,25 @@ fn unwritten(error: io::Error) -> Problem {
 struct Lock<'a>(&'a File);
 
 impl<'a> Lock<'a> {
-    fn take(file: &'a File) -> Result<Self, Problem> {
-        let end = Instant::now() + PATIENCE;
-        while let Err(error) = set_lock(file, libc::F_WRLCK) {
+    fn take(file: &'a File, writer: &AtomicU32, longest: Duration) -> Result<Self, Problem> {
+        let began = Instant::now();
+        let mut end = began + PATIENCE;
+        while let Err(error) = lock(file, libc::F_SETLK, libc::F_WRLCK) {
             match number(&error) {
-                libc::EACCES | libc::EAGAIN | libc::EINTR if Instant::now() < end => {
-                    std::thread::sleep(PAUSE);
-                }
-                libc::EACCES | libc::EAGAIN | libc::EINTR => return Err(Problem::Locked),
+                libc::EACCES | libc::EAGAIN | libc::EINTR => {}
                 number => return Err(Problem::Unwritten(number)),
             }
+            let now = Instant::now();
+            let holder = lock(file, libc::F_GETLK, libc::F_WRLCK).map_or(0, |lock| lock.l_pid);
+            if holder > 0 && holder.cast_unsigned() == writer.load(Ordering::Relaxed) {
+                end = (now + PATIENCE).min(began + longest);
+            }
+            if now >= end {
+                return Err(Problem::Locked);
+            }
+            std::thread::sleep(PAUSE);
         }
+        writer.store(std::process::id(), Ordering::Relaxed);
         Ok(Self(file))
     }
 }
@@ -207,18 +230,18 @@ impl<'a> Lock<'a> {
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // It cannot fail: it gives up what this process has.
-        let _ = set_lock(self.0, libc::F_UNLCK);
+        let _ = lock(self.0, libc::F_SETLK, libc::F_UNLCK);
     }
 }
 
-fn set_lock(file: &File, kind: libc::c_int) -> io::Result<()> {
+fn lock(file: &File, what: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
     // SAFETY: plain C data, for which all zero is a value.
     let mut lock: libc::flock = unsafe { core::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     // SAFETY: an open file and a live struct.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) } {
-        0 => Ok(()),
+    match unsafe { libc::fcntl(file.as_raw_fd(), what, &raw mut lock) } {
+        0 => Ok(lock),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -68,7 +68,13 @@ pub(super) fn wake(zone: &SharedZone, whom: Wake) {
     }
 }
 
-fn ring(bell: RawFd) {
+/// A worker's doorbell.
+pub(super) fn bell_of(zone: &SharedZone, worker: WorkerId) -> RawFd {
+    zone.bells().of(worker)
+}
+
+/// Wakes the workers whose doorbell this is; any thread may.
+pub(super) fn ring(bell: RawFd) {
     let one = 1_u64;
     // SAFETY: eight bytes, as an eventfd takes. It fails only when the counter is full, and what
     // filled it has woken everybody.

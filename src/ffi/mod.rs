@@ -1,6 +1,7 @@
 //! The edge: borrows from nginx, asks the core, translates its answer.
 //!
-//! A worker process has one thread that runs nginx's callbacks; everything here runs on it.
+//! A worker process has one thread that runs nginx's callbacks; everything here runs on it, but what
+//! the writer's thread does.
 
 mod ask;
 mod body;
@@ -27,8 +28,10 @@ mod queue;
 mod release;
 mod respond;
 mod room;
+mod saving;
 mod state;
 mod variables;
 mod wait;
 mod workers;
+mod writer;
 mod zone;

@@ -91,6 +91,11 @@ impl Answer {
         Self { body: Body::File(file), ..Self::state() }
     }
 
+    /// Whether it says how a verb left a pause.
+    pub(super) fn is_about_a_pause(&self) -> bool {
+        self.left.is_some()
+    }
+
     pub(super) fn with(self, left: Status) -> Self {
         Self { left: Some(Box::new(left)), ..self }
     }

@@ -1,17 +1,27 @@
 //! The state file. The master opens it; the workers, who may not, inherit it open.
 
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nginx_sys::ngx_log_t;
 
 use super::disk::{self, Disk};
 use super::log::{write, Level};
+use super::writer::Job;
 use super::zone::{now, Named, SharedZone};
 use crate::app::{App, State};
-use crate::state::health::Problem;
+use crate::gates::Gates;
+use crate::state::health::{Health, Problem};
 use crate::state::{self, Saved, Snapshot, Unusable, Written};
+
+/// For so long others of this nginx may take to write: a start or a reload waits for them, or an
+/// operator does.
+const AT_START: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The state file of a configuration.
 #[derive(Debug)]
@@ -58,23 +68,111 @@ impl StateFile {
         }
     }
 
-    /// Writes the pauses as they are now; they are on the disk when it returns. A failure is
-    /// logged, and the pauses go on in memory.
-    pub(super) fn save(&self, zone: &SharedZone, log: *mut ngx_log_t) {
-        let Ok(disk) = &self.disk else { return };
-        if let Err(problem) = disk.write(|| self.snapshot(zone)) {
-            complain(&self.path, log, format_args!("{problem}"));
+    /// This is the configuration's file from now on. Writes the pauses as they are; they are on the
+    /// disk when it returns. A failure is logged, and the pauses go on in memory.
+    pub(super) fn take_over(&self, zone: &SharedZone, log: *mut ngx_log_t) {
+        let (words, file) = (zone.file(), self.file());
+        words.file.store(file, Ordering::Relaxed);
+        words.written.store(0, Ordering::Relaxed);
+        let mut version = 0;
+        let written = self.disk.as_ref().map_err(|problem| *problem).and_then(|disk| {
+            disk.write(&words.writer, AT_START, || {
+                let (snapshot, at) = self.snapshot(zone);
+                version = at;
+                Some(Cow::Owned(snapshot))
+            })
+        });
+        words.note(file, version, zone.gates(), written);
+        if let Some(problem) = written.err().filter(|_| self.disk.is_ok()) {
+            self.complain(log, problem);
         }
     }
 
-    fn snapshot(&self, zone: &SharedZone) -> Snapshot {
+    /// No file is the configuration's.
+    pub(super) fn give_up(zone: &SharedZone) {
+        zone.file().file.store(0, Ordering::Relaxed);
+        zone.gates().set_state_file(Health::Off);
+    }
+
+    /// Whether the file does not have the pauses as they are now.
+    pub(super) fn lags(&self, zone: &SharedZone) -> bool {
+        let version = zone.visit(|zone| zone.version());
+        !zone.file().has(self.file(), version)
+    }
+
+    /// What writes the pauses as they are now, unless newer ones have been written until then. None
+    /// if the file cannot be used.
+    pub(super) fn job(&self, zone: &SharedZone) -> Option<Job> {
+        let disk = Arc::clone(self.disk.as_ref().ok()?);
+        let (snapshot, version) = self.snapshot(zone);
+        let (words, gates, file) = (zone.file(), zone.gates(), self.file());
+        Some(Box::new(move || {
+            let overtaken = || words.has(file, version);
+            let written = disk.write(&words.writer, LONGEST, || {
+                (!overtaken()).then_some(Cow::Borrowed(&snapshot))
+            });
+            words.note(file, version, gates, written);
+            written
+        }))
+    }
+
+    /// The pauses as they are, and the zone's version.
+    fn snapshot(&self, zone: &SharedZone) -> (Snapshot, u64) {
         let mut apps: Vec<App> = Vec::with_capacity(zone.most_apps());
-        let (pauses, now) = zone.visit(|zone| {
+        let (pauses, version, now) = zone.visit(|zone| {
             apps.extend(zone.apps.iter().filter(|app| app.is_shut()));
-            (zone.pauses(), zone.now)
+            (zone.pauses(), zone.version(), zone.now)
         });
         let saved = apps.iter().filter_map(|app| Saved::of(app, now)).collect();
-        Snapshot { pauses, written: Written::at(now, &self.boot), saved }
+        (Snapshot { pauses, written: Written::at(now, &self.boot), saved }, version)
+    }
+
+    fn file(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |disk| disk.identity())
+    }
+
+    pub(super) fn complain(&self, log: *mut ngx_log_t, problem: Problem) {
+        complain(&self.path, log, format_args!("{problem}"));
+    }
+
+    pub(super) fn is_good_again(&self, log: *mut ngx_log_t) {
+        let path = self.path.as_os_str().as_bytes().escape_ascii();
+        let line =
+            format_args!("intermission: \"intermission_state_file\" \"{path}\" is good again");
+        write(Level::Notice, log, line);
+    }
+}
+
+/// What all workers know of the file, in the zone. Zero is the value before the first one.
+#[repr(C)]
+pub(super) struct Words {
+    /// The newest configuration's file; 0 if it has none. Workers of earlier ones may have another.
+    file: AtomicU64,
+    /// The process that wrote last, or is writing.
+    writer: AtomicU32,
+    /// One more than the version of the zone that it has; 0 if that is not known.
+    written: AtomicU64,
+}
+
+impl Words {
+    /// Whether the file has this version of the zone, or a newer one.
+    fn has(&self, file: u64, version: u64) -> bool {
+        let written = self.written.load(Ordering::Relaxed);
+        file == self.file.load(Ordering::Relaxed) && written > version
+    }
+
+    /// This version has been written to the file, or could not be.
+    fn note(&self, file: u64, version: u64, gates: Gates<'_>, written: Result<(), Problem>) {
+        if file != self.file.load(Ordering::Relaxed) {
+            return;
+        }
+        match written {
+            Ok(()) => {
+                self.written.fetch_max(version.wrapping_add(1), Ordering::Relaxed);
+                gates.set_state_file(Health::Good);
+            }
+            Err(problem) => gates.set_state_file(Health::Bad(problem)),
+        }
     }
 }
 

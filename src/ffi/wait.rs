@@ -13,10 +13,10 @@ use super::hold::cleanup_data;
 use super::module::Failed;
 use super::park::{events, finalize, rest, start_timer, stop_timer};
 use super::queue::{Link, Queue};
-use super::respond::{send, Answer};
+use super::respond::Answer;
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
-use super::{ask, conf, log, processes};
+use super::{ask, log, processes, saving};
 use crate::answer::Done;
 use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
@@ -63,15 +63,14 @@ impl Waiting {
     }
 }
 
-/// Visits the zone; what that changes is on the disk when it returns.
+/// Visits the zone; what that changes is on its way to the disk when it returns.
 fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
     let (result, changed) = this.zone.visit(|zone| {
         let before = zone.version();
         (f(zone), zone.version() != before)
     });
-    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-    if let Some(state) = state.filter(|_| changed) {
-        state.save(&this.zone, log::cycle_log());
+    if changed {
+        saving::save(this);
     }
     result
 }
@@ -180,8 +179,9 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             Answer::problem(409, "the pause was ended or begun by somebody else meanwhile".into())
         }
     };
-    let sent = send(r, &this.zone, waiting.name, answer.with(status));
-    finalize(r, sent);
+    if let Some(sent) = saving::answer(r, waiting.name, answer.with(status)) {
+        finalize(r, sent);
+    }
 }
 
 /// The time of one who waits for a quiet app is over: he is to be told what it does not finish.

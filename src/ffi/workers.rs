@@ -13,6 +13,7 @@ use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
 use super::queue::Queue;
+use super::saving::{self, Saving};
 use super::wait::Waiting;
 use super::zone::{now, Named, SharedZone};
 use super::{ask, conf, doorbell, flight, log, processes, release, wait};
@@ -61,6 +62,7 @@ pub(super) struct ThisWorker {
     /// The control requests that wait for what other workers have in flight.
     pub asking: Queue<Asking>,
     pub listening: Timer,
+    pub saving: Saving,
     watch: Timer,
     lease: Timer,
 }
@@ -86,7 +88,7 @@ pub(super) fn is_this(worker: WorkerId) -> bool {
 pub(super) struct Timer(UnsafeCell<ngx_event_t>);
 
 impl Timer {
-    fn new(
+    pub(super) fn new(
         handler: unsafe extern "C" fn(*mut ngx_event_t),
         log: *mut nginx_sys::ngx_log_t,
     ) -> Self {
@@ -173,6 +175,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         looking: Timer::new(wait::on_looking, log),
         asking: Queue::new(),
         listening: Timer::new(ask::on_listening, log),
+        saving: Saving::new(log),
         watch: Timer::new(on_watch, log),
         lease: Timer::new(on_lease, log),
     });
@@ -182,6 +185,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     this.in_flight.init();
     this.waiting.init();
     this.asking.init();
+    this.saving.init();
     flight::refresh(this);
     if !id.is_some() {
         let full = format_args!(
@@ -200,6 +204,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 
 pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     if let Some(this) = this() {
+        this.saving.finish();
         this.zone.visit(|zone| zone.bury(this.id, this.process));
     }
 }
@@ -210,6 +215,7 @@ pub(super) fn on_ring() {
         flight::answer_questions(this);
         flight::watch(this);
         wait::look(this);
+        saving::look(this);
     }
     release::schedule();
     watch();
@@ -248,9 +254,7 @@ extern "C" fn on_lease(_: *mut ngx_event_t) {
     while let Some((name, pause, ended)) = this.zone.visit(|zone| zone.end_lease()) {
         let what = format_args!("lease ended, pause {}", pause.0);
         log::write_ended(log::cycle_log(), &Named(&name), what, &ended);
-        if let Some(state) = conf::of_this_process().and_then(|conf| conf.state.as_ref()) {
-            state.save(&this.zone, log::cycle_log());
-        }
+        saving::save(this);
     }
     set_lease_timer();
 }

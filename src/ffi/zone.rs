@@ -16,7 +16,7 @@ use super::conf::{self, MainConf};
 use super::doorbell::{self, Bells, OpenBells};
 use super::log::{self, cycle_log, write, Level};
 use super::module::{self, Failed};
-use super::state::StateFile;
+use super::state::{StateFile, Words};
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
@@ -49,6 +49,8 @@ struct Front {
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
     lease: AtomicU64,
+    state_file: AtomicU64,
+    file: Words,
     header: Header,
 }
 
@@ -151,6 +153,7 @@ impl SharedZone {
                 lease: &(*front).lease,
                 epoch: &(*front).epoch,
                 waiting: &(*front).waiting,
+                state_file: &(*front).state_file,
             }
         }
     }
@@ -172,6 +175,12 @@ impl SharedZone {
     /// What lies so many bytes behind the front's beginning.
     fn at<T>(&self, place: usize) -> *mut T {
         self.front.as_ptr().cast::<u8>().wrapping_add(place).cast()
+    }
+
+    /// What the workers know of the state file.
+    pub(super) fn file(&self) -> &'static Words {
+        // SAFETY: atomics, carved for good; no exclusive reference to them is ever made.
+        unsafe { &(*self.front.as_ptr()).file }
     }
 
     /// How many workers there may be at a time.
@@ -385,9 +394,10 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     let Some(conf) = conf.filter(|_| !testing) else { return NGX_OK as ngx_int_t };
     if let Some(zone) = conf.zone {
         zone.visit(|zone| zone.next_generation());
-        if let Some(state) = &conf.state {
+        match &conf.state {
             // SAFETY: nginx passes the live cycle, which is not ngx_cycle yet.
-            state.save(&zone, unsafe { (*cycle).log });
+            Some(state) => state.take_over(&zone, unsafe { (*cycle).log }),
+            None => StateFile::give_up(&zone),
         }
     }
     core::mem::forget(conf.replaced.take());

@@ -30,6 +30,7 @@ pub struct Words {
     lease: AtomicU64,
     epoch: AtomicU64,
     waiting: AtomicU32,
+    state_file: AtomicU64,
     seen: Vec<Seen>,
     counts: Vec<Count>,
 }
@@ -96,6 +97,7 @@ impl Words {
             lease: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
+            state_file: AtomicU64::new(0),
             seen: (0..workers).map(|_| Seen::default()).collect(),
             counts: (0..workers * Flights::row_length(apps)).map(|_| Count::default()).collect(),
         }
@@ -110,6 +112,7 @@ impl Words {
             lease: &self.lease,
             epoch: &self.epoch,
             waiting: &self.waiting,
+            state_file: &self.state_file,
         }
     }
 
@@ -132,6 +135,7 @@ impl Clone for Words {
             lease: AtomicU64::new(self.lease.load(Ordering::Relaxed)),
             epoch: AtomicU64::new(self.epoch.load(Ordering::Relaxed)),
             waiting: AtomicU32::new(self.waiting.load(Ordering::Relaxed)),
+            state_file: AtomicU64::new(self.state_file.load(Ordering::Relaxed)),
             seen: self.seen.clone(),
             counts: self.counts.clone(),
         }

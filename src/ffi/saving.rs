@@ -1,0 +1,226 @@
+//! What a worker changed is on its way to the state file, and answers wait until it is there.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr;
+
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add, NGX_ERROR,
+    NGX_HTTP_CLIENT_CLOSED_REQUEST,
+};
+use once_cell::unsync::OnceCell;
+
+use super::hold::cleanup_data;
+use super::log::cycle_log;
+use super::park::{events, finalize, rest, stop_timer};
+use super::queue::{Link, Queue};
+use super::respond::{send, Answer};
+use super::state::StateFile;
+use super::workers::{self, ThisWorker, Timer};
+use super::writer::Writer;
+use super::{conf, doorbell};
+use crate::state::health::Problem;
+use crate::text::AppName;
+
+/// For so long, in ms, an answer waits for the disk. After that it goes out all the same.
+const PATIENCE: ngx_msec_t = 60_000;
+
+/// What could not be written is tried again after so long, in ms.
+const AGAIN: ngx_msec_t = 5_000;
+
+/// A worker's dealings with the state file.
+pub(super) struct Saving {
+    writer: OnceCell<Writer>,
+    /// The last job that was given to the writer.
+    given: Cell<u64>,
+    /// The last one whose outcome is known here, and what was wrong.
+    known: Cell<u64>,
+    problem: Cell<Option<Problem>>,
+    answers: Queue<Late>,
+    again: Timer,
+}
+
+/// An answer that waits, in its request's memory.
+struct Late {
+    link: Link<Late>,
+    r: *mut ngx_http_request_t,
+    name: AppName,
+    job: u64,
+    answer: Cell<Option<Answer>>,
+}
+
+impl Saving {
+    pub(super) fn new(log: *mut nginx_sys::ngx_log_t) -> Self {
+        Self {
+            writer: OnceCell::new(),
+            given: Cell::new(0),
+            known: Cell::new(0),
+            problem: Cell::new(None),
+            answers: Queue::new(),
+            again: Timer::new(on_again, log),
+        }
+    }
+
+    /// Once it is where it stays.
+    pub(super) fn init(&self) {
+        self.answers.init();
+    }
+
+    /// Waits a while for what is still to be written: the worker ends.
+    pub(super) fn finish(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.finish();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.known.get() >= self.given.get()
+    }
+}
+
+/// The pauses may have changed: they are written as they are now, while this worker goes on, unless
+/// they stand in the file.
+pub(super) fn save(this: &ThisWorker) {
+    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
+    if let Some(state) = state.filter(|state| state.lags(&this.zone)) {
+        give(this, state);
+    }
+}
+
+fn give(this: &ThisWorker, state: &StateFile) {
+    let saving = &this.saving;
+    let Some(job) = state.job(&this.zone) else { return };
+    let writer = saving.writer.get_or_try_init(|| {
+        // Without a doorbell of its own nobody would tell it.
+        let bell = this.id.is_some().then(|| doorbell::bell_of(&this.zone, this.id));
+        Writer::start(bell.ok_or(std::io::ErrorKind::NotFound)?)
+    });
+    match writer {
+        Ok(writer) => saving.given.set(writer.give(job)),
+        Err(_) => outcome(this, state, job().err()),
+    }
+}
+
+/// Tells of what could not be written, once, and tries again later.
+fn outcome(this: &ThisWorker, state: &StateFile, problem: Option<Problem>) {
+    let before = this.saving.problem.replace(problem);
+    match problem {
+        Some(problem) => {
+            if before != Some(problem) {
+                state.complain(cycle_log(), problem);
+            }
+            this.saving.again.start(AGAIN);
+        }
+        None if before.is_some() => state.is_good_again(cycle_log()),
+        None => {}
+    }
+}
+
+extern "C" fn on_again(_: *mut ngx_event_t) {
+    if let Some(this) = workers::this().filter(|this| this.saving.problem.get().is_some()) {
+        save(this);
+    }
+}
+
+/// The doorbell rang: the writer may have come further.
+pub(super) fn look(this: &ThisWorker) {
+    let saving = &this.saving;
+    let Some(done) = saving.writer.get().filter(|_| !saving.is_done()).map(Writer::done) else {
+        return;
+    };
+    if done.job == saving.known.replace(done.job) {
+        return;
+    }
+    if let Some(state) = conf::of_this_process().and_then(|conf| conf.state.as_ref()) {
+        outcome(this, state, done.problem);
+    }
+    let due = Queue::new();
+    due.init();
+    for late in saving.answers.iter().filter(|late| late.job <= done.job) {
+        late.link.leave();
+        due.push(late, &late.link);
+    }
+    while let Some(late) = due.first() {
+        // SAFETY: whoever is in the queue is live; the event's own handler answers, and may end it
+        // and others.
+        unsafe {
+            (*late).link.leave();
+            let (_, wev) = events(&*(*late).r);
+            stop_timer(wev);
+            if let Some(handler) = wev.handler {
+                handler(wev);
+            }
+        }
+    }
+}
+
+/// Answers when all that this worker changed is on the disk. Returns with what to finalize the
+/// request; None if it waits.
+pub(super) fn answer(
+    r: &mut ngx_http_request_t,
+    name: AppName,
+    answer: Answer,
+) -> Option<ngx_int_t> {
+    // SAFETY: configurations outlive the requests that run on them.
+    let zone = unsafe { conf::main_conf(&*ptr::from_mut(r)) }.and_then(|conf| conf.zone);
+    let Some(zone) = zone else { return Some(NGX_ERROR as ngx_int_t) };
+    let late = workers::this().filter(|this| !this.saving.is_done() && ptr::eq(r, r.main));
+    match late {
+        Some(this) => wait(r, this, name, answer).err(),
+        None => Some(send(r, &zone, name, answer)),
+    }
+}
+
+fn wait(
+    r: &mut ngx_http_request_t,
+    this: &ThisWorker,
+    name: AppName,
+    answer: Answer,
+) -> Result<(), ngx_int_t> {
+    const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
+    // SAFETY: a live request's pool; the cleanup's data becomes a value before it can run.
+    let late = unsafe {
+        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Late>()).as_mut().ok_or(ERROR)?;
+        let place = cleanup.data.cast::<Late>();
+        let (job, answer) = (this.saving.given.get(), Cell::new(Some(answer)));
+        place.write(Late { link: Link::new(), r, name, job, answer });
+        cleanup.handler = Some(on_cleanup);
+        &*place
+    };
+    this.saving.answers.push(late, &late.link);
+    rest(r, on_write, PATIENCE).map_err(|_| ERROR)
+}
+
+/// The request's write event: it is written, that takes too long, its client is gone, or nothing at
+/// all.
+extern "C" fn on_write(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request, waiting on its connection.
+    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
+    // SAFETY: cleanups with our handler have what wait put there.
+    let late = unsafe { cleanup_data(r, on_cleanup).cast::<Late>().as_ref() };
+    let Some(late) = late else { return };
+    if wev.error() != 0 {
+        return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
+    }
+    if wev.delayed() != 0 {
+        return;
+    }
+    late.link.leave();
+    // SAFETY: configurations outlive the requests that run on them.
+    let zone = unsafe { conf::main_conf(&*ptr::from_mut(r)) }.and_then(|conf| conf.zone);
+    let sent = match (zone, late.answer.take()) {
+        (Some(zone), Some(answer)) => send(r, &zone, late.name, answer),
+        _ => NGX_ERROR as ngx_int_t,
+    };
+    finalize(r, sent);
+}
+
+/// The request's memory is about to go.
+extern "C" fn on_cleanup(data: *mut c_void) {
+    // SAFETY: from wait, once.
+    unsafe {
+        let late = data.cast::<Late>();
+        (*late).link.leave();
+        drop((*late).answer.take());
+    }
+}
