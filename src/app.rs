@@ -85,6 +85,10 @@ pub struct App {
     /// the newest pause began.
     to_app: u64,
     to_app_before: u64,
+    /// Requests that went by and failed while it was not open.
+    pub failures: Tally,
+    /// How many were answered because nginx quits, and are still to be told.
+    pub turned_away_by_quit: u64,
     /// The oldest of its requests in flight.
     pub oldest: Oldest,
 }
@@ -118,6 +122,8 @@ impl App {
         expiries: Tally::NONE,
         to_app: 0,
         to_app_before: 0,
+        failures: Tally::NONE,
+        turned_away_by_quit: 0,
         oldest: Oldest::NONE,
     };
 
@@ -286,6 +292,14 @@ impl App {
         let changed = terms != self.terms;
         self.terms = terms;
         changed
+    }
+
+    /// So many were answered that they are not held: by a stop, or because nginx quits.
+    pub fn turned_away(&mut self, count: u32) {
+        self.totals.stopped += u64::from(count);
+        if self.code == Code::Paused {
+            self.turned_away_by_quit += u64::from(count);
+        }
     }
 
     /// So many went on.

@@ -34,11 +34,12 @@ pub struct Ended {
     pub expired: u32,
 }
 
-/// How many were rejected and expired that no line in the log has told.
+/// How many were rejected, expired, and went by in vain, that no line in the log has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsaid {
     pub rejected: u32,
     pub expired: u32,
+    pub failed: u32,
 }
 
 /// How a drain went.
@@ -188,13 +189,17 @@ impl App {
 
     /// Whether there are any whom no other line will tell: the app is open and holds nobody.
     pub fn owes_rest(&self) -> bool {
-        let any = self.rejections.any() || self.expiries.any();
+        let any = self.rejections.any() || self.expiries.any() || self.failures.any();
         any && self.code == Code::Open && self.line.len == 0
     }
 
     /// These, once.
     pub fn report_rest(&mut self) -> Unsaid {
-        Unsaid { rejected: self.rejections.rest(), expired: self.expiries.rest() }
+        Unsaid {
+            rejected: self.rejections.rest(),
+            expired: self.expiries.rest(),
+            failed: self.failures.rest(),
+        }
     }
 
     /// How the last drain went, once.

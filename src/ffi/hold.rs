@@ -12,7 +12,7 @@ use super::flight::{self, Counted};
 use super::park::stop_timer;
 use super::queue::Link;
 use super::zone::now;
-use super::{module, release, workers};
+use super::{bypass, module, release, workers};
 use crate::ids::{Cookie, SlotId};
 use crate::time::Msec;
 use crate::zone::Leaving;
@@ -341,6 +341,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
             }
         }
         Stage::Released if hold.link.is_linked() => release::finished(worker, hold),
+        Stage::Bypassed => bypass::finished(worker, hold, hold.request()),
         _ => {}
     }
 }

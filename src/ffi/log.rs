@@ -71,12 +71,16 @@ pub(super) fn write_ended(
     let (held, lasted, pace) = (ended.held, ended.lasted.seconds(), ended.pace);
     let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}");
     write(Level::Notice, log, line);
-    write_unsaid(log, name, &Unsaid { rejected: ended.rejected, expired: ended.expired });
+    let unsaid = Unsaid { rejected: ended.rejected, expired: ended.expired, failed: 0 };
+    write_unsaid(log, name, &unsaid);
 }
 
 /// Says how many there were whom no line has told yet.
 pub(super) fn write_unsaid(log: *mut ngx_log_t, name: &Named<'_>, unsaid: &Unsaid) {
-    for (count, what) in [(unsaid.rejected, "rejected"), (unsaid.expired, "expired")] {
+    let failed = "bypassed requests failed";
+    let counts =
+        [(unsaid.rejected, "rejected"), (unsaid.expired, "expired"), (unsaid.failed, failed)];
+    for (count, what) in counts {
         if count > 0 {
             let line = format_args!("intermission: {name}: {count} more {what}");
             write(Level::Warn, log, line);

@@ -5,6 +5,7 @@
 
 mod ask;
 mod body;
+mod bypass;
 mod conf;
 mod control;
 mod directives;

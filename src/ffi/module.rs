@@ -30,6 +30,7 @@ pub(super) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
     init_module: Some(zone::init_module),
     init_process: Some(workers::init_process),
     exit_process: Some(workers::exit_process),
+    exit_master: Some(zone::exit_master),
     ..ngx_module_t::default()
 };
 

@@ -111,7 +111,11 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
             hold.end(Stage::Expired);
             if let Some(count) = report {
                 let name = variables::app_name(r).and_then(Result::ok).unwrap_or_default();
-                let message = format_args!("intermission: {}: {count} expired", Named(&name));
+                let what = match answer {
+                    Some(_) => "",
+                    None => ", and went on to the app although it is paused",
+                };
+                let message = format_args!("intermission: {}: {count} expired{what}", Named(&name));
                 write(Level::Warn, log_of(r), message);
             }
             match answer {

@@ -408,6 +408,20 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     NGX_OK as ngx_int_t
 }
 
+/// All workers are gone: says how many requests were answered because of that.
+pub(super) extern "C" fn exit_master(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx passes the live cycle.
+    let (conf, log) = unsafe { (conf::main_conf_in(&*cycle), (*cycle).log) };
+    let Some(zone) = conf.and_then(|conf| conf.zone) else { return };
+    while let Some((name, count)) = zone.visit(|zone| zone.turned_away_by_quit()) {
+        let name = Named(&name);
+        let line = format_args!(
+            "intermission: {name}: {count} answered 503, for nginx quits while it is paused"
+        );
+        write(Level::Notice, log, line);
+    }
+}
+
 /// Only with epoll is a doorbell heard by all who wait for it.
 fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
     // SAFETY: the cycle's configuration has been read, which always makes the event core's.

@@ -4,6 +4,7 @@
 use super::{Wake, Zone};
 use crate::ids::{AppId, Process, SlotId, WorkerId};
 use crate::queue::Slot;
+use crate::text::AppName;
 use crate::workers;
 
 impl Zone<'_> {
@@ -34,6 +35,13 @@ impl Zone<'_> {
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
             self.effects.wake = Wake::All;
         }
+    }
+
+    /// nginx has quit: an app of which requests were answered that, and how many. Each is told once.
+    pub fn turned_away_by_quit(&mut self) -> Option<(AppName, u64)> {
+        let app = self.apps.iter_mut().find(|app| app.turned_away_by_quit > 0)?;
+        let count = core::mem::take(&mut app.turned_away_by_quit);
+        Some((app.name().copied().unwrap_or_default(), count))
     }
 
     pub(super) fn quitting(&self) -> bool {

@@ -63,7 +63,7 @@ impl Zone<'_> {
             State::Paused if !quitting => {}
             State::Draining { .. } => {}
             State::Paused | State::Stopped => {
-                app.totals.stopped += 1;
+                app.turned_away(1);
                 return Arrival::Stopped { retry_after: app.retry_after(now) };
             }
         }
@@ -94,7 +94,7 @@ impl Zone<'_> {
         let quitting = self.quitting();
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
         let app = app.filter(|app| turns_away(app, quitting))?;
-        app.totals.stopped += 1;
+        app.turned_away(1);
         Some(app.retry_after(self.now))
     }
 
@@ -105,6 +105,15 @@ impl Zone<'_> {
         let app = app.filter(|app| app.state() != State::Open)?;
         app.totals.bypassed += 1;
         Some(app.retry_after(self.now))
+    }
+
+    /// A request that went by was answered by nginx that the app could not be reached; `id` and `name`
+    /// as for [`Self::arrive`]. If a line in the log is due, returns how many there were.
+    pub fn bypass_failed(&mut self, id: AppId, name: &AppName) -> Option<u32> {
+        let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
+        let report = app?.failures.add(self.now.monotonic);
+        self.settle(id);
+        report
     }
 
     /// The request that `owner` holds in `slot` and knows as `cookie` wants to give up its place.

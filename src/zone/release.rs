@@ -114,7 +114,7 @@ impl Zone<'_> {
             each(Given { cookie: held.cookie, counted: None });
         }
         if let Some(app) = self.apps.get_mut(id.index()) {
-            app.totals.stopped += u64::from(count);
+            app.turned_away(count);
         }
         self.settle(id);
         count

@@ -149,7 +149,7 @@ fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_
     }
     assert_eq!(scene.effects.unsaid, None);
     scene.give_up(caller);
-    let unsaid = Unsaid { rejected: 2, expired: 0 };
+    let unsaid = Unsaid { rejected: 2, expired: 0, failed: 0 };
     assert_eq!(scene.effects.unsaid, Some((name("a"), unsaid)));
     scene.visit(|_| ());
     assert_eq!(scene.effects.unsaid, None, "once");

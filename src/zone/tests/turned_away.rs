@@ -3,6 +3,7 @@
 
 use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
 use super::*;
+use crate::app::Unsaid;
 
 const THREE: WorkerId = WorkerId(2);
 
@@ -43,6 +44,35 @@ fn a_body_is_not_waited_for_by_an_app_that_is_stopped_nor_when_nginx_quits() {
     let mut scene = Scene::paused("");
     scene.quit();
     assert_eq!(refused(&mut scene), Some(10));
+}
+
+#[test]
+fn how_many_a_quit_turned_away_is_told_once_and_a_stop_is_none() {
+    let mut scene = Scene::paused("a");
+    scene.stop("stopped", CAUSE);
+    scene.come("stopped", ONE);
+    scene.hold("a", ONE);
+    scene.hold("a", TWO);
+    scene.quit();
+    scene.turned_away(ONE);
+    scene.turned_away(TWO);
+    scene.come("a", TWO);
+    scene.come("stopped", TWO);
+    assert_eq!(scene.visit(|zone| zone.turned_away_by_quit()), Some((name("a"), 3)));
+    assert_eq!(scene.visit(|zone| zone.turned_away_by_quit()), None);
+}
+
+#[test]
+fn bypassed_requests_that_fail_have_a_line_a_second_and_what_is_left_is_told_in_the_end() {
+    let mut scene = Scene::paused("a");
+    let fails = |scene: &mut Scene| scene.visit(|zone| zone.bypass_failed(AppId(0), &name("a")));
+    assert_eq!((fails(&mut scene), fails(&mut scene), fails(&mut scene)), (Some(1), None, None));
+    scene.wait(1_000);
+    assert_eq!((fails(&mut scene), fails(&mut scene)), (Some(3), None));
+    assert_eq!(scene.visit(|zone| zone.bypass_failed(AppId(0), &name("b"))), None);
+    scene.resume("a");
+    let unsaid = Unsaid { rejected: 0, expired: 0, failed: 1 };
+    assert_eq!(scene.effects.unsaid, Some((name("a"), unsaid)));
 }
 
 #[test]

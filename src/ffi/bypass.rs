@@ -1,0 +1,44 @@
+//! Requests that no pause holds, and what nginx answers them while the app cannot be reached.
+
+use nginx_sys::{
+    ngx_http_request_t, NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
+    NGX_HTTP_SERVICE_UNAVAILABLE,
+};
+
+use super::hold::Hold;
+use super::log::{cycle_log, write, Level};
+use super::workers::ThisWorker;
+use super::zone::Named;
+use crate::gates::NameHash;
+use crate::text::AppName;
+
+/// A request that went by is finished. That it failed while its app is not open is told, at most once
+/// a second: nginx may take the app's servers for dead, and the release find none.
+pub(super) fn finished(this: &ThisWorker, hold: &Hold, r: &ngx_http_request_t) {
+    if this.zone.gates().all_open() || !failed(r) {
+        return;
+    }
+    let Ok(name) = AppName::new(hold.app_name()) else { return };
+    let app = this.zone.gates().find(NameHash::of(name.as_bytes()));
+    let report = app.and_then(|app| this.zone.visit(|zone| zone.bypass_failed(app, &name)));
+    if let Some(count) = report {
+        let line = format_args!(
+            "intermission: {}: {count} bypassed and failed while it is not open: nginx may take \
+             its servers for dead (\"max_fails\") when they are back; see \
+             \"intermission_health_check\"",
+            Named(&name)
+        );
+        write(Level::Warn, cycle_log(), line);
+    }
+}
+
+/// Whether nginx itself answered that it did not reach the app.
+fn failed(r: &ngx_http_request_t) -> bool {
+    let (error, status) = (r.err_status, r.headers_out.status);
+    let status = if error != 0 { error } else { status };
+    // SAFETY: a live request has an upstream or null.
+    let app_said =
+        unsafe { r.upstream.as_ref() }.map_or(0, |upstream| upstream.headers_in.status_n);
+    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
+    unreached.iter().any(|one| *one as usize == status) && app_said != status
+}

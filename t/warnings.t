@@ -1,0 +1,86 @@
+# What an operator is warned of while an app is paused, and what is told at the end.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $locations = <<'END';
+set $app_name $arg_app;
+set $intermission_max_time $arg_max;
+set $intermission_privileged_user_agent "Pingdom";
+location / { intermission on; proxy_pass http://backend; }
+location /up { intermission on; proxy_pass http://away; error_page 502 = @down; }
+location /down { intermission on; proxy_pass http://away; }
+location /coded { intermission on; intermission_expired 504; proxy_pass http://backend; }
+location /says/503 { intermission on; proxy_pass http://own; }
+location @down { return 503; }
+location /_intermission { intermission_control apps=*; }
+END
+my $own = 'server { listen unix:@DIR@/own.sock; location / { return 503; } }';
+my %conf = (
+    workers => 2, locations => $locations,
+    http => "upstream away { server unix:\@DIR\@/none.sock max_fails=0; }\nupstream own { server unix:\@DIR\@/own.sock; }\n$own\n",
+);
+
+sub lines {
+    my ($t, $pattern) = @_;
+    return grep { /$pattern/ } split /\n/, $t->error_log;
+}
+
+subtest 'bypassed requests that fail while the app is not open' => sub {
+    my $t = Intermission->new(%conf);
+    $t->get('/up?app=a');
+    $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'});
+    is scalar(lines($t, qr/bypassed/)), 0, 'none of an open app';
+    $t->control('enable?app=a');
+    $t->control('enable?app=b');
+    $t->get('/says/503?app=a', headers => {'User-Agent' => 'Pingdom'});
+    $t->get('/ok?app=a', headers => {'User-Agent' => 'Pingdom'});
+    is scalar(lines($t, qr/bypassed/)), 0, 'what the app itself answers is its own';
+    $t->get('/up?app=a') for 1 .. 10;
+    $t->wait_log(qr/\[warn\].*app "a": 1 bypassed and failed while it is not open/);
+    $t->wait_for(sub { $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'}); lines($t, qr/bypassed/) > 1 }, 'the next line');
+    my ($count) = (lines($t, qr/\[warn\].*bypassed/))[1] =~ /app "a": (\d+) bypassed/;
+    cmp_ok $count, '>=', 10, 'one line a second has the count of all';
+    is scalar(lines($t, qr/app "b": .*bypassed/)), 0, 'another app has none';
+    $t->control("disable?app=$_") for 'a', 'b';
+    $t->clean_ok(apps => ['a', 'b'], allow => [qr/connect\(\) to unix:.*none\.sock failed/]);
+};
+
+subtest 'expired requests that go on to a paused app' => sub {
+    my $t = Intermission->new(%conf);
+    $t->control('enable?app=a');
+    is $t->get('/?app=a&max=0.1')->{status}, 200, 'one goes on';
+    $t->wait_log(qr/\[warn\].*app "a": 1 expired, and went on to the app although it is paused/);
+    $t->control('enable?app=b');
+    is $t->get('/coded?app=b&max=0.1')->{status}, 504, 'one is answered';
+    $t->wait_log(qr/\[warn\].*app "b": 1 expired,/);
+    is scalar(lines($t, qr/app "b": .*although/)), 0, 'which does not go on';
+    $t->control("disable?app=$_") for 'a', 'b';
+    $t->clean_ok(apps => ['a', 'b']);
+};
+
+subtest 'a quit in the middle of pauses' => sub {
+    my $t = Intermission->new(%conf);
+    $t->control("enable?app=$_") for 'a', 'b', 'c';
+    $t->control('stop?app=d');
+    $t->get('/?app=d');
+    my @held = map { $t->send("/$_?app=" . ($_ % 3 ? 'a' : 'b')) } 1 .. 30;
+    $t->wait_held(20, app => 'a');
+    $t->wait_held(10, app => 'b');
+    $t->reload;
+    push @held, map { $t->send("/new/$_?app=a") } 1 .. 5;
+    $t->wait_held(25, app => 'a');
+    ok $t->end_nginx(signal => 'QUIT'), 'nginx quits';
+    is scalar(grep { $_->response->{status} == 503 } @held), 35, 'all are answered';
+    like $t->error_log, qr/\[notice\].*app "a": 25 answered 503, for nginx quits while it is paused/, 'the log says how many';
+    like $t->error_log, qr/\[notice\].*app "b": 10 answered 503/, 'of each app';
+    is scalar(lines($t, qr/answered 503, for/)), 2, 'in one line, and none of apps that had nobody';
+    $t->stop;
+    my @bad = lines($t, qr/\[(?:emerg|alert|crit|error)\]/);
+    is_deeply \@bad, [], 'the log has nothing that is worse';
+};
+
+done_testing;
