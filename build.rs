@@ -1,6 +1,10 @@
 //! Passes on what nginx-sys found out about the nginx that the module is built for.
 
-fn main() {
+#[cfg(feature = "module")]
+#[path = "build/nginx.rs"]
+mod nginx;
+
+fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     // nginx loads modules into one scope: without it another build of the module, at another path,
     // would find the first one's data and run its code.
@@ -13,4 +17,7 @@ fn main() {
     for feature in features.split(',').filter(|f| !f.is_empty()) {
         println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
     }
+    #[cfg(feature = "module")]
+    nginx::embed()?;
+    Ok(())
 }

@@ -9,6 +9,7 @@ use nginx_sys::{
     NGX_HTTP_CLIENT_CLOSED_REQUEST,
 };
 
+use super::flags::event;
 use super::hold::cleanup_data;
 use super::park::{events, finalize, rest, stop_timer};
 use super::queue::{Link, Queue};
@@ -107,10 +108,10 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     // SAFETY: nginx passes a live request, waiting on its connection.
     let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
     let Some(asking) = find(r) else { return };
-    if wev.error() != 0 {
+    if event::ERROR.is_set(wev) {
         return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
     }
-    if wev.delayed() != 0 && !asking.told.get() {
+    if event::DELAYED.is_set(wev) && !asking.told.get() {
         return;
     }
     asking.link.leave();

@@ -5,12 +5,14 @@ use nginx_sys::{
     ngx_http_request_t, ngx_int_t, NGX_DONE, NGX_HTTP_SPECIAL_RESPONSE,
 };
 
+use super::flags::{headers_in, request};
+
 /// Whether the request has a body that nobody has begun to read, or to throw away.
 pub(super) fn is_to_come(r: &ngx_http_request_t) -> bool {
     let headers = &r.headers_in;
-    (headers.content_length_n > 0 || headers.chunked() != 0)
+    (headers.content_length_n > 0 || headers_in::CHUNKED.is_set(headers))
         && r.request_body.is_null()
-        && r.discard_body() == 0
+        && !request::DISCARD_BODY.is_set(r)
 }
 
 /// Reads the body, as nginx's mirror module does: returns what a phase handler returns. The phases

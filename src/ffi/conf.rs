@@ -15,7 +15,7 @@ use super::doorbell::OpenBells;
 use super::state::StateFile;
 use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
-use super::{control, host, module};
+use super::{control, flags, host, module};
 use crate::pace::Pace;
 use crate::settings::{Apps, Code, HealthCode, PassOr};
 use crate::time::Msec;
@@ -222,7 +222,7 @@ pub(super) extern "C" fn merge_location(
     child.lease = child.lease.or(parent.lease);
     child.release = child.release.or(parent.release);
     // `if` and limit_except make a nameless location inside, which is the same place.
-    if let Some(core) = core_loc_conf_of(cf).filter(|core| core.noname() != 0) {
+    if let Some(core) = core_loc_conf_of(cf).filter(|core| flags::location::NONAME.is_set(core)) {
         if child.control.is_none() && parent.control.is_some() {
             child.control = parent.control;
             core.handler = Some(control::handler);

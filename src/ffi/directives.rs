@@ -18,7 +18,7 @@ use super::conf::{allocate, core_loc_conf_of, pool_of, Endpoint, Holds, LocConf,
 use super::host::Names;
 use super::log::conf_error;
 use super::zone::SharedZone;
-use super::{control, disk};
+use super::{control, disk, flags};
 use crate::pace::Pace;
 use crate::settings::{self, Allowed, Code, Control, PassOr};
 
@@ -141,7 +141,7 @@ extern "C" fn set_control(
         return NGX_CONF_ERROR;
     };
     let location = core.name.as_bytes().escape_ascii();
-    if core.named() != 0 || is_regex(core) {
+    if flags::location::NAMED.is_set(core) || is_regex(core) {
         return conf_error(
             cf,
             format_args!(
@@ -161,7 +161,7 @@ extern "C" fn set_control(
     }
     conf.control = Some(Endpoint {
         location: core.name,
-        exact: core.exact_match() != 0,
+        exact: flags::location::EXACT_MATCH.is_set(core),
         apps: apps.map_or(ngx_str_t::empty(), |names| ngx_str_t {
             len: names.len(),
             data: names.as_ptr().cast_mut(),

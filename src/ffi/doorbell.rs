@@ -13,6 +13,7 @@ use nginx_sys::{
     ngx_int_t, ngx_uint_t, NGX_OK,
 };
 
+use super::flags::{connection, event, NGX_CLEAR_EVENT, NGX_READ_EVENT};
 use super::log::cycle_log;
 use super::module::Failed;
 use super::zone::SharedZone;
@@ -83,9 +84,6 @@ pub(super) fn ring(bell: RawFd) {
 
 /// Adds this worker's bell to its event loop.
 pub(super) fn listen(zone: &SharedZone, worker: WorkerId) -> Result<(), Failed> {
-    // EPOLLET and EPOLLIN | EPOLLRDHUP, which the bindings lack.
-    const NGX_CLEAR_EVENT: ngx_uint_t = 1 << 31;
-    const NGX_READ_EVENT: ngx_int_t = 0x2001;
     let log = cycle_log();
     // SAFETY: in init_process the event loop is ready; the connection is ours until the end.
     unsafe {
@@ -95,13 +93,15 @@ pub(super) fn listen(zone: &SharedZone, worker: WorkerId) -> Result<(), Failed> 
         rev.log = log;
         wev.log = log;
         // Not a client's: nginx does not look for it when the worker leaves.
-        rev.set_channel(1);
-        wev.set_channel(1);
+        event::CHANNEL.set(rev);
+        event::CHANNEL.set(wev);
         // Idle: nginx calls its handler, with `close` set, when the worker is told to leave.
-        connection.set_idle(1);
+        connection::IDLE.set(connection);
         rev.handler = Some(on_ring);
         let add = ngx_event_actions.add.ok_or(Failed)?;
-        if add(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK as ngx_int_t {
+        if add(rev, NGX_READ_EVENT as ngx_int_t, NGX_CLEAR_EVENT as ngx_uint_t)
+            != NGX_OK as ngx_int_t
+        {
             give_up(c);
             return Err(Failed);
         }
@@ -122,8 +122,8 @@ unsafe fn give_up(c: *mut ngx_connection_t) {
 extern "C" fn on_ring(rev: *mut ngx_event_t) {
     // SAFETY: the doorbell's own event, whose data is its connection.
     let connection = unsafe { &mut *(*rev).data.cast::<ngx_connection_t>() };
-    if connection.close() != 0 {
-        connection.set_close(0);
+    if connection::CLOSE.is_set(connection) {
+        connection::CLOSE.clear(connection);
         workers::on_leaving();
     }
     workers::on_ring();

@@ -10,7 +10,7 @@ use nginx_sys::{
     ngx_http_variable_value_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_OK,
 };
 
-use super::{variables, workers};
+use super::{flags, variables, workers};
 
 /// A variable's value, empty where it has none.
 pub(super) fn variable(r: &mut ngx_http_request_t, index: ngx_uint_t) -> &[u8] {
@@ -19,7 +19,14 @@ pub(super) fn variable(r: &mut ngx_http_request_t, index: ngx_uint_t) -> &[u8] {
     let value = if changes_nothing(r, index) { read(r) } else { undisturbed(r, read) };
     // SAFETY: null or the request's; the value lives as long as it.
     let value = unsafe { value.as_ref() };
-    value.filter(|value| value.not_found() == 0).map_or(&[], |value| value.as_bytes())
+    let Some(value) = value.filter(|value| !flags::value::NOT_FOUND.is_set(value)) else {
+        return &[];
+    };
+    match flags::value::LEN.value(value) {
+        0 => &[],
+        // SAFETY: as above; a value of this length has data.
+        len => unsafe { core::slice::from_raw_parts(value.data, len) },
+    }
 }
 
 /// What a value with variables in it is for this request; none where nginx could not make it.
@@ -50,7 +57,7 @@ fn changes_nothing(r: &ngx_http_request_t, index: ngx_uint_t) -> bool {
 }
 
 fn is_made(value: &ngx_http_variable_value_t) -> bool {
-    value.valid() != 0 || value.not_found() != 0
+    flags::value::VALID.is_set(value) || flags::value::NOT_FOUND.is_set(value)
 }
 
 fn core_main_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_main_conf_t> {

@@ -17,7 +17,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{evaluate, flight, pages, room, variables};
+use super::{evaluate, flags, flight, pages, room, variables};
 use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
@@ -167,7 +167,7 @@ fn meet_again(
     if workers::this().is_none_or(is_open) || !holds(r, place) {
         return GOES_ON;
     }
-    r.set_error_page(1);
+    flags::request::ERROR_PAGE.set(r);
     match r.err_status as ngx_int_t {
         status @ 400.. => status,
         _ => status_of(place.overflow.unwrap_or(Code::UNAVAILABLE)),
@@ -193,7 +193,7 @@ fn answer_health_check(r: &mut ngx_http_request_t, code: HealthCode, seconds: u6
         }
         r.headers_out.status = ngx_uint_t::from(status);
         r.headers_out.content_length_n = if status == 204 { -1 } else { 0 };
-        r.set_header_only(1);
+        flags::request::HEADER_ONLY.set(r);
         let sent = ngx_http_send_header(r);
         ngx_http_finalize_request(r, sent);
     }

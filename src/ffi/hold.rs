@@ -8,6 +8,7 @@ use nginx_sys::{
     ngx_event_t, ngx_http_request_t, ngx_pool_cleanup_add, ngx_queue_remove, ngx_str_t,
 };
 
+use super::flags::{self, event, request};
 use super::flight::{self, Counted};
 use super::park::stop_timer;
 use super::queue::Link;
@@ -106,7 +107,7 @@ impl Hold {
 
     /// Whether its connection has become a tunnel, such as a WebSocket.
     pub(super) fn is_upgraded(&self) -> bool {
-        self.upstream().is_some_and(|upstream| upstream.upgrade() != 0)
+        self.upstream().is_some_and(|upstream| flags::upstream::UPGRADE.is_set(upstream))
     }
 
     /// Whether it was released and may still want a connection to its upstream.
@@ -119,11 +120,11 @@ impl Hold {
     /// nobody reads: its upstream is done with it, and nobody else works for it.
     pub(super) fn is_answered(&self) -> bool {
         let (r, upstream) = (self.request(), self.upstream());
-        let only_clients = if r.done() != 0 {
+        let only_clients = if request::DONE.is_set(r) {
             // Else a subrequest in the background keeps it.
             r.lingering_time != 0
         } else {
-            upstream.is_some() && self.header_sent() && r.count() == 1
+            upstream.is_some() && self.header_sent() && request::COUNT.value(r) == 1
         };
         only_clients && upstream.is_none_or(|one| one.cleanup.is_null())
     }
@@ -215,7 +216,7 @@ impl Hold {
     }
 
     fn header_sent(&self) -> bool {
-        self.request().header_sent() != 0
+        request::HEADER_SENT.is_set(self.request())
     }
 
     pub(super) fn upstream(&self) -> Option<&nginx_sys::ngx_http_upstream_t> {
@@ -249,11 +250,11 @@ pub(super) fn has_connection(_: &ngx_http_request_t) -> bool {
 unsafe fn run_if_posted(rev: *mut ngx_event_t) {
     // SAFETY: the caller's; what is posted is in nginx's queue.
     unsafe {
-        if (*rev).posted() == 0 {
+        if !event::POSTED.is_set(&*rev) {
             return;
         }
         ngx_queue_remove(&raw mut (*rev).queue);
-        (*rev).set_posted(0);
+        event::POSTED.clear(&mut *rev);
         if let Some(handler) = (*rev).handler {
             handler(rev);
         }

@@ -14,6 +14,7 @@ mod doorbell;
 mod evaluate;
 #[cfg(feature = "faults")]
 mod faults;
+mod flags;
 mod flight;
 mod gate;
 mod hold;

@@ -2,6 +2,7 @@
 
 use nginx_sys::{ngx_http_request_t, ngx_http_upstream_t};
 
+use super::flags::{self, event, request};
 use super::flight::Counted;
 use super::hold::Hold;
 use super::workers::ThisWorker;
@@ -47,7 +48,7 @@ fn waits_for(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> 
     if unsafe { r.request_body.as_ref() }.is_some_and(|body| body.rest > 0) {
         return WaitsFor::ClientsBody;
     }
-    let header_sent = r.header_sent() != 0;
+    let header_sent = request::HEADER_SENT.is_set(r);
     match upstream {
         None if header_sent => WaitsFor::Client,
         None => WaitsFor::Nginx,
@@ -71,8 +72,9 @@ fn waits_for(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> 
 fn client_is_full(r: &ngx_http_request_t, upstream: &ngx_http_upstream_t) -> bool {
     // SAFETY: a live request's connection and its events; a pipe is the request's, or null.
     unsafe {
-        let is_ready = (*(*r.connection).write).ready() != 0;
-        let blocked = upstream.pipe.as_ref().is_some_and(|pipe| pipe.upstream_blocked() != 0);
-        !is_ready && (upstream.buffering() == 0 || blocked)
+        let is_ready = event::READY.is_set(&*(*r.connection).write);
+        let blocked =
+            upstream.pipe.as_ref().is_some_and(|pipe| flags::pipe::UPSTREAM_BLOCKED.is_set(pipe));
+        !is_ready && (!flags::upstream::BUFFERING.is_set(upstream) || blocked)
     }
 }

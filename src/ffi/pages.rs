@@ -3,6 +3,7 @@
 use nginx_sys::ngx_http_request_t;
 
 use super::conf;
+use super::flags::request;
 
 /// Whether nginx turned the request away and answers it itself: with a file, say. Then it does not
 /// go to the app. It goes there where the place has a handler for its content, as `proxy_pass` sets
@@ -20,7 +21,7 @@ pub(super) fn has_handler(r: &ngx_http_request_t) -> bool {
 /// nothing but that the request is internal.
 fn was_turned_away(r: &ngx_http_request_t) -> bool {
     r.err_status != 0
-        || r.error_page() != 0
-        || (r.internal() != 0
+        || request::ERROR_PAGE.is_set(r)
+        || (request::INTERNAL.is_set(r)
             && conf::core_loc_conf(r).is_some_and(|core| core.recursive_error_pages != 0))
 }

@@ -11,6 +11,7 @@ use nginx_sys::{
 };
 
 use super::conf;
+use super::flags::{event, request};
 use super::hold::{find, Stage};
 use super::log::{log_of, write, Level};
 use super::module::Failed;
@@ -47,10 +48,10 @@ pub(super) fn rest(
     unsafe {
         let (rev, wev) = events(r);
         start_timer(wev, time);
-        if wev.error() != 0 {
+        if event::ERROR.is_set(wev) {
             ngx_post_event(wev, &raw mut ngx_posted_events);
         }
-        if rev.ready() != 0 {
+        if event::READY.is_set(rev) {
             // The client may have closed in the very event that brought the request.
             ngx_post_event(rev, &raw mut ngx_posted_events);
         } else if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
@@ -66,13 +67,13 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     // SAFETY: nginx passes a live request, parked on its connection.
     let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
     match find(r).map(|hold| hold.stage.get()) {
-        Some(Stage::Held(slot)) if wev.delayed() == 0 => expire(r, slot),
+        Some(Stage::Held(slot)) if !event::DELAYED.is_set(wev) => expire(r, slot),
         Some(Stage::Stopped { retry_after: seconds }) => {
             let code = turn_away(r, Code::UNAVAILABLE, seconds);
             finalize(r, code);
         }
         // HTTP/3: who wants no answer any more says so on the side that nginx writes to.
-        Some(Stage::Held(_) | Stage::Granted) if wev.error() != 0 => {
+        Some(Stage::Held(_) | Stage::Granted) if event::ERROR.is_set(wev) => {
             finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
         Some(Stage::Held(_) | Stage::Granted) => {
@@ -163,15 +164,15 @@ pub(super) fn retry_after(r: &mut ngx_http_request_t, seconds: u64) {
 }
 
 pub(super) fn start_timer(wev: &mut ngx_event_t, duration: ngx_msec_t) {
-    wev.set_delayed(1);
+    event::DELAYED.set(wev);
     // SAFETY: a live event of a connection.
     unsafe { ngx_add_timer(wev, duration) };
 }
 
 pub(super) fn stop_timer(wev: &mut ngx_event_t) {
-    wev.set_delayed(0);
-    wev.set_timedout(0);
-    if wev.timer_set() != 0 {
+    event::DELAYED.clear(wev);
+    event::TIMEDOUT.clear(wev);
+    if event::TIMER_SET.is_set(wev) {
         // SAFETY: a live event of a connection, whose timer is set.
         unsafe { ngx_del_timer(wev) };
     }
@@ -188,7 +189,7 @@ pub(super) unsafe fn events<'a>(
 
 /// A request for which there is no room is not to keep its connection either.
 pub(super) fn turn_away(r: &mut ngx_http_request_t, code: Code, seconds: u64) -> ngx_int_t {
-    r.set_keepalive(0);
+    request::KEEPALIVE.clear(r);
     if code.is_temporary() {
         retry_after(r, seconds);
     }

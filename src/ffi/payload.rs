@@ -4,6 +4,7 @@ use core::slice;
 
 use nginx_sys::{ngx_buf_t, ngx_http_request_t, ngx_read_file};
 
+use super::flags::buf;
 use super::module::Failed;
 use crate::form::BadBody;
 
@@ -36,7 +37,7 @@ fn buffers(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_buf_t> {
 }
 
 fn in_memory(buffer: &ngx_buf_t) -> bool {
-    buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0
+    buf::TEMPORARY.is_set(buffer) || buf::MEMORY.is_set(buffer) || buf::MMAP.is_set(buffer)
 }
 
 fn length(buffer: &ngx_buf_t) -> u64 {

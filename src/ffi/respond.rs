@@ -9,6 +9,7 @@ use nginx_sys::{
 };
 
 use super::conf::{self, Endpoint};
+use super::flags::{buf, request};
 use super::host;
 use super::module::Failed;
 use super::payload;
@@ -250,7 +251,7 @@ fn respond(
             }
         }
         // Conditions are about things that can be stored.
-        r.set_disable_not_modified(1);
+        request::DISABLE_NOT_MODIFIED.set(r);
         r.headers_out.status = ngx_uint_t::from(status);
         let Some(body) = body else {
             return ngx_http_send_header(r);
@@ -260,7 +261,7 @@ fn respond(
         r.headers_out.content_type_len = content_type.len();
         r.headers_out.content_length_n = body.len() as _;
         let sent = ngx_http_send_header(r);
-        if sent != NGX_OK as ngx_int_t || r.header_only() != 0 {
+        if sent != NGX_OK as ngx_int_t || request::HEADER_ONLY.is_set(r) {
             return sent;
         }
         let Some(text) = ngx_str_t::from_bytes(r.pool, body.as_bytes()) else {
@@ -269,9 +270,9 @@ fn respond(
         let mut buffer: ngx_buf_t = core::mem::zeroed();
         buffer.pos = text.data;
         buffer.last = text.data.add(text.len);
-        buffer.set_memory(1);
-        buffer.set_last_buf(u32::from(core::ptr::eq(r, r.main)));
-        buffer.set_last_in_chain(1);
+        buf::MEMORY.set(&mut buffer);
+        buf::LAST_BUF.put(&mut buffer, ngx_uint_t::from(core::ptr::eq(r, r.main)));
+        buf::LAST_IN_CHAIN.set(&mut buffer);
         let buffer = conf::allocate(r.pool, buffer);
         let mut chain = ngx_chain_t { buf: buffer, next: core::ptr::null_mut() };
         if buffer.is_null() {

@@ -11,7 +11,7 @@ use nginx_sys::{
 use ngx::ngx_string;
 
 use super::module::Failed;
-use super::{conf, evaluate, hold};
+use super::{conf, evaluate, flags, hold};
 use crate::text::{AppName, Text, TooLong};
 
 /// Where nginx keeps the operator's variables.
@@ -97,7 +97,7 @@ extern "C" fn get_unset(
     _: usize,
 ) -> ngx_int_t {
     // SAFETY: nginx passes a place for the value.
-    unsafe { (*value).set_not_found(1) };
+    unsafe { flags::value::NOT_FOUND.set(&mut *value) };
     NGX_OK as ngx_int_t
 }
 
@@ -145,13 +145,13 @@ fn answer(
     let copy = unsafe { ngx_str_t::from_bytes(r.pool, text.as_bytes()) };
     match copy.filter(|_| written == Some(Ok(())) && !text.is_empty()) {
         Some(copy) => {
-            value.set_len(copy.len as u32);
-            value.set_valid(1);
-            value.set_no_cacheable(1);
-            value.set_not_found(0);
+            flags::value::LEN.put(value, copy.len);
+            flags::value::VALID.set(value);
+            flags::value::NO_CACHEABLE.set(value);
+            flags::value::NOT_FOUND.clear(value);
             value.data = copy.data;
         }
-        None => value.set_not_found(1),
+        None => flags::value::NOT_FOUND.set(value),
     }
     NGX_OK as ngx_int_t
 }

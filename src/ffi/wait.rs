@@ -9,6 +9,7 @@ use nginx_sys::{
     NGX_HTTP_CLIENT_CLOSED_REQUEST,
 };
 
+use super::flags::event;
 use super::hold::cleanup_data;
 use super::module::Failed;
 use super::park::{events, finalize, rest, start_timer, stop_timer};
@@ -151,10 +152,11 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
     let (Some(this), Some(waiting)) = (workers::this(), find(r)) else { return };
     if waiting.end.get() == Look::Pending {
-        if wev.error() != 0 {
+        if event::ERROR.is_set(wev) {
             return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
-        if wev.delayed() != 0 || is_asking(this, waiting, wev) || !waiting.look(this, true) {
+        if event::DELAYED.is_set(wev) || is_asking(this, waiting, wev) || !waiting.look(this, true)
+        {
             return;
         }
         waiting.link.leave();

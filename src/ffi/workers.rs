@@ -3,7 +3,8 @@
 use core::cell::{Cell, UnsafeCell};
 
 use nginx_sys::{
-    ngx_add_timer, ngx_cycle_t, ngx_del_timer, ngx_event_t, ngx_int_t, ngx_msec_t, NGX_OK,
+    ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer, ngx_event_t, ngx_int_t,
+    ngx_msec_t, NGX_OK,
 };
 use once_cell::sync::OnceCell;
 
@@ -16,7 +17,7 @@ use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
 use super::zone::{now, Named, SharedZone};
-use super::{ask, conf, doorbell, flight, log, processes, release, wait};
+use super::{ask, conf, doorbell, flags, flight, log, processes, release, wait};
 use crate::ids::{AppId, Process, WorkerId};
 use crate::time::Msec;
 
@@ -84,6 +85,18 @@ pub(super) fn is_this(worker: WorkerId) -> bool {
     this().is_some_and(|this| this.id == worker && worker.is_some())
 }
 
+/// What our own events have for a connection: at debug level nginx logs the descriptor of each.
+struct NoConnection(UnsafeCell<ngx_connection_t>);
+
+// SAFETY: nobody writes to it.
+unsafe impl Sync for NoConnection {}
+
+static NO_CONNECTION: NoConnection = {
+    // SAFETY: plain C data, for which all zero is a value.
+    let zero: ngx_connection_t = unsafe { core::mem::zeroed() };
+    NoConnection(UnsafeCell::new(ngx_connection_t { fd: -1, ..zero }))
+};
+
 /// An event of our own, that only a timer or a post makes happen. It keeps no worker from leaving.
 pub(super) struct Timer(UnsafeCell<ngx_event_t>);
 
@@ -96,7 +109,8 @@ impl Timer {
         let mut event: ngx_event_t = unsafe { core::mem::zeroed() };
         event.handler = Some(handler);
         event.log = log;
-        event.set_cancelable(1);
+        event.data = NO_CONNECTION.0.get().cast();
+        flags::event::CANCELABLE.set(&mut event);
         Self(UnsafeCell::new(event))
     }
 
@@ -108,7 +122,7 @@ impl Timer {
     pub(super) fn start(&self, after: ngx_msec_t) {
         // SAFETY: our own event at its final place, on nginx's one thread.
         unsafe {
-            if (*self.event()).timer_set() == 0 {
+            if !flags::event::TIMER_SET.is_set(&*self.event()) {
                 ngx_add_timer(self.event(), after);
             }
         }
@@ -119,7 +133,8 @@ impl Timer {
         // SAFETY: as above; a timer's key is when it is to happen.
         let later = unsafe {
             let event = &*self.event();
-            event.timer_set() != 0 && event.timer.key > nginx_sys::ngx_current_msec + after
+            flags::event::TIMER_SET.is_set(event)
+                && event.timer.key > nginx_sys::ngx_current_msec + after
         };
         if later {
             self.set(None);
@@ -131,7 +146,7 @@ impl Timer {
     pub(super) fn set(&self, at: Option<Msec>) {
         // SAFETY: as above.
         unsafe {
-            if (*self.event()).timer_set() != 0 {
+            if flags::event::TIMER_SET.is_set(&*self.event()) {
                 ngx_del_timer(self.event());
             }
         }

@@ -1,0 +1,247 @@
+//! What only a C compiler knows of nginx: its bit-fields, its constants, and where its fields lie.
+//!
+//! bindgen places bit-fields by rules of its own, which are not always the compiler's. So flags are
+//! read and set by C functions, compiled for the nginx that the module is built for; and what the
+//! bindings say of the fields that we touch is held against C's `offsetof` when the module is built.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// One of nginx's structures.
+struct Structure {
+    /// Its name in C.
+    name: &'static str,
+    /// The module of its flags in `src/ffi/flags.rs`.
+    module: &'static str,
+    /// The bit-fields that we touch.
+    flags: &'static [&'static str],
+    /// The other fields that we touch.
+    fields: &'static [&'static str],
+}
+
+const STRUCTURES: &[Structure] = &[
+    Structure {
+        name: "ngx_http_request_t",
+        module: "request",
+        flags: &[
+            "count",
+            "disable_not_modified",
+            "discard_body",
+            "done",
+            "error_page",
+            "header_only",
+            "header_sent",
+            "internal",
+            "keepalive",
+        ],
+        fields: &[
+            "connection",
+            "ctx",
+            "err_status",
+            "headers_in",
+            "headers_out",
+            "lingering_time",
+            "loc_conf",
+            "main",
+            "main_conf",
+            "method",
+            "pool",
+            "read_event_handler",
+            "unparsed_uri",
+            "upstream",
+            "uri",
+            "write_event_handler",
+        ],
+    },
+    Structure {
+        name: "ngx_http_headers_in_t",
+        module: "headers_in",
+        flags: &["chunked"],
+        fields: &["content_length_n", "content_type", "user_agent"],
+    },
+    Structure {
+        name: "ngx_http_upstream_t",
+        module: "upstream",
+        flags: &["buffering", "upgrade"],
+        fields: &["cleanup", "peer", "pipe"],
+    },
+    Structure {
+        name: "ngx_event_pipe_t",
+        module: "pipe",
+        flags: &["upstream_blocked"],
+        fields: &[],
+    },
+    Structure {
+        name: "ngx_http_core_loc_conf_t",
+        module: "location",
+        flags: &["exact_match", "named", "noname"],
+        fields: &["handler", "satisfy"],
+    },
+    Structure {
+        name: "ngx_connection_t",
+        module: "connection",
+        flags: &["close", "idle"],
+        fields: &["addr_text", "fd", "log", "read", "write"],
+    },
+    Structure {
+        name: "ngx_event_t",
+        module: "event",
+        flags: &[
+            "cancelable",
+            "channel",
+            "delayed",
+            "error",
+            "posted",
+            "ready",
+            "timedout",
+            "timer_set",
+        ],
+        fields: &["data", "handler", "log", "queue", "timer"],
+    },
+    Structure {
+        name: "ngx_buf_t",
+        module: "buf",
+        flags: &["last_buf", "last_in_chain", "memory", "mmap", "temporary"],
+        fields: &["last", "pos"],
+    },
+    Structure {
+        name: "ngx_variable_value_t",
+        module: "value",
+        flags: &["len", "no_cacheable", "not_found", "valid"],
+        fields: &["data"],
+    },
+];
+
+/// Constants that the bindings lack.
+const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT"];
+
+const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
+                       #include <ngx_http.h>\n";
+
+/// Compiles the functions, and writes what `src/ffi/flags.rs` includes.
+pub(crate) fn embed() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=build/nginx.rs");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let (c, rust) = (out.join("flags.c"), out.join("flags.rs"));
+    let flags = || STRUCTURES.iter().flat_map(|one| one.flags.iter().map(|flag| (one.name, *flag)));
+    fs::write(&c, HEADERS.to_owned() + &accessors(flags()))?;
+    compile(&c, "intermission_flags");
+    fs::write(rust, declarations())?;
+    fs::write(out.join("layout.rs"), layout()?)?;
+    if env::var_os("CARGO_FEATURE_FLAGS").is_some() {
+        compare(&out)?;
+    }
+    Ok(())
+}
+
+/// C functions that read and set bit-fields.
+fn accessors<'a>(flags: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    flags.fold(String::new(), |text, (of, flag)| {
+        let name = format!("ngx_http_intermission_{of}_{flag}");
+        text + &format!(
+            "ngx_uint_t {name}(const {of} *p) {{ return p->{flag}; }}\n\
+             void {name}_set({of} *p, ngx_uint_t value) {{ p->{flag} = value; }}\n"
+        )
+    })
+}
+
+/// Their declarations in Rust.
+fn declarations() -> String {
+    STRUCTURES.iter().fold(String::new(), |text, Structure { name, module, flags, .. }| {
+        let flags = flags.iter().map(|flag| format!(" {} {flag}", flag.to_uppercase()));
+        text + &format!("flags! {{ {module}: {name},{} }}\n", flags.collect::<String>())
+    })
+}
+
+/// The constants, and assertions that the bindings have our fields where C has them.
+fn layout() -> io::Result<String> {
+    let mut header = HEADERS.to_owned() + "enum {\n";
+    let mut asserts = String::new();
+    for name in CONSTANTS {
+        // Writing into a string does not fail.
+        let _ = writeln!(header, "intermission_{name} = {name},");
+        let _ = writeln!(asserts, "pub const {name}: u32 = intermission_{name};");
+    }
+    for Structure { name, fields, .. } in STRUCTURES {
+        let _ = writeln!(header, "intermission_size_{name} = sizeof({name}),");
+        let _ = writeln!(
+            asserts,
+            "const _: () = assert!(size_of::<nginx_sys::{name}>() == intermission_size_{name} as usize);"
+        );
+        for field in *fields {
+            let _ = writeln!(header, "intermission_{name}_{field} = offsetof({name}, {field}),");
+            let _ = writeln!(
+                asserts,
+                "const _: () = assert!(core::mem::offset_of!(nginx_sys::{name}, {field}) \
+                 == intermission_{name}_{field} as usize);"
+            );
+        }
+    }
+    let numbers = bindings(&(header + "};\n"))
+        .allowlist_var("intermission_.*")
+        .default_enum_style(bindgen::EnumVariation::Consts)
+        .prepend_enum_name(false)
+        .generate()
+        .map_err(io::Error::other)?;
+    Ok(numbers.to_string() + &asserts)
+}
+
+/// For the test that compares the bindings' flags with C's: all of them.
+fn compare(out: &Path) -> io::Result<()> {
+    let text = bindings(HEADERS).generate().map_err(io::Error::other)?.to_string();
+    let mut all = Vec::new();
+    let (mut of, mut get) = ("", "");
+    for line in text.lines().map(str::trim) {
+        let function = line.strip_prefix("pub fn ").and_then(|rest| rest.split_once('('));
+        if let Some(name) = line.strip_prefix("impl ").and_then(|rest| rest.strip_suffix(" {")) {
+            of = name;
+        }
+        match function.map(|(name, _)| (name, name.strip_prefix("set_"))) {
+            Some((_, Some(flag)))
+                if of.starts_with("ngx_") && get.trim_end_matches('_') == flag =>
+            {
+                all.push((of, flag, get));
+            }
+            Some((name, _)) => get = name,
+            None => {}
+        }
+    }
+    let c = all.iter().fold(HEADERS.to_owned(), |text, (of, flag, _)| {
+        let kind = if of.ends_with("_s") { "struct " } else { "" };
+        text + &format!("void compare_{of}_{flag}({kind}{of} *p) {{ p->{flag} = -1; }}\n")
+    });
+    fs::write(out.join("compare.c"), c)?;
+    compile(&out.join("compare.c"), "intermission_compare");
+    let lines = all.iter().map(|(of, flag, get)| {
+        format!("compare!(misplaced, {of}, {get}, set_{flag}, compare_{of}_{flag});\n")
+    });
+    let lines: String = lines.collect();
+    fs::write(out.join("compare.rs"), format!("{{ {lines} {} }}", all.len()))
+}
+
+fn bindings(header: &str) -> bindgen::Builder {
+    bindgen::Builder::default()
+        .header_contents("nginx.h", header)
+        .clang_args(includes().iter().map(|path| format!("-I{}", path.display())))
+        .clang_args(cflags())
+        .layout_tests(false)
+        .use_core()
+}
+
+fn compile(file: &Path, library: &str) {
+    let mut build = cc::Build::new();
+    for flag in cflags() {
+        build.flag(flag);
+    }
+    build.includes(includes()).warnings(false).file(file).compile(library);
+}
+
+fn includes() -> Vec<PathBuf> {
+    env::split_paths(&env::var_os("DEP_NGINX_INCLUDE").unwrap_or_default()).collect()
+}
+
+fn cflags() -> Vec<String> {
+    let flags = env::var("DEP_NGINX_CFLAGS").unwrap_or_default();
+    flags.split_ascii_whitespace().map(str::to_owned).collect()
+}
