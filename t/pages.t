@@ -8,7 +8,7 @@ use Test::More;
 
 my $http = <<'END';
 limit_req_zone $uri zone=one:1m rate=1r/m;
-limit_conn_zone $server_name zone=conn:1m;
+limit_conn_zone $request_method zone=conn:1m;
 map $uri $page_of_map { default /err.html; }
 END
 
@@ -30,7 +30,6 @@ my %form = (
 my %away = (
     deny => [403, 'deny all;'],
     limit_req => [429, 'limit_req zone=one; limit_req_status 429;'],
-    limit_conn => [429, 'limit_conn conn 1; limit_conn_status 429;'],
     return => [503, 'if ($uri) { return 503; }'],
     too_large => [413, 'client_max_body_size 1;'],
     auth => [401, 'auth_basic a; auth_basic_user_file @DIR@/passwords;'],
@@ -39,7 +38,6 @@ my %away = (
 my $places = '';
 for my $form (sort keys %form) {
     for my $away (sort keys %away) {
-        next if $away eq 'limit_conn';
         my ($status, $how) = @{$away{$away}};
         my $page = $form{$form} =~ s/\@STATUS\@/$status/r;
         $places .= "location = /$form/$away { $page $how proxy_pass http://backend; }\n";
@@ -117,7 +115,7 @@ my %sent = (too_large => {method => 'GET', body => 'x' x 100});
 for my $state ('paused', 'stopped') {
     $t->control($state eq 'paused' ? 'enable' : 'stop');
     for my $form (sort keys %form) {
-        is_answered("/$form/$_", "$state: $_, $form", %{$sent{$_} // {}}) for grep { $_ ne 'limit_conn' } sort keys %away;
+        is_answered("/$form/$_", "$state: $_, $form", %{$sent{$_} // {}}) for sort keys %away;
     }
     is_answered('/', "$state: a request that is none", raw => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     is_answered('/', "$state: a line too long", raw => 'GET /' . 'x' x 3000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -144,6 +142,43 @@ for my $state ('paused', 'stopped') {
     my @came = grep { $_->{seq} > $before } $t->backend_log;
     is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'then they do, once each';
 }
+
+# The same for what nginx says of TLS and of connections.
+my ($key, $certificate) = map { $t->dir . "/$_" } 'key.pem', 'certificate.pem';
+system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout $key -out $certificate 2>/dev/null") == 0
+    or die 'openssl req';
+$t->control('disable');
+$t->reload(http => $http . <<'END');
+server {
+    listen unix:@DIR@/tls.sock ssl;
+    ssl_certificate @DIR@/certificate.pem;
+    ssl_certificate_key @DIR@/key.pem;
+    ssl_verify_client on;
+    ssl_client_certificate @DIR@/certificate.pem;
+    set $app_name s;
+    intermission on;
+    error_page 496 497 = /err.html;
+    location / { proxy_pass http://backend; }
+    location = /err.html { root @DIR@/pages; }
+}
+server {
+    listen unix:@DIR@/conn.sock;
+    set $app_name s;
+    intermission on;
+    location / { limit_conn conn 1; limit_conn_status 429; error_page 429 = /err.html; proxy_pass http://backend; }
+    location = /err.html { root @DIR@/pages; }
+}
+END
+$t->control('enable');
+is_answered('/', '497', to => 'unix:' . $t->dir . '/tls.sock');
+my $said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
+like $said, qr/a page of nginx's\n\z/, '496: the page at once';
+my $first_one = $t->send('/', to => 'unix:' . $t->dir . '/conn.sock');
+$t->wait_held(1);
+is_answered('/', 'limit_conn', to => 'unix:' . $t->dir . '/conn.sock');
+$t->control('disable');
+is $first_one->response->{status}, 200, 'who may connect is held, and goes on';
+$t->reload(http => $http);
 
 # Our own answers have the site's pages too, but not by way of an app that is stopped.
 $t->control('disable');
@@ -195,8 +230,10 @@ location = /login { proxy_pass http://backend/login?delay=2000; }
 location = /auth { internal; proxy_pass http://backend/auth?status=401; }
 location / { auth_request /auth; error_page 401 /login; proxy_pass http://backend; }
 location /expired { set $intermission_max_time 0.2; intermission_expired 503; error_page 503 = /slow; proxy_pass http://backend; }
+location = /stopped { error_page 503 = @other; proxy_pass http://backend; }
+location @other { set $app_name other; proxy_pass http://backend; }
 location = /slow { proxy_pass http://backend/slow?delay=2000; }
-location /_intermission { intermission_control; }
+location /_intermission { intermission_control apps=other; }
 END
 my $login = $t->send('/');
 $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page is in flight');
@@ -206,9 +243,14 @@ $t->control('enable');
 my $expired = $t->send('/expired');
 $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'a page for who expired counts too');
 is $expired->response->{status}, 200, 'and is answered';
+$t->control('stop');
+my $stopped = $t->send('/stopped?delay=2000');
+$t->wait_for(sub { $t->status(app => 'other')->{in_flight} == 1 }, 'the page of another app counts there');
+is $t->status->{in_flight}, 0, 'and not for the app that is stopped';
+is $stopped->response->{status}, 200, 'and is answered';
 $t->control('disable');
 $t->wait_state('open');
 
-$t->clean_ok(allow => [qr/access forbidden by rule/, qr/no user\/password/, qr/client intended to send too large body/, qr/limiting requests/, qr/client sent/,
+$t->clean_ok(allow => [qr/access forbidden by rule/, qr/no user\/password/, qr/client intended to send too large body/, qr/limiting (?:requests|connections)/, qr/client sent/,
     qr/open\(\) ".*none|missing/, qr/open\(\) .*failed \(2/]);
 done_testing;

@@ -149,22 +149,22 @@ fn meet_again(
     place: &LocConf,
     hold: &Hold,
 ) -> ngx_int_t {
-    match hold.stage.get() {
+    let stage = hold.stage.get();
+    match stage {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
-        _ if !pages::has_handler(r) => return GOES_ON,
-        Stage::Stopped { .. } | Stage::Rejected => {}
-        Stage::Expired => {
-            if let Some(worker) = workers::this().filter(|_| !hold.flight.is_linked()) {
-                flight::set_out(worker, hold);
-            }
-            return GOES_ON;
-        }
+        Stage::Stopped { .. } | Stage::Rejected | Stage::Expired => {}
         _ => return GOES_ON,
     }
-    // The page for who was turned away would come from an app.
-    let name = NameHash::of(evaluate::variable(r, main.variables.app_name));
-    let is_open = |worker: &ThisWorker| worker.zone.gates().find(name).is_none();
-    if workers::this().is_none_or(is_open) || !holds(r, place) {
+    let Some(worker) = workers::this().filter(|_| pages::has_handler(r)) else { return GOES_ON };
+    if hold.flight.is_linked() || !holds(r, place) {
+        return GOES_ON;
+    }
+    // The page for one that was turned away is to come from an app.
+    let name = evaluate::variable(r, main.variables.app_name);
+    let is_open = worker.zone.gates().find(NameHash::of(name)).is_none();
+    if is_open || stage == Stage::Expired {
+        hold.belongs_to(name);
+        flight::set_out(worker, hold);
         return GOES_ON;
     }
     flags::request::ERROR_PAGE.set(r);
