@@ -9,6 +9,7 @@ use crate::oldest::Told;
 pub(super) enum Deed {
     Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, most: u32 },
     Bypass { id: AppId, name: AppName },
+    Refuse { id: AppId, name: AppName },
     Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: Leaving },
     Finish { slot: SlotId, owner: WorkerId, cookie: Cookie },
     Enable { name: AppName, which: Which, ask: Ask },
@@ -50,6 +51,7 @@ pub(super) struct Ask {
 pub(super) enum Outcome {
     Arrival(Arrival),
     Bypassed(Option<u64>),
+    Refused(Option<u64>),
     Departure(Departure),
     Shut(Result<Shut, Refusal>),
     Opened(Result<Opened, Refusal>),
@@ -84,6 +86,7 @@ impl Deed {
                 return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, most));
             }
             Self::Bypass { id, name } => return Outcome::Bypassed(zone.bypass(id, &name)),
+            Self::Refuse { id, name } => return Outcome::Refused(zone.refuse(id, &name)),
             Self::Depart { slot, owner, cookie, why } => {
                 return Outcome::Departure(zone.depart(slot, owner, cookie, why));
             }

@@ -26,6 +26,7 @@ pub(super) enum Event {
         worker: usize,
         entry: u32,
     },
+    /// One that no pause holds comes, and one whose body is still on its way.
     GoesBy {
         app: usize,
     },
@@ -232,10 +233,11 @@ impl Pair {
             Event::ComesLate { app, worker, entry } => {
                 self.comes(AppId(entry), app, worker, u32::MAX)
             }
-            Event::GoesBy { app } => Deed::Bypass {
-                id: self.find(app).map_or(AppId::NONE, AppId::at),
-                name: name(NAMES[app]),
-            },
+            Event::GoesBy { app } => {
+                let id = self.find(app).map_or(AppId::NONE, AppId::at);
+                let name = name(NAMES[app]);
+                return vec![Deed::Bypass { id, name }, Deed::Refuse { id, name }];
+            }
             Event::Leaves { who, why } => {
                 let Some(who) = one_of(self.waiting(), &who) else { return Vec::new() };
                 Deed::Depart { slot: who.slot, owner: who.owner, cookie: who.cookie, why }

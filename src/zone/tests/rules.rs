@@ -147,6 +147,14 @@ impl Pair {
                     app.retry_after(now)
                 }))
             }
+            Deed::Refuse { id, .. } => {
+                let quitting = self.quitting;
+                let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
+                Outcome::Refused(app.filter(|app| app.turns_away(quitting)).map(|app| {
+                    app.totals.stopped += 1;
+                    app.retry_after(now)
+                }))
+            }
             Deed::Depart { slot, owner, cookie, why } => {
                 let same =
                     |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
