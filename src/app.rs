@@ -69,6 +69,7 @@ pub struct App {
     next_ticket: Ticket,
     drain: Drain,
     ended_by: Ender,
+    ended_at: Now,
     /// Those held, in the order of their tickets.
     pub line: List,
     /// How many were released, are counted against the drain's concurrency, and are unfinished.
@@ -112,6 +113,7 @@ impl App {
         next_ticket: Ticket(1),
         drain: Drain::NONE,
         ended_by: Ender::Nobody,
+        ended_at: Now::NEVER,
         line: List::EMPTY,
         going: 0,
         baton: WorkerId::NONE,

@@ -68,6 +68,17 @@ pub enum Command {
     Style,
 }
 
+impl Command {
+    /// Who asks, in their own words.
+    pub fn by(&self) -> Option<Address> {
+        match self {
+            Self::Enable(shut, _) | Self::Stop(shut) => shut.by,
+            Self::Disable { by, .. } => *by,
+            _ => None,
+        }
+    }
+}
+
 /// For how long the caller of `enable` waits for the app to be quiet, and what then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {

@@ -38,6 +38,8 @@ pub struct Gates<'z> {
     pub lease: &'z AtomicU64,
     /// The newest [`Epoch`].
     pub epoch: &'z AtomicU64,
+    /// A bit per remainder of a name's hash: set once a request of such a name has come.
+    pub heard: &'z [AtomicU64],
     /// How many callers wait for an app to be quiet, or drained.
     pub waiting: &'z AtomicU32,
     /// The state file's [`Health`]; it is written without the lock.
@@ -92,6 +94,28 @@ impl Gates<'_> {
         let start = if last.index() < count { last.index() + 1 } else { 0 };
         let order = (start..count).chain(0..start.min(count));
         order.map(AppId::at).filter(|id| self.is_moving(*id))
+    }
+
+    /// A request of this name comes. Written once for each name.
+    pub fn hear(&self, name: NameHash) {
+        let (word, bit) = self.heard_bit(name);
+        if let Some(word) = word.filter(|word| word.load(Ordering::Relaxed) & bit == 0) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request of this name, or of another with a like hash, ever came.
+    pub fn has_heard(&self, name: NameHash) -> bool {
+        let (word, bit) = self.heard_bit(name);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn heard_bit(&self, name: NameHash) -> (Option<&AtomicU64>, u64) {
+        // The lowest bit of a hash is always set.
+        let number = name.0 >> 1;
+        let words = (self.heard.len() as u64).max(1);
+        let word = usize::try_from(number / 64 % words).ok().and_then(|at| self.heard.get(at));
+        (word, 1 << (number % 64))
     }
 
     fn is_moving(&self, id: AppId) -> bool {

@@ -6,6 +6,7 @@ use core::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::app::{App, Ender, State};
+use crate::gates::NameHash;
 use crate::ids::{AppId, PauseId};
 use crate::oldest::{self, WaitsFor};
 use crate::state::health::Health;
@@ -51,6 +52,12 @@ pub struct Status {
     pub all_expired_to_app: u64,
     #[serde(serialize_with = "as_text")]
     pub state_file: Health,
+    /// When the newest pause was ended.
+    #[serde(skip)]
+    pub ended: Option<Time>,
+    /// Whether a request of the app ever came to its gate.
+    #[serde(skip)]
+    pub heard_of: bool,
     #[serde(skip)]
     pub pauses: u64,
     #[serde(skip)]
@@ -160,15 +167,29 @@ impl Pace {
     }
 }
 
+/// The rest of a line.
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.spread.0 > Msec(0) {
+            write!(f, " over {} s", self.spread)?;
+        }
+        self.ends.iter().try_for_each(|ends| write!(f, ", until {ends}"))?;
+        match self.concurrency {
+            0 => Ok(()),
+            most => write!(f, ", at most {most} at a time"),
+        }
+    }
+}
+
 /// Who ended a pause.
 #[derive(Clone, Copy, Debug)]
-pub struct DrainedBy(Ender);
+pub struct DrainedBy(pub Ender);
 
 impl Serialize for DrainedBy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Ender::Nobody => serializer.serialize_none(),
-            Ender::Caller(by) => by.serialize(serializer),
+            Ender::Caller(by) | Ender::Holder(by) => by.serialize(serializer),
             Ender::Lease => serializer.serialize_str("lease"),
             Ender::Rollback => serializer.serialize_str("rollback"),
         }
@@ -308,7 +329,8 @@ impl Status {
     /// Of the app `name`: open and never paused where the zone does not know it.
     pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
         let (slots, state_file) = (Slots::of(zone), zone.gates.state_file());
-        let unknown = Self { slots, state_file, ..Self::unknown(name) };
+        let heard_of = zone.gates.has_heard(NameHash::of(name.as_bytes()));
+        let unknown = Self { slots, state_file, heard_of, ..Self::unknown(name) };
         zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
     }
 
@@ -331,6 +353,8 @@ impl Status {
             by: closed.then_some(*by),
             pace: Some(Pace::of(zone, app)).filter(|pace| closed && pace.is_one()),
             drained_by: DrainedBy(app.ended_by()),
+            ended: app.ended_at().map(|ended| Time(ended.wall)),
+            heard_of: zone.gates.has_heard(NameHash::of(name.as_bytes())),
             held: app.line.len,
             oldest_held_seconds: Seconds(
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
@@ -366,6 +390,8 @@ impl Status {
             by: None,
             pace: None,
             drained_by: DrainedBy(Ender::Nobody),
+            ended: None,
+            heard_of: false,
             held: 0,
             oldest_held_seconds: Seconds(Msec(0)),
             in_flight: 0,
@@ -388,6 +414,21 @@ impl Status {
         self.until.map_or(10, |until| until.0.since(now.wall).0.div_ceil(1000).max(1))
     }
 
+    /// Whether it is paused or stopped.
+    pub fn is_shut(&self) -> bool {
+        matches!(self.state, Word::Paused | Word::Stopped)
+    }
+
+    /// Whether the terms of its pause are others than these.
+    pub fn differs(&self, other: &Self) -> bool {
+        let terms = |status: &Self| {
+            let [until, waiting] =
+                [status.until, status.waiting_until].map(|time| time.map(|t| t.0));
+            (status.state, status.reason, until, waiting)
+        };
+        terms(self) != terms(other)
+    }
+
     /// The state as the original says it.
     pub fn text(&self) -> &'static str {
         match self.state {
@@ -406,6 +447,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OtherPause => "that pause is not the one under way",
+            Self::Over => "that pause is over",
             Self::NotOpen => "the app is not open",
             Self::Full => "the table of apps is full",
             Self::TooManyWait => "too many callers wait",

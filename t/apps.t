@@ -56,7 +56,7 @@ sub said {
 
 subtest 'a location touches its own app and those that it names, no others' => sub {
     is $t->control('enable?app=beta', at => '/some')->{status}, 200, 'a named app is paused';
-    is $t->control('status?app=beta', at => '/some')->{body}, "Pause enabled.\n", 'as its status says';
+    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'as its status says';
     is $t->control('status', at => '/some')->{body}, "Pause disabled.\n", "and the location's own is not";
     is $t->control('status?app=basecamp', at => '/some')->{status}, 200, 'which may be named, too';
     is $t->control('status?app=basecamp')->{status}, 200, 'also where no other may';
@@ -68,7 +68,7 @@ subtest 'a location touches its own app and those that it names, no others' => s
             is $answer->{headers}{'intermission-app'}, 'basecamp', "and the answer is about the location's own" if $verb eq 'status';
         }
     }
-    is $t->control('status?app=beta', at => '/some')->{body}, "Pause enabled.\n", 'which changed nothing';
+    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'which changed nothing';
     is $t->get('/x?app=gamma')->{status}, 200, 'for nobody';
     is $t->control('disable?app=beta', at => '/some')->{headers}{'intermission-app'}, 'beta', 'the answer names the app';
     is $t->get('/exact/status?app=alpha')->{status}, 200, 'a = location may name apps';

@@ -14,6 +14,8 @@ use crate::time::{Msec, Now};
 pub enum Ender {
     Nobody,
     Caller(Address),
+    /// One that named the pause by its number.
+    Holder(Address),
     /// The pause's own end.
     Lease,
     /// It was taken back, for the app was not quiet in time.
@@ -104,6 +106,7 @@ impl App {
 
     pub(super) fn begin_drain(&mut self, by: Ender, pace: Pace, now: Now) {
         self.ended_by = by;
+        self.ended_at = now;
         self.upto = self.last_ticket();
         self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
         self.drain.held = self.line.len;
@@ -118,6 +121,11 @@ impl App {
     /// When the round under way of a drain that is spread ends, on the monotonic clock.
     pub fn drain_ends(&self) -> Option<Msec> {
         self.drain.progress.ends().filter(|_| self.code == Code::Draining)
+    }
+
+    /// When the newest pause was ended, if it is over.
+    pub fn ended_at(&self) -> Option<Now> {
+        (self.ended_by() != Ender::Nobody).then_some(self.ended_at)
     }
 
     /// Who ended the newest pause, if it is over.

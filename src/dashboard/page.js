@@ -388,7 +388,7 @@ async function carryOut(asked) {
 // The server's own words.
 async function explain(answer) {
     const body = await answer.text();
-    const advice = answer.status === 409 ? '. The app has changed meanwhile: close this and look again.' : '';
+    const advice = answer.status === 409 || answer.status === 410 ? '. The app has changed meanwhile: close this and look again.' : '';
     try {
         return `${answer.status}: ${JSON.parse(body).error}${advice}`;
     } catch {

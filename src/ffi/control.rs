@@ -1,8 +1,8 @@
 //! The control endpoint: reads a request, asks the core, answers.
 
 use nginx_sys::{
-    ngx_http_finalize_request, ngx_http_read_client_request_body, ngx_http_request_t, ngx_int_t,
-    NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE,
+    ngx_http_auth_basic_user, ngx_http_finalize_request, ngx_http_read_client_request_body,
+    ngx_http_request_t, ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE, NGX_OK,
 };
 
 use super::conf::{self, Endpoint, LocConf};
@@ -13,7 +13,7 @@ use super::respond::{send, Answer};
 use super::wait::{self, Waiting};
 use super::zone::{Named, SharedZone};
 use super::{ask, processes, respond, saving, variables, workers};
-use crate::answer::Done;
+use crate::answer::{Done, Refused, Who};
 use crate::control::{Command, Format, PaceChange, Patience, Shut, Verb};
 use crate::dashboard;
 use crate::form::Said;
@@ -24,7 +24,7 @@ use crate::terms::Cause;
 use crate::text::{Address, AppName};
 use crate::time::Msec;
 use crate::wait::Wish;
-use crate::zone::{self, Opened, Refusal, Which};
+use crate::zone::{self, Opened, Refusal, Which, Zone};
 
 /// What becomes of a control request.
 enum Outcome {
@@ -153,38 +153,34 @@ fn decide(
         return Outcome::Asks;
     }
     let named = &Named(name);
-    let by = address(r);
+    let by = who(r, asked.command.by());
     match asked.command {
         Command::Status => Answer::state().into(),
         Command::Enable(asked, None) => {
-            let cause = cause(r, conf, &asked, asked.lease.or(conf.lease.flatten()));
+            let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
             let (which, changes) = (asked.which, asked.asks_for_change());
-            let (done, left) = zone.visit(|zone| {
-                (zone.enable(named.0, which, cause, changes), Status::of(zone, *named.0))
-            });
-            shut(r, named, "paused", done, &cause, left).into()
+            let (before, done, left) =
+                visit(zone, named, |zone| zone.enable(named.0, which, cause, changes));
+            shut(r, named, "paused", done, &cause, (&before, &left)).with(before, left).into()
         }
         Command::Enable(asked, Some(patience)) => {
-            let cause = cause(r, conf, &asked, asked.lease.or(conf.lease.flatten()));
+            let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
             enable_and_wait(r, zone, named, &asked, cause, patience)
         }
         Command::Stop(asked) => {
-            let cause = cause(r, conf, &asked, asked.lease);
+            let cause = cause(by, conf, &asked, asked.lease);
             let (which, changes) = (asked.which, asked.asks_for_change());
-            let (done, left) = zone.visit(|zone| {
-                (zone.stop(named.0, which, cause, changes), Status::of(zone, *named.0))
-            });
-            shut(r, named, "stopped", done, &cause, left).into()
+            let (before, done, left) =
+                visit(zone, named, |zone| zone.stop(named.0, which, cause, changes));
+            shut(r, named, "stopped", done, &cause, (&before, &left)).with(before, left).into()
         }
         Command::Disable { which, pace, wait: None, .. } => {
-            let (done, left) = zone.visit(|zone| {
-                let done = zone.disable(named.0, which, &by, |old| pace.apply(old));
-                (done, Status::of(zone, *named.0))
-            });
-            opened(r, named, done).with(left).into()
+            let (before, done, left) =
+                visit(zone, named, |zone| zone.disable(named.0, which, &by, |old| pace.apply(old)));
+            opened(r, named, done, &by, (&before, &left)).with(before, left).into()
         }
         Command::Disable { which, pace, wait: Some(time), .. } => {
-            disable_and_wait(r, zone, named, (which, pace), time)
+            disable_and_wait(r, zone, named, (which, pace, by), time)
         }
         Command::Script => Answer::file(dashboard::SCRIPT).into(),
         Command::Style => Answer::file(dashboard::STYLE).into(),
@@ -206,19 +202,20 @@ fn enable_and_wait(
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
     let wish = if patience.keep { Wish::Quiet } else { Wish::Provisional };
-    let (done, left) = zone.visit(|zone| {
+    let (before, done, left) = visit(zone, name, |zone| {
         let done = zone.enable_and_wait(name.0, asked.which, cause, wish, me);
         if let Ok((_, place)) = done {
             zone.waits_until(place, zone.now.after(patience.wait));
         }
-        (done, Status::of(zone, *name.0))
+        done
     });
     let (done, place) = match done {
-        Ok((done, place)) => (Ok(done), place),
-        Err(refusal) => return refused(r, name, refusal).with(left).into(),
+        Ok((done, place)) => (done, place),
+        Err(refusal) => return refused(r, name, refusal, &left).with(before, left).into(),
     };
-    shut(r, name, "paused", done, &cause, left);
-    Outcome::Waits(Waiting::new(*name.0, place, patience.wait))
+    shut(r, name, "paused", Ok(done), &cause, (&before, &left));
+    let done = if done == zone::Shut::Unchanged { Done::NotChanged } else { Done::Changed };
+    Outcome::Waits(Waiting::new(*name.0, place, patience.wait, done))
 }
 
 /// Ends a pause, and waits until nobody is held.
@@ -226,24 +223,36 @@ fn disable_and_wait(
     r: &ngx_http_request_t,
     zone: &SharedZone,
     name: &Named<'_>,
-    (which, pace): (Which, PaceChange),
+    (which, pace, by): (Which, PaceChange, Address),
     time: Msec,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
-    let by = address(r);
-    let (done, left) = zone.visit(|zone| {
-        let done = zone.disable_and_wait(name.0, which, &by, |old| pace.apply(old), me);
-        (done, Status::of(zone, *name.0))
+    let (before, done, left) = visit(zone, name, |zone| {
+        zone.disable_and_wait(name.0, which, &by, |old| pace.apply(old), me)
     });
     let (done, place) = match done {
         Ok((done, place)) => (Ok(done), place),
         Err(refusal) => (Err(refusal), None),
     };
-    let answer = opened(r, name, done).with(left);
+    let changed = if done == Ok(Opened::Unchanged) { Done::NotChanged } else { Done::Changed };
+    let answer = opened(r, name, done, &by, (&before, &left)).with(before, left);
     match place {
-        Some(place) => Outcome::Waits(Waiting::new(*name.0, place, time)),
+        Some(place) => Outcome::Waits(Waiting::new(*name.0, place, time, changed)),
         None => answer.into(),
     }
+}
+
+/// Carries a verb out, between two looks at the app.
+fn visit<R>(
+    zone: &SharedZone,
+    name: &Named<'_>,
+    f: impl FnOnce(&mut Zone<'_>) -> R,
+) -> (Status, R, Status) {
+    zone.visit(|zone| {
+        let before = Status::of(zone, *name.0);
+        let done = f(zone);
+        (before, done, Status::of(zone, *name.0))
+    })
 }
 
 /// The place's own app and those that it names are known from its first request on; an app that
@@ -259,10 +268,14 @@ fn count_from_now_on(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) {
 fn says_what_is_in_flight(command: Command, r: &mut ngx_http_request_t) -> bool {
     match command {
         Command::Apps | Command::Metrics => true,
-        Command::Status => respond::format_of(r, Some(Verb::Status)) == Ok(Format::Json),
-        Command::Dashboard => respond::format_of(r, Some(Verb::Dashboard)) == Ok(Format::Json),
+        Command::Status => is_json(r, Verb::Status),
+        Command::Dashboard => is_json(r, Verb::Dashboard),
         _ => false,
     }
+}
+
+fn is_json(r: &mut ngx_http_request_t, verb: Verb) -> bool {
+    respond::manner(r, Some(verb)).is_ok_and(|manner| manner.format == Format::Json)
 }
 
 fn cannot_wait() -> Outcome {
@@ -289,10 +302,10 @@ fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Stat
     (seen, slots)
 }
 
-fn cause(r: &ngx_http_request_t, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Cause {
+fn cause(by: Address, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Cause {
     Cause {
         fresh: PauseId(0),
-        by: address(r),
+        by,
         reason: asked.reason,
         lease,
         pace: conf.release.unwrap_or_default(),
@@ -305,29 +318,49 @@ fn shut(
     what: &str,
     done: Result<zone::Shut, Refusal>,
     cause: &Cause,
-    left: Status,
+    (before, left): (&Status, &Status),
 ) -> Answer {
+    let (what, pause, changed) = match done {
+        Ok(zone::Shut::Begun(pause)) => (what, pause, false),
+        Ok(zone::Shut::Changed(pause)) => ("pause changed", pause, true),
+        Ok(zone::Shut::Unchanged) => return Answer::done(Done::AsItWas),
+        Err(refusal) => return refused(r, name, refusal, left),
+    };
+    if changed && !before.differs(left) {
+        return Answer::done(Done::NotChanged);
+    }
     let reason = cause.reason.filter(|reason| !reason.is_empty());
     let why = reason.map_or_else(String::new, |reason| format!(", reason \"{reason}\""));
     let until = left.until.map_or_else(String::new, |time| format!(", until {time}"));
-    let by = cause.by;
-    let (what, pause) = match done {
-        Ok(zone::Shut::Begun(pause)) => (what, pause),
-        Ok(zone::Shut::Changed(pause)) => ("pause changed", pause),
-        Ok(zone::Shut::Unchanged) => return Answer::done(Done::AsItWas).with(left),
-        Err(refusal) => return refused(r, name, refusal).with(left),
-    };
-    let line = format_args!("intermission: {name}: {what} by {by}, pause {}{until}{why}", pause.0);
+    let old = before.reason.filter(|_| changed && before.reason != left.reason);
+    let was = old.map_or_else(String::new, |old| format!(", was \"{old}\""));
+    let begun = begun_by_another(before, &cause.by);
+    let (by, pause) = (Who(&cause.by), pause.0);
+    let line =
+        format_args!("intermission: {name}: {what} by {by}, pause {pause}{until}{why}{was}{begun}");
     write(Level::Notice, log_of(r), line);
-    Answer::done(Done::Changed).with(left)
+    Answer::done(Done::Changed)
 }
 
-fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal>) -> Answer {
-    let by = address(r);
+/// Whose the pause is that was under way, if it is somebody else's.
+fn begun_by_another(before: &Status, by: &Address) -> String {
+    let owner = before.by.filter(|owner| owner != by && before.is_shut());
+    owner.map_or_else(String::new, |owner| format!(", begun by {}", Who(&owner)))
+}
+
+fn opened(
+    r: &ngx_http_request_t,
+    name: &Named<'_>,
+    done: Result<Opened, Refusal>,
+    by: &Address,
+    (before, left): (&Status, &Status),
+) -> Answer {
+    let begun = begun_by_another(before, by);
+    let by = Who(by);
     match done {
         Ok(Opened::Ended(pause, ended)) => {
             let what = format_args!("resumed by {by}, pause {}", pause.0);
-            log::write_ended(log_of(r), name, what, &ended);
+            log::write_ended(log_of(r), name, what, &ended, &begun);
             Answer::done(Done::Changed)
         }
         Ok(Opened::Paced(pace)) => {
@@ -339,23 +372,36 @@ fn opened(r: &ngx_http_request_t, name: &Named<'_>, done: Result<Opened, Refusal
             Answer::done(Done::Changed)
         }
         Ok(Opened::Unchanged) => Answer::done(Done::AsItWas),
-        Err(refusal) => refused(r, name, refusal),
+        Err(refusal) => refused(r, name, refusal, left),
     }
 }
 
-fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::OtherPause | Refusal::NotOpen => Answer::problem(409, refusal.to_string()),
-        Refusal::Retired | Refusal::TooManyWait => Answer::problem(503, refusal.to_string()),
-        Refusal::Full => {
-            let line = format_args!("intermission: {name}: {refusal}: not paused");
-            write(Level::Error, log_of(r), line);
-            Answer::problem(503, refusal.to_string())
-        }
+fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal, left: &Status) -> Answer {
+    if refusal == Refusal::Full {
+        let line = format_args!("intermission: {name}: {refusal}: not paused");
+        write(Level::Error, log_of(r), line);
     }
+    let refused = Refused { why: refusal, app: left };
+    Answer::problem(refused.status(), refused.to_string())
 }
 
-/// Who calls.
+/// Who calls: in their own words, else by what they authenticate as, else from where.
+fn who(r: &mut ngx_http_request_t, by: Option<Address>) -> Address {
+    by.or_else(|| remote_user(r)).unwrap_or_else(|| address(r))
+}
+
+/// What `$remote_user` says, as much of it as there is room for.
+fn remote_user(r: &mut ngx_http_request_t) -> Option<Address> {
+    // SAFETY: a live request.
+    if unsafe { ngx_http_auth_basic_user(r) } != NGX_OK as ngx_int_t {
+        return None;
+    }
+    let mut user = Address::EMPTY;
+    r.headers_in.user.as_bytes().iter().map_while(|byte| user.push(*byte).ok()).count();
+    Some(user).filter(|user| !user.is_empty())
+}
+
+/// From where.
 fn address(r: &ngx_http_request_t) -> Address {
     // SAFETY: a live request has a connection.
     let text = unsafe { &(*r.connection).addr_text };

@@ -85,6 +85,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
     hold.belongs_to(evaluate::variable(r, main.variables.app_name));
+    worker.zone.gates().hear(NameHash::of(hold.app_name()));
     flight::refresh(worker);
     let verdict =
         if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };

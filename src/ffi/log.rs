@@ -61,15 +61,17 @@ impl Complaints {
     }
 }
 
-/// Says how a pause ended.
+/// Says how a pause ended; `behind` ends the line.
 pub(super) fn write_ended(
     log: *mut ngx_log_t,
     name: &Named<'_>,
     what: fmt::Arguments<'_>,
     ended: &Ended,
+    behind: &str,
 ) {
     let (held, lasted, pace) = (ended.held, ended.lasted.seconds(), ended.pace);
-    let line = format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}");
+    let line =
+        format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}{behind}");
     write(Level::Notice, log, line);
     let unsaid = Unsaid { rejected: ended.rejected, expired: ended.expired, failed: 0 };
     write_unsaid(log, name, &unsaid);

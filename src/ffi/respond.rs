@@ -14,7 +14,7 @@ use super::host;
 use super::module::Failed;
 use super::payload;
 use super::zone::{now, SharedZone};
-use crate::answer::Done;
+use crate::answer::{Done, More};
 use crate::control::{self, Command, Format, Method, Place, Verb};
 use crate::dashboard::{self, File};
 use crate::form::Said;
@@ -32,6 +32,8 @@ pub(super) struct Answer {
     /// Beside the ones that every answer has.
     allow: Option<&'static str>,
     body: Body,
+    /// The app before the verb, where that may have changed it.
+    before: Option<Box<Status>>,
     /// The app as the verb left it: by the time of the answer somebody else may have changed it.
     left: Option<Box<Status>>,
 }
@@ -49,7 +51,7 @@ enum Body {
 impl Answer {
     /// Of the verb that only says it.
     pub(super) fn state() -> Self {
-        Self { status: 200, done: None, allow: None, body: Body::State, left: None }
+        Self { status: 200, done: None, allow: None, body: Body::State, before: None, left: None }
     }
 
     /// Of one that may have changed something.
@@ -97,7 +99,12 @@ impl Answer {
         self.left.is_some()
     }
 
-    pub(super) fn with(self, left: Status) -> Self {
+    pub(super) fn with(self, before: Status, left: Status) -> Self {
+        Self { before: Some(Box::new(before)), ..self.left(left) }
+    }
+
+    /// The app as it is now.
+    pub(super) fn left(self, left: Status) -> Self {
         Self { left: Some(Box::new(left)), ..self }
     }
 }
@@ -154,8 +161,16 @@ pub(super) fn verb(r: &ngx_http_request_t, endpoint: &Endpoint) -> Option<Verb> 
     Verb::at(place, r.uri.as_bytes())
 }
 
+/// How an answer is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub format: Format,
+    /// Whether it says more than the original's words.
+    more: bool,
+}
+
 /// How the answer of this verb is to be written, or an error where there is none.
-pub(super) fn format_of(r: &mut ngx_http_request_t, verb: Option<Verb>) -> Result<Format, Failed> {
+pub(super) fn manner(r: &mut ngx_http_request_t, verb: Option<Verb>) -> Result<Manner, Failed> {
     let (query, form) = (r.args, payload::form(r)?.unwrap_or_default());
     // SAFETY: a live request.
     let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
@@ -163,7 +178,8 @@ pub(super) fn format_of(r: &mut ngx_http_request_t, verb: Option<Verb>) -> Resul
         .headers_in_iterator()
         .filter(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"accept"))
         .map(|(_, value)| value.as_bytes());
-    Ok(control::format(verb, Said { query: query.as_bytes(), form: &form }, accept))
+    let said = Said { query: query.as_bytes(), form: &form };
+    Ok(Manner { format: control::format(verb, said, accept), more: control::says_more(said) })
 }
 
 /// Sends the answer as it is: not by a status that nginx would look up an error_page for.
@@ -182,7 +198,7 @@ pub(super) fn send(
         Body::Problem(_) => None,
         _ => endpoint.and_then(|endpoint| verb(r, endpoint)),
     };
-    let Ok(format) = format_of(r, verb) else {
+    let Ok(Manner { format, more: says_more }) = manner(r, verb) else {
         return NGX_ERROR as ngx_int_t;
     };
     let code = answer.done.map_or(answer.status, |done| done.status(method(r), format));
@@ -190,6 +206,10 @@ pub(super) fn send(
     let mut more = Vec::new();
     let list = |apps| json(&Apps::new(apps, now()));
     let (content_type, body) = match (format, answer.body) {
+        (Format::Text, Body::State) if says_more => {
+            let more = More { before: answer.before.as_deref(), app: &status, done: answer.done };
+            (PLAIN, Ok(format!("{}{more}", status.text())))
+        }
         (Format::Text, Body::State) => (PLAIN, Ok(status.text().into())),
         (Format::Text, Body::Problem(text)) => (PLAIN, Ok(format!("{text}\n"))),
         (Format::Json, Body::State) => (JSON, json(&Changed { status: &status, changed })),

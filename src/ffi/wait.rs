@@ -18,7 +18,7 @@ use super::respond::Answer;
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
 use super::{ask, log, processes, saving};
-use crate::answer::Done;
+use crate::answer::{Done, Standing};
 use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
 use crate::reply::{Status, Word};
@@ -36,6 +36,8 @@ pub(super) struct Waiting {
     name: AppName,
     place: WaitId,
     time: Msec,
+    /// What the verb did.
+    done: Done,
     end: Cell<Look>,
     /// His time is over, and all workers were asked what they have in flight.
     asked: Cell<Option<Epoch>>,
@@ -43,13 +45,14 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// For so long.
-    pub(super) fn new(name: AppName, place: WaitId, time: Msec) -> Self {
+    pub(super) fn new(name: AppName, place: WaitId, time: Msec, done: Done) -> Self {
         Self {
             link: Link::new(),
             r: ptr::null_mut(),
             name,
             place,
             time,
+            done,
             end: Cell::new(Look::Pending),
             asked: Cell::new(None),
         }
@@ -170,7 +173,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
                     format_args!("intermission: {name}: nothing is in flight, pause {pause}");
                 log::write(log::Level::Notice, log::log_of(r), line);
             }
-            Answer::done(Done::Changed)
+            Answer::done(waiting.done)
         }
         Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
         Look::TakenBack(left) => {
@@ -178,10 +181,11 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }
         Look::Overtaken | Look::Pending => {
-            Answer::problem(409, "the pause was ended or begun by somebody else meanwhile".into())
+            let text = "the pause was ended or begun by somebody else meanwhile";
+            Answer::problem(409, format!("{text}: {}", Standing(&status)))
         }
     };
-    if let Some(sent) = saving::answer(r, waiting.name, answer.with(status)) {
+    if let Some(sent) = saving::answer(r, waiting.name, answer.left(status)) {
         finalize(r, sent);
     }
 }

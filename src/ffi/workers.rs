@@ -268,7 +268,7 @@ extern "C" fn on_lease(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
     while let Some((name, pause, ended)) = this.zone.visit(|zone| zone.end_lease()) {
         let what = format_args!("lease ended, pause {}", pause.0);
-        log::write_ended(log::cycle_log(), &Named(&name), what, &ended);
+        log::write_ended(log::cycle_log(), &Named(&name), what, &ended, "");
         saving::save(this);
     }
     set_lease_timer();

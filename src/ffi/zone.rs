@@ -33,6 +33,8 @@ const NAME: ngx_str_t = ngx_string!("intermission");
 
 /// At most this many apps.
 const MOST_APPS: usize = 1024;
+/// In words of 64 bits: how many names are told from each other of which a request has come.
+const HEARD: usize = 64;
 /// At most this many worker processes at a time, those of reloads included.
 const MOST_WORKERS: usize = 1024;
 
@@ -48,6 +50,7 @@ struct Front {
     epoch: AtomicU64,
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
+    heard: [AtomicU64; HEARD],
     lease: AtomicU64,
     state_file: AtomicU64,
     file: Words,
@@ -150,6 +153,7 @@ impl SharedZone {
                 shut: &(*front).shut,
                 names: slice::from_raw_parts(self.at(self.sizes.places().names), self.sizes.apps),
                 moving: &(*front).moving,
+                heard: &(*front).heard,
                 lease: &(*front).lease,
                 epoch: &(*front).epoch,
                 waiting: &(*front).waiting,

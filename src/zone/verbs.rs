@@ -36,6 +36,8 @@ pub enum Opened {
 pub enum Refusal {
     /// It was to touch another pause than the one there is.
     OtherPause,
+    /// It was to end a pause that somebody else, or something else, has ended.
+    Over,
     /// It was to begin a pause, and the app is not open.
     NotOpen,
     /// The table of apps is full.
@@ -176,10 +178,18 @@ impl Zone<'_> {
         let Some((id, app)) = app else {
             return Ok(Opened::Unchanged);
         };
+        let ender = match which {
+            Which::This(_) => Ender::Holder(*by),
+            _ => Ender::Caller(*by),
+        };
+        let ended_by_holder = matches!(app.ended_by(), Ender::Holder(_));
+        if matches!(which, Which::This(_)) && !app.is_shut() && !ended_by_holder {
+            return Err(Refusal::Over);
+        }
         let (old, new) = (app.pace(), pace(app.pace()));
         let done = match app.state() {
             State::Paused | State::Stopped => {
-                let ended = app.end(Ender::Caller(*by), new, now);
+                let ended = app.end(ender, new, now);
                 self.overtake(id, State::Open);
                 Opened::Ended(newest, ended)
             }

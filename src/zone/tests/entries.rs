@@ -39,6 +39,24 @@ fn a_verb_for_one_pause_does_not_touch_another() {
 }
 
 #[test]
+fn a_disable_may_be_repeated_by_the_pauses_own_holder_only() {
+    let mut scene = Scene::new();
+    let own = Which::This(scene.pause(""));
+    assert!(matches!(scene.disable("", own), Ok(Opened::Ended(..))));
+    assert_eq!(scene.disable("", own), Ok(Opened::Unchanged));
+    let next = Which::This(scene.pause(""));
+    scene.resume("");
+    assert_eq!(scene.disable("", next), Err(Refusal::Over), "somebody else ended it");
+    assert_eq!(scene.disable("", own), Err(Refusal::OtherPause));
+    scene.enable("", Which::Any, lease(50)).unwrap();
+    let leased = Which::This(scene.visit(|zone| zone.pause(&AppName::EMPTY)));
+    scene.wait(50);
+    assert!(scene.visit(|zone| zone.end_lease()).is_some());
+    assert_eq!(scene.disable("", leased), Err(Refusal::Over), "its lease ended it");
+    assert_eq!(scene.disable("", Which::Any), Ok(Opened::Unchanged));
+}
+
+#[test]
 fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
     let mut scene = Scene::paused("");
     assert_eq!(scene.enable("", Which::New, CAUSE), Err(Refusal::NotOpen));

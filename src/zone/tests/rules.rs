@@ -51,6 +51,8 @@ pub(super) struct ModelApp {
     /// What there was before those came who may yet take their pause back.
     pub before: Option<Before>,
     pub taken_back: bool,
+    /// Whether its newest pause was ended by a disable that named it.
+    pub ended_by_holder: bool,
     /// Its oldest in flight, and whose they are.
     pub told: Vec<(Msec, WorkerId)>,
     unreported: Option<Drained>,
@@ -83,6 +85,7 @@ impl ModelApp {
             shut: created.monotonic,
             before: None,
             taken_back: false,
+            ended_by_holder: false,
             told: Vec::new(),
             unreported: None,
             last_passed_on: Ticket(0),

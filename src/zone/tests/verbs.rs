@@ -113,8 +113,13 @@ impl Pair {
         let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) else {
             return Ok(Opened::Unchanged);
         };
+        let by_holder = matches!(which, Which::This(_));
+        if by_holder && !app.is_shut() && !app.ended_by_holder {
+            return Err(Refusal::Over);
+        }
         if app.is_shut() {
             let ended = app.ends(change.apply(app.pace), now);
+            app.ended_by_holder = by_holder;
             found.into_iter().for_each(|entry| self.overtakes(entry));
             return Ok(Opened::Ended(PauseId(pause), ended));
         }
@@ -176,6 +181,7 @@ impl ModelApp {
         self.upto = Ticket(self.next_ticket.0 - 1);
         self.state = State::Draining { upto: self.upto };
         self.since = now;
+        self.ended_by_holder = false;
         self.drain_began = now.monotonic;
         self.drain_held = self.line.len();
         self.released_before = self.totals.released;
