@@ -1,0 +1,118 @@
+# The README's script for a maintenance, as it stands there.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use File::Temp;
+use Intermission;
+use Intermission::Process;
+use Test::More;
+
+plan skip_all => 'no curl 7.84' if (`curl --version` =~ /^curl (\d+)\.(\d+)/ ? $1 * 1000 + $2 : 0) < 7084;
+
+my $t = Intermission->new(
+    server => 'error_page 503 /page;',
+    locations => <<'END',
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+location /moved/ { return 301 https://127.0.0.1$request_uri; }
+location /anything/ { return 200 "welcome\n"; }
+location = /healthy { return 200; }
+location = /ill { return 404; }
+END
+);
+my $here = 'http://127.0.0.1:' . $t->port;
+my $folder = File::Temp::tempdir(CLEANUP => 1);
+
+open my $readme, '<', $t->root . '/README.md' or die "README.md: $!";
+my ($script) = join('', <$readme>) =~ /^(    #!\/bin\/sh\n(?:(?:    .*)?\n)*)/m or die 'no script';
+$script =~ s/^    //mg;
+
+# The script with these settings and this maintenance.
+sub script {
+    my (%opt) = @_;
+    my ($control, $app) = ($opt{control} // '/_intermission', $opt{app} // '/healthy');
+    my $text = $script;
+    $text =~ s{^control=\S+}{control=$here$control}m or die 'no control';
+    $text =~ s{^app=\S+}{app=$here$app}m or die 'no app';
+    $text =~ s{^# the maintenance.*}{$opt{maintenance}}m or die 'no maintenance';
+    open my $file, '>', "$folder/script" or die "script: $!";
+    print $file $text;
+    close $file;
+    return ['sh', "$folder/script"];
+}
+
+# Runs it; returns its exit code and what it printed.
+sub run {
+    my $command = script(@_);
+    my $printed = `@$command 2>&1`;
+    return ($? >> 8, $printed);
+}
+
+my $mark = "$folder/mark";
+my $look = "curl -s $here/_intermission/status >$mark";
+sub mark { my $text = -e $mark ? do { open my $file, '<', $mark; local $/; <$file> } : ''; unlink $mark; return $text }
+
+$t->get('/');
+
+subtest 'a good maintenance' => sub {
+    my ($exit, $printed) = run(maintenance => $look);
+    is $exit, 0, 'ends well' or diag $printed;
+    is mark(), "Pause enabled.\n", 'was done in the pause';
+    is $t->status->{state}, 'open', 'the app goes on';
+    like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, 'what the server said is shown';
+};
+
+subtest 'without a pause nothing is done' => sub {
+    $t->control('enable?by=alice');
+    my ($exit, $printed) = run(maintenance => $look);
+    isnt $exit, 0, 'somebody else has paused the app';
+    like $printed, qr/by alice/, 'who is shown';
+    is mark(), '', 'nothing is done';
+    is $t->status->{state}, 'paused', 'that pause goes on';
+    $t->control('disable');
+    for my $control ('/moved', '/anything', '/none') {
+        ($exit) = run(control => $control, maintenance => $look);
+        isnt $exit, 0, "an nginx whose $control is no control endpoint";
+        is mark(), '', 'nothing is done';
+    }
+    is $t->status->{state}, 'open', 'and nobody is paused';
+};
+
+subtest 'a maintenance that fails' => sub {
+    my ($exit) = run(maintenance => "$look; false");
+    isnt $exit, 0, 'is said to have failed';
+    is mark(), "Pause enabled.\n", 'it was done in the pause';
+    is $t->status->{state}, 'open', 'the app is well and goes on';
+    my $printed;
+    ($exit, $printed) = run(app => '/ill', maintenance => 'true');
+    isnt $exit, 0, 'an app that is not well afterwards';
+    is $t->status->{state}, 'paused', 'is not resumed';
+    like $printed, qr/lease/, 'which is said';
+    my ($disable) = $printed =~ /(disable\?id=\d+)/;
+    is $t->control($disable)->{status}, 200, 'with what will do it';
+};
+
+subtest 'a pause that somebody else ended' => sub {
+    my ($exit, $printed) = run(maintenance => "curl -s '$here/_intermission/disable?by=bob'");
+    isnt $exit, 0, 'is no success';
+    like $printed, qr/ended by bob/, 'who did it is shown';
+};
+
+subtest 'a script that is told to end' => sub {
+    my $command = script(maintenance => "$look; sleep 20 & echo \$! >$folder/pid; wait");
+    open my $output, '>', "$folder/output" or die "output: $!";
+    my $pid = Intermission::Process::start(script => $command, stdout => $output, stderr => $output);
+    $t->wait_for(sub { -s "$folder/pid" || undef }, "the maintenance");
+    mark();
+    kill TERM => $pid;
+    $t->wait_state('open');
+    $t->wait_for(sub { Intermission::Process::reaped($pid) // undef }, 'its end');
+    pass 'ends its pause';
+    open my $left, '<', "$folder/pid" or die "pid: $!";
+    kill TERM => <$left> =~ /(\d+)/;
+};
+
+$t->clean_ok;
+done_testing;
