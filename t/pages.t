@@ -73,6 +73,8 @@ location = /app/iffy { if ($uri) { proxy_pass http://backend; } }
 location /app/missing { error_page 404 = @app; }
 location /unheld/missing { intermission off; error_page 404 = @app; }
 location /app/rewritten { rewrite ^ /login last; }
+location = /app/gif { deny all; error_page 403 = /empty.gif; }
+location = /empty.gif { empty_gif; }
 location /static/ { alias @DIR@/pages/; }
 location /_intermission { intermission_control; }
 END
@@ -120,6 +122,7 @@ for my $state ('paused', 'stopped') {
     is_answered('/', "$state: a request that is none", raw => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     is_answered('/', "$state: a line too long", raw => 'GET /' . 'x' x 3000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
     is_answered('/', "$state: a header too long", raw => "GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 3000 . "\r\n\r\n");
+    is $t->get('/app/gif')->{headers}{'content-type'}, 'image/gif', "$state: a picture of nginx's own at once";
     $t->wait_held(0);
     next if $state eq 'stopped';
 

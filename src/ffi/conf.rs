@@ -12,6 +12,7 @@ use nginx_sys::{
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 
 use super::doorbell::OpenBells;
+use super::pages::OwnHandlers;
 use super::state::StateFile;
 use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
@@ -35,6 +36,7 @@ pub(super) struct MainConf {
     /// The configuration before, whose zone this one took over.
     pub before: Cell<*const MainConf>,
     pub variables: Indexes,
+    pub own_handlers: OwnHandlers,
     pub cycle: *mut ngx_cycle_t,
 }
 
@@ -180,6 +182,7 @@ pub(super) extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
             replaced: Cell::new(None),
             before: Cell::new(ptr::null()),
             variables: Indexes::default(),
+            own_handlers: OwnHandlers::default(),
             cycle: (*cf).cycle,
         });
         cleanup.handler = Some(drop_main);

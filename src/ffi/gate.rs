@@ -43,6 +43,7 @@ pub(super) fn add_handler(cf: *mut ngx_conf_t) -> Result<(), Failed> {
         let handlers = (*core).phases.get_mut(phase as usize).ok_or(Failed)?;
         let place = nginx_sys::ngx_array_push(&mut handlers.handlers);
         *place.cast::<ngx_http_handler_pt>().as_mut().ok_or(Failed)? = Some(on_precontent);
+        conf::main_conf_of(cf).ok_or(Failed)?.own_handlers = pages::own_handlers(&*cf);
     }
     Ok(())
 }
@@ -72,7 +73,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     if let Some(hold) = find(unsafe { &*r_ptr }) {
         return meet_again(r, main, place, hold);
     }
-    if pages::is_nginx_own(r) || !holds(r, place) {
+    if pages::is_nginx_own(r, main) || !holds(r, place) {
         return GOES_ON;
     }
     let Some(worker) = workers::this() else {
@@ -156,7 +157,9 @@ fn meet_again(
         Stage::Stopped { .. } | Stage::Rejected | Stage::Expired => {}
         _ => return GOES_ON,
     }
-    let Some(worker) = workers::this().filter(|_| pages::has_handler(r)) else { return GOES_ON };
+    let Some(worker) = workers::this().filter(|_| pages::is_app_made(r, main)) else {
+        return GOES_ON;
+    };
     if hold.flight.is_linked() || !holds(r, place) {
         return GOES_ON;
     }
