@@ -386,10 +386,11 @@ for my $way ('HTTP/1.1', 'HTTP/2', 'HTTP/2, a reset stream') {
 
 subtest 'a caller whose body comes late goes away: rolled back' => sub {
     my ($client, $rolled) = (unfinished('/own/late'), said(qr/rolled back/));
-    my $head = "POST /_intermission/enable?wait=60s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n";
+    my $head = "POST /_intermission/enable?wait=60s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        . "Content-Type: application/x-www-form-urlencoded\r\n\r\n";
     my $caller = $t->send('/', raw => $head);
     $t->wait_for(sub { $t->status->{state} eq 'open' }, 'nothing is changed before all of it is there');
-    $caller->write('abc');
+    $caller->write('reason=ab');
     $t->wait_state('paused');
     $caller->close;
     $t->wait_state('open');
@@ -429,7 +430,9 @@ subtest 'what else the caller sends disturbs nobody' => sub {
     $t->wait_state('paused');
     $slow->write('x' x 5000);
     $own->answer('/own/late');
-    is $_->response->{status}, 200, 'answered' for $post, $slow, $pipeline;
+    is $post->response->{status}, 413, 'too large for a form';
+    is $slow->response->{status}, 415, 'no form';
+    is $pipeline->response->{status}, 200, 'answered';
     $pipeline->{response} = undef;
     is $pipeline->response->{body}, "Pause enabled.\n", 'and then the request behind it';
     $_->close for $post, $slow;

@@ -23,11 +23,11 @@ sub held_and_released {
 
     my @order = grep { defined $_->{position} && $_->{target} =~ m{^/r/} } $t->backend_log;
     is scalar @order, $count, 'each of them once';
-    my $inversions = grep { $order[$_]{position} < $order[ $_ - 1 ]{position} } 1 .. $#order;
-    is $inversions, 0, "$workers workers: in the order in which they came";
-    my $last = $order[-1]{seq};
-    my @overtook = grep { $_->{target} =~ m{^/new/} && $_->{seq} < $last && !defined $_->{position} } $t->backend_log;
-    is scalar @overtook, 0, "$workers workers: no newcomer overtakes them";
+    is $t->inversions(map { {%$_, place => $_->{position}} } @order), 0, "$workers workers: in the order in which they came";
+    my @new = grep { !defined $_->{position} && $_->{target} =~ m{^/new/} } $t->backend_log;
+    my @all = sort { $a->{seq} <=> $b->{seq} } @order, @new;
+    my $overtaken = $t->inversions(map { {%$_, place => $_->{position} // $count} } @all);
+    is $overtaken, 0, "$workers workers: no newcomer overtakes them";
     $t->wait_state('open');
     $t->wait_log(qr/app "basecamp": drained, \d+ released/);
     $t->clean_ok;

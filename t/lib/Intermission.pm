@@ -175,13 +175,8 @@ sub backend_log {
 # How many requests with an X-Position came to the backend after one with a greater.
 sub position_inversions {
     my ($self, %opt) = @_;
-    my ($greatest, $inversions) = (-1, 0);
-    for my $line ($self->backend_log) {
-        next if $line->{seq} <= ($opt{after} // 0) || ($line->{position} // '') !~ /^\d+$/;
-        if   ($line->{position} < $greatest) { $inversions++ }
-        else                                 { $greatest = $line->{position} }
-    }
-    return $inversions;
+    my @lines = grep { $_->{seq} > ($opt{after} // 0) && ($_->{position} // '') =~ /^\d+$/ } $self->backend_log;
+    return $self->inversions(map { {%$_, place => $_->{position}} } @lines);
 }
 
 # How many requests came to the backend after one with a later ticket, by what the error log says
@@ -189,10 +184,24 @@ sub position_inversions {
 sub ticket_inversions {
     my ($self) = @_;
     my %ticket = reverse $self->error_log =~ /held, ticket (\d+), .*? request: "\S+ (\S+) /g;
-    my ($last, $inversions) = (0, 0);
-    for my $ticket (grep { defined } map { $ticket{$_->{target}} } $self->backend_log) {
-        if   ($ticket < $last) { $inversions++ }
-        else                   { $last = $ticket }
+    return $self->inversions(map { {%$_, place => $ticket{$_->{target}}} } grep { defined $ticket{$_->{target}} } $self->backend_log);
+}
+
+# How many lines stand behind one with a greater place. What came on a new connection is read in the turn after the one that accepts it:
+# what the backend read meanwhile on a connection that it knew does not count.
+sub inversions {
+    my ($self, @lines) = @_;
+    my ($inversions, @greatest) = (0, -1);
+    for my $at (0 .. $#lines) {
+        my $line = $lines[$at];
+        my ($before, $greatest) = ($at, -1);
+        while (defined $line->{accepted} && $before && $lines[$before - 1]{turn} >= $line->{accepted}) {
+            my $other = $lines[--$before];
+            $greatest = $other->{place} if defined $other->{accepted} && $other->{place} > $greatest;
+        }
+        $greatest = $greatest[$before] if $greatest[$before] > $greatest;
+        $inversions++ if $line->{place} < $greatest;
+        push @greatest, $line->{place} > $greatest[-1] ? $line->{place} : $greatest[-1];
     }
     return $inversions;
 }
@@ -289,7 +298,15 @@ sub end_nginx {
     kill KILL => @left;
     $self->{leaked} = \@left;
     delete $self->{master};
+    $self->_no_crash;
     return ($signal // '') eq $first[0] && defined $status && $status == 0 && !@left;
+}
+
+# A process that died of a signal of its own is a fault of every test: none asks for that.
+sub _no_crash {
+    my ($self) = @_;
+    my @crashes = grep { /exited on signal (?!9\b)/ && !/exited on signal 15\b/ } split /\n/, $self->error_log;
+    Test::More::fail("nobody died: $crashes[0]") if @crashes;
 }
 
 # Starts nginx once more in the same directory, on another port, or on port => that one.
@@ -323,7 +340,7 @@ sub clean_ok {
     my @patterns = @{$allowed{allow} // []};
     push @patterns, qr/\[alert\].*exited on signal 9/, qr/\[alert\].*shared memory zone .* was locked by/
         if $allowed{killed_process};
-    for my $line (grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $self->error_log) {
+    for my $line (grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $self->error_log . _slurp("$self->{dir}/early.log")) {
         push @faults, $line if !grep { $line =~ $_ } @patterns;
     }
     splice @faults, 20, @faults - 20, '... ' . (@faults - 20) . ' more' if @faults > 20;
@@ -382,7 +399,7 @@ sub _start_nginx {
     return 1 if $up && !defined $gone;
     delete $self->{master} if defined $gone;
     die "nginx does not start:\n", $self->error_log, _slurp("$dir/stderr")
-        if !defined $gone || $self->error_log !~ /Address already in use/;
+        if !defined $gone || $self->error_log . _slurp("$dir/early.log") !~ /Address already in use/;
     return 0;
 }
 
@@ -414,7 +431,8 @@ sub _crowd {
 
 sub _command {
     my ($dir, @more) = @_;
-    return [$nginx, '-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/error.log", @more];
+    # What nginx says before it has read which log is configured stands apart: it must be little.
+    return [$nginx, '-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/early.log", @more];
 }
 
 # The workers run as nobody and must get at the sockets in it. TEST_KEEP=1 keeps it.

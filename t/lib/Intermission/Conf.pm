@@ -41,6 +41,11 @@ sub text {
     my $workers = $default->(main => worker_processes => $conf{workers} // 2);
     my $connections = $default->(events => worker_connections => 8192);
     my $http2 = $conf{http2} ? "listen unix:$dir/http2.sock http2;" : '';
+    # All that nginx says at debug level is made, and looked at by nobody.
+    my $debug = $ENV{TEST_NGINX_DEBUG} ? 'error_log memory:1m debug;' : '';
+    # As nginx has it by default from 1.29.7 on.
+    my ($kept, $http11) = $ENV{TEST_NGINX_KEEPALIVE}
+        ? ('keepalive 32;', 'proxy_http_version 1.1; proxy_set_header Connection "";') : ('', '');
     my $paths = join "\n    ", map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
     return <<"END";
 $module
@@ -49,6 +54,7 @@ $workers
 daemon $daemon;
 master_process $master;
 error_log $dir/error.log info;
+$debug
 pid $dir/nginx.pid;
 $extra{main}
 events {
@@ -59,7 +65,8 @@ http {
     $paths
     log_format test '\$request_method \$request_uri \$status \$request_time $ours';
     access_log $dir/access.log test;
-    upstream backend { server unix:$dir/backend.sock; }
+    upstream backend { server unix:$dir/backend.sock; $kept }
+    $http11
     $position
     $extra{http}
     server {
