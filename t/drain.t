@@ -430,8 +430,8 @@ subtest 'what else the caller sends disturbs nobody' => sub {
     $t->wait_state('paused');
     $slow->write('x' x 5000);
     $own->answer('/own/late');
-    is $post->response->{status}, 413, 'too large for a form';
-    is $slow->response->{status}, 415, 'no form';
+    is $post->response->{status}, 415, 'no form';
+    is $slow->response->{status}, 415, 'nor this';
     is $pipeline->response->{status}, 200, 'answered';
     $pipeline->{response} = undef;
     is $pipeline->response->{body}, "Pause enabled.\n", 'and then the request behind it';
