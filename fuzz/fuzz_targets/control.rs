@@ -1,11 +1,13 @@
-//! A control request: location, URI, query and the header Accept, each a line of the input.
+//! A control request: location, URI and query, each a line of the input.
 #![forbid(unsafe_code)]
 #![no_main]
 
 use core::str::FromStr;
 
 use intermission::control::{self, Asked, Command, Format, Method, Patience, Place, Shut, Verb};
+use intermission::form::Said;
 use intermission::ids::PauseId;
+use intermission::text::Address;
 use intermission::time::{MaxTime, Msec};
 use intermission::zone::Which;
 use libfuzzer_sys::fuzz_target;
@@ -30,29 +32,35 @@ const METHODS: [(Method, &str); 4] = [
 const TEN_YEARS: Msec = Msec(10 * 365 * 24 * 3_600_000);
 
 fuzz_target!(|input: &[u8]| {
-    let mut lines = input.splitn(4, |byte| *byte == b'\n');
-    let [location, uri, query, accept] = [(); 4].map(|()| lines.next().unwrap_or_default());
+    let mut lines = input.splitn(3, |byte| *byte == b'\n');
+    let [location, uri, query] = [(); 3].map(|()| lines.next().unwrap_or_default());
     for exact in [false, true] {
         let place = Place { location, exact };
         let named = VERBS.into_iter().find(|verb| names(place, *verb, uri));
         assert_eq!(Verb::at(place, uri), named);
         named.into_iter().for_each(methods);
     }
-    let accepts = accept.to_ascii_lowercase().windows(16).any(|part| part == b"application/json");
-    let json = query.split(|byte| *byte == b'&').any(|pair| pair == b"format=json");
-    assert_eq!(control::format(query, accept) == Format::Json, json || accepts);
+    let said = Said::in_query(query);
+    let format = all(query, "format").map(decoded).collect::<Vec<_>>();
+    let json = format.iter().any(|word| word.as_deref() == Some(b"json"));
+    let written = control::format(None, said, core::iter::empty());
+    assert_eq!(written == Format::Json, json);
     for verb in VERBS {
-        match verb.command(query, None) {
+        match verb.command(said, None) {
             Ok(asked) => {
-                assert_eq!(json, value(query, "format").is_some());
+                let known = |word: &Option<Vec<u8>>| {
+                    [Some(&b"json"[..]), Some(b"text")].contains(&word.as_deref())
+                };
+                assert!(format.len() <= 1 && format.iter().all(known));
                 understood(verb, &asked, query);
                 leased(verb, &asked, query);
             }
             Err(bad) => {
-                let said = bad.to_string();
-                assert!(said.len() < 400 && said.starts_with("parameter \""), "{said}");
-                assert!(said.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{said}");
-                assert_eq!(verb.command(query, Some(Msec(1))), Err(bad), "the lease mends it");
+                let words = bad.to_string();
+                assert!(words.len() < 400 && words.starts_with("parameter \""), "{words}");
+                let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+                assert!(words.bytes().all(plain), "{words}");
+                assert_eq!(verb.command(said, Some(Msec(1))), Err(bad), "the lease mends it");
             }
         }
     }
@@ -63,10 +71,12 @@ fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
     match verb {
         Verb::Status => ("status", &["format", "app"]),
         Verb::Enable => {
-            ("enable", &["format", "app", "id", "new", "reason", "for", "wait", "keep"])
+            ("enable", &["format", "app", "id", "new", "by", "reason", "for", "wait", "keep"])
         }
-        Verb::Disable => ("disable", &["format", "app", "id", "spread", "concurrency", "wait"]),
-        Verb::Stop => ("stop", &["format", "app", "id", "reason", "for"]),
+        Verb::Disable => {
+            ("disable", &["format", "app", "id", "by", "spread", "concurrency", "wait"])
+        }
+        Verb::Stop => ("stop", &["format", "app", "id", "by", "reason", "for"]),
         Verb::Apps => ("apps", &["format"]),
         Verb::Metrics => ("metrics", &["format"]),
         Verb::Dashboard => ("", &["format"]),
@@ -105,14 +115,17 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
         assert!(known(verb).1.iter().any(|known| known.as_bytes() == name));
     }
     let app = asked.app.map(|app| app.as_bytes().to_vec());
-    assert_eq!(app, value(query, "app").map(|said| decoded(said).unwrap()));
+    assert_eq!(app, value(query, "app"));
     assert!(app.is_none_or(|app| app.len() <= 128));
     let which = match (verb, asked.command) {
         (Verb::Status, Command::Status)
         | (Verb::Apps, Command::Apps)
         | (Verb::Metrics, Command::Metrics)
-        | (Verb::Dashboard, Command::Dashboard) => return,
-        (Verb::Disable, Command::Disable { which, pace, wait }) => {
+        | (Verb::Dashboard, Command::Dashboard)
+        | (Verb::Script, Command::Script)
+        | (Verb::Style, Command::Style) => return,
+        (Verb::Disable, Command::Disable { which, by, pace, wait }) => {
+            named(by, query);
             assert_eq!(pace.spread, time(query, "spread"));
             assert_eq!(pace.concurrency, value(query, "concurrency").map(number));
             assert_eq!(wait, time(query, "wait"));
@@ -123,7 +136,7 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
         (Verb::Enable, Command::Enable(shut, patience)) => {
             assert_eq!(patience.map(|patience| patience.wait), time(query, "wait"));
             let keep = patience.is_some_and(|patience| patience.keep);
-            assert_eq!(keep.then_some(&b"1"[..]), value(query, "keep"));
+            assert_eq!(keep.then(|| b"1".to_vec()), value(query, "keep"));
             if let Some(Patience { wait, .. }) = patience {
                 assert!(Msec(0) < wait && wait <= TEN_YEARS);
                 assert!(shut.lease.is_none_or(|lease| wait < lease));
@@ -136,17 +149,24 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
     let id = value(query, "id").map(|id| PauseId(number(id)));
     match which {
         Which::This(this) => assert!(id == Some(this) && value(query, "new").is_none()),
-        Which::New => assert!(id.is_none() && value(query, "new") == Some(b"1")),
+        Which::New => assert!(id.is_none() && value(query, "new").as_deref() == Some(b"1")),
         Which::Any => assert!(id.is_none() && value(query, "new").is_none()),
     }
 }
 
+fn named(by: Option<Address>, query: &[u8]) {
+    let by = by.map(|by| by.as_bytes().to_vec());
+    assert_eq!(by, value(query, "by").filter(|by| !by.is_empty()));
+    assert!(by.is_none_or(|by| by.len() <= 64));
+}
+
 fn cause(shut: Shut, query: &[u8]) -> Which {
+    named(shut.by, query);
     assert_eq!(shut.lease, time(query, "for"));
     assert!(shut.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));
     assert_eq!(shut.asks_for_change(), shut.lease.is_some() || shut.reason.is_some());
     let reason = shut.reason.map(|reason| reason.as_bytes().to_vec());
-    assert_eq!(reason, value(query, "reason").map(|said| decoded(said).unwrap()));
+    assert_eq!(reason, value(query, "reason"));
     assert!(reason.is_none_or(|reason| reason.len() <= 256));
     shut.which
 }
@@ -158,35 +178,40 @@ fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
         Command::Enable(Shut { lease: None, .. }, Some(patience)) => patience.wait,
         _ => Msec(0),
     };
-    assert_eq!(verb.command(query, Some(wait.after(Msec(1)))), Ok(*asked));
+    assert_eq!(verb.command(Said::in_query(query), Some(wait.after(Msec(1)))), Ok(*asked));
     if wait > Msec(0) {
-        let said = verb.command(query, Some(wait)).unwrap_err().to_string();
+        let said = verb.command(Said::in_query(query), Some(wait)).unwrap_err().to_string();
         assert!(said.starts_with("parameter \"wait\" is not below"), "{said}");
     }
 }
 
-/// What the query says by this name: once, if at all.
-fn value<'q>(query: &'q [u8], name: &str) -> Option<&'q [u8]> {
-    let mut said = query.split(|byte| *byte == b'&').filter_map(|pair| {
+/// What the query says by this name, as it stands there.
+fn all<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = &'q [u8]> {
+    query.split(|byte| *byte == b'&').filter_map(move |pair| {
         let rest = pair.strip_prefix(name.as_bytes())?;
         if rest.is_empty() {
             Some(rest)
         } else {
             rest.strip_prefix(b"=")
         }
-    });
+    })
+}
+
+/// What is meant by it: once, if at all.
+fn value(query: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut said = all(query, name);
     let value = said.next();
     assert!(said.next().is_none(), "{name} is said twice");
-    value
+    value.map(|value| decoded(value).unwrap())
 }
 
 fn time(query: &[u8], name: &str) -> Option<Msec> {
-    value(query, name).map(|said| MaxTime::parse(said).unwrap().msec())
+    value(query, name).map(|said| MaxTime::parse(&said).unwrap().msec())
 }
 
-fn number<N: FromStr>(digits: &[u8]) -> N {
+fn number<N: FromStr>(digits: Vec<u8>) -> N {
     assert!(digits.iter().all(u8::is_ascii_digit));
-    core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap()
+    core::str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()).unwrap()
 }
 
 fn decoded(mut value: &[u8]) -> Option<Vec<u8>> {

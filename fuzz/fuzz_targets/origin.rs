@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::origin::{foreign, Headers};
+use intermission::origin::{refused, Headers, Refused};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
@@ -14,7 +14,8 @@ fuzz_target!(|input: &[u8]| {
         [(); 5].map(|()| lines.next().unwrap_or_default());
     let [origin, referer] = [origin, referer].map(|url| with_host(url, host));
     let (origin, referer) = (&origin[..], &referer[..]);
-    let headers = Headers { sec_fetch_site, origin, referer, sec_purpose, host };
+    let headers =
+        Headers { sec_fetch_site, origin, referer, sec_purpose, host, ..Headers::default() };
     judged(&headers);
     // One header alone shows what those before it hide.
     judged(&Headers { origin, host, ..Headers::default() });
@@ -22,22 +23,27 @@ fuzz_target!(|input: &[u8]| {
     own(&headers);
 });
 
+/// Why a page may not act, at one of the server's names.
+fn foreign(headers: &Headers<'_>) -> Option<Refused> {
+    refused(headers, false, true)
+}
+
 fn judged(headers: &Headers<'_>) {
-    let Headers { sec_fetch_site, origin, referer, sec_purpose, host } = *headers;
+    let Headers { sec_fetch_site, origin, referer, sec_purpose, host, .. } = *headers;
     let site = matches!(sec_fetch_site, b"" | b"same-origin" | b"none");
-    let prefetch = sec_purpose.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"prefetch"));
+    let early = !sec_purpose.is_empty();
     match foreign(headers) {
         None => {
-            assert!(site && !prefetch);
+            assert!(site && !early);
             for url in [origin, referer].into_iter().filter(|url| !url.is_empty()) {
                 same(url, host);
             }
         }
-        Some("Sec-Fetch-Site") => assert!(!site),
-        Some("Origin") => assert!(site && !origin.is_empty()),
-        Some("Referer") => assert!(site && !referer.is_empty()),
-        Some("Sec-Purpose") => assert!(site && prefetch),
-        Some(other) => panic!("{other}"),
+        Some(Refused::Foreign("Sec-Fetch-Site")) => assert!(!site),
+        Some(Refused::Foreign("Origin")) => assert!(site && !origin.is_empty()),
+        Some(Refused::Foreign("Referer")) => assert!(site && !referer.is_empty()),
+        Some(Refused::Early("Sec-Purpose")) => assert!(site && early),
+        Some(other) => panic!("{other:?}"),
     }
 }
 
@@ -61,10 +67,11 @@ fn own(headers: &Headers<'_>) {
         let referer = [&origin, &b"/"[..], path].concat();
         let own =
             Headers { sec_fetch_site: b"none", origin: &origin, referer: &referer, ..*headers };
-        assert!(matches!(foreign(&own), None | Some("Sec-Purpose")), "{own:?}");
+        assert!(matches!(foreign(&own), None | Some(Refused::Early(_))), "{own:?}");
         for more in [".evil.example", "@evil.example", ":1", "1"] {
             let origin = [&origin, more.as_bytes()].concat();
-            assert_eq!(foreign(&Headers { origin: &origin, ..own }), Some("Origin"), "{more}");
+            let other = Headers { origin: &origin, ..own };
+            assert_eq!(foreign(&other), Some(Refused::Foreign("Origin")), "{more}");
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use intermission::control::Verb;
+use intermission::form::Said;
 use intermission::ids::PauseId;
 use intermission::metrics;
 use intermission::reply::{Apps, Drain, PauseNumber, Seconds, Slots, Status, Time, Word};
@@ -92,7 +93,10 @@ fn json(apps: &[Status], now: Now) {
 /// What names the app in a query, and is harmless in a header.
 fn encoded(text: &str, app: &AppName) {
     let query = format!("app={text}&format=json");
-    assert_eq!(Verb::Status.command(query.as_bytes(), None).unwrap().app, Some(*app));
+    assert_eq!(
+        Verb::Status.command(Said::in_query(query.as_bytes()), None).unwrap().app,
+        Some(*app)
+    );
     assert_eq!(text, header_value(app.as_bytes()).to_string());
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap().as_bytes().to_vec();
