@@ -1,0 +1,35 @@
+# The processes that look after nginx's cache are no workers: nobody waits for them.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+# The loader goes by a file at a time, and sleeps without looking at anything else.
+my $http = 'proxy_cache_path @DIR@/cache keys_zone=cache:1m loader_files=1 loader_sleep=1s;';
+
+sub helpers {
+    my ($t) = @_;
+    return grep { Intermission::Process::title($_) =~ /^nginx: cache/ } Intermission::Process::children($t->master);
+}
+
+{
+    my $t = Intermission->new(workers => 2, http => $http);
+    my @helpers = $t->wait_for(sub { my @now = helpers($t); @now == 2 ? \@now : undef }, 'cache manager and loader')->@*;
+    # As deaf as a loader that is at work.
+    $t->freeze(@helpers);
+    is $t->control('enable?wait=2s')->{status}, 200, 'nobody waits for a helper to say what it has';
+    my @held = map { $t->send("/$_") } 1 .. 3;
+    $t->wait_held(3);
+    kill KILL => $helpers[0];
+    $t->wait_for(sub { !Intermission::Process::is_alive($helpers[0]) }, 'a helper killed');
+    is $t->status->{held}, 3, 'a helper that dies takes nobody along';
+    $t->freeze(grep { $_ != $helpers[1] } helpers($t));
+    kill QUIT => $t->master;
+    is $_->response->{status}, 503, 'who is held is answered at once when nginx quits' for @held;
+    kill CONT => @helpers, helpers($t);
+    $t->stop;
+}
+
+done_testing;
