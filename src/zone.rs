@@ -27,7 +27,7 @@ pub use wait::{Left, Look};
 use crate::app::{App, Drained, State, Unsaid};
 use crate::flight::{Epoch, Flights};
 use crate::gates::{Gates, NameHash};
-use crate::ids::{AppId, PauseId, WorkerId};
+use crate::ids::{AppId, PauseId, SlotId, WorkerId};
 use crate::queue::{Held, List, Slot};
 use crate::sync::step;
 use crate::text::AppName;
@@ -49,6 +49,8 @@ pub struct Header {
     /// The newest question to all workers, and when it was asked.
     asked: Epoch,
     asked_at: Msec,
+    /// How many slots were ever used; those behind them are as the memory came, all zero.
+    touched: u32,
     free: List,
 }
 
@@ -64,8 +66,27 @@ impl Header {
         retired: 0,
         asked: Epoch(0),
         asked_at: Msec(0),
+        touched: 0,
         free: List::EMPTY,
     };
+
+    /// A slot that is nobody's, and in no list; one that was never used where all others are.
+    fn free_slot(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
+        if let Some(slot) = self.free.pop(slots) {
+            return Some(slot);
+        }
+        let fresh = self.touched as usize;
+        *slots.get_mut(fresh)? = Slot::FREE;
+        step();
+        self.touched += 1;
+        Some(SlotId::at(fresh))
+    }
+
+    /// The slots that were ever used.
+    fn used<'s>(&self, slots: &'s mut [Slot]) -> &'s mut [Slot] {
+        let touched = (self.touched as usize).min(slots.len());
+        slots.get_mut(..touched).unwrap_or_default()
+    }
 }
 
 /// The tables, for one visit under the lock.
@@ -106,13 +127,12 @@ pub enum Wake {
 }
 
 impl<'z> Zone<'z> {
-    /// Makes the tables those of a zone that nobody has used.
+    /// Makes the tables those of a zone that nobody has used; the slots are left as they are.
     pub fn reset(&mut self) {
         *self.header = Header::NEW;
         self.apps.fill(App::UNUSED);
         self.workers.fill(Worker::default());
         self.waits.fill(Wait::FREE);
-        self.slots.fill(Slot::FREE);
         self.rebuild();
     }
 
@@ -178,7 +198,7 @@ impl<'z> Zone<'z> {
 
     /// How many slots are in use.
     pub fn slots_used(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_sub(self.header.free.len)
+        self.header.touched.saturating_sub(self.header.free.len)
     }
 
     /// The first in an app's line.

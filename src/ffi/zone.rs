@@ -128,7 +128,12 @@ impl SharedZone {
             let pool = pool.as_ptr();
             let bytes = (*pool).pfree * nginx_sys::ngx_pagesize;
             let front = NonNull::new(ngx_slab_alloc(pool, bytes).cast::<Front>())?;
-            front.cast::<u8>().write_bytes(0, bytes);
+            // New memory is all zero, and most of it is better left untouched; a slab that is
+            // built for debugging fills it with junk.
+            let bytes_of_it = front.cast::<u8>().as_ptr();
+            if *bytes_of_it != 0 || *bytes_of_it.add(bytes - 1) != 0 {
+                bytes_of_it.write_bytes(0, bytes);
+            }
             (*front.as_ptr()).sizes = Sizes::for_bytes(bytes);
             (*pool).data = front.as_ptr().cast();
             front

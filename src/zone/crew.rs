@@ -56,7 +56,7 @@ impl Zone<'_> {
         if worker.process() != Some(process) {
             return;
         }
-        let slots = if worker.slots > 0 { self.slots.len() } else { 0 };
+        let slots = if worker.slots > 0 { self.header.used(self.slots).len() } else { 0 };
         for index in 0..slots {
             let occupant = self.slots.get(index).and_then(Slot::occupant);
             let Some(held) = occupant.filter(|held| held.owner == id) else {

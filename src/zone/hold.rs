@@ -69,7 +69,7 @@ impl Zone<'_> {
         }
         let owned = self.workers.get_mut(owner.index());
         let worker = owned.filter(|worker| worker.process().is_some() && app.line.len < most);
-        let room = worker.and_then(|worker| Some((worker, self.header.free.pop(self.slots)?)));
+        let room = worker.and_then(|worker| Some((worker, self.header.free_slot(self.slots)?)));
         let Some((worker, slot)) = room else {
             app.totals.rejected += 1;
             let report = app.rejections.add(now.monotonic);

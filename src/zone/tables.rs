@@ -95,8 +95,9 @@ impl Zone<'_> {
         self.apps.iter_mut().for_each(|app| app.oldest = Oldest::NONE);
         self.apps.iter_mut().for_each(|app| (app.line, app.going) = (List::EMPTY, 0));
         self.workers.iter_mut().for_each(|worker| worker.slots = 0);
-        let mut next = queue::sort(self.slots);
-        for _ in 0..self.slots.len() {
+        let used = self.header.used(self.slots);
+        let (count, mut next) = (used.len(), queue::sort(used));
+        for _ in 0..count {
             let id = next;
             let Some(slot) = self.slots.get_mut(id.index()) else {
                 break;

@@ -64,7 +64,9 @@ fn chain(zone: &Owned, list: &List) -> Vec<SlotId> {
 fn check(zone: &Owned) {
     let tables = &zone.tables;
     assert_eq!(tables.header.inside, 0);
-    let mut seen = vec![0; tables.slots.len()];
+    let touched = tables.header.touched as usize;
+    assert!(tables.slots[touched..].iter().all(|slot| slot.occupant().is_none()));
+    let mut seen = vec![0; touched];
     let mut owned = vec![0; tables.workers.len()];
     let mut going = vec![0; tables.apps.len()];
     for id in chain(zone, &tables.header.free) {

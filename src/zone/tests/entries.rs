@@ -213,3 +213,14 @@ fn a_zone_that_is_replaced_begins_no_pause_unless_it_is_kept_after_all() {
     scene.visit(|zone| zone.reinstate());
     scene.pause("");
 }
+
+#[test]
+fn a_slot_is_used_again_before_one_that_never_was() {
+    let mut scene = Scene::with_slots(8);
+    scene.pause("");
+    let places = [scene.hold("", ONE), scene.hold("", TWO)];
+    scene.go(places[0], Leaving::Left);
+    scene.hold("", ONE);
+    assert_eq!(scene.zone.tables.header.touched, 2);
+    assert_eq!(scene.visit(|zone| zone.slots_used()), 2);
+}
