@@ -154,7 +154,7 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             assert!(*state == State::Open || *state == new.state);
         } else {
             let same = *state == old.state || *state == new.state;
-            let same = same || goes_on_behind(old.state, *state, &old.line);
+            let same = same || goes_on_behind(old, *state);
             assert!(same, "{old:?} {new:?} {state:?}");
             assert!(app.kept.0 == old.kept.0 || app.kept.0 == new.kept.0);
             assert!(app.kept.1 == old.kept.1 || app.kept.1 == new.kept.1);
@@ -165,7 +165,11 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             let pause = |app: &AppPicture| (app.state, app.until);
             let is_shut = matches!(state, State::Paused | State::Stopped);
             let whole = pause(app) == pause(old) || pause(app) == pause(new);
-            assert!(whole || !is_shut, "half a stop or pause: {old:?} {new:?} {app:?}");
+            // Of several who waited in a dead worker some are taken back already: the pause is as the
+            // others asked for it, until the next visit takes these back too.
+            let partly =
+                ![&before.waits, &after.waits].iter().any(|waits| waits.len() == now.waits.len());
+            assert!(whole || partly || !is_shut, "half a stop or pause: {old:?} {new:?} {app:?}");
         }
         assert!(*baton == old.baton || *baton == new.baton);
         let line = &app.line;
@@ -186,10 +190,10 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
 
 /// Those behind a drain go on as if they were part of it: at once, where a paced drain has lost
 /// those whom it was for, and where a pause came to nothing that began meanwhile.
-fn goes_on_behind(old: State, now: State, line: &[Cookie]) -> bool {
-    match (old, now) {
+fn goes_on_behind(old: &AppPicture, now: State) -> bool {
+    match (old.state, now) {
         (State::Draining { upto: old }, State::Draining { upto: now }) => now > old,
-        (State::Open, State::Draining { .. }) => !line.is_empty(),
+        (State::Open, State::Draining { .. }) => !old.line.is_empty() || old.baton.is_some(),
         _ => false,
     }
 }
