@@ -48,6 +48,49 @@ sub held {
 }
 
 {
+    # The only worker is told by hand: the master starts no other, and nobody is answered for it.
+    my $t = Intermission->new(workers => 1);
+    $t->control('enable?for=4s');
+    my $crowd = held($t, 20);
+    my ($one) = $t->workers;
+    kill QUIT => $one;
+    $t->wait_for(sub { $t->old_workers }, 'the worker leaves');
+    is $crowd->done->{statuses}{200}, 20, 'the only worker is told to leave by hand: it holds until the lease is over';
+    $t->wait_for(sub { ($t->workers)[0] // $one != $one }, 'another worker');
+    $t->clean_ok;
+}
+
+{
+    # One is told by hand, the other dies: both are no quit. Then nginx does quit.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my @clients = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(20);
+    my ($one, $other) = $t->workers;
+    kill QUIT => $one;
+    $t->wait_for(sub { grep { $_ == $one } $t->old_workers }, 'a worker that leaves');
+    kill KILL => $other;
+    $t->wait_for(sub { grep { $_ != $one && $_ != $other } $t->workers }, 'another in its place');
+    my $held = $t->wait_for(sub { my $status = $t->status; $status->{totals}{lost} + $status->{held} == 20 && $status->{held} }, 'the dead one is seen', 20);
+    select undef, undef, undef, 1;
+    is $t->status->{held}, $held, 'one told by hand and one dead: those held stay';
+    is $t->status->{totals}{stopped}, 0, 'nobody is answered';
+    ok $t->stop(signal => 'QUIT', seconds => 10), 'then nginx quits';
+    my %statuses;
+    $statuses{$_->response->{status}}++ for @clients;
+    is $statuses{503} // 0, $held, 'and those who were held are answered';
+}
+
+{
+    # The cache's loader and manager are no workers: nobody waits for them.
+    my $t = Intermission->new(workers => 2, http => 'proxy_cache_path @DIR@/cache keys_zone=c:1m loader_files=1 loader_sleep=1s loader_threshold=1ms;');
+    is $t->control('enable?wait=3s')->{status}, 200, 'an app is quiet although a helper has said nothing';
+    my $crowd = held($t, 20);
+    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits';
+    is $crowd->done->{statuses}{503}, 20, 'at once';
+}
+
+{
     # One worker told to quit is not nginx quitting.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');

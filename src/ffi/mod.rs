@@ -6,6 +6,7 @@
 mod ask;
 mod body;
 mod bypass;
+mod channel;
 mod conf;
 mod control;
 mod directives;

@@ -4,11 +4,12 @@ use core::cell::{Cell, UnsafeCell};
 
 use nginx_sys::{
     ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer, ngx_event_t, ngx_int_t,
-    ngx_msec_t, NGX_OK,
+    ngx_msec_t, ngx_uint_t, NGX_OK, NGX_PROCESS_HELPER,
 };
 use once_cell::sync::OnceCell;
 
 use super::ask::Asking;
+use super::channel::Channel;
 use super::evaluate::Kept;
 use super::flight::InFlight;
 use super::hold::Hold;
@@ -37,8 +38,10 @@ pub(super) struct ThisWorker {
     pub held: Cell<u32>,
     /// How many of them have a connection of their own: streams of HTTP/2 have none.
     pub held_connections: Cell<usize>,
-    /// Whether nginx told it to leave.
+    /// Whether it is to leave, and whether that was said to the zone as the master's word.
     leaving: Cell<bool>,
+    told: Cell<bool>,
+    pub channel: Channel,
     /// The app that was served last.
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
@@ -165,6 +168,11 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the live cycle.
     let (log, conf) = unsafe { ((*cycle).log, conf::main_conf_in(&*cycle)) };
     let Some(zone) = conf.and_then(|conf| conf.zone) else { return NGX_OK as ngx_int_t };
+    // The cache's manager and loader are helpers: they serve nobody.
+    // SAFETY: nginx sets it before init_process.
+    if unsafe { nginx_sys::ngx_process } == NGX_PROCESS_HELPER as ngx_uint_t {
+        return NGX_OK as ngx_int_t;
+    }
     let process = processes::this();
     // First of all: as long as it is not there, a worker that leaves may seem to be the last.
     let mut id = zone.visit(|zone| zone.register(process));
@@ -179,6 +187,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         held: Cell::new(0),
         held_connections: Cell::new(0),
         leaving: Cell::new(false),
+        told: Cell::new(false),
+        channel: Channel::new(log),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
@@ -206,6 +216,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     this.waiting.init();
     this.asking.init();
     this.saving.init();
+    this.channel.init();
     flight::refresh(this);
     if !id.is_some() {
         let full = format_args!(
@@ -242,10 +253,19 @@ pub(super) fn on_ring() {
     set_lease_timer();
 }
 
-/// nginx told this worker to leave when its requests are done.
+/// This worker is to leave when its requests are done: the master said so, or somebody by hand.
 pub(super) fn on_leaving() {
     if let Some(this) = this() {
         this.leaving.set(true);
+        look_whether_nginx_quits();
+    }
+}
+
+/// A worker that is told by hand says nothing of the others: the master runs on, and those held stay.
+pub(super) fn look_whether_nginx_quits() {
+    let Some(this) = this().filter(|this| this.leaving.get()) else { return };
+    if !this.told.get() && this.channel.told_to_leave() {
+        this.told.set(true);
         processes::bury_the_dead(&this.zone);
         this.zone.visit(|zone| zone.leaving(this.id));
     }
@@ -263,6 +283,7 @@ pub(super) fn watch() {
 
 extern "C" fn on_watch(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
+    look_whether_nginx_quits();
     processes::bury_the_dead(&this.zone);
     release::schedule();
     watch();
