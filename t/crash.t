@@ -114,6 +114,27 @@ SKIP: {
         $t->wait_state('open');
         $t->clean_ok(killed_process => 1);
     }
+
+    # The master unlocks nothing in a zone that the present configuration does not have.
+    for my $round (1 .. 3) {
+        my $t = Intermission->new(workers => 2, module => $faulty, backend => ['--delay', 2000]);
+        chmod 0777, $t->dir;
+        my $crowd = $t->crowd('--count', 200);
+        $t->wait_backend(200);
+        $t->reload(http => 'intermission_zone 1m;');
+        my @old = $t->old_workers;
+        open my $f, '>', $t->dir . "/fault.$old[0]" or die;
+        print $f 0;
+        close $f;
+        # The other one comes to the lock when it is a dead one's.
+        $t->freeze($old[1]);
+        $t->wait_log(qr/exited on signal 9/);
+        kill CONT => $old[1];
+        $crowd->done;
+        $t->wait_old_workers_gone;
+        is scalar($t->old_workers), 0, 'an old worker that dies in the lock of a former zone stops no other';
+        $t->clean_ok(killed_process => 1);
+    }
 }
 
 done_testing;

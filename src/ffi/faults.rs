@@ -1,7 +1,7 @@
 //! For the tests: a worker dies inside the lock, when and where it is told to.
 //!
 //! A file `fault` in nginx's prefix holds a number of steps. Whichever worker removes it dies that
-//! many steps later, counted within visits to the zone.
+//! many steps later, counted within visits to the zone. A file `fault.PID` is for one worker.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,12 +13,13 @@ use crate::sync::faults;
 pub(super) fn arm_if_told() {
     // SAFETY: the running configuration's cycle, whose prefix ends in a slash.
     let prefix = unsafe { (*nginx_sys::ngx_cycle).prefix };
-    let file = Path::new(OsStr::from_bytes(prefix.as_bytes())).join("fault");
-    let Ok(steps) = std::fs::read_to_string(&file) else {
-        return;
-    };
-    if std::fs::remove_file(&file).is_ok() {
-        faults::arm(steps.trim().parse().unwrap_or(0), die);
+    let folder = Path::new(OsStr::from_bytes(prefix.as_bytes()));
+    for name in ["fault".into(), format!("fault.{}", std::process::id())] {
+        let file = folder.join(name);
+        let Ok(steps) = std::fs::read_to_string(&file) else { continue };
+        if std::fs::remove_file(&file).is_ok() {
+            faults::arm(steps.trim().parse().unwrap_or(0), die);
+        }
     }
 }
 

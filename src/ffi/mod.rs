@@ -20,6 +20,7 @@ mod flight;
 mod gate;
 mod hold;
 mod host;
+mod lock;
 mod log;
 mod module;
 mod oldest;

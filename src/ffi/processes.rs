@@ -28,12 +28,12 @@ pub(super) fn this() -> Process {
 }
 
 /// Whether a process has ended; another one may have its number by now.
-fn is_gone(process: Process) -> bool {
+pub(super) fn is_gone(process: Process) -> bool {
     // SAFETY: signal 0 is sent to nobody.
     let none = unsafe { libc::kill(process.pid, 0) } != 0
         && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
     // Where it could not be read once, nothing can be compared with it.
-    let another = |started| process.started != 0 && started != process.started;
+    let another = |started| started == 0 || (process.started != 0 && started != process.started);
     none || started(process.pid).is_some_and(another)
 }
 

@@ -7,13 +7,13 @@ use core::{fmt, slice};
 
 use nginx_sys::{
     ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
-    ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR,
-    NGX_OK,
+    ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_OK,
 };
 use ngx::ngx_string;
 
 use super::conf::{self, MainConf};
 use super::doorbell::{self, Bells, OpenBells};
+use super::lock;
 use super::log::{self, cycle_log, write, Level};
 use super::module::{self, Failed};
 use super::state::{StateFile, Words};
@@ -54,6 +54,8 @@ struct Front {
     lease: AtomicU64,
     state_file: AtomicU64,
     file: Words,
+    /// Who took the lock last.
+    holder: AtomicU64,
     header: Header,
 }
 
@@ -216,7 +218,7 @@ impl SharedZone {
         // has the only reference to them in this process.
         let (result, effects) = unsafe {
             let mutex = &mut (*self.pool.as_ptr()).mutex;
-            ngx_shmtx_lock(mutex);
+            lock::lock(mutex, &(*self.front.as_ptr()).holder);
             #[cfg(feature = "faults")]
             super::faults::arm_if_told();
             let mut zone = self.tables(now);
