@@ -104,6 +104,45 @@ sub held {
     $t->clean_ok;
 }
 
+for my $round (1 .. 3) {
+    # Nor is the death of the only other one.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = held($t, 100, '--expect', '200');
+    my ($told, $killed) = $t->workers;
+    kill QUIT => $told;
+    $t->wait_for(sub { !grep { $_ == $told } $t->workers }, 'a worker that leaves');
+    my $theirs = $t->status->{held};
+    # However late the master starts another.
+    $t->freeze($t->master);
+    kill KILL => $killed;
+    select undef, undef, undef, 0.6;
+    kill CONT => $t->master;
+    $t->wait_for(sub { grep { $_ != $killed } $t->workers }, 'another worker');
+    $t->wait_for(sub { ($t->status->{totals}{lost} // 0) + $t->status->{held} == $theirs }, 'the dead one forgotten');
+    is $t->status->{totals}{stopped}, 0, 'one told to leave and the other killed: nobody is answered 503';
+    my $left = $t->status->{held};
+    $t->control('disable');
+    is $crowd->done->{statuses}{200} // 0, $left, 'all that are left are served';
+    $t->clean_ok(killed_process => 1);
+}
+
+{
+    # What would be cut off is answered just before.
+    my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 2s;');
+    $t->control('enable?for=60s');
+    my @held = map { $t->send("/$_") } 1 .. 4;
+    $t->wait_held(4);
+    $t->reload;
+    my @answers = map { $_->response } @held;
+    is scalar(grep { $_->{status} == 503 } @answers), 4, 'under worker_shutdown_timeout those held are answered 503';
+    is scalar(grep { ($_->{headers}{'retry-after'} // 0) > 50 } @answers), 4, 'and told when to come again';
+    is $t->logged('/1')->{intermission}, 'STOPPED', 'as stopped';
+    is $t->status->{totals}{left}, 0, 'nobody left';
+    $t->control('disable');
+    $t->clean_ok;
+}
+
 {
     # A worker that hangs when nginx quits, and is killed then, keeps nobody else.
     my $t = Intermission->new(workers => 2);

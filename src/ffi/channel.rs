@@ -6,7 +6,7 @@
 use core::cell::Cell;
 use core::ptr;
 
-use nginx_sys::{ngx_event_handler_pt, ngx_event_t, ngx_post_event, ngx_posted_events};
+use nginx_sys::{ngx_event_handler_pt, ngx_event_t, ngx_post_event, ngx_posted_next_events};
 
 use super::workers::{self, Timer};
 
@@ -28,10 +28,10 @@ impl Channel {
         }
     }
 
-    /// At its final place, in init_process.
+    /// At its final place, in init_process. The event loop turns at once, without a wait.
     pub(super) fn init(&self) {
         // SAFETY: our own event; nginx's queue is there since the event module's init_process.
-        unsafe { ngx_post_event(self.begins.event(), &raw mut ngx_posted_events) };
+        unsafe { ngx_post_event(self.begins.event(), &raw mut ngx_posted_next_events) };
     }
 
     /// Whether the master told this worker to leave; or is gone, so that nobody can.
@@ -57,13 +57,21 @@ extern "C" fn on_beginning(_: *mut ngx_event_t) {
 
 extern "C" fn on_message(event: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
-    // SAFETY: nginx's own event and handler; the flag is this process's.
+    // SAFETY: nginx's own event and handler; the flag is this process's. A signal that came before
+    // has set it, and it is set again: the master may say the same in this very turn.
     let told = unsafe {
         let before = nginx_sys::ngx_quit;
+        if before != 0 {
+            nginx_sys::ngx_quit = 0;
+        }
         if let Some(handler) = this.channel.handler.get() {
             handler(event);
         }
-        before == 0 && nginx_sys::ngx_quit != 0
+        let told = nginx_sys::ngx_quit != 0;
+        if before != 0 {
+            nginx_sys::ngx_quit = before;
+        }
+        told
     };
     if told {
         this.channel.told.set(true);

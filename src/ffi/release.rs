@@ -29,7 +29,7 @@ pub(super) fn schedule_next() {
 
 fn post(queue: *mut ngx_queue_t) {
     let Some(this) = workers::this() else { return };
-    if this.held.get() > 0 && this.zone.gates().any_moving() {
+    if this.held.get() > 0 && (this.cut_off.get() || this.zone.gates().any_moving()) {
         // SAFETY: our own event and nginx's own queue, on nginx's one thread.
         unsafe { ngx_post_event(this.turn.event(), queue) };
     }
@@ -40,10 +40,13 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
     let room = room::for_release(this);
     let (last, turn) = this.zone.visit(|zone| {
-        zone.take_turn(this.id, this.last.get(), room, |given| {
-            // SAFETY: this process filled the slot, and its mark lives while it is held.
-            unsafe { grant(this, given) };
-        })
+        // SAFETY: this process filled the slot, and its mark lives while it is held.
+        let each = |given| unsafe { grant(this, given) };
+        if this.cut_off.get() {
+            (this.last.get(), zone.cut_off(this.id, each))
+        } else {
+            zone.take_turn(this.id, this.last.get(), room, each)
+        }
     });
     this.last.set(last);
     match turn {

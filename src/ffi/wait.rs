@@ -119,7 +119,11 @@ pub(super) fn look(this: &ThisWorker) {
     let over = Queue::new();
     over.init();
     let told = |waiting: &Waiting| waiting.asked.get().is_some_and(|at| ask::all_told(this, at));
-    for waiting in this.waiting.iter().filter(|waiting| waiting.look(this, told(waiting))) {
+    for waiting in this
+        .waiting
+        .iter()
+        .filter(|waiting| waiting.look(this, this.cut_off.get() || told(waiting)))
+    {
         waiting.link.leave();
         over.push(waiting, &waiting.link);
     }

@@ -3,8 +3,8 @@
 use core::cell::{Cell, UnsafeCell};
 
 use nginx_sys::{
-    ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer, ngx_event_t, ngx_int_t,
-    ngx_msec_t, ngx_uint_t, NGX_OK, NGX_PROCESS_HELPER,
+    ngx_add_timer, ngx_connection_t, ngx_core_conf_t, ngx_cycle_t, ngx_del_timer, ngx_event_t,
+    ngx_int_t, ngx_msec_t, ngx_uint_t, NGX_OK, NGX_PROCESS_HELPER,
 };
 use once_cell::sync::OnceCell;
 
@@ -26,6 +26,10 @@ use crate::time::Msec;
 /// often whether somebody died, in ms.
 const WATCH_INTERVAL: ngx_msec_t = 200;
 
+/// Where `worker_shutdown_timeout` ends it, those who are held are answered a tenth of it before,
+/// at most so many ms.
+const LONGEST_NOTICE: ngx_msec_t = 1000;
+
 /// nginx waits for its next timer by an `int` of ms: whoever waits longer looks once a day.
 pub(super) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
@@ -42,6 +46,9 @@ pub(super) struct ThisWorker {
     leaving: Cell<bool>,
     told: Cell<bool>,
     pub channel: Channel,
+    /// Whether nginx is about to cut off whatever is left here.
+    pub cut_off: Cell<bool>,
+    cutting: Timer,
     /// The app that was served last.
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
@@ -189,6 +196,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         leaving: Cell::new(false),
         told: Cell::new(false),
         channel: Channel::new(log),
+        cut_off: Cell::new(false),
+        cutting: Timer::new(on_cutting, log),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
@@ -258,7 +267,29 @@ pub(super) fn on_leaving() {
     if let Some(this) = this() {
         this.leaving.set(true);
         look_whether_nginx_quits();
+        if let Some(time) = shutdown_timeout() {
+            // Early enough for the answers, and before nginx's own timer.
+            this.cutting.start(time - (time / 10).clamp(1, LONGEST_NOTICE).min(time));
+        }
     }
+}
+
+/// For how long a worker that is to leave goes on, if that has an end.
+fn shutdown_timeout() -> Option<ngx_msec_t> {
+    // SAFETY: the running cycle has the core's configuration.
+    let time = unsafe {
+        let cores = (*nginx_sys::ngx_cycle).conf_ctx.add(nginx_sys::ngx_core_module.index);
+        (*cores.read().cast::<ngx_core_conf_t>()).shutdown_timeout
+    };
+    Some(time).filter(|time| *time > 0)
+}
+
+/// nginx is about to close all connections: whoever waits here is answered.
+extern "C" fn on_cutting(_: *mut ngx_event_t) {
+    let Some(this) = this() else { return };
+    this.cut_off.set(true);
+    wait::look(this);
+    release::schedule();
 }
 
 /// A worker that is told by hand says nothing of the others: the master runs on, and those held stay.
@@ -274,6 +305,9 @@ pub(super) fn look_whether_nginx_quits() {
 /// Looks again soon whether somebody died, if a request held here may wait for him.
 pub(super) fn watch() {
     let Some(this) = this() else { return };
+    if this.cut_off.get() {
+        release::schedule();
+    }
     let gates = this.zone.gates();
     let may_end = gates.any_moving() || gates.anybody_waits();
     if this.held.get() > 0 && (this.leaving.get() || may_end) {

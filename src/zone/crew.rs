@@ -22,8 +22,8 @@ impl Zone<'_> {
         workers::register(self.workers, process, self.header.generation)
     }
 
-    /// A worker was told to leave when its requests are done. If all of the newest configuration
-    /// were, nginx quits: whoever is held by a pause is turned away.
+    /// The master told a worker to leave when its requests are done. If it told all of the newest
+    /// configuration, nginx quits: whoever is held by a pause is turned away.
     pub fn leaving(&mut self, id: WorkerId) {
         workers::leaves(self.workers, id);
         self.look_whether_nginx_quits();

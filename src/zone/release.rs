@@ -68,6 +68,19 @@ impl Zone<'_> {
         (last, later.map_or(Turn::Nobody, Turn::Later))
     }
 
+    /// Gives `me` requests of its own to turn away, whatever their app's state, for nginx is about to
+    /// cut them off: those of one app. `me` asks again until there is nobody.
+    pub fn cut_off(&mut self, me: WorkerId, mut each: impl FnMut(Given)) -> Turn {
+        for id in (0..self.apps.len()).map(AppId::at) {
+            let waits = self.app(id).filter(|app| app.line.len > 0);
+            let Some(retry_after) = waits.map(|app| app.retry_after(self.now)) else { continue };
+            if self.take_away(id, me, &mut each) > 0 {
+                return Turn::TurnAway { retry_after };
+            }
+        }
+        Turn::Nobody
+    }
+
     fn take_run(&mut self, id: AppId, me: WorkerId, most: u32, mut each: impl FnMut(Given)) {
         let Some(app) = self.apps.get_mut(id.index()) else {
             return;
@@ -113,8 +126,13 @@ impl Zone<'_> {
             self.vacate(slot);
             each(Given { cookie: held.cookie, counted: None });
         }
+        let quits = self.quitting();
         if let Some(app) = self.apps.get_mut(id.index()) {
-            app.turned_away(count);
+            if turns_away(app, quits) {
+                app.turned_away(count);
+            } else {
+                app.totals.stopped += u64::from(count);
+            }
         }
         self.settle(id);
         count

@@ -306,3 +306,17 @@ fn a_worker_that_registers_ends_a_quit_and_nobody_else_is_turned_away() {
     scene.resume("");
     assert_eq!((scene.turn(ONE), scene.turn(THREE)), (vec![1], vec![2]));
 }
+
+#[test]
+fn who_would_be_cut_off_with_its_worker_is_turned_away_and_others_stay() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.hold("", TWO);
+    let mut given = Vec::new();
+    let turn = scene.visit(|zone| zone.cut_off(ONE, |one| given.push(one.cookie)));
+    assert_eq!((turn, given), (Turn::TurnAway { retry_after: 10 }, vec![Cookie(1)]));
+    assert_eq!(scene.visit(|zone| zone.cut_off(ONE, |_| ())), Turn::Nobody);
+    assert_eq!(scene.visit(|zone| zone.turned_away_by_quit()), None);
+    scene.resume("");
+    assert_eq!(scene.turn(TWO), [2]);
+}
