@@ -169,17 +169,12 @@ impl Timer {
 pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx sets it before this is called, and never again. The cache manager and the
     // loader are started as workers are, but serve nobody.
-    if unsafe { nginx_sys::ngx_process } == nginx_sys::NGX_PROCESS_HELPER as nginx_sys::ngx_uint_t {
+    if unsafe { nginx_sys::ngx_process } == NGX_PROCESS_HELPER as ngx_uint_t {
         return NGX_OK as ngx_int_t;
     }
     // SAFETY: nginx passes the live cycle.
     let (log, conf) = unsafe { ((*cycle).log, conf::main_conf_in(&*cycle)) };
     let Some(zone) = conf.and_then(|conf| conf.zone) else { return NGX_OK as ngx_int_t };
-    // The cache's manager and loader are helpers: they serve nobody.
-    // SAFETY: nginx sets it before init_process.
-    if unsafe { nginx_sys::ngx_process } == NGX_PROCESS_HELPER as ngx_uint_t {
-        return NGX_OK as ngx_int_t;
-    }
     let process = processes::this();
     // First of all: as long as it is not there, a worker that leaves may seem to be the last.
     let mut id = zone.visit(|zone| zone.register(process));
