@@ -280,7 +280,8 @@ fn arrive(
 ) -> ngx_int_t {
     let Some(worker) = workers::this() else { return NGX_DECLINED as ngx_int_t };
     let max_time = max_time(r, main);
-    let room = !has_connection(r) || room::to_hold(worker);
+    let room =
+        if has_connection(r) { room::for_connection(worker) } else { room::for_stream(worker) };
     let most = if room { place.max_held.unwrap_or(u32::MAX) } else { 0 };
     match worker.zone.visit(|zone| zone.arrive(app, name, worker.id, hold.cookie(), most)) {
         Arrival::Passes => NGX_DECLINED as ngx_int_t,

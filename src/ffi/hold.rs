@@ -12,6 +12,7 @@ use super::flags::{self, event, request};
 use super::flight::{self, Counted};
 use super::park::stop_timer;
 use super::queue::Link;
+use super::workers::ThisWorker;
 use super::zone::now;
 use super::{bypass, module, release, workers};
 use crate::ids::{Cookie, SlotId};
@@ -190,8 +191,8 @@ impl Hold {
         self.since.set(now().monotonic);
         if let Some(worker) = workers::this() {
             worker.held.set(worker.held.get() + 1);
-            let connections = worker.held_connections.get();
-            worker.held_connections.set(connections + self.connections());
+            let same_kind = self.held_like_it(worker);
+            same_kind.set(same_kind.get() + 1);
         }
     }
 
@@ -201,14 +202,18 @@ impl Hold {
         self.waited.set(now().monotonic.since(self.since.get()));
         if let Some(worker) = workers::this() {
             worker.held.set(worker.held.get().saturating_sub(1));
-            let connections = worker.held_connections.get();
-            worker.held_connections.set(connections.saturating_sub(self.connections()));
+            let same_kind = self.held_like_it(worker);
+            same_kind.set(same_kind.get().saturating_sub(1));
         }
     }
 
-    /// How many connections it takes while it is held.
-    fn connections(&self) -> usize {
-        usize::from(has_connection(self.request()))
+    /// How many the worker holds that take a connection each, or that are streams, as this one is.
+    fn held_like_it<'a>(&self, worker: &'a ThisWorker) -> &'a Cell<usize> {
+        if has_connection(self.request()) {
+            &worker.held_connections
+        } else {
+            &worker.held_streams
+        }
     }
 
     fn was_held(&self) -> bool {
@@ -231,15 +236,10 @@ impl Hold {
     }
 }
 
-/// Whether a request has a connection of its own; a stream of HTTP/2 shares one.
-#[cfg(ngx_feature = "http_v2")]
+/// Whether a request has a connection of its own; a stream of HTTP/2 shares one. The field is in
+/// the structure of every nginx, with HTTP/2 or without.
 pub(super) fn has_connection(r: &ngx_http_request_t) -> bool {
     r.stream.is_null()
-}
-
-#[cfg(not(ngx_feature = "http_v2"))]
-pub(super) fn has_connection(_: &ngx_http_request_t) -> bool {
-    true
 }
 
 /// Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there.

@@ -7,10 +7,14 @@ use super::workers::ThisWorker;
 /// A run is no longer than this.
 const ENOUGH: usize = 256;
 
-/// This worker's connections: how many are free, of how many.
+/// This worker's connections: how many a newcomer can have, of how many. What nginx closes for a
+/// newcomer, above all idle clients, is as good as free.
 fn connections() -> (usize, usize) {
     // SAFETY: nginx's running cycle, on its one thread.
-    unsafe { ((*ngx_cycle).free_connection_n, (*ngx_cycle).connection_n) }
+    unsafe {
+        let cycle = &*ngx_cycle;
+        (cycle.free_connection_n + cycle.reusable_connections_n, cycle.connection_n)
+    }
 }
 
 /// So many stay free of requests that go on after a hold: below an eighth nginx may stop accepting,
@@ -19,12 +23,18 @@ fn reserve(all: usize) -> usize {
     (all / 8).max(16)
 }
 
-/// Whether one more request may be held on a connection of its own. Those held take three eighths
-/// of the connections at the most: each needs another one to go on, and whoever comes while they
-/// wait needs one to be answered.
-pub(super) fn to_hold(this: &ThisWorker) -> bool {
+/// Whether one more request may be held on a connection of its own. Those held take five eighths
+/// of the connections at the most, and leave a quarter: an eighth for the release, which needs
+/// another one for each, and the reserve for whoever comes while they wait.
+pub(super) fn for_connection(this: &ThisWorker) -> bool {
     let (free, all) = connections();
-    this.held_connections.get() < all / 8 * 3 && free > 2 * reserve(all)
+    this.held_connections.get() < all * 5 / 8 && free > (all / 4).max(reserve(all))
+}
+
+/// Whether one more stream of HTTP/2 may be held. A stream costs memory and no connection: so many
+/// are held as the worker has connections, however few of them the streams come over.
+pub(super) fn for_stream(this: &ThisWorker) -> bool {
+    this.held_streams.get() < connections().1
 }
 
 /// How many held requests may go on now. One at least where none is under way, whatever is free:

@@ -42,6 +42,8 @@ pub(super) struct ThisWorker {
     pub held: Cell<u32>,
     /// How many of them have a connection of their own: streams of HTTP/2 have none.
     pub held_connections: Cell<usize>,
+    /// How many of them are streams of HTTP/2, which share a connection.
+    pub held_streams: Cell<usize>,
     /// Whether it is to leave, and whether that was said to the zone as the master's word.
     leaving: Cell<bool>,
     told: Cell<bool>,
@@ -188,6 +190,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         process,
         held: Cell::new(0),
         held_connections: Cell::new(0),
+        held_streams: Cell::new(0),
         leaving: Cell::new(false),
         told: Cell::new(false),
         channel: Channel::new(log),

@@ -1,0 +1,76 @@
+# Idle clients, whom nginx would close for a newcomer, take no room; streams of HTTP/2 have a bound.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Http2;
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes ();
+
+# Clients that have had an answer, and keep their connections.
+sub idle_clients {
+    my ($t, $count) = @_;
+    return map {
+        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $t->port) or die "no connection: $!";
+        print {$socket} "GET /up HTTP/1.1\r\nHost: x\r\n\r\n";
+        sysread $socket, my $answer, 4096;
+        $socket;
+    } 1 .. $count;
+}
+
+for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
+    my ($connections, $idle, $count) = @$case;
+    my $name = "worker_connections $connections, $idle idle clients";
+    my $t = Intermission->new(workers => 1, events => "worker_connections $connections;", backend => ['--delay', 300]);
+    my @idle = idle_clients($t, $idle);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', $count, '--expect', '200,503', '--timeout', 60);
+    $crowd->wait_event('sent', 30);
+    $t->wait_for(sub { my $s = $t->status; $s->{held} + $s->{totals}{rejected} == $count }, 'all came');
+    is $t->status->{held}, $count, "$name: all $count are held";
+    my $start = Time::HiRes::time();
+    $t->control('disable');
+    is_deeply $crowd->done->{statuses}, {200 => $count}, "$name: all are served";
+    my $took = Time::HiRes::time() - $start;
+    cmp_ok $took, '<', 6, sprintf "$name: in %.2f s", $took;
+    is $t->ticket_inversions, 0, "$name: in order";
+    $_->close for @idle;
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 1, events => 'worker_connections 1024;', backend => ['--delay', 20]);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 900, '--expect', '200,503', '--timeout', 60);
+    $crowd->wait_event('sent', 30);
+    $t->wait_for(sub { my $s = $t->status; $s->{held} + $s->{totals}{rejected} == 900 }, 'all came');
+    my $held = $t->status->{held};
+    is $held, 640, 'five eighths of the connections are for those held';
+    $t->control('disable');
+    is_deeply $crowd->done->{statuses}, {200 => $held, 503 => 900 - $held}, 'all who were held are served';
+    $t->clean_ok;
+}
+
+{
+    my $t = Intermission->new(workers => 1, http2 => 1, events => 'worker_connections 64;');
+    my $to = 'unix:' . $t->dir . '/http2.sock';
+    $t->control('enable');
+    my ($one, $other) = map { Intermission::Http2->new(to => $to) } 1, 2;
+    $one->request("/one/$_") for 1 .. 60;
+    $t->wait_held(60);
+    is $t->status->{totals}{rejected}, 0, 'a stream of HTTP/2 takes no connection';
+    $other->request("/other/$_") for 1 .. 60;
+    $t->wait_for(sub { $t->status->{totals}{rejected} == 56 }, '56 rejected');
+    is $t->status->{held}, 64, 'as many streams are held as the worker has connections';
+    $t->control('disable');
+    $t->wait_backend(64);
+    $t->wait_for(sub { $t->status->{state} eq 'open' }, 'the drain has an end');
+    my @lack = $t->error_log =~ /not enough/g;
+    is scalar @lack, 0, 'connections do not run out';
+    $_->close for $one, $other;
+    $t->clean_ok;
+}
+
+done_testing;
