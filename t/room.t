@@ -10,7 +10,7 @@ use Time::HiRes ();
 {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 512;', backend => ['--delay', 20]);
     $t->control('enable');
-    my $crowd = $t->crowd('--count', 1500, '--expect', '200,503', '--timeout', 60);
+    my $crowd = $t->crowd('--count', 1500, '--connecting', 64, '--expect', '200,503', '--timeout', 60);
     my $quick = sub {
         my ($name, $answer) = @_;
         my $start = Time::HiRes::time();
@@ -22,7 +22,7 @@ use Time::HiRes ();
     $quick->('/up',    sub { $t->get('/up') });
     $crowd->wait_event('sent', 30);
     my $held = $t->status->{held};
-    cmp_ok $held, '>=', 180, "$held are held";
+    cmp_ok $held, '>=', 310, "$held are held";
     $quick->('disable', sub { $t->control('disable') });
     my $done = $crowd->done;
     is $done->{failed}, 0, 'every answer is 200 or 503';
