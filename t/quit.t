@@ -66,7 +66,8 @@ sub held {
     $t->control('enable');
     my @clients = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(20);
-    my ($one, $other) = $t->workers;
+    my ($one) = $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/;
+    my ($other) = grep { $_ != $one } $t->workers;
     kill QUIT => $one;
     $t->wait_for(sub { grep { $_ == $one } $t->old_workers }, 'a worker that leaves');
     kill KILL => $other;

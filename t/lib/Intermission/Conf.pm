@@ -21,7 +21,7 @@ location /_intermission {
 END
 
 # Needs dir and listen; knows module (a path, or '' for none), workers, main, events, http, server,
-# locations, http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2), single (true: one
+# locations, upstream (more of the backend's), http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2), single (true: one
 # process does it all), daemon (true: nginx leaves its parent). A default gives way where the extra text has the directive itself.
 sub text {
     my (%conf) = @_;
@@ -46,6 +46,7 @@ sub text {
     # As nginx has it by default from 1.29.7 on.
     my ($kept, $http11) = $ENV{TEST_NGINX_KEEPALIVE}
         ? ('keepalive 32;', 'proxy_http_version 1.1; proxy_set_header Connection "";') : ('', '');
+    my $upstream = $conf{upstream} // '';
     my $paths = join "\n    ", map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
     return <<"END";
 $module
@@ -65,7 +66,7 @@ http {
     $paths
     log_format test '\$request_method \$request_uri \$status \$request_time $ours';
     access_log $dir/access.log test;
-    upstream backend { server unix:$dir/backend.sock; $kept }
+    upstream backend { server unix:$dir/backend.sock; $kept $upstream }
     $http11
     $position
     $extra{http}

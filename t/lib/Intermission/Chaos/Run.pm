@@ -31,6 +31,8 @@ sub new {
     $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $t = $self->{nginx} = Intermission->new(
         workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
+        # An nginx that keeps connections by itself has none left in the end.
+        upstream => 'keepalive_timeout 200ms;',
         http => _http($self->{state_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
         locations => join '', map { _locations($_) } @Intermission::Chaos::Schedule::APPS,
     );
