@@ -201,6 +201,11 @@ impl<'z> Zone<'z> {
         self.header.touched.saturating_sub(self.header.free.len)
     }
 
+    /// Whether every slot is in use.
+    pub fn is_full(&self) -> bool {
+        self.slots_used() as usize >= self.slots.len()
+    }
+
     /// The first in an app's line.
     pub fn head(&self, id: AppId) -> Option<Held> {
         self.slots.get(self.app(id)?.line.head.index())?.held()

@@ -97,7 +97,7 @@ END
     is scalar(grep { $_->{status} == 503 } @over), 20, 'beyond the zone: 503';
     is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'with Retry-After';
     is $t->get('/up')->{status}, 200, 'health checks go by';
-    $t->wait_log(qr/\[warn\].*app "basecamp": no room, \d+ rejected/);
+    $t->wait_log(qr/\[warn\].*app "basecamp": no room, \d+ rejected, the last for intermission_zone/);
     my @lines = $t->error_log =~ /no room/g;
     cmp_ok scalar @lines, '<', 10, 'a line a second at most, not one each';
     is $t->status->{totals}{rejected}, 20, 'and counted';

@@ -63,6 +63,7 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     is $t->status->{totals}{rejected}, 0, 'a stream of HTTP/2 takes no connection';
     $other->request("/other/$_") for 1 .. 60;
     $t->wait_for(sub { $t->status->{totals}{rejected} == 56 }, '56 rejected');
+    $t->wait_log(qr/no room, \d+ rejected, the last for streams of HTTP\/2/);
     is $t->status->{held}, 64, 'as many streams are held as the worker has connections';
     $t->control('disable');
     $t->wait_backend(64);

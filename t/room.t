@@ -22,6 +22,7 @@ use Time::HiRes ();
     $quick->('/up',    sub { $t->get('/up') });
     $crowd->wait_event('sent', 30);
     my $held = $t->status->{held};
+    $t->wait_log(qr/no room, \d+ rejected, the last for worker_connections/);
     cmp_ok $held, '>=', 310, "$held are held";
     $quick->('disable', sub { $t->control('disable') });
     my $done = $crowd->done;
@@ -62,6 +63,7 @@ END
     $crowd->wait_event('sent');
     $t->wait_for(sub { $t->status->{totals}{rejected} == 200 }, '200 rejected');
     is $t->status->{held}, 100, 'at most so many are held, over all workers';
+    $t->wait_log(qr/no room, \d+ rejected, the last for intermission_max_held/);
     my $over = $t->get('/over');
     is $over->{status}, 429, 'beyond, the answer is the configured one';
     is $over->{headers}{'retry-after'}, undef, 'Retry-After goes with 503 and 504';

@@ -283,7 +283,10 @@ fn arrive(
     let room =
         if has_connection(r) { room::for_connection(worker) } else { room::for_stream(worker) };
     let most = if room { place.max_held.unwrap_or(u32::MAX) } else { 0 };
-    match worker.zone.visit(|zone| zone.arrive(app, name, worker.id, hold.cookie(), most)) {
+    let (arrival, zone_is_full) = worker
+        .zone
+        .visit(|zone| (zone.arrive(app, name, worker.id, hold.cookie(), most), zone.is_full()));
+    match arrival {
         Arrival::Passes => NGX_DECLINED as ngx_int_t,
         Arrival::Stopped { retry_after: seconds } => {
             hold.stage.set(Stage::Stopped { retry_after: seconds });
@@ -292,8 +295,17 @@ fn arrive(
         Arrival::Rejected { report, retry_after: seconds } => {
             hold.stage.set(Stage::Rejected);
             if let Some(count) = report {
-                let message =
-                    format_args!("intermission: {}: no room, {count} rejected", Named(name));
+                let lacking = match (room, zone_is_full) {
+                    (false, _) if has_connection(r) => "worker_connections",
+                    (false, _) => "streams of HTTP/2",
+                    (true, true) => "intermission_zone",
+                    (true, false) if worker.id.is_some() => "intermission_max_held",
+                    (true, false) => "the table of workers",
+                };
+                let message = format_args!(
+                    "intermission: {}: no room, {count} rejected, the last for {lacking}",
+                    Named(name)
+                );
                 write(Level::Warn, log_of(r), message);
             }
             turn_away(r, place.overflow.unwrap_or(Code::UNAVAILABLE), seconds)
