@@ -49,6 +49,8 @@ pub struct Header {
     /// The newest question to all workers, and when it was asked.
     asked: Epoch,
     asked_at: Msec,
+    /// When a worker process last found no entry.
+    unlisted_at: Option<Msec>,
     /// How many slots were ever used; those behind them are as the memory came, all zero.
     touched: u32,
     free: List,
@@ -66,6 +68,7 @@ impl Header {
         retired: 0,
         asked: Epoch(0),
         asked_at: Msec(0),
+        unlisted_at: None,
         touched: 0,
         free: List::EMPTY,
     };

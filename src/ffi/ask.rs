@@ -47,7 +47,7 @@ pub(super) fn all_told(this: &ThisWorker, asked: Epoch) -> bool {
 /// Whether the request is to wait until all workers have said what they have in flight. It is
 /// carried out again when they have, and does not wait then.
 pub(super) fn waits(r: &mut ngx_http_request_t) -> bool {
-    let Some(this) = workers::this().filter(|this| this.id.is_some()) else { return false };
+    let Some(this) = workers::this().filter(|this| this.id().is_some()) else { return false };
     // A subrequest has no connection of its own to wait on.
     if !ptr::eq(r, r.main) || find(r).is_some() {
         return false;

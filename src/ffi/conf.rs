@@ -239,3 +239,17 @@ pub(super) extern "C" fn merge_location(
     }
     NGX_CONF_OK
 }
+
+/// How many worker processes a cycle's configuration asks for; nginx has read all of it.
+pub(super) fn worker_processes(cycle: *const ngx_cycle_t) -> usize {
+    // SAFETY: a live cycle has the core's configuration.
+    let number = unsafe { core_of(cycle).worker_processes };
+    usize::try_from(number).unwrap_or(1)
+}
+
+/// # Safety
+/// The cycle is live, and its configuration outlives the reference.
+pub(super) unsafe fn core_of<'a>(cycle: *const ngx_cycle_t) -> &'a nginx_sys::ngx_core_conf_t {
+    // SAFETY: the caller's; the core module always has a configuration.
+    unsafe { &*(*cycle).conf_ctx.add(nginx_sys::ngx_core_module.index).read().cast() }
+}

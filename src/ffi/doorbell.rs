@@ -55,7 +55,7 @@ impl OpenBells {
 
 impl Bells {
     fn of(&self, worker: WorkerId) -> RawFd {
-        self.0.get(worker.index() % COUNT).copied().unwrap_or(-1)
+        self.0.get(number(worker)).copied().unwrap_or(-1)
     }
 }
 
@@ -80,6 +80,11 @@ pub(super) fn ring(bell: RawFd) {
     // SAFETY: eight bytes, as an eventfd takes. It fails only when the counter is full, and what
     // filled it has woken everybody.
     unsafe { libc::write(bell, (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// Which of the bells is a worker's.
+pub(super) fn number(worker: WorkerId) -> usize {
+    worker.index() % COUNT
 }
 
 /// Adds this worker's bell to its event loop.

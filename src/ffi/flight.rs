@@ -10,7 +10,7 @@ use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
 use crate::flight::{Count, Epoch, Flight, Known};
-use crate::ids::AppId;
+use crate::ids::{AppId, WorkerId};
 
 /// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
 /// nginx does not tell when an upstream's answer is complete.
@@ -22,7 +22,7 @@ const INTERVAL: ngx_msec_t = 500;
 pub(super) struct InFlight {
     list: Queue<Hold>,
     /// This worker's.
-    row: &'static [Count],
+    row: Cell<&'static [Count]>,
     known: RefCell<Known>,
     epoch: Cell<Epoch>,
 }
@@ -39,7 +39,7 @@ pub(super) enum Counted {
 impl InFlight {
     pub(super) fn new(row: &'static [Count]) -> Self {
         let (list, known) = (Queue::new(), RefCell::default());
-        Self { list, row, known, epoch: Cell::new(Epoch::default()) }
+        Self { list, row: Cell::new(row), known, epoch: Cell::new(Epoch::default()) }
     }
 
     /// Once it is where it stays.
@@ -57,7 +57,7 @@ impl InFlight {
     }
 
     fn count(&self, app: AppId) -> Option<&'static Count> {
-        self.row.get(app.index())
+        self.row.get().get(app.index())
     }
 }
 
@@ -89,11 +89,22 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     }
 }
 
+/// Counts in the row of this entry from now on, beginning anew.
+pub(super) fn take_row(this: &ThisWorker, id: WorkerId) {
+    this.in_flight.list.iter().for_each(|hold| hold.counted_as.set(Counted::Not));
+    this.in_flight.row.set(this.zone.flights().row(id));
+    this.in_flight.epoch.set(Epoch::default());
+    this.in_flight.known.replace(Known::default());
+}
+
 /// Counts under the apps that there are now, if these are others than before; says that everything
 /// is counted that was passed on up to now.
 pub(super) fn refresh(this: &ThisWorker) {
     let gates = this.zone.gates();
-    if gates.epoch() == this.in_flight.epoch.get() || !this.id.is_some() {
+    if !this.id().is_some() {
+        return workers::seek_again(this);
+    }
+    if gates.epoch() == this.in_flight.epoch.get() {
         return;
     }
     let mut apps = Vec::with_capacity(this.zone.most_apps());
@@ -102,7 +113,7 @@ pub(super) fn refresh(this: &ThisWorker) {
         (zone.gates.epoch(), zone.asked())
     });
     let known = Known::new(apps);
-    let row = this.in_flight.row;
+    let row = this.in_flight.row.get();
     let mut flights = vec![Flight::default(); row.len()];
     if let Ok(before) = this.in_flight.known.try_borrow() {
         for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
@@ -135,7 +146,7 @@ pub(super) fn refresh(this: &ThisWorker) {
     if asked > before {
         oldest::tell(this, asked);
     }
-    this.zone.flights().saw(this.id, epoch);
+    this.zone.flights().saw(this.id(), epoch);
 }
 
 /// Looks at those in flight after a while: soon, where a caller waits.

@@ -285,7 +285,7 @@ fn arrive(
     let most = if room { place.max_held.unwrap_or(u32::MAX) } else { 0 };
     let (arrival, zone_is_full) = worker
         .zone
-        .visit(|zone| (zone.arrive(app, name, worker.id, hold.cookie(), most), zone.is_full()));
+        .visit(|zone| (zone.arrive(app, name, worker.id(), hold.cookie(), most), zone.is_full()));
     match arrival {
         Arrival::Passes => NGX_DECLINED as ngx_int_t,
         Arrival::Stopped { retry_after: seconds } => {
@@ -299,7 +299,7 @@ fn arrive(
                     (false, _) if has_connection(r) => "worker_connections",
                     (false, _) => "streams of HTTP/2",
                     (true, true) => "intermission_zone",
-                    (true, false) if worker.id.is_some() => "intermission_max_held",
+                    (true, false) if worker.id().is_some() => "intermission_max_held",
                     (true, false) => "the table of workers",
                 };
                 let message = format_args!(

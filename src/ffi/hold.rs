@@ -331,14 +331,14 @@ extern "C" fn on_cleanup(data: *mut c_void) {
         Stage::Held(slot) => {
             hold.end(Stage::Left);
             let cookie = hold.cookie();
-            worker.zone.visit(|zone| zone.depart(slot, worker.id, cookie, Leaving::Left));
+            worker.zone.visit(|zone| zone.depart(slot, worker.id(), cookie, Leaving::Left));
         }
         Stage::Granted => {
             hold.end(Stage::Left);
             worker.left.set(worker.left.get() + 1);
             hold.link.leave();
             if let Some(slot) = hold.counted.take() {
-                worker.zone.visit(|zone| zone.finish(slot, worker.id, hold.cookie()));
+                worker.zone.visit(|zone| zone.finish(slot, worker.id(), hold.cookie()));
             }
         }
         Stage::Released if hold.link.is_linked() => release::finished(worker, hold),

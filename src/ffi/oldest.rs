@@ -22,7 +22,7 @@ pub(super) fn tell(this: &ThisWorker, asked: Epoch) {
             continue;
         };
         *count += 1;
-        told.push((app, of(this.id, hold)));
+        told.push((app, of(this.id(), hold)));
     }
     if !told.is_empty() {
         this.zone.visit(|zone| zone.tell(asked, &told));

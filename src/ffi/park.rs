@@ -99,7 +99,7 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
         Some(PassOr::Pass) | None => None,
     };
     let why = if answer.is_some() { Leaving::Answered } else { Leaving::Passed };
-    match worker.zone.visit(|zone| zone.depart(slot, worker.id, hold.cookie(), why)) {
+    match worker.zone.visit(|zone| zone.depart(slot, worker.id(), hold.cookie(), why)) {
         Departure::Stays => {
             // SAFETY: a live request's events.
             let (_, wev) = unsafe { events(r) };

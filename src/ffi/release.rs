@@ -43,9 +43,9 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
         // SAFETY: this process filled the slot, and its mark lives while it is held.
         let each = |given| unsafe { grant(this, given) };
         if this.cut_off.get() {
-            (this.last.get(), zone.cut_off(this.id, each))
+            (this.last.get(), zone.cut_off(this.id(), each))
         } else {
-            zone.take_turn(this.id, this.last.get(), room, each)
+            zone.take_turn(this.id(), this.last.get(), room, each)
         }
     });
     this.last.set(last);
@@ -65,7 +65,7 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
                 // SAFETY: live, and not touched again.
                 unsafe { Hold::release(hold) };
             });
-            this.zone.visit(|zone| zone.give_back(app, this.id, passed_on, this.left.get()));
+            this.zone.visit(|zone| zone.give_back(app, this.id(), passed_on, this.left.get()));
             // Another app's turn may be this worker's too, and it was woken once for both.
             schedule_next();
         }
@@ -106,7 +106,7 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     hold.link.leave();
     this.under_way_count.set(this.under_way_count.get().saturating_sub(1));
     if let Some(slot) = hold.counted.take() {
-        this.zone.visit(|zone| zone.finish(slot, this.id, hold.cookie()));
+        this.zone.visit(|zone| zone.finish(slot, this.id(), hold.cookie()));
     }
     schedule_next();
 }

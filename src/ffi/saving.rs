@@ -92,7 +92,7 @@ fn give(this: &ThisWorker, state: &StateFile) {
     let Some(job) = state.job(&this.zone) else { return };
     let writer = saving.writer.get_or_try_init(|| {
         // Without a doorbell of its own nobody would tell it.
-        let bell = this.id.is_some().then(|| doorbell::bell_of(&this.zone, this.id));
+        let bell = this.id().is_some().then(|| doorbell::bell_of(&this.zone, this.id()));
         Writer::start(bell.ok_or(std::io::ErrorKind::NotFound)?)
     });
     match writer {

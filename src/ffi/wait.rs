@@ -61,7 +61,7 @@ impl Waiting {
     /// Looks once more; whether it is over.
     fn look(&self, this: &ThisWorker, over: bool) -> bool {
         let cookie = cookie(self.r);
-        let look = visit(this, |zone| zone.look(self.place, this.id, cookie, over));
+        let look = visit(this, |zone| zone.look(self.place, this.id(), cookie, over));
         self.end.set(look);
         look != Look::Pending
     }
@@ -82,8 +82,8 @@ fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
 /// What the zone knows the caller by; none where this worker has no place there, or a subrequest
 /// calls, whose connection is not its own.
 pub(super) fn me(r: &ngx_http_request_t) -> Option<(WorkerId, Cookie)> {
-    let worker = workers::this().filter(|this| this.id.is_some() && ptr::eq(r, r.main))?;
-    Some((worker.id, cookie(r)))
+    let worker = workers::this().filter(|this| this.id().is_some() && ptr::eq(r, r.main))?;
+    Some((worker.id(), cookie(r)))
 }
 
 fn cookie(r: *const ngx_http_request_t) -> Cookie {
@@ -104,7 +104,7 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), 
         })
     };
     let Some(waiting) = place else {
-        visit(this, |zone| zone.forsake(waiting.place, this.id, cookie(r)));
+        visit(this, |zone| zone.forsake(waiting.place, this.id(), cookie(r)));
         return Err(Failed);
     };
     this.waiting.push(waiting, &waiting.link);
@@ -223,6 +223,6 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     waiting.link.leave();
     if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
         let cookie = cookie(waiting.r);
-        visit(this, |zone| zone.forsake(waiting.place, this.id, cookie));
+        visit(this, |zone| zone.forsake(waiting.place, this.id(), cookie));
     }
 }

@@ -3,8 +3,8 @@
 use core::cell::{Cell, UnsafeCell};
 
 use nginx_sys::{
-    ngx_add_timer, ngx_connection_t, ngx_core_conf_t, ngx_cycle_t, ngx_del_timer, ngx_event_t,
-    ngx_int_t, ngx_msec_t, ngx_uint_t, NGX_OK, NGX_PROCESS_HELPER,
+    ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer, ngx_event_t, ngx_int_t,
+    ngx_msec_t, ngx_uint_t, NGX_OK, NGX_PROCESS_HELPER,
 };
 use once_cell::sync::OnceCell;
 
@@ -14,6 +14,7 @@ use super::evaluate::Kept;
 use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
+use super::module::Failed;
 use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
@@ -33,10 +34,15 @@ const LONGEST_NOTICE: ngx_msec_t = 1000;
 /// nginx waits for its next timer by an `int` of ms: whoever waits longer looks once a day.
 pub(super) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
+/// How often a worker without an entry asks for one, in ms.
+const SEEKING_INTERVAL: ngx_msec_t = 500;
+
 /// What this process knows of itself. Its events and queues are linked into nginx's own.
 pub(super) struct ThisWorker {
     pub zone: SharedZone,
-    pub id: WorkerId,
+    id: Cell<WorkerId>,
+    /// A bit for each doorbell that it listens to.
+    bells: Cell<u32>,
     process: Process,
     /// How many requests this process holds.
     pub held: Cell<u32>,
@@ -51,6 +57,8 @@ pub(super) struct ThisWorker {
     /// Whether nginx is about to cut off whatever is left here.
     pub cut_off: Cell<bool>,
     cutting: Timer,
+    /// As long as it has no entry in the zone.
+    seeking: Timer,
     /// The app that was served last.
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
@@ -80,6 +88,23 @@ pub(super) struct ThisWorker {
     lease: Timer,
 }
 
+impl ThisWorker {
+    /// Its entry in the zone; none where there is none for it.
+    pub(super) fn id(&self) -> WorkerId {
+        self.id.get()
+    }
+
+    /// Whether nothing of what is left here needs an entry: at most tunnels.
+    fn has_nothing_left(&self) -> bool {
+        self.held.get() == 0
+            && self.run.is_empty()
+            && self.under_way.is_empty()
+            && self.waiting.is_empty()
+            && self.asking.is_empty()
+            && self.in_flight.iter().all(Hold::is_upgraded)
+    }
+}
+
 // SAFETY: nginx runs all of a worker's callbacks on one thread.
 unsafe impl Sync for ThisWorker {}
 // SAFETY: as above.
@@ -94,7 +119,7 @@ pub(super) fn this() -> Option<&'static ThisWorker> {
 
 /// Whether this is that worker.
 pub(super) fn is_this(worker: WorkerId) -> bool {
-    this().is_some_and(|this| this.id == worker && worker.is_some())
+    this().is_some_and(|this| this.id() == worker && worker.is_some())
 }
 
 /// What our own events have for a connection: at debug level nginx logs the descriptor of each.
@@ -186,7 +211,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     }
     let this = THIS.get_or_init(|| ThisWorker {
         zone,
-        id,
+        id: Cell::new(id),
+        bells: Cell::new(0),
         process,
         held: Cell::new(0),
         held_connections: Cell::new(0),
@@ -196,6 +222,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         channel: Channel::new(log),
         cut_off: Cell::new(false),
         cutting: Timer::new(on_cutting, log),
+        seeking: Timer::new(on_seeking, log),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
@@ -227,11 +254,14 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     flight::refresh(this);
     if !id.is_some() {
         let full = format_args!(
-            "intermission: the table of workers is full: this worker holds nobody, and turns \
-             away whom it should hold; make \"intermission_zone\" larger"
+            "intermission: the worker table is full: until another gives up its entry this worker \
+             rejects requests instead of holding them, and no app is quiet; increase \
+             \"intermission_zone\""
         );
         write(Level::Error, log, full);
-    } else if doorbell::listen(&zone, id).is_err() {
+        this.seeking.start(SEEKING_INTERVAL);
+    }
+    if listen(this, id).is_err() {
         let deaf = format_args!("intermission: no connection for the doorbell");
         write(Level::Emerg, log, deaf);
         return nginx_sys::NGX_ERROR as ngx_int_t;
@@ -243,7 +273,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     if let Some(this) = this() {
         this.saving.finish();
-        this.zone.visit(|zone| zone.bury(this.id, this.process));
+        this.zone.visit(|zone| zone.bury(this.id(), this.process));
     }
 }
 
@@ -254,6 +284,7 @@ pub(super) fn on_ring() {
         flight::watch(this);
         wait::look(this);
         saving::look(this);
+        give_way(this);
     }
     release::schedule();
     watch();
@@ -275,10 +306,7 @@ pub(super) fn on_leaving() {
 /// For how long a worker that is to leave goes on, if that has an end.
 fn shutdown_timeout() -> Option<ngx_msec_t> {
     // SAFETY: the running cycle has the core's configuration.
-    let time = unsafe {
-        let cores = (*nginx_sys::ngx_cycle).conf_ctx.add(nginx_sys::ngx_core_module.index);
-        (*cores.read().cast::<ngx_core_conf_t>()).shutdown_timeout
-    };
+    let time = unsafe { conf::core_of(nginx_sys::ngx_cycle).shutdown_timeout };
     Some(time).filter(|time| *time > 0)
 }
 
@@ -296,7 +324,62 @@ pub(super) fn look_whether_nginx_quits() {
     if !this.told.get() && this.channel.told_to_leave() {
         this.told.set(true);
         processes::bury_the_dead(&this.zone);
-        this.zone.visit(|zone| zone.leaving(this.id));
+        this.zone.visit(|zone| zone.leaving(this.id()));
+    }
+}
+
+/// Listens to the doorbell of an entry.
+fn listen(this: &ThisWorker, id: WorkerId) -> Result<(), Failed> {
+    let bell = 1 << doorbell::number(id);
+    if this.bells.get() & bell == 0 {
+        doorbell::listen(&this.zone, id)?;
+        this.bells.set(this.bells.get() | bell);
+    }
+    Ok(())
+}
+
+/// A worker that is to leave and has nothing left gives its entry to one that has none.
+fn give_way(this: &ThisWorker) {
+    if this.leaving.get()
+        && this.id().is_some()
+        && this.has_nothing_left()
+        && this.zone.visit(|zone| zone.lacks_entries())
+    {
+        flight::take_row(this, WorkerId::NONE);
+        this.zone.visit(|zone| zone.bury(this.id(), this.process));
+        this.id.set(WorkerId::NONE);
+    }
+}
+
+/// A worker that gave its entry away has a request again: it is to be asked again.
+pub(super) fn seek_again(this: &ThisWorker) {
+    if this.leaving.get() {
+        seek(this);
+    }
+}
+
+fn seek(this: &ThisWorker) {
+    let mut id = this.zone.visit(|zone| zone.register(this.process));
+    if !id.is_some() {
+        processes::bury_the_dead(&this.zone);
+        id = this.zone.visit(|zone| zone.register(this.process));
+    }
+    if !id.is_some() || listen(this, id).is_err() {
+        this.zone.visit(|zone| zone.bury(id, this.process));
+        return this.seeking.start(SEEKING_INTERVAL);
+    }
+    this.id.set(id);
+    flight::take_row(this, id);
+    flight::refresh(this);
+    if this.told.get() {
+        this.zone.visit(|zone| zone.leaving(id));
+    }
+}
+
+extern "C" fn on_seeking(_: *mut ngx_event_t) {
+    let Some(this) = this().filter(|this| !this.id().is_some()) else { return };
+    if !this.leaving.get() || !this.has_nothing_left() {
+        seek(this);
     }
 }
 

@@ -31,11 +31,13 @@ use crate::zone::{Effects, Header, Zone};
 
 const NAME: ngx_str_t = ngx_string!("intermission");
 
+const LEAST_APPS: usize = 4;
 /// At most this many apps.
 const MOST_APPS: usize = 1024;
 /// In words of 64 bits: how many names are told from each other of which a request has come.
 const HEARD: usize = 64;
-/// At most this many worker processes at a time, those of reloads included.
+/// At most this many worker processes at a time, those of reloads included; more only where so
+/// many are configured.
 const MOST_WORKERS: usize = 1024;
 
 /// At most this many callers who wait for an app to be quiet, or drained.
@@ -72,10 +74,17 @@ struct Sizes {
 impl Sizes {
     /// A quarter at most for apps, whom each worker counts, and a sixty-fourth for those who wait;
     /// the rest for those held.
-    fn for_bytes(bytes: usize) -> Self {
-        let workers = (bytes / (40 << 10)).clamp(16, MOST_WORKERS);
+    ///
+    /// There are entries for eight generations of as many workers as are configured, as long as
+    /// these take no more than an eighth.
+    fn for_bytes(bytes: usize, processes: usize) -> Self {
+        let least = size_of::<Worker>()
+            + size_of::<Seen>()
+            + Flights::row_length(LEAST_APPS) * size_of::<Count>();
+        let wanted = processes.saturating_mul(8).min(bytes / 8 / least);
+        let workers = (bytes / (40 << 10)).clamp(16, MOST_WORKERS).max(wanted);
         let app = size_of::<App>() + size_of::<AtomicU64>() + workers * size_of::<Count>();
-        let apps = (bytes / 4 / app).clamp(4, MOST_APPS);
+        let apps = (bytes / 4 / app).clamp(LEAST_APPS, MOST_APPS);
         let waits = (bytes / 64 / size_of::<Wait>()).clamp(4, MOST_WAITS);
         let tables = Self { apps, workers, waits, slots: 0 };
         let slots = bytes.saturating_sub(tables.places().slots) / size_of::<Slot>();
@@ -123,7 +132,7 @@ impl SharedZone {
     pub(super) const LEAST: usize = 128 << 10;
 
     /// Carves a new zone; none where it is too small.
-    fn carve(pool: NonNull<ngx_slab_pool_t>) -> Option<Self> {
+    fn carve(pool: NonNull<ngx_slab_pool_t>, processes: usize) -> Option<Self> {
         // SAFETY: nginx made the pool just now, in the zone that it passes to init; what the slab
         // gives is aligned to a page where more than one is asked for.
         let front = unsafe {
@@ -136,7 +145,7 @@ impl SharedZone {
             if *bytes_of_it != 0 || *bytes_of_it.add(bytes - 1) != 0 {
                 bytes_of_it.write_bytes(0, bytes);
             }
-            (*front.as_ptr()).sizes = Sizes::for_bytes(bytes);
+            (*front.as_ptr()).sizes = Sizes::for_bytes(bytes, processes);
             (*pool).data = front.as_ptr().cast();
             front
         };
@@ -383,7 +392,8 @@ fn take(
         let replaced = retire_the_old_one()?;
         let before = replaced.as_ref().map_or(0, |old| old.0.visit(|zone| zone.pauses()));
         conf.replaced.set(replaced);
-        let zone = SharedZone::carve(pool).ok_or(Problem::TooSmall)?;
+        let zone =
+            SharedZone::carve(pool, conf::worker_processes(conf.cycle)).ok_or(Problem::TooSmall)?;
         let first = PauseId::before_first(now().wall);
         zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
         if !testing {

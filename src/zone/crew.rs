@@ -5,7 +5,11 @@ use super::{Wake, Zone};
 use crate::ids::{AppId, Process, SlotId, WorkerId};
 use crate::queue::Slot;
 use crate::text::AppName;
+use crate::time::Msec;
 use crate::workers;
+
+/// A worker that found no entry is thought to live, without one, for so long.
+const UNLISTED: Msec = Msec(3000);
 
 impl Zone<'_> {
     /// A newer configuration takes over: its workers are those that register from now on.
@@ -19,7 +23,18 @@ impl Zone<'_> {
             self.header.quitting = 0;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
         }
-        workers::register(self.workers, process, self.header.generation)
+        let id = workers::register(self.workers, process, self.header.generation);
+        if !id.is_some() {
+            self.header.unlisted_at = Some(self.now.monotonic);
+            self.effects.wake = Wake::All;
+        }
+        id
+    }
+
+    /// Whether there is a worker without an entry, which cannot be asked what it has in flight; it
+    /// asks for an entry again and again.
+    pub fn lacks_entries(&self) -> bool {
+        self.header.unlisted_at.is_some_and(|at| self.now.monotonic.since(at) < UNLISTED)
     }
 
     /// The master told a worker to leave when its requests are done. If it told all of the newest

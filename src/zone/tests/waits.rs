@@ -293,3 +293,17 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
     assert_eq!(scene.look(caller), Look::Done);
     scene.pause("e");
 }
+
+#[test]
+fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
+    let mut scene = Scene::new();
+    let more = [3, 4, 5].map(|pid| scene.visit(|zone| zone.register(process(pid))));
+    assert_eq!(more[2], WorkerId::NONE, "the table is full");
+    assert_eq!(scene.effects.wake, Wake::All);
+    let caller = scene.quiets("a", CAUSE, ONE);
+    scene.both_see();
+    more[..2].iter().for_each(|one| scene.sees(*one));
+    assert_eq!(scene.look(caller), Look::Pending);
+    scene.wait(3000);
+    assert_eq!(scene.look(caller), Look::Done);
+}
