@@ -190,7 +190,7 @@ subtest 'worker_shutdown_timeout ends the wait of an old worker: rolled back' =>
     my $new = unfinished('/own/short/1');    # it expires, and is in flight where no timeout ends it
     my $held = $t->send('/held');
     $t->wait_held(1);
-    is $caller->response->{status}, 0, 'nginx closes the connection of the caller';
+    is $caller->response->{status}, 504, 'the caller is answered before nginx closes the connection';
     is $held->response->{status}, 200, 'who was held goes out';
     is said(qr/rolled back/), $rolled + 1, 'as the log says';
     $own->answer('/own/short/1');
