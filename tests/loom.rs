@@ -17,6 +17,7 @@ mod shared;
 use intermission::ids::Cookie;
 use intermission::pace::Pace;
 use intermission::terms::Cause;
+use intermission::text::Address;
 use intermission::time::Msec;
 use intermission::zone::Which;
 use loom::sync::Arc;
