@@ -155,10 +155,16 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Whether the file has this version of the zone, or a newer one.
+    /// Whether the file has this version of the zone, or a newer one, or need not have it: it is not
+    /// the newest configuration's.
     fn has(&self, file: u64, version: u64) -> bool {
         let written = self.written.load(Ordering::Relaxed);
-        file == self.file.load(Ordering::Relaxed) && written > version
+        file != self.file.load(Ordering::Relaxed) || written > version
+    }
+
+    /// A newer configuration has a zone of its own: what is late in this one is not written over that.
+    pub(super) fn retire(&self) {
+        self.file.store(0, Ordering::Relaxed);
     }
 
     /// This version has been written to the file, or could not be.

@@ -415,13 +415,17 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     let Some(conf) = conf.filter(|_| !testing) else { return NGX_OK as ngx_int_t };
     if let Some(zone) = conf.zone {
         zone.visit(|zone| zone.next_generation());
+        let replaced = conf.replaced.take();
+        if let Some(Retired(old)) = &replaced {
+            old.file().retire();
+        }
+        core::mem::forget(replaced);
         match &conf.state {
             // SAFETY: nginx passes the live cycle, which is not ngx_cycle yet.
             Some(state) => state.take_over(&zone, unsafe { (*cycle).log }),
             None => StateFile::give_up(&zone),
         }
     }
-    core::mem::forget(conf.replaced.take());
     // SAFETY: the configuration before lives until this one has taken its place.
     if let Some(before) = unsafe { conf.before.replace(core::ptr::null()).as_ref() } {
         conf.bells.set(before.bells.take());
