@@ -82,7 +82,13 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_connection_t",
         module: "connection",
         flags: &["close", "idle"],
-        fields: &["addr_text", "fd", "log", "read", "write"],
+        fields: &["addr_text", "fd", "listening", "log", "read", "write"],
+    },
+    Structure {
+        name: "ngx_cycle_t",
+        module: "cycle",
+        flags: &[],
+        fields: &["connection_n", "connections"],
     },
     Structure {
         name: "ngx_event_t",
@@ -148,7 +154,8 @@ fn accessors<'a>(flags: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 
 /// Their declarations in Rust.
 fn declarations() -> String {
-    STRUCTURES.iter().fold(String::new(), |text, Structure { name, module, flags, .. }| {
+    let flagged = STRUCTURES.iter().filter(|one| !one.flags.is_empty());
+    flagged.fold(String::new(), |text, Structure { name, module, flags, .. }| {
         let flags = flags.iter().map(|flag| format!(" {} {flag}", flag.to_uppercase()));
         text + &format!("flags! {{ {module}: {name},{} }}\n", flags.collect::<String>())
     })

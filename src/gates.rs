@@ -38,6 +38,8 @@ pub struct Gates<'z> {
     pub lease: &'z AtomicU64,
     /// The newest [`Epoch`].
     pub epoch: &'z AtomicU64,
+    /// How many pauses have ended.
+    pub endings: &'z AtomicU64,
     /// A bit per remainder of a name's hash: set once a request of such a name has come.
     pub heard: &'z [AtomicU64],
     /// How many callers wait for an app to be quiet, or drained.
@@ -50,12 +52,13 @@ impl Gates<'_> {
     /// Whether all apps are open: one load.
     #[inline]
     pub fn all_open(&self) -> bool {
-        self.shut.load(Ordering::Relaxed) == 0
+        // Who sees a gate open sees what was written before it opened.
+        self.shut.load(Ordering::Acquire) == 0
     }
 
     /// The first app that is not open and may have this name.
     pub fn find(&self, name: NameHash) -> Option<AppId> {
-        self.names.iter().position(|gate| gate.load(Ordering::Relaxed) == name.0).map(AppId::at)
+        self.names.iter().position(|gate| gate.load(Ordering::Acquire) == name.0).map(AppId::at)
     }
 
     /// Whether anybody's line moves.
@@ -71,6 +74,11 @@ impl Gates<'_> {
     /// What workers must have seen for their counts to be believed.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Changes before anybody is released, or passes, whom a pause would have held.
+    pub fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Relaxed)
     }
 
     /// Whether anybody waits for what the workers count.
@@ -133,12 +141,12 @@ impl Gates<'_> {
         if before == value {
             return;
         }
-        gate.store(value, Ordering::Relaxed);
+        gate.store(value, Ordering::Release);
         step();
         let count = self.shut.load(Ordering::Relaxed);
         match (before, value) {
-            (0, _) => self.shut.store(count.saturating_add(1), Ordering::Relaxed),
-            (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Relaxed),
+            (0, _) => self.shut.store(count.saturating_add(1), Ordering::Release),
+            (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Release),
             _ => {}
         }
     }
@@ -162,6 +170,12 @@ impl Gates<'_> {
         let epoch = Epoch(self.epoch.load(Ordering::Relaxed).wrapping_add(1));
         self.epoch.store(epoch.0, Ordering::Release);
         epoch
+    }
+
+    /// Under the lock, before the gate opens or the line moves: a pause has ended.
+    pub(crate) fn pause_ended(&self) {
+        self.endings.store(self.endings().wrapping_add(1), Ordering::Relaxed);
+        step();
     }
 
     /// Under the lock: says how many callers wait.

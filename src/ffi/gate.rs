@@ -9,7 +9,6 @@ use nginx_sys::{
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
 };
 
-use super::body;
 use super::conf::{self, Holds, LocConf, MainConf};
 use super::hold::{find, has_connection, mark, Hold, Stage};
 use super::log::{log_of, write, Complaint, Level};
@@ -17,7 +16,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{evaluate, flags, flight, pages, room, variables};
+use super::{body, evaluate, flags, flight, kept, pages, room, variables};
 use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
@@ -91,6 +90,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     let verdict =
         if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };
     if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
+        kept::freshen(worker);
         flight::set_out(worker, hold);
     }
     verdict

@@ -20,6 +20,7 @@ mod flight;
 mod gate;
 mod hold;
 mod host;
+mod kept;
 mod lock;
 mod log;
 mod module;

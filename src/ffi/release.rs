@@ -5,9 +5,9 @@ use nginx_sys::{
 };
 
 use super::hold::Hold;
-use super::room;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
+use super::{kept, room};
 use crate::time::Msec;
 use crate::zone::{Given, Turn};
 
@@ -61,6 +61,7 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
         }
         Turn::Release(app) => {
             this.left.set(0);
+            kept::freshen(this);
             let passed_on = walk(this, |hold| {
                 // SAFETY: live, and not touched again.
                 unsafe { Hold::release(hold) };

@@ -74,6 +74,8 @@ pub(super) struct ThisWorker {
     pub under_way: Queue<Hold>,
     pub under_way_count: Cell<usize>,
     pub in_flight: InFlight,
+    /// How many pauses had ended when this worker's connections to the apps were last made anew.
+    pub endings: Cell<u64>,
     /// The control requests that wait for an answer.
     pub waiting: Queue<Waiting>,
     pub turn: Timer,
@@ -232,6 +234,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
         in_flight: InFlight::new(zone.flights().row(id)),
+        endings: Cell::new(zone.gates().endings()),
         waiting: Queue::new(),
         turn: Timer::new(release::on_turn, log),
         finishing: Timer::new(release::on_finishing, log),

@@ -50,6 +50,7 @@ struct Front {
     sizes: Sizes,
     waiting: AtomicU32,
     epoch: AtomicU64,
+    endings: AtomicU64,
     bells: Bells,
     moving: [AtomicU64; MOST_APPS / 64],
     heard: [AtomicU64; HEARD],
@@ -172,6 +173,7 @@ impl SharedZone {
                 heard: &(*front).heard,
                 lease: &(*front).lease,
                 epoch: &(*front).epoch,
+                endings: &(*front).endings,
                 waiting: &(*front).waiting,
                 state_file: &(*front).state_file,
             }

@@ -121,6 +121,8 @@ impl Zone<'_> {
             }
         }
         self.gates.recount();
+        // Maybe one whose end was cut short.
+        self.gates.pause_ended();
         for index in 0..self.apps.len() {
             let id = AppId::at(index);
             self.remake(id);

@@ -245,6 +245,9 @@ impl Zone<'_> {
     /// A pause began, changed or ended.
     pub(super) fn turned(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
+        if self.app(id).is_some_and(|app| !app.is_shut()) {
+            self.gates.pause_ended();
+        }
         self.settle(id);
         self.publish_leases();
         self.effects.wake = Wake::All;
