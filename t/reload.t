@@ -55,7 +55,8 @@ sub holder {
     my $done = $crowd->done;
     is_deeply [@$done{qw(answered failed timed_out)}], [900, 0, 0], 'of those who came throughout nobody is lost';
     is $streams->done->{statuses}{200}, 100, 'nor of those on connections of HTTP/2';
-    is_deeply [map { $_->{position} } $t->backend_log], [0 .. 999], 'each comes to the backend once, in order over old and new workers';
+    is_deeply [sort { $a <=> $b } map { $_->{position} } $t->backend_log], [0 .. 999], 'each comes to the backend once';
+    is $t->position_inversions, 0, 'in order over old and new workers';
     $t->wait_old_workers_gone;
     wait_only($t, 4);
     pass 'and no old worker is left';
