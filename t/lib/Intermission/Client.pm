@@ -86,6 +86,14 @@ sub response {
     return $self->{response};
 }
 
+# The response of a client of any protocol, which then closes: behind a body nginx waits for that.
+sub last_response {
+    my ($client) = @_;
+    my $response = $client->response;
+    $client->close;
+    return $response;
+}
+
 sub close {
     my ($self) = @_;
     close delete $self->{socket} if $self->{socket};
