@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 
-use intermission::state::{newest, place, record, Snapshot, Unusable, RECORD};
+use intermission::state::{newest, place, record, Snapshot, Unusable, Written, RECORD};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -54,7 +54,8 @@ fuzz_target!(|input: &[u8]| {
 
 fn snapshot(pauses: u64, noise: &[u8]) -> Snapshot {
     let saved = noise.get(..256).unwrap_or(noise);
-    Snapshot { pauses, saved: serde_json::from_slice(saved).unwrap_or_default() }
+    let saved = serde_json::from_slice(saved).unwrap_or_default();
+    Snapshot { pauses, written: Written::default(), saved }
 }
 
 fn write(file: &mut [u8], at: usize, bytes: &[u8]) {
