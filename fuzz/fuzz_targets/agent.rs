@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use intermission::admit::{admit, Admission, Rules};
+use intermission::admit::{admit, Admission, Rules, Visit};
 use intermission::agent::{oddity, privileged, Match, Oddity};
 use libfuzzer_sys::fuzz_target;
 
@@ -28,13 +28,14 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(found, Match::No);
     }
     let rules = Rules { health_check_path: b"", privileged_user_agent: pattern };
-    let admission = admit(rules, b"/", agent);
+    let visit = Visit { only_reads: true, uri: b"/", user_agent: agent };
+    let admission = admit(rules, visit);
     assert_eq!(admission == Admission::Privileged, found == Match::Yes);
     assert_eq!(admission == Admission::Undecided, found == Match::TooCostly);
 
     // One in eight of those that are not quick, for there are many; 50 times as much text takes
     // long only where nothing bounds the search.
-    if input.len() % 8 == 0 && timed(pattern, agent) > Duration::from_millis(1) {
+    if input.len().is_multiple_of(8) && timed(pattern, agent) > Duration::from_millis(1) {
         let took = timed(pattern, &agent.repeat(50));
         assert!(took < LONG, "{took:?}");
     }

@@ -48,7 +48,9 @@ fn shown(unix: u64) {
     assert_eq!(text.len(), "2012-05-01T09:30:00.000Z".len());
     let number = |from: usize, to: usize| text[from..to].parse::<u64>().unwrap();
     let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     assert!((1..=12).contains(&month) && day >= 1 && day <= lengths[month as usize - 1], "{text}");
     let years = (1970..year).map(|year| 365 + u64::from(leap(year)));
