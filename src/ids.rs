@@ -85,6 +85,11 @@ impl PauseId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cookie(pub u64);
 
+/// Which of nginx's configurations a worker serves: each reload's number is greater by one.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(pub u32);
+
 /// A process and when it started, in clock ticks since boot (proc(5), stat, field 22): together
 /// they are not used twice. Tick 0 where that could not be read.
 #[repr(C)]

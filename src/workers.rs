@@ -1,18 +1,26 @@
 //! The table of worker processes that may hold requests: an entry each, from its start to its end.
 #![forbid(unsafe_code)]
 
-use crate::ids::{Process, WorkerId};
+use crate::ids::{Generation, Process, WorkerId};
 
 /// A worker process. All zero is an unused entry.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Worker {
     process: Process,
-    generation: u32,
+    generation: Generation,
     /// Whether it was told to leave when its requests are done.
     leaving: u32,
     /// How many slots are its requests'.
     pub slots: u32,
+}
+
+/// What the master told a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders {
+    Stay,
+    /// When its requests are done.
+    Leave,
 }
 
 impl Worker {
@@ -30,14 +38,19 @@ pub fn leaves(workers: &mut [Worker], id: WorkerId) {
 }
 
 /// Whether all workers of the newest configuration were told to leave, and there are any.
-pub fn all_leave(workers: &[Worker], newest: u32) -> bool {
+pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
     let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
     let mut current = workers.iter().filter(is_newest).peekable();
     current.peek().is_some() && current.all(|worker| worker.leaving != 0)
 }
 
 /// Gives a process an unused entry; none where all are used.
-pub fn register(workers: &mut [Worker], process: Process, generation: u32) -> WorkerId {
+pub fn register(
+    workers: &mut [Worker],
+    process: Process,
+    generation: Generation,
+    orders: Orders,
+) -> WorkerId {
     let Some((index, worker)) =
         workers.iter_mut().enumerate().find(|(_, worker)| worker.process().is_none())
     else {
@@ -45,7 +58,7 @@ pub fn register(workers: &mut [Worker], process: Process, generation: u32) -> Wo
     };
     worker.generation = generation;
     worker.slots = 0;
-    worker.leaving = 0;
+    worker.leaving = u32::from(orders == Orders::Leave);
     worker.process.started = process.started;
     crate::sync::step();
     worker.process.pid = process.pid;
@@ -68,6 +81,10 @@ mod tests {
     const A: Process = Process { pid: 10, started: 1 };
     const B: Process = Process { pid: 11, started: 2 };
 
+    fn register(workers: &mut [Worker], process: Process, generation: u32) -> WorkerId {
+        super::register(workers, process, Generation(generation), Orders::Stay)
+    }
+
     #[test]
     fn an_entry_is_used_again_once_its_process_is_forgotten() {
         let mut workers = [Worker::default(); 2];
@@ -84,7 +101,7 @@ mod tests {
         let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
         let mut told = |id| {
             leaves(&mut workers, id);
-            all_leave(&workers, 2)
+            all_leave(&workers, Generation(2))
         };
         assert!(!told(old), "a reload");
         assert!(!told(a), "one of two");

@@ -27,7 +27,7 @@ pub use wait::{Left, Look};
 use crate::app::{App, Drained, State, Unsaid};
 use crate::flight::{Epoch, Flights};
 use crate::gates::{Gates, NameHash};
-use crate::ids::{AppId, PauseId, SlotId, WorkerId};
+use crate::ids::{AppId, Generation, PauseId, SlotId, WorkerId};
 use crate::queue::{Held, List, Slot};
 use crate::sync::step;
 use crate::text::AppName;
@@ -40,7 +40,7 @@ use crate::workers::Worker;
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     inside: u32,
-    generation: u32,
+    generation: Generation,
     pauses: u64,
     version: u64,
     owing: u32,
@@ -60,7 +60,7 @@ impl Header {
     /// Of a zone whose tables are new.
     pub const NEW: Self = Self {
         inside: 0,
-        generation: 0,
+        generation: Generation(0),
         pauses: 0,
         version: 0,
         owing: 0,

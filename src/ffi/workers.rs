@@ -18,10 +18,11 @@ use super::module::Failed;
 use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
-use super::zone::{now, Named, SharedZone};
+use super::zone::{generation, now, Named, SharedZone};
 use super::{ask, conf, doorbell, flags, flight, log, processes, release, wait};
-use crate::ids::{AppId, Process, WorkerId};
+use crate::ids::{AppId, Generation, Process, WorkerId};
 use crate::time::Msec;
+use crate::workers::Orders;
 
 /// While a line moves, a caller waits or nginx may be quitting, those who hold requests look this
 /// often whether somebody died, in ms.
@@ -44,6 +45,8 @@ pub(super) struct ThisWorker {
     /// A bit for each doorbell that it listens to.
     bells: Cell<u32>,
     process: Process,
+    /// It stays what it was when the process came, whatever is loaded after that.
+    generation: Generation,
     /// How many requests this process holds.
     pub held: Cell<u32>,
     /// How many of them have a connection of their own: streams of HTTP/2 have none.
@@ -204,18 +207,20 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the live cycle.
     let (log, conf) = unsafe { ((*cycle).log, conf::main_conf_in(&*cycle)) };
     let Some(zone) = conf.and_then(|conf| conf.zone) else { return NGX_OK as ngx_int_t };
-    let process = processes::this();
+    let (process, generation) = (processes::this(), generation());
+    let register = || zone.visit(|zone| zone.register(process, generation, Orders::Stay));
     // First of all: as long as it is not there, a worker that leaves may seem to be the last.
-    let mut id = zone.visit(|zone| zone.register(process));
+    let mut id = register();
     processes::bury_the_dead(&zone);
     if !id.is_some() {
-        id = zone.visit(|zone| zone.register(process));
+        id = register();
     }
     let this = THIS.get_or_init(|| ThisWorker {
         zone,
         id: Cell::new(id),
         bells: Cell::new(0),
         process,
+        generation,
         held: Cell::new(0),
         held_connections: Cell::new(0),
         held_streams: Cell::new(0),
@@ -362,10 +367,12 @@ pub(super) fn seek_again(this: &ThisWorker) {
 }
 
 fn seek(this: &ThisWorker) {
-    let mut id = this.zone.visit(|zone| zone.register(this.process));
+    let orders = if this.told.get() { Orders::Leave } else { Orders::Stay };
+    let register = || this.zone.visit(|zone| zone.register(this.process, this.generation, orders));
+    let mut id = register();
     if !id.is_some() {
         processes::bury_the_dead(&this.zone);
-        id = this.zone.visit(|zone| zone.register(this.process));
+        id = register();
     }
     if !id.is_some() || listen(this, id).is_err() {
         this.zone.visit(|zone| zone.bury(id, this.process));
@@ -374,9 +381,6 @@ fn seek(this: &ThisWorker) {
     this.id.set(id);
     flight::take_row(this, id);
     flight::refresh(this);
-    if this.told.get() {
-        this.zone.visit(|zone| zone.leaving(id));
-    }
 }
 
 extern "C" fn on_seeking(_: *mut ngx_event_t) {

@@ -20,7 +20,7 @@ use super::state::{StateFile, Words};
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
-use crate::ids::PauseId;
+use crate::ids::{Generation, PauseId};
 use crate::queue::Slot;
 use crate::reply::Word;
 pub(super) use crate::text::Named;
@@ -410,13 +410,22 @@ fn take(
     Ok(zone)
 }
 
+/// The newest configuration's, in the master; a worker has what it was when the master forked it.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Which configuration's this process is.
+pub(super) fn generation() -> Generation {
+    Generation(GENERATION.load(Ordering::Relaxed))
+}
+
 /// The configuration has been accepted: the workers that are forked from now on serve it.
 pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the live cycle, and has set the flag before it read any configuration.
     let (conf, testing) = unsafe { (conf::main_conf_in(&*cycle), nginx_sys::ngx_test_config != 0) };
     let Some(conf) = conf.filter(|_| !testing) else { return NGX_OK as ngx_int_t };
     if let Some(zone) = conf.zone {
-        zone.visit(|zone| zone.next_generation());
+        let newest = zone.visit(|zone| zone.next_generation());
+        GENERATION.store(newest.0, Ordering::Relaxed);
         let replaced = conf.replaced.take();
         if let Some(Retired(old)) = &replaced {
             old.file().retire();

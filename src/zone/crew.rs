@@ -2,31 +2,40 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::ids::{AppId, Process, SlotId, WorkerId};
+use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
 use crate::queue::Slot;
 use crate::text::AppName;
 use crate::time::Msec;
-use crate::workers;
+use crate::workers::{self, Orders};
 
 /// A worker that found no entry is thought to live, without one, for so long.
 const UNLISTED: Msec = Msec(3000);
 
 impl Zone<'_> {
-    /// A newer configuration takes over: its workers are those that register from now on.
-    pub fn next_generation(&mut self) {
-        self.header.generation = self.header.generation.wrapping_add(1);
+    /// A newer configuration takes over: its workers are those of this generation.
+    pub fn next_generation(&mut self) -> Generation {
+        let newest = Generation(self.header.generation.0.wrapping_add(1));
+        self.header.generation = newest;
+        newest
     }
 
-    /// Gives a worker process its entry; none where the table is full.
-    pub fn register(&mut self, process: Process) -> WorkerId {
-        if self.header.quitting != 0 {
-            self.header.quitting = 0;
-            (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
-        }
-        let id = workers::register(self.workers, process, self.header.generation);
+    /// Gives a worker process an entry; none where the table is full. It may have had one before, and
+    /// be of an older configuration, or be told to leave: then it does not end a quit.
+    pub fn register(
+        &mut self,
+        process: Process,
+        generation: Generation,
+        orders: Orders,
+    ) -> WorkerId {
+        let id = workers::register(self.workers, process, generation, orders);
         if !id.is_some() {
             self.header.unlisted_at = Some(self.now.monotonic);
             self.effects.wake = Wake::All;
+        } else if orders == Orders::Leave {
+            self.look_whether_nginx_quits();
+        } else if self.quitting() && generation == self.header.generation {
+            self.header.quitting = 0;
+            (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
         }
         id
     }

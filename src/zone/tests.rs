@@ -29,13 +29,14 @@ use super::{
 use crate::app::{App, Ended, State};
 use crate::flight::{Count, Epoch, Flight};
 use crate::gates::NameHash;
-use crate::ids::{AppId, Cookie, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};
+use crate::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::terms::Cause;
 use crate::text::{Address, AppName, Reason, Text};
 use crate::time::{Msec, Now};
 use crate::wait::{Wait, Wish};
+use crate::workers::Orders;
 
 fn name(text: &str) -> AppName {
     AppName::new(text.as_bytes()).unwrap()

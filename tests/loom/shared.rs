@@ -3,12 +3,13 @@
 
 use intermission::flight::{Epoch, Flight, Known};
 use intermission::gates::NameHash;
-use intermission::ids::{AppId, Cookie, PauseId, Process, SlotId, WaitId, WorkerId};
+use intermission::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, WaitId, WorkerId};
 use intermission::pace::Pace;
 use intermission::terms::Cause;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::wait::Wish;
+use intermission::workers::Orders;
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{Arrival, Given, Look, Turn, Wake, Which, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +63,10 @@ impl Shared {
         };
         for (worker, pid) in [(ONE, 1), (TWO, 2)] {
             let process = Process { started: 0, pid };
-            assert_eq!(shared.visit(|zone| zone.register(process)), worker);
+            assert_eq!(
+                shared.visit(|zone| zone.register(process, Generation(0), Orders::Stay)),
+                worker
+            );
         }
         Arc::new(shared)
     }

@@ -25,7 +25,7 @@ pub(super) enum Deed {
     Take { me: WorkerId, last: AppId, room: u32 },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
     Bury { id: WorkerId, process: Process },
-    Register { process: Process },
+    Register { process: Process, generation: Generation },
     Leaving { id: WorkerId },
     NextGeneration,
     Retire,
@@ -133,9 +133,13 @@ impl Deed {
             }
             Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
             Self::Bury { id, process } => zone.bury(id, process),
-            Self::Register { process } => return Outcome::Registered(zone.register(process)),
+            Self::Register { process, generation } => {
+                return Outcome::Registered(zone.register(process, generation, Orders::Stay));
+            }
             Self::Leaving { id } => zone.leaving(id),
-            Self::NextGeneration => zone.next_generation(),
+            Self::NextGeneration => {
+                zone.next_generation();
+            }
             Self::Retire => return Outcome::Retired(zone.retire()),
             Self::Reinstate => zone.reinstate(),
             Self::Look => {}

@@ -355,7 +355,9 @@ impl Pair {
         let dead = process(one.pid);
         one.pid += WORKERS as i32;
         let process = process(one.pid);
-        vec![Deed::Bury { id: WorkerId::at(worker), process: dead }, Deed::Register { process }]
+        let generation = self.generation;
+        let dies = Deed::Bury { id: WorkerId::at(worker), process: dead };
+        vec![dies, Deed::Register { process, generation }]
     }
 
     fn which(&self, app: usize, aim: Aim) -> Which {

@@ -26,7 +26,7 @@ pub(super) struct Pair {
     pub zone: Owned,
     pub apps: Vec<Option<ModelApp>>,
     pub workers: [ModelWorker; WORKERS],
-    pub generation: u32,
+    pub generation: Generation,
     pub quitting: bool,
     pub retired: bool,
     pub pauses: u64,
@@ -40,7 +40,7 @@ pub(super) struct Pair {
 pub(super) struct ModelWorker {
     pub pid: i32,
     /// None while it is not registered.
-    pub generation: Option<u32>,
+    pub generation: Option<Generation>,
     pub leaves: bool,
     /// The app that it served last.
     pub last: AppId,
@@ -77,7 +77,7 @@ impl Pair {
             zone: Owned::new(ENTRIES, WORKERS + 1, SLOTS),
             apps: vec![None; ENTRIES],
             workers: core::array::from_fn(worker),
-            generation: 0,
+            generation: Generation(0),
             quitting: false,
             retired: false,
             pauses: 0,
@@ -90,7 +90,7 @@ impl Pair {
     pub(super) fn all_register(&mut self) {
         for worker in 0..WORKERS {
             let process = process(self.workers[worker].pid);
-            self.carry_out(&Deed::Register { process });
+            self.carry_out(&Deed::Register { process, generation: self.generation });
         }
     }
 

@@ -343,7 +343,7 @@ impl<'p> Survivors<'p> {
 fn a_repair_that_is_cut_short_too_opens_no_gate() {
     let mut zone = Owned::new(2, 2, 2);
     let (draining, paused) = (name("draining"), name("paused"));
-    let me = zone.visit(|zone| zone.register(process(1))).0;
+    let me = zone.visit(|zone| zone.register(process(1), Generation(0), Orders::Stay)).0;
     for app in [&draining, &paused] {
         let enabled = zone.visit(|zone| zone.enable(app, Which::Any, CAUSE, false));
         assert!(enabled.0.is_ok());

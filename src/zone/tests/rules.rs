@@ -201,10 +201,10 @@ impl Pair {
             }
             Deed::Bury { process, .. } if process == STRANGER => Outcome::Done,
             Deed::Bury { id, .. } => self.buries(id),
-            Deed::Register { process } => Outcome::Registered(self.registers(process)),
+            Deed::Register { process, .. } => Outcome::Registered(self.registers(process)),
             Deed::Leaving { id } => self.is_told_to_leave(id),
             Deed::NextGeneration => {
-                self.generation += 1;
+                self.generation.0 += 1;
                 Outcome::Done
             }
             Deed::Retire => Outcome::Retired(self.retires()),

@@ -26,6 +26,9 @@ pub(super) struct Caller {
     pub cookie: Cookie,
 }
 
+/// The workers' that are there from the beginning.
+pub(super) const FIRST: Generation = Generation(0);
+
 pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
@@ -56,7 +59,8 @@ impl Scene {
     pub(super) fn with_slots(slots: usize) -> Self {
         let mut zone = Owned::new(4, 4, slots);
         for worker in [ONE, TWO] {
-            let registered = zone.visit(|zone| zone.register(process(worker.0 as i32 + 1)));
+            let process = process(worker.0 as i32 + 1);
+            let registered = zone.visit(|zone| zone.register(process, FIRST, Orders::Stay));
             assert_eq!(registered.0, worker);
         }
         Self { zone, cookies: 0, effects: Effects::default() }
@@ -222,6 +226,11 @@ impl Scene {
     pub(super) fn flight(&mut self, app: &str) -> Flight {
         let app = name(app);
         self.visit(|zone| zone.flight(zone.find(&app).unwrap()))
+    }
+
+    /// A process asks for an entry, of which the master wants nothing.
+    pub(super) fn register(&mut self, pid: i32, generation: Generation) -> WorkerId {
+        self.visit(|zone| zone.register(process(pid), generation, Orders::Stay))
     }
 
     /// All workers are told to leave.

@@ -1,7 +1,7 @@
 //! Who is turned away: by a stop, or because nginx quits.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
+use super::scene::{lease, paced, Scene, CAUSE, FIRST, ONE, TWO};
 use super::*;
 use crate::app::Unsaid;
 
@@ -283,12 +283,12 @@ fn a_pause_that_begins_while_nginx_quits_holds_nobody() {
 fn a_reload_is_no_quit() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
-    scene.visit(|zone| zone.next_generation());
+    let second = scene.visit(|zone| zone.next_generation());
     for worker in [ONE, TWO] {
         scene.visit(|zone| zone.leaving(worker));
         assert_eq!(scene.effects.wake, Wake::Nobody);
     }
-    assert_eq!(scene.visit(|zone| zone.register(process(3))), THREE);
+    assert_eq!(scene.register(3, second), THREE);
     assert_eq!(scene.turned_away(ONE), None);
     assert!(held(scene.come("", THREE)));
     scene.visit(|zone| zone.leaving(THREE));
@@ -300,11 +300,56 @@ fn a_worker_that_registers_ends_a_quit_and_nobody_else_is_turned_away() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.quit();
-    scene.visit(|zone| zone.register(process(3)));
+    scene.register(3, FIRST);
     assert_eq!(scene.turned_away(ONE), None);
     assert!(held(scene.come("", THREE)));
     scene.resume("");
     assert_eq!((scene.turn(ONE), scene.turn(THREE)), (vec![1], vec![2]));
+}
+
+#[test]
+fn an_old_worker_that_gets_an_entry_late_is_still_an_old_one() {
+    let mut scene = Scene::paused("");
+    for pid in [3, 4] {
+        scene.register(pid, FIRST);
+    }
+    scene.hold("", TWO);
+    assert_eq!(scene.register(5, FIRST), WorkerId::NONE);
+    scene.visit(|zone| zone.next_generation());
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    let late = scene.register(5, FIRST);
+    scene.visit(|zone| zone.leaving(late));
+    assert_eq!(scene.turned_away(TWO), None, "a reload");
+}
+
+#[test]
+fn a_worker_that_asks_for_an_entry_again_ends_no_quit() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    scene.quit();
+    for pid in [3, 4] {
+        scene.visit(|zone| zone.register(process(pid), FIRST, Orders::Leave));
+    }
+    assert_eq!(scene.come("", TWO), STOPPED, "they are told to leave");
+    assert_eq!(scene.register(5, FIRST), WorkerId::NONE);
+    assert_eq!(scene.come("", TWO), STOPPED, "the table is full");
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    let second = scene.visit(|zone| zone.next_generation());
+    assert_eq!(scene.register(3, second), THREE);
+    scene.visit(|zone| zone.leaving(THREE));
+    scene.register(4, FIRST);
+    assert_eq!(scene.come("", TWO), STOPPED, "an old one");
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
+}
+
+#[test]
+fn a_quit_is_seen_though_the_last_that_is_told_had_no_entry() {
+    let mut scene = Scene::paused("");
+    scene.hold("", ONE);
+    let second = scene.visit(|zone| zone.next_generation());
+    scene.visit(|zone| zone.register(process(3), second, Orders::Leave));
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Waiting for an app to be quiet, or drained: who is answered when, and how.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, Caller, Scene, CAUSE, ONE, TWO};
+use super::scene::{lease, Caller, Scene, CAUSE, FIRST, ONE, TWO};
 use super::*;
 
 pub(super) const IN_FLIGHT: Left = Left::InFlight(1);
@@ -117,15 +117,15 @@ fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
     let passed = Flight { passed: 1, ..Flight::default() };
     assert_eq!(scene.flight("a"), passed);
     assert_eq!(scene.look(caller), Look::Done);
-    let newcomer = scene.visit(|zone| zone.register(process(3)));
+    let newcomer = scene.register(3, FIRST);
     assert_eq!((newcomer, scene.flight("a")), (ONE, passed));
 }
 
 #[test]
 fn an_old_worker_is_waited_for_until_it_is_gone() {
     let mut scene = busy();
-    scene.visit(|zone| zone.next_generation());
-    let newcomer = scene.visit(|zone| zone.register(process(3)));
+    let second = scene.visit(|zone| zone.next_generation());
+    let newcomer = scene.register(3, second);
     scene.visit(|zone| zone.leaving(ONE));
     let caller = scene.quiets("a", CAUSE, newcomer);
     scene.both_see();
@@ -297,7 +297,7 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
 #[test]
 fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
     let mut scene = Scene::new();
-    let more = [3, 4, 5].map(|pid| scene.visit(|zone| zone.register(process(pid))));
+    let more = [3, 4, 5].map(|pid| scene.register(pid, FIRST));
     assert_eq!(more[2], WorkerId::NONE, "the table is full");
     assert_eq!(scene.effects.wake, Wake::All);
     let caller = scene.quiets("a", CAUSE, ONE);
