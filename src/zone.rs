@@ -19,6 +19,7 @@ pub mod owned;
 mod tests;
 
 pub use ask::PATIENCE;
+pub use crew::Unlisted;
 pub use hold::{Arrival, Departure, Leaving};
 pub use release::{Given, Turn};
 pub use verbs::{Opened, Refusal, Shut, Which};
@@ -49,8 +50,10 @@ pub struct Header {
     /// The newest question to all workers, and when it was asked.
     asked: Epoch,
     asked_at: Msec,
-    /// When a worker process last found no entry.
-    unlisted_at: Option<Msec>,
+    /// How often a worker found no entry, or no use for the one that it got.
+    unlisted: u64,
+    /// As far as this all of them have one by now, or are gone.
+    listed: u64,
     /// How many slots were ever used; those behind them are as the memory came, all zero.
     touched: u32,
     free: List,
@@ -68,7 +71,8 @@ impl Header {
         retired: 0,
         asked: Epoch(0),
         asked_at: Msec(0),
-        unlisted_at: None,
+        unlisted: 0,
+        listed: 0,
         touched: 0,
         free: List::EMPTY,
     };

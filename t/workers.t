@@ -39,4 +39,28 @@ my $http = 'intermission_zone 128k;';
     $t->clean_ok(allow => [qr/worker table is full/]);
 }
 
+{
+    # One that stands still and has no entry is not forgotten, however long it stands.
+    my $t = Intermission->new(workers => 1, http => $http);
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    $t->reload(workers => 17);
+    my @without;
+    $t->wait_for(sub { 2 == (@without = $t->error_log =~ /\[error\] (\d+)#.*worker table is full/g) }, 'two without an entry');
+    $t->freeze(@without);
+    is $t->control('enable?wait=5s', timeout => 20)->{status}, 504, 'no app is quiet while a worker without an entry stands still';
+    $t->reload(workers => 12);
+    my $answer;
+    # A new worker without an entry answers that with 503.
+    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s')->{status}) != 503 }, 'a worker that has an entry', 20);
+    is $answer, 504, 'nor when it is to leave';
+    kill KILL => @without;
+    $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'quiet when it is dead', 20);
+    pass 'quiet when it is dead';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'the one held goes on';
+    $t->clean_ok(allow => [qr/worker table is full/], killed_process => 1);
+}
+
 done_testing;

@@ -14,6 +14,7 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use super::doorbell::OpenBells;
 use super::pages::OwnHandlers;
 use super::state::StateFile;
+use super::unlisted::Roll;
 use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
 use super::{control, flags, host, module};
@@ -31,6 +32,8 @@ pub(super) struct MainConf {
     pub state: Option<StateFile>,
     /// The zone's doorbells, in the configuration that serves it last.
     pub bells: Cell<Option<OpenBells>>,
+    /// Where workers without an entry are known by, likewise.
+    pub roll: Cell<Option<Roll>>,
     /// The zone that this configuration replaces by its own, until it is accepted.
     pub replaced: Cell<Option<Retired>>,
     /// The configuration before, whose zone this one took over.
@@ -179,6 +182,7 @@ pub(super) extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
             state_path: None,
             state: None,
             bells: Cell::new(None),
+            roll: Cell::new(None),
             replaced: Cell::new(None),
             before: Cell::new(ptr::null()),
             variables: Indexes::default(),

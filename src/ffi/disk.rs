@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::file_lock::lock;
 use crate::state::health::Problem;
 use crate::state::{self, Snapshot};
 
@@ -199,21 +200,21 @@ fn unwritten(error: io::Error) -> Problem {
     Problem::Unwritten(number(&error))
 }
 
-/// A record lock on the whole file; ends with the process at the latest. It is the process's: one
-/// that comes with the open file would be shared by all workers, who inherit that.
+/// This process has the file locked; ends with the process at the latest.
 struct Lock<'a>(&'a File);
 
 impl<'a> Lock<'a> {
     fn take(file: &'a File, writer: &AtomicU32, longest: Duration) -> Result<Self, Problem> {
         let began = Instant::now();
         let mut end = began + PATIENCE;
-        while let Err(error) = lock(file, libc::F_SETLK, libc::F_WRLCK) {
+        while let Err(error) = lock(file.as_raw_fd(), libc::F_SETLK, libc::F_WRLCK) {
             match number(&error) {
                 libc::EACCES | libc::EAGAIN | libc::EINTR => {}
                 number => return Err(Problem::Unwritten(number)),
             }
             let now = Instant::now();
-            let holder = lock(file, libc::F_GETLK, libc::F_WRLCK).map_or(0, |lock| lock.l_pid);
+            let holder =
+                lock(file.as_raw_fd(), libc::F_GETLK, libc::F_WRLCK).map_or(0, |lock| lock.l_pid);
             if holder > 0 && holder.cast_unsigned() == writer.load(Ordering::Relaxed) {
                 end = (now + PATIENCE).min(began + longest);
             }
@@ -230,18 +231,6 @@ impl<'a> Lock<'a> {
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // It cannot fail: it gives up what this process has.
-        let _ = lock(self.0, libc::F_SETLK, libc::F_UNLCK);
-    }
-}
-
-fn lock(file: &File, what: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    // SAFETY: plain C data, for which all zero is a value.
-    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    // SAFETY: an open file and a live struct.
-    match unsafe { libc::fcntl(file.as_raw_fd(), what, &raw mut lock) } {
-        0 => Ok(lock),
-        _ => Err(io::Error::last_os_error()),
+        let _ = lock(self.0.as_raw_fd(), libc::F_SETLK, libc::F_UNLCK);
     }
 }

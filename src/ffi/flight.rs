@@ -5,10 +5,10 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::{ngx_event_t, ngx_msec_t};
 
 use super::hold::{Hold, Stage};
-use super::oldest;
 use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
+use super::{entry, oldest};
 use crate::flight::{Count, Epoch, Flight, Known};
 use crate::ids::{AppId, WorkerId};
 
@@ -102,7 +102,7 @@ pub(super) fn take_row(this: &ThisWorker, id: WorkerId) {
 pub(super) fn refresh(this: &ThisWorker) {
     let gates = this.zone.gates();
     if !this.id().is_some() {
-        return workers::seek_again(this);
+        return entry::seek_again(this);
     }
     if gates.epoch() == this.in_flight.epoch.get() {
         return;

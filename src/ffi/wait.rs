@@ -17,7 +17,7 @@ use super::queue::{Link, Queue};
 use super::respond::Answer;
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
-use super::{ask, log, processes, saving};
+use super::{ask, entry, log, processes, saving};
 use crate::answer::{Done, Standing};
 use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
@@ -116,6 +116,11 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), 
 
 /// Answers those for whom it is over.
 pub(super) fn look(this: &ThisWorker) {
+    if this.waiting.is_empty() {
+        return;
+    }
+    // As long as nobody looks, the zone counts a worker that had no entry as one that cannot be asked.
+    entry::is_lacking(&this.zone);
     let over = Queue::new();
     over.init();
     let told = |waiting: &Waiting| waiting.asked.get().is_some_and(|at| ask::all_told(this, at));

@@ -10,17 +10,17 @@ use once_cell::sync::OnceCell;
 
 use super::ask::Asking;
 use super::channel::Channel;
+use super::entry::Entry;
 use super::evaluate::Kept;
 use super::flight::InFlight;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
-use super::module::Failed;
 use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
-use super::zone::{generation, now, Named, SharedZone};
-use super::{ask, conf, doorbell, flags, flight, log, processes, release, wait};
-use crate::ids::{AppId, Generation, Process, WorkerId};
+use super::zone::{now, Named, SharedZone};
+use super::{ask, conf, entry, flags, flight, log, processes, release, wait};
+use crate::ids::{AppId, WorkerId};
 use crate::time::Msec;
 use crate::workers::Orders;
 
@@ -35,18 +35,10 @@ const LONGEST_NOTICE: ngx_msec_t = 1000;
 /// nginx waits for its next timer by an `int` of ms: whoever waits longer looks once a day.
 pub(super) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
-/// How often a worker without an entry asks for one, in ms.
-const SEEKING_INTERVAL: ngx_msec_t = 500;
-
 /// What this process knows of itself. Its events and queues are linked into nginx's own.
 pub(super) struct ThisWorker {
     pub zone: SharedZone,
-    id: Cell<WorkerId>,
-    /// A bit for each doorbell that it listens to.
-    bells: Cell<u32>,
-    process: Process,
-    /// It stays what it was when the process came, whatever is loaded after that.
-    generation: Generation,
+    pub entry: Entry,
     /// How many requests this process holds.
     pub held: Cell<u32>,
     /// How many of them have a connection of their own: streams of HTTP/2 have none.
@@ -60,8 +52,6 @@ pub(super) struct ThisWorker {
     /// Whether nginx is about to cut off whatever is left here.
     pub cut_off: Cell<bool>,
     cutting: Timer,
-    /// As long as it has no entry in the zone.
-    seeking: Timer,
     /// The app that was served last.
     pub last: Cell<AppId>,
     /// How many of the run under way left before their turn.
@@ -96,11 +86,25 @@ pub(super) struct ThisWorker {
 impl ThisWorker {
     /// Its entry in the zone; none where there is none for it.
     pub(super) fn id(&self) -> WorkerId {
-        self.id.get()
+        self.entry.id()
+    }
+
+    /// Whether it is to leave when its requests are done.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// What the master said, as far as the zone knows.
+    pub(super) fn orders(&self) -> Orders {
+        if self.told.get() {
+            Orders::Leave
+        } else {
+            Orders::Stay
+        }
     }
 
     /// Whether nothing of what is left here needs an entry: at most tunnels.
-    fn has_nothing_left(&self) -> bool {
+    pub(super) fn has_nothing_left(&self) -> bool {
         self.held.get() == 0
             && self.run.is_empty()
             && self.under_way.is_empty()
@@ -207,20 +211,13 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the live cycle.
     let (log, conf) = unsafe { ((*cycle).log, conf::main_conf_in(&*cycle)) };
     let Some(zone) = conf.and_then(|conf| conf.zone) else { return NGX_OK as ngx_int_t };
-    let (process, generation) = (processes::this(), generation());
-    let register = || zone.visit(|zone| zone.register(process, generation, Orders::Stay));
     // First of all: as long as it is not there, a worker that leaves may seem to be the last.
-    let mut id = register();
+    let entry = Entry::new(zone, log);
+    let id = entry.id();
     processes::bury_the_dead(&zone);
-    if !id.is_some() {
-        id = register();
-    }
     let this = THIS.get_or_init(|| ThisWorker {
         zone,
-        id: Cell::new(id),
-        bells: Cell::new(0),
-        process,
-        generation,
+        entry,
         held: Cell::new(0),
         held_connections: Cell::new(0),
         held_streams: Cell::new(0),
@@ -229,7 +226,6 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         channel: Channel::new(log),
         cut_off: Cell::new(false),
         cutting: Timer::new(on_cutting, log),
-        seeking: Timer::new(on_seeking, log),
         last: Cell::new(AppId::NONE),
         left: Cell::new(0),
         complaints: Complaints::default(),
@@ -267,9 +263,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
              \"intermission_zone\""
         );
         write(Level::Error, log, full);
-        this.seeking.start(SEEKING_INTERVAL);
     }
-    if listen(this, id).is_err() {
+    if this.entry.init().is_err() {
         let deaf = format_args!("intermission: no connection for the doorbell");
         write(Level::Emerg, log, deaf);
         return nginx_sys::NGX_ERROR as ngx_int_t;
@@ -281,7 +276,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     if let Some(this) = this() {
         this.saving.finish();
-        this.zone.visit(|zone| zone.bury(this.id(), this.process));
+        this.entry.end();
     }
 }
 
@@ -292,7 +287,7 @@ pub(super) fn on_ring() {
         flight::watch(this);
         wait::look(this);
         saving::look(this);
-        give_way(this);
+        entry::give_way(this);
     }
     release::schedule();
     watch();
@@ -333,60 +328,6 @@ pub(super) fn look_whether_nginx_quits() {
         this.told.set(true);
         processes::bury_the_dead(&this.zone);
         this.zone.visit(|zone| zone.leaving(this.id()));
-    }
-}
-
-/// Listens to the doorbell of an entry.
-fn listen(this: &ThisWorker, id: WorkerId) -> Result<(), Failed> {
-    let bell = 1 << doorbell::number(id);
-    if this.bells.get() & bell == 0 {
-        doorbell::listen(&this.zone, id)?;
-        this.bells.set(this.bells.get() | bell);
-    }
-    Ok(())
-}
-
-/// A worker that is to leave and has nothing left gives its entry to one that has none.
-fn give_way(this: &ThisWorker) {
-    if this.leaving.get()
-        && this.id().is_some()
-        && this.has_nothing_left()
-        && this.zone.visit(|zone| zone.lacks_entries())
-    {
-        flight::take_row(this, WorkerId::NONE);
-        this.zone.visit(|zone| zone.bury(this.id(), this.process));
-        this.id.set(WorkerId::NONE);
-    }
-}
-
-/// A worker that gave its entry away has a request again: it is to be asked again.
-pub(super) fn seek_again(this: &ThisWorker) {
-    if this.leaving.get() {
-        seek(this);
-    }
-}
-
-fn seek(this: &ThisWorker) {
-    let orders = if this.told.get() { Orders::Leave } else { Orders::Stay };
-    let register = || this.zone.visit(|zone| zone.register(this.process, this.generation, orders));
-    let mut id = register();
-    if !id.is_some() {
-        processes::bury_the_dead(&this.zone);
-        id = register();
-    }
-    if !id.is_some() || listen(this, id).is_err() {
-        this.zone.visit(|zone| zone.bury(id, this.process));
-        return this.seeking.start(SEEKING_INTERVAL);
-    }
-    this.id.set(id);
-    flight::take_row(this, id);
-    flight::refresh(this);
-}
-
-extern "C" fn on_seeking(_: *mut ngx_event_t) {
-    let Some(this) = this().filter(|this| !this.id().is_some()) else { return };
-    if !this.leaving.get() || !this.has_nothing_left() {
-        seek(this);
     }
 }
 

@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::{fmt, slice};
+use std::os::fd::RawFd;
 
 use nginx_sys::{
     ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
@@ -17,6 +18,7 @@ use super::lock;
 use super::log::{self, cycle_log, write, Level};
 use super::module::{self, Failed};
 use super::state::{StateFile, Words};
+use super::unlisted::Roll;
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
@@ -52,6 +54,7 @@ struct Front {
     epoch: AtomicU64,
     endings: AtomicU64,
     bells: Bells,
+    roll: RawFd,
     moving: [AtomicU64; MOST_APPS / 64],
     heard: [AtomicU64; HEARD],
     lease: AtomicU64,
@@ -221,6 +224,12 @@ impl SharedZone {
         unsafe { &(*self.front.as_ptr()).bells }
     }
 
+    /// The file that says which workers have no entry.
+    pub(super) fn roll(&self) -> RawFd {
+        // SAFETY: as above.
+        unsafe { (*self.front.as_ptr()).roll }
+    }
+
     /// Lends the tables to `f` under the lock, then does what they ask for. `f` must not log, call
     /// nginx, or visit again.
     pub(super) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
@@ -357,6 +366,7 @@ enum Problem {
     Occupied,
     TooSmall,
     NoBells(std::io::Error),
+    NoRoll(std::io::Error),
 }
 
 impl fmt::Display for Problem {
@@ -374,6 +384,7 @@ impl fmt::Display for Problem {
             ),
             Self::TooSmall => f.write_str("\"intermission_zone\" is too small"),
             Self::NoBells(error) => write!(f, "intermission: eventfd() failed: {error}"),
+            Self::NoRoll(error) => write!(f, "intermission: memfd_create() failed: {error}"),
         }
     }
 }
@@ -399,11 +410,15 @@ fn take(
         let first = PauseId::before_first(now().wall);
         zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
         if !testing {
-            // SAFETY: no worker of this zone is forked yet; nobody reads the bells.
-            let bells = unsafe { &mut (*zone.front.as_ptr()).bells };
-            let open = OpenBells::new().map_err(Problem::NoBells)?;
-            *bells = open.numbers();
-            conf.bells.set(Some(open));
+            let (bells, roll) = (
+                OpenBells::new().map_err(Problem::NoBells)?,
+                Roll::new().map_err(Problem::NoRoll)?,
+            );
+            // SAFETY: no worker of this zone is forked yet; nobody reads these.
+            let front = unsafe { &mut *zone.front.as_ptr() };
+            (front.bells, front.roll) = (bells.numbers(), roll.number());
+            conf.bells.set(Some(bells));
+            conf.roll.set(Some(roll));
         }
         zone
     };
@@ -440,6 +455,7 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: the configuration before lives until this one has taken its place.
     if let Some(before) = unsafe { conf.before.replace(core::ptr::null()).as_ref() } {
         conf.bells.set(before.bells.take());
+        conf.roll.set(before.roll.take());
     }
     NGX_OK as ngx_int_t
 }

@@ -1,15 +1,15 @@
 //! Workers that come, leave and die.
 #![forbid(unsafe_code)]
 
-use super::{Wake, Zone};
+use super::{Header, Wake, Zone};
 use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
 use crate::queue::Slot;
 use crate::text::AppName;
-use crate::time::Msec;
 use crate::workers::{self, Orders};
 
-/// A worker that found no entry is thought to live, without one, for so long.
-const UNLISTED: Msec = Msec(3000);
+/// How many times a worker had been without an entry when somebody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unlisted(u64);
 
 impl Zone<'_> {
     /// A newer configuration takes over: its workers are those of this generation.
@@ -29,8 +29,7 @@ impl Zone<'_> {
     ) -> WorkerId {
         let id = workers::register(self.workers, process, generation, orders);
         if !id.is_some() {
-            self.header.unlisted_at = Some(self.now.monotonic);
-            self.effects.wake = Wake::All;
+            self.is_unlisted();
         } else if orders == Orders::Leave {
             self.look_whether_nginx_quits();
         } else if self.quitting() && generation == self.header.generation {
@@ -40,10 +39,28 @@ impl Zone<'_> {
         id
     }
 
-    /// Whether there is a worker without an entry, which cannot be asked what it has in flight; it
-    /// asks for an entry again and again.
-    pub fn lacks_entries(&self) -> bool {
-        self.header.unlisted_at.is_some_and(|at| self.now.monotonic.since(at) < UNLISTED)
+    /// A worker process has no use for the entry that it was given: it is without one again.
+    pub fn decline(&mut self, id: WorkerId, process: Process) {
+        self.is_unlisted();
+        self.bury(id, process);
+    }
+
+    fn is_unlisted(&mut self) {
+        self.header.unlisted = self.header.unlisted.wrapping_add(1);
+        self.effects.wake = Wake::All;
+    }
+
+    /// Whether there may be a worker without an entry, which cannot be asked what it has in flight.
+    /// It made itself known to all before it asked for one.
+    pub fn lacks_entries(&self) -> Option<Unlisted> {
+        let Header { unlisted, listed, .. } = *self.header;
+        (unlisted != listed).then_some(Unlisted(unlisted))
+    }
+
+    /// After that answer nobody was found who is known to be without one. Whoever has been without
+    /// one since is not meant.
+    pub fn has_enough_entries(&mut self, seen: Unlisted) {
+        self.header.listed = seen.0;
     }
 
     /// The master told a worker to leave when its requests are done. If it told all of the newest

@@ -301,13 +301,13 @@ impl Zone<'_> {
         let going_on = if app.baton.is_some() { app.run } else { 0 };
         // Each row is read once: its worker may write meanwhile.
         let counts = self.living().map(|one| self.flights.of(one, id, app.shut_since()));
-        let (in_flight, silent) =
-            counts.fold((going_on, u32::from(self.lacks_entries())), |(sum, silent), count| {
-                match count {
-                    Some(count) => (sum.saturating_add(count.in_flight), silent),
-                    None => (sum, silent + 1),
-                }
-            });
+        let (in_flight, silent) = counts.fold(
+            (going_on, u32::from(self.lacks_entries().is_some())),
+            |(sum, silent), count| match count {
+                Some(count) => (sum.saturating_add(count.in_flight), silent),
+                None => (sum, silent + 1),
+            },
+        );
         match (in_flight, silent) {
             (0, 0) => None,
             (0, silent) => Some(Left::Silent(silent)),

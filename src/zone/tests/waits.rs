@@ -304,6 +304,24 @@ fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
     scene.both_see();
     more[..2].iter().for_each(|one| scene.sees(*one));
     assert_eq!(scene.look(caller), Look::Pending);
-    scene.wait(3000);
+    let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
+    scene.wait(1_000_000);
+    assert_eq!(scene.look(caller), Look::Pending, "however long it stands still");
+    assert_eq!(scene.register(6, FIRST), WorkerId::NONE);
+    scene.visit(|zone| zone.has_enough_entries(seen));
+    assert_eq!(scene.look(caller), Look::Pending, "another came meanwhile");
+    let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
+    scene.visit(|zone| zone.has_enough_entries(seen));
     assert_eq!(scene.look(caller), Look::Done);
+}
+
+#[test]
+fn an_app_is_not_quiet_while_a_worker_cannot_use_its_entry() {
+    let mut scene = Scene::new();
+    let three = scene.register(3, FIRST);
+    let caller = scene.quiets("a", CAUSE, ONE);
+    scene.both_see();
+    scene.visit(|zone| zone.decline(three, process(3)));
+    assert_eq!((scene.look(caller), scene.effects.wake), (Look::Pending, Wake::Nobody));
+    assert_eq!(scene.register(3, FIRST), three, "the entry is free");
 }
