@@ -199,6 +199,8 @@ location /app/recursive { recursive_error_pages on; error_page 503 = /app/recurs
 location /other { error_page 503 = @other; proxy_pass http://backend; }
 location @other { set $app_name other; proxy_pass http://backend; }
 location /off { error_page 503 = @off; proxy_pass http://backend; }
+location /equals { intermission_max_held 1; intermission_overflow 507; error_page 503 507 = @full; proxy_pass http://backend; }
+location @full { intermission_overflow 429; proxy_pass http://backend; }
 location @off { intermission off; proxy_pass http://backend; }
 location /_intermission { intermission_control; }
 END
@@ -212,6 +214,9 @@ for my $target ('/app', '/app/recursive') {
     like $answer->{body}, qr/503 Service/, 'which is nginx\'s';
     is $answer->{headers}{'retry-after'}, 10, 'with when to come again, once';
 }
+my $equals = $t->get('/equals');
+is $equals->{status}, 503, 'stopped: a page of any status that would be the app\'s gets 503, whatever the answer is where there is no room';
+is $equals->{headers}{'retry-after'}, 10, 'with when to come again';
 is scalar($t->backend_log), $came, 'the app was asked for no page';
 is $t->get('/other')->{status}, 200, 'a page of another app that is open comes from there';
 is $t->get('/off')->{status}, 200, 'and one from where intermission is off';
@@ -222,6 +227,7 @@ $t->wait_held(1);
 is $t->get('/full')->{body}, "a page of nginx's\n", 'no room: the site\'s page';
 my $full = $t->get('/full/app');
 is $full->{status}, 507, 'no room, and the page would be the app\'s';
+is $t->get('/equals')->{status}, 507, 'of any status: the answer is still that of the place that had no room';
 is $t->get('/expired')->{body}, "a page of nginx's\n", 'held too long: the site\'s page';
 $t->control('disable');
 is $one->response->{status}, 200, 'who was held is answered';

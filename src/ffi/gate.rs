@@ -151,12 +151,13 @@ fn meet_again(
     place: &LocConf,
     hold: &Hold,
 ) -> ngx_int_t {
-    let stage = hold.stage.get();
-    match stage {
+    let answer = match hold.stage.get() {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
-        Stage::Stopped { .. } | Stage::Rejected | Stage::Expired => {}
+        Stage::Stopped { .. } => Some(Code::UNAVAILABLE),
+        Stage::Rejected(code) => Some(code),
+        Stage::Expired => None,
         _ => return GOES_ON,
-    }
+    };
     let Some(worker) = workers::this().filter(|_| pages::is_app_made(r, main)) else {
         return GOES_ON;
     };
@@ -166,15 +167,15 @@ fn meet_again(
     // The page for one that was turned away is to come from an app.
     let name = evaluate::variable(r, main.variables.app_name);
     let is_open = worker.zone.gates().find(NameHash::of(name)).is_none();
-    if is_open || stage == Stage::Expired {
+    let Some(code) = answer.filter(|_| !is_open) else {
         hold.belongs_to(name);
         flight::set_out(worker, hold);
         return GOES_ON;
-    }
+    };
     flags::request::ERROR_PAGE.set(r);
     match r.err_status as ngx_int_t {
         status @ 400.. => status,
-        _ => status_of(place.overflow.unwrap_or(Code::UNAVAILABLE)),
+        _ => status_of(code),
     }
 }
 
@@ -293,7 +294,8 @@ fn arrive(
             turn_away(r, Code::UNAVAILABLE, seconds)
         }
         Arrival::Rejected { report, retry_after: seconds } => {
-            hold.stage.set(Stage::Rejected);
+            let code = place.overflow.unwrap_or(Code::UNAVAILABLE);
+            hold.stage.set(Stage::Rejected(code));
             if let Some(count) = report {
                 let lacking = match (room, zone_is_full) {
                     (false, _) if has_connection(r) => "worker_connections",
@@ -308,7 +310,7 @@ fn arrive(
                 );
                 write(Level::Warn, log_of(r), message);
             }
-            turn_away(r, place.overflow.unwrap_or(Code::UNAVAILABLE), seconds)
+            turn_away(r, code, seconds)
         }
         Arrival::Held { slot, ticket: Ticket(ticket), ahead } => {
             hold.begin(slot, ahead);

@@ -16,6 +16,7 @@ use super::workers::ThisWorker;
 use super::zone::now;
 use super::{bypass, module, release, workers};
 use crate::ids::{Cookie, SlotId};
+use crate::settings::Code;
 use crate::time::Msec;
 use crate::zone::Leaving;
 
@@ -46,7 +47,8 @@ pub(super) enum Stage {
     /// It went on without having been held.
     Passed,
     Bypassed,
-    Rejected,
+    /// There was no room for it: its place answers with this.
+    Rejected(Code),
     /// It waits in this slot.
     Held(SlotId),
     /// Out of the line, in the worker's run; its turn comes at once.
@@ -68,7 +70,7 @@ impl Hold {
         match self.stage.get() {
             Stage::Passed => "PASSED",
             Stage::Bypassed => "BYPASSED",
-            Stage::Rejected => "REJECTED",
+            Stage::Rejected(_) => "REJECTED",
             Stage::Released => "HELD",
             Stage::Expired => "EXPIRED",
             Stage::Stopped { .. } => "STOPPED",
