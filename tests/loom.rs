@@ -14,12 +14,14 @@
 #[path = "loom/shared.rs"]
 mod shared;
 
-use intermission::ids::Cookie;
+use intermission::holder::{Holder, Name};
+use intermission::ids::{Cookie, Process};
 use intermission::pace::Pace;
 use intermission::terms::Cause;
 use intermission::text::Address;
 use intermission::time::Msec;
 use intermission::zone::Which;
+use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
 use shared::{may_turn, name, spawn, Came, InFlight, Shared, CAUSE, NOW, ONE, TWO};
@@ -293,4 +295,50 @@ fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
         InFlight::new(TWO).refresh(shared);
         shared.is_quiet(place, TWO)
     })
+}
+
+/// nginx's lock, which knows its holder by a number only, and what is known of processes.
+#[derive(Default)]
+struct Lock {
+    word: AtomicU64,
+    holder: Holder,
+    /// When the process started that has the number now.
+    started: AtomicU64,
+}
+
+impl Lock {
+    const PID: u64 = 10;
+
+    /// A process of that number has a visit.
+    fn visit(&self, started: u64) {
+        let change = |from, to| {
+            self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).unwrap();
+        };
+        self.started.store(started, Ordering::Release);
+        change(0, Self::PID);
+        self.holder.begins(Name::of(Process { pid: Self::PID as i32, started }));
+        self.holder.ends();
+        change(Self::PID, 0);
+    }
+
+    /// Whether the lock is held, and by nobody who lives.
+    fn is_the_deads(&self) -> bool {
+        let holds = self.word.load(Ordering::Acquire) == Self::PID;
+        let process = self.holder.process(Self::PID as i32);
+        // The kernel says how it is now, not how it was.
+        let started = || self.started.fetch_add(0, Ordering::AcqRel);
+        let is_gone = || process.started != 0 && process.started != started();
+        holds && is_gone() && self.holder.process(Self::PID as i32) == process
+    }
+}
+
+#[test]
+fn the_lock_is_not_taken_from_one_who_lives_though_its_number_was_used_before() {
+    loom::model(|| {
+        let lock = Arc::new(Lock::default());
+        let processes = Arc::clone(&lock);
+        let processes = loom::thread::spawn(move || (1..=2).for_each(|one| processes.visit(one)));
+        assert!(!lock.is_the_deads());
+        processes.join().unwrap();
+    });
 }

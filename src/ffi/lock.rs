@@ -4,14 +4,16 @@
 //! an old worker's may be another. So whoever waits for long looks whether the holder lives.
 
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{sleep, yield_now};
 use std::time::Duration;
 
-use nginx_sys::{ngx_pid_t, ngx_shmtx_force_unlock, ngx_shmtx_t, ngx_shmtx_trylock};
+use nginx_sys::{
+    ngx_pid_t, ngx_shmtx_force_unlock, ngx_shmtx_t, ngx_shmtx_trylock, ngx_shmtx_unlock,
+};
 
 use super::processes;
-use crate::ids::Process;
+use crate::holder::{Holder, Name};
 
 /// So many tries a round, as nginx has: each with twice as many pauses as the one before.
 const TRIES: u32 = 11;
@@ -24,7 +26,7 @@ const PATIENCE: u32 = 16;
 ///
 /// # Safety
 /// The mutex is in live shared memory, and this process does not hold it.
-pub(super) unsafe fn lock(mutex: *mut ngx_shmtx_t, holder: &AtomicU64) {
+pub(super) unsafe fn lock(mutex: *mut ngx_shmtx_t, holder: &Holder) {
     let mut round = 0_u32;
     // SAFETY: the caller's.
     while !unsafe { try_for_a_round(mutex) } {
@@ -38,7 +40,17 @@ pub(super) unsafe fn lock(mutex: *mut ngx_shmtx_t, holder: &AtomicU64) {
             unsafe { take_from_the_dead(mutex, holder) };
         }
     }
-    holder.store(this(), Ordering::Relaxed);
+    holder.begins(this());
+}
+
+/// Gives the lock up.
+///
+/// # Safety
+/// The mutex is in live shared memory, and this process holds it.
+pub(super) unsafe fn unlock(mutex: *mut ngx_shmtx_t, holder: &Holder) {
+    holder.ends();
+    // SAFETY: the caller's.
+    unsafe { ngx_shmtx_unlock(mutex) };
 }
 
 /// # Safety
@@ -60,40 +72,27 @@ unsafe fn try_for_a_round(mutex: *mut ngx_shmtx_t) -> bool {
 
 /// # Safety
 /// As for [`lock`].
-unsafe fn take_from_the_dead(mutex: *mut ngx_shmtx_t, holder: &AtomicU64) {
+unsafe fn take_from_the_dead(mutex: *mut ngx_shmtx_t, holder: &Holder) {
     // SAFETY: the caller's; nginx's lock holds the number of the process that has it.
-    let pid = unsafe { (*mutex).lock.read_volatile() };
-    let Ok(pid) = ngx_pid_t::try_from(pid) else { return };
-    // It may have died before it left its name.
-    let named = unpacked(holder.load(Ordering::Relaxed));
-    let started = if named.pid == pid { named.started } else { 0 };
-    if pid != 0 && processes::is_gone(Process { pid, started }) {
+    let pid = unsafe { AtomicUsize::from_ptr((*mutex).lock.cast()) };
+    let Ok(pid) = ngx_pid_t::try_from(pid.load(Ordering::Acquire)) else { return };
+    let process = holder.process(pid);
+    // A name that has gone meanwhile was that of one that gave the lock up before it ended.
+    if pid != 0 && processes::is_gone(process) && holder.process(pid) == process {
         // SAFETY: the caller's. It unlocks nothing that this process does not hold.
         unsafe { ngx_shmtx_force_unlock(mutex, pid) };
     }
 }
 
-/// How many bits the number of a process has at the most (proc(5), pid_max).
-const PID_BITS: u32 = 22;
-
-fn packed(process: Process) -> u64 {
-    process.started << PID_BITS | u64::from(process.pid.unsigned_abs())
-}
-
-fn unpacked(word: u64) -> Process {
-    let pid = i32::try_from(word & ((1 << PID_BITS) - 1)).unwrap_or(0);
-    Process { pid, started: word >> PID_BITS }
-}
-
 /// This process. What a fork has from its parent is looked up anew.
-fn this() -> u64 {
+fn this() -> Name {
     static KNOWN: AtomicU64 = AtomicU64::new(0);
-    let known = KNOWN.load(Ordering::Relaxed);
+    let known = Name(KNOWN.load(Ordering::Relaxed));
     // SAFETY: nginx sets it as soon as a process has begun.
-    if unpacked(known).pid == unsafe { nginx_sys::ngx_pid } {
+    if known.pid() == unsafe { nginx_sys::ngx_pid } {
         return known;
     }
-    let this = packed(processes::this());
-    KNOWN.store(this, Ordering::Relaxed);
+    let this = Name::of(processes::this());
+    KNOWN.store(this.0, Ordering::Relaxed);
     this
 }

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 
 use nginx_sys::{
     ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
-    ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_OK,
+    ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_OK,
 };
 use ngx::ngx_string;
 
@@ -22,6 +22,7 @@ use super::unlisted::Roll;
 use crate::app::App;
 use crate::flight::{Count, Flights, Seen};
 use crate::gates::Gates;
+use crate::holder::Holder;
 use crate::ids::{Generation, PauseId};
 use crate::queue::Slot;
 use crate::reply::Word;
@@ -60,8 +61,7 @@ struct Front {
     lease: AtomicU64,
     state_file: AtomicU64,
     file: Words,
-    /// Who took the lock last.
-    holder: AtomicU64,
+    holder: Holder,
     header: Header,
 }
 
@@ -238,14 +238,15 @@ impl SharedZone {
         // has the only reference to them in this process.
         let (result, effects) = unsafe {
             let mutex = &mut (*self.pool.as_ptr()).mutex;
-            lock::lock(mutex, &(*self.front.as_ptr()).holder);
+            let holder = &(*self.front.as_ptr()).holder;
+            lock::lock(mutex, holder);
             #[cfg(feature = "faults")]
             super::faults::arm_if_told();
             let mut zone = self.tables(now);
             zone.enter();
             let result = f(&mut zone);
             let effects = zone.leave();
-            ngx_shmtx_unlock(mutex);
+            lock::unlock(mutex, holder);
             (result, effects)
         };
         self.carry_out(&effects);
