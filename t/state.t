@@ -325,4 +325,23 @@ subtest 'the status says what is wrong, whatever worker is asked' => sub {
     $t->clean_ok(allow => [qr/was removed|cannot be used/]);
 };
 
+subtest 'what an old worker changes stands in the file of the newest configuration' => sub {
+    for my $before ('intermission_state_file before;', '') {
+        my $t = instance(http => $before, backend => ['--delay', 1500]);
+        my $slow = $t->send('/slow');
+        $t->wait_backend(1);
+        my $waits = $t->send('/_intermission/enable?wait=8s');
+        $t->wait_state('paused');
+        $t->reload(http => 'intermission_state_file state;');
+        is $waits->response->{status}, 200, 'the app is quiet: an old worker says so';
+        is $slow->response->{status}, 200, 'the slow one is answered';
+        $t->wait_old_workers_gone;
+        $t->end_nginx;
+        $t->start_nginx;
+        is $t->status->{state}, 'paused', 'the pause is kept';
+        $t->control('disable');
+        $t->clean_ok;
+    }
+};
+
 done_testing;

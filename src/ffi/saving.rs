@@ -21,6 +21,7 @@ use super::writer::Writer;
 use super::{conf, doorbell};
 use crate::state::health::Problem;
 use crate::text::AppName;
+use crate::zone::Wake;
 
 /// For so long, in ms, an answer waits for the disk. After that it goes out all the same.
 const PATIENCE: ngx_msec_t = 60_000;
@@ -79,12 +80,24 @@ impl Saving {
 }
 
 /// The pauses may have changed: they are written as they are now, while this worker goes on, unless
-/// they stand in the file.
+/// they stand in the file. An old worker may have another file open, or none: then a newer one writes.
 pub(super) fn save(this: &ThisWorker) {
-    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-    if let Some(state) = state.filter(|state| state.lags(&this.zone)) {
-        give(this, state);
+    match newest_file(this) {
+        Some(state) if state.lags(&this.zone) => give(this, state),
+        Some(_) => {}
+        None => {
+            let version = this.zone.visit(|zone| zone.version());
+            if this.zone.file().owe(version) {
+                doorbell::wake(&this.zone, Wake::All);
+            }
+        }
     }
+}
+
+/// The newest configuration's file, if this worker has it.
+fn newest_file(this: &ThisWorker) -> Option<&'static StateFile> {
+    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
+    state.filter(|state| state.is_newest(&this.zone))
 }
 
 fn give(this: &ThisWorker, state: &StateFile) {
@@ -122,9 +135,15 @@ extern "C" fn on_again(_: *mut ngx_event_t) {
     }
 }
 
-/// The doorbell rang: the writer may have come further.
+/// The doorbell rang: the writer may have come further, or an old worker may have left something to
+/// be written.
 pub(super) fn look(this: &ThisWorker) {
     let saving = &this.saving;
+    // What is on its way, or is tried again later, is not begun once more at each ring.
+    let idle = saving.is_done() && saving.problem.get().is_none();
+    if idle && this.zone.file().is_owed() && newest_file(this).is_some() {
+        save(this);
+    }
     let Some(done) = saving.writer.get().filter(|_| !saving.is_done()).map(Writer::done) else {
         return;
     };

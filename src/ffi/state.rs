@@ -74,6 +74,7 @@ impl StateFile {
         let (words, file) = (zone.file(), self.file());
         words.file.store(file, Ordering::Relaxed);
         words.written.store(0, Ordering::Relaxed);
+        words.owed.store(0, Ordering::Relaxed);
         let mut version = 0;
         let written = self.disk.as_ref().map_err(|problem| *problem).and_then(|disk| {
             disk.write(&words.writer, AT_START, || {
@@ -92,6 +93,11 @@ impl StateFile {
     pub(super) fn give_up(zone: &SharedZone) {
         zone.file().file.store(0, Ordering::Relaxed);
         zone.gates().set_state_file(Health::Off);
+    }
+
+    /// Whether this is the newest configuration's file: those of earlier ones are not written.
+    pub(super) fn is_newest(&self, zone: &SharedZone) -> bool {
+        zone.file().file.load(Ordering::Relaxed) == self.file()
     }
 
     /// Whether the file does not have the pauses as they are now.
@@ -152,6 +158,8 @@ pub(super) struct Words {
     writer: AtomicU32,
     /// One more than the version of the zone that it has; 0 if that is not known.
     written: AtomicU64,
+    /// The same of the version that it is to have, which a worker left that does not have it open.
+    owed: AtomicU64,
 }
 
 impl Words {
@@ -160,6 +168,21 @@ impl Words {
     fn has(&self, file: u64, version: u64) -> bool {
         let written = self.written.load(Ordering::Relaxed);
         file != self.file.load(Ordering::Relaxed) || written > version
+    }
+
+    /// A worker that does not have the newest configuration's file open leaves it to others to write
+    /// what it changed. Returns whether there is such a file.
+    pub(super) fn owe(&self, version: u64) -> bool {
+        let there_is = self.file.load(Ordering::Relaxed) != 0;
+        if there_is {
+            self.owed.fetch_max(version.wrapping_add(1), Ordering::Relaxed);
+        }
+        there_is
+    }
+
+    /// Whether anything is left to those who have the file.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed.load(Ordering::Relaxed) > self.written.load(Ordering::Relaxed)
     }
 
     /// A newer configuration has a zone of its own: what is late in this one is not written over that.
