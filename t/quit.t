@@ -161,6 +161,22 @@ for my $round (1 .. 3) {
 }
 
 {
+    # The master is killed, and its workers are told by hand: nobody else can say how many were answered.
+    my $t = Intermission->new(workers => 2);
+    $t->control('enable');
+    my $crowd = held($t, 20);
+    my @workers = $t->workers;
+    kill KILL => $t->master;
+    $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the end of the master');
+    kill QUIT => @workers;
+    is $crowd->done->{statuses}{503}, 20, 'a killed master: those held are answered when the workers quit';
+    my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /: (\d+) answered 503, for nginx quits/g; return $sum };
+    $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the end of the workers');
+    is $said->(), 20, 'and the log says how many';
+    $t->stop;
+}
+
+{
     # A configuration without the module counts as a quit.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');

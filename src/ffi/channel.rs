@@ -36,9 +36,14 @@ impl Channel {
 
     /// Whether the master told this worker to leave; or is gone, so that nobody can.
     pub(super) fn told_to_leave(&self) -> bool {
-        // SAFETY: no preconditions; nginx noted its parent when it forked this process.
-        self.told.get() || unsafe { libc::getppid() != nginx_sys::ngx_parent }
+        self.told.get() || master_is_gone()
     }
+}
+
+/// Whether this worker has outlived the master.
+pub(super) fn master_is_gone() -> bool {
+    // SAFETY: no preconditions; nginx noted its parent when it forked this process.
+    unsafe { libc::getppid() != nginx_sys::ngx_parent }
 }
 
 extern "C" fn on_beginning(_: *mut ngx_event_t) {

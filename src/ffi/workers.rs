@@ -9,7 +9,7 @@ use nginx_sys::{
 use once_cell::sync::OnceCell;
 
 use super::ask::Asking;
-use super::channel::Channel;
+use super::channel::{self, Channel};
 use super::entry::Entry;
 use super::evaluate::Kept;
 use super::flight::InFlight;
@@ -18,7 +18,7 @@ use super::log::{write, Complaints, Level};
 use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
-use super::zone::{now, Named, SharedZone};
+use super::zone::{now, say_who_was_turned_away, Named, SharedZone};
 use super::{ask, conf, entry, flags, flight, log, processes, release, wait};
 use crate::ids::{AppId, WorkerId};
 use crate::time::Msec;
@@ -277,6 +277,10 @@ pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     if let Some(this) = this() {
         this.saving.finish();
         this.entry.end();
+        if channel::master_is_gone() {
+            // Else the master says it, once.
+            say_who_was_turned_away(&this.zone, log::cycle_log());
+        }
     }
 }
 

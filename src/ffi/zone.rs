@@ -7,8 +7,8 @@ use core::{fmt, slice};
 use std::os::fd::RawFd;
 
 use nginx_sys::{
-    ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
-    ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_OK,
+    ngx_conf_t, ngx_cycle_t, ngx_event_conf_t, ngx_int_t, ngx_log_t, ngx_shared_memory_add,
+    ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_OK,
 };
 use ngx::ngx_string;
 
@@ -465,7 +465,13 @@ pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 pub(super) extern "C" fn exit_master(cycle: *mut ngx_cycle_t) {
     // SAFETY: nginx passes the live cycle.
     let (conf, log) = unsafe { (conf::main_conf_in(&*cycle), (*cycle).log) };
-    let Some(zone) = conf.and_then(|conf| conf.zone) else { return };
+    if let Some(zone) = conf.and_then(|conf| conf.zone) {
+        say_who_was_turned_away(&zone, log);
+    }
+}
+
+/// Says how many requests were answered because nginx quits, and was not said before.
+pub(super) fn say_who_was_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
     while let Some((name, count)) = zone.visit(|zone| zone.turned_away_by_quit()) {
         let name = Named(&name);
         let line = format_args!(
