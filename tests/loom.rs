@@ -297,6 +297,20 @@ fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
     })
 }
 
+#[test]
+fn who_passes_after_a_pause_sees_that_it_has_ended() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        shared.enable(&name(""));
+        let endings = shared.words.gates().endings();
+        let worker = spawn(&shared, move |shared| {
+            assert!(!shared.passes_unaware(&name(""), ONE, endings));
+        });
+        shared.disable(&name(""));
+        worker.join().unwrap();
+    });
+}
+
 /// nginx's lock, which knows its holder by a number only, and what is known of processes.
 #[derive(Default)]
 struct Lock {

@@ -113,6 +113,20 @@ fn check(zone: &Owned) {
     check_waits(zone);
 }
 
+/// Fails where requests of an app go on that was paused or stopped, and nobody can see that a pause has
+/// ended: then they could meet a connection that died with the old app.
+fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
+    let endings = |zone: &Owned| zone.words.gates().endings();
+    let mut was_shut = before.tables.apps.iter().map(App::is_shut).enumerate();
+    let unseen = endings(before) == endings(now);
+    assert!(!unseen || !was_shut.any(|(entry, shut)| shut && goes_on(entry)));
+}
+
+/// The same once a visit is over.
+fn check_endings_after(before: &Owned, now: &Owned) {
+    check_endings(before, now, |entry| !now.tables.apps[entry].is_shut());
+}
+
 /// Fails where anybody waits for what is not to come, or a pause for nobody.
 fn check_waits(zone: &Owned) {
     let (tables, gates) = (&zone.tables, zone.words.gates());

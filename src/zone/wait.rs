@@ -223,9 +223,6 @@ impl Zone<'_> {
             app.forget_what_was();
         }
         if changed {
-            if state != State::Paused && state != State::Stopped {
-                self.gates.pause_ended();
-            }
             self.overtake(id, state);
         }
         changed

@@ -149,6 +149,13 @@ impl Shared {
         self.comes(app, owner, cookie) == Came::Held
     }
 
+    /// A request comes to a worker that saw so many pauses end; whether it passes although another one
+    /// has ended since, which the worker does not see.
+    pub(super) fn passes_unaware(&self, app: &AppName, owner: WorkerId, endings: u64) -> bool {
+        let passes = self.comes(app, owner, Cookie(1)) == Came::Passed;
+        passes && self.words.gates().endings() == endings
+    }
+
     /// Whether a worker's bell rang; what is heard is heard once.
     pub(super) fn hears(&self, worker: WorkerId) -> bool {
         self.bells[worker.index()].swap(false, Ordering::AcqRel)

@@ -107,7 +107,9 @@ impl Pair {
     pub(super) fn carry_out(&mut self, deed: &Deed) -> Outcome {
         self.wait(Msec(1));
         let before = self.written();
+        let zone = self.zone.clone();
         let (outcome, effects) = self.zone.visit(|zone| deed.carry_out(zone));
+        check_endings_after(&zone, &self.zone);
         let was_quitting = self.quitting;
         let expected = self.expect(deed, &outcome);
         assert_eq!(outcome.clone().without_reports(), expected, "{deed:?}");

@@ -114,12 +114,15 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
         return false;
     }
     gates_stay_shut(&zone, &before, &after);
+    let gate = |entry: usize| zone.words.gates().names[entry].load(crate::sync::Ordering::Relaxed);
+    check_endings(&pair.zone, &zone, |entry| gate(entry) == 0);
     if killed(&mut zone, again, &Deed::Look) {
         gates_stay_shut(&zone, &before, &after);
         let (_, effects) = zone.visit(|_| ());
         assert_eq!((effects.repaired, effects.wake), (true, Wake::All));
     }
     check(&zone);
+    check_endings_after(&pair.zone, &zone);
     compare(&before, &after, &Picture::of(&zone));
     Survivors::new(pair, zone, deed, doer).go_on();
     true

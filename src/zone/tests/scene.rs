@@ -77,8 +77,10 @@ impl Scene {
     }
 
     pub(super) fn visit<R>(&mut self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let before = self.zone.clone();
         let (result, effects) = self.zone.visit(f);
         check(&self.zone);
+        check_endings_after(&before, &self.zone);
         self.effects = effects;
         result
     }
