@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use IO::Select;
 use Intermission;
 use Test::More;
 
@@ -61,6 +62,49 @@ my $http = 'intermission_zone 128k;';
     $t->control('disable');
     is $held->response->{status}, 200, 'the one held goes on';
     $t->clean_ok(allow => [qr/worker table is full/], killed_process => 1);
+}
+
+{
+    # Four generations of 64, of which the old ones linger for their WebSockets: they give their entries to new workers.
+    my $t = Intermission->new(
+        workers => 64, http => $http, events => 'worker_connections 256;',
+        locations => $Intermission::Conf::LOCATIONS . <<'END',
+location /sockets/ { proxy_pass http://backend; proxy_http_version 1.1; add_header X-Pid $pid always;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+END
+    );
+    my (@sockets, @slow);
+    for my $generation (1 .. 4) {
+        my @new = map { $t->send("/sockets/$_", keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'}) } 1 .. 100;
+        my %pids = map { $_->response->{headers}{'x-pid'} => 1 } @new;
+        push @sockets, @new;
+        # The rest of this request comes when its worker has no entry any more.
+        push @slow, $t->send('/', raw => "GET /slow/$generation HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
+        cmp_ok scalar(keys %pids), '>', 1, "generation $generation: some workers have WebSockets";
+        $t->reload;
+    }
+    cmp_ok scalar($t->old_workers), '>', 4, 'old workers linger';
+    my $answer;
+    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'an app is quiet: every new worker has an entry', 20);
+    is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
+    my $crowd = $t->crowd('--count', 300);
+    $t->wait_held(300);
+    $_->write("\r\n") for @slow;
+    $t->wait_held(304);
+    is $t->status->{totals}{rejected}, 0, 'new workers hold, and old ones that get a request again do';
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, 300, 'all go on';
+    is $_->response->{status}, 200, 'those of old workers too' for @slow;
+    is $t->position_inversions, 0, 'in order';
+    for my $socket (@sockets[0, -1]) {
+        $socket->write('ping');
+        my $echo = '';
+        sysread $socket->socket, $echo, 4 if IO::Select->new($socket->socket)->can_read(10);
+        is $echo, 'ping', 'the WebSockets go on';
+    }
+    $_->close for @sockets;
+    $t->wait_old_workers_gone;
+    $t->clean_ok(allow => [qr/worker table is full/]);
 }
 
 done_testing;

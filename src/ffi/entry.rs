@@ -124,9 +124,9 @@ pub(super) fn give_way(this: &ThisWorker) {
     }
 }
 
-/// A worker that gave its entry away has a request again: it is to be asked again.
-pub(super) fn seek_again(this: &ThisWorker) {
-    if this.is_leaving() {
+/// A request comes. If this worker gave its entry away, it is to be asked again.
+pub(super) fn is_needed(this: &ThisWorker) {
+    if !this.id().is_some() && this.is_leaving() {
         seek(this);
     }
 }

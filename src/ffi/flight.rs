@@ -5,10 +5,10 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::{ngx_event_t, ngx_msec_t};
 
 use super::hold::{Hold, Stage};
+use super::oldest;
 use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
-use super::{entry, oldest};
 use crate::flight::{Count, Epoch, Flight, Known};
 use crate::ids::{AppId, WorkerId};
 
@@ -100,11 +100,7 @@ pub(super) fn take_row(this: &ThisWorker, id: WorkerId) {
 /// Counts under the apps that there are now, if these are others than before; says that everything
 /// is counted that was passed on up to now.
 pub(super) fn refresh(this: &ThisWorker) {
-    let gates = this.zone.gates();
-    if !this.id().is_some() {
-        return entry::seek_again(this);
-    }
-    if gates.epoch() == this.in_flight.epoch.get() {
+    if !this.id().is_some() || this.zone.gates().epoch() == this.in_flight.epoch.get() {
         return;
     }
     let mut apps = Vec::with_capacity(this.zone.most_apps());

@@ -16,7 +16,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{body, evaluate, flags, flight, kept, pages, room, variables};
+use super::{body, entry, evaluate, flags, flight, kept, pages, room, variables};
 use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
@@ -86,6 +86,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     };
     hold.belongs_to(evaluate::variable(r, main.variables.app_name));
     worker.zone.gates().hear(NameHash::of(hold.app_name()));
+    entry::is_needed(worker);
     flight::refresh(worker);
     let verdict =
         if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };

@@ -1,0 +1,55 @@
+# worker_shutdown_timeout: nginx closes what an old worker still has, and whoever is held there is answered just before.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Http2;
+use Test::More;
+
+{
+    # A drain at a pace that takes longer than the worker has.
+    my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 3s;');
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 40, '--expect', '200,503');
+    $t->wait_held(40);
+    $t->control('disable?spread=40s');
+    $t->wait_for(sub { $t->status->{totals}{released} }, 'the first goes on');
+    $t->reload;
+    my $done = $crowd->done;
+    my ($served, $turned_away) = map { $done->{statuses}{$_} // 0 } 200, 503;
+    is $served + $turned_away, 40, 'a paced drain that is cut off: everybody is answered';
+    cmp_ok $served, '>', 0, 'those whose turn came by the app';
+    cmp_ok $turned_away, '>', 20, 'the others 503';
+    is $t->position_inversions, 0, 'in order';
+    my $totals = $t->status->{totals};
+    is_deeply [@{$totals}{qw(released stopped left lost)}], [$served, $turned_away, 0, 0], 'and counted so';
+    $t->wait_state('open');
+    is $t->status->{last_drain}{released}, $served, 'the drain is over';
+    $t->clean_ok;
+}
+
+{
+    # Its connections over HTTP/2 stay open until then. A stream whose body comes late meets its gate behind the answers.
+    my $t = Intermission->new(workers => 1, http2 => 1, main => 'worker_shutdown_timeout 5s;', server => 'intermission_read_body on;');
+    my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
+    my $busy = $http2->request('/busy?delay=20000');
+    $t->wait_backend(1);
+    $t->control('enable');
+    my @held = map { $http2->request("/held/$_") } 1, 2;
+    my @late = map { $http2->request("/late/$_", body => 'begun', open => 1) } 1 .. 3;
+    $t->wait_held(2);
+    $t->reload;
+    is $http2->answer($_)->{status}, 503, 'a stream that is held is answered before it is cut off' for @held;
+    $http2->data($_, 'end', end => 1) for @late;
+    is $http2->answer($_)->{status}, 503, 'so is one that comes after that' for @late;
+    is $t->logged("/late/$_")->{intermission}, 'STOPPED', 'as stopped' for 1 .. 3;
+    $t->wait_old_workers_gone;
+    is $http2->answer($busy)->{status}, 0, "nginx's own end came behind them";
+    my $totals = $t->status->{totals};
+    is_deeply [@{$totals}{qw(stopped left rejected)}], [5, 0, 0], 'they are counted so';
+    $t->control('disable');
+    $t->clean_ok;
+}
+
+done_testing;
