@@ -51,6 +51,18 @@ END
 }
 
 {
+    # What nginx writes of a timer at debug level, it reads from what the timer belongs to.
+    my $t = Intermission->new(workers => 2, locations => $control, main => 'error_log @DIR@/debug.log debug;');
+    my @workers = sort $t->workers;
+    $t->control('enable?for=200ms');
+    my $held = $t->send('/');
+    is $held->response->{status}, 200, 'with a log at debug level a lease ends';
+    $t->wait_state('open');
+    is_deeply [sort $t->workers], \@workers, 'and no worker dies of it';
+    $t->clean_ok;
+}
+
+{
     # Whichever worker lives carries the end out; each in turn is killed.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable?for=1s');

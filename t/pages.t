@@ -160,7 +160,7 @@ server {
     ssl_client_certificate @DIR@/certificate.pem;
     set $app_name s;
     intermission on;
-    error_page 496 497 = /err.html;
+    error_page 495 496 497 = /err.html;
     location / { proxy_pass http://backend; }
     location = /err.html { root @DIR@/pages; }
 }
@@ -171,11 +171,28 @@ server {
     location / { limit_conn conn 1; limit_conn_status 429; error_page 429 = /err.html; proxy_pass http://backend; }
     location = /err.html { root @DIR@/pages; }
 }
+server {
+    listen unix:@DIR@/flag.sock;
+    set $app_name s;
+    intermission on;
+    root @DIR@/pages;
+    if (-f @DIR@/pages/err.html) { return 503; }
+    error_page 503 @maintenance;
+    location / { proxy_pass http://backend; }
+    location @maintenance { rewrite ^ /err.html break; }
+}
 END
-$t->control('enable');
+for my $state ('stop', 'enable') {
+    $t->control($state);
+    is_answered('/any/where', "$state: a server that returns 503 to all", to => 'unix:' . $t->dir . '/flag.sock');
+}
 is_answered('/', '497', to => 'unix:' . $t->dir . '/tls.sock');
 my $said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
 like $said, qr/a page of nginx's\n\z/, '496: the page at once';
+system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=other -keyout $key.other -out $certificate.other 2>/dev/null") == 0
+    or die 'openssl req';
+$said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -cert $certificate.other -key $key.other -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
+like $said, qr/a page of nginx's\n\z/, '495: the page at once';
 my $first_one = $t->send('/', to => 'unix:' . $t->dir . '/conn.sock');
 $t->wait_held(1);
 is_answered('/', 'limit_conn', to => 'unix:' . $t->dir . '/conn.sock');

@@ -1,0 +1,58 @@
+# A large zone costs what is used of it: at the start, and when it is repaired.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
+my $http = 'intermission_zone 512m;';
+
+# How much of the zone a process has touched, in MB.
+sub touched {
+    my ($pid) = @_;
+    my ($kb) = (Intermission::Process::_slurp("/proc/$pid/status") // '') =~ /^RssShmem:\s+(\d+) kB/m;
+    return defined $kb ? $kb / 1024 : die "no RssShmem of $pid";
+}
+
+sub touches_little {
+    my ($what, @pids) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($most) = sort { $b <=> $a } map { touched($_) } @pids;
+    return cmp_ok $most, '<', 64, sprintf "$what: %.1f MB of 512", $most;
+}
+
+{
+    my $t = Intermission->new(workers => 2, http => $http);
+    touches_little('the master that makes it', $t->master);
+    cmp_ok $t->status->{slots}{total}, '>', 5_000_000, 'all of it is there';
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(20);
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 20, 'it holds, and releases';
+    touches_little('workers that use some of it', $t->workers);
+    $t->reload;
+    touches_little('workers after a reload', $t->workers);
+    $t->clean_ok;
+}
+
+SKIP: {
+    skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
+    my $t = Intermission->new(workers => 2, http => $http, module => $faulty);
+    chmod 0777, $t->dir;
+    $t->control('enable');
+    my @held = map { $t->send("/$_") } 1 .. 20;
+    $t->wait_held(20);
+    Intermission::_write($t->dir . '/fault', 3);
+    $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled');
+    $t->wait_log(qr/died inside the lock: repaired/);
+    $_->response for @held;
+    $t->wait_for(sub { $t->workers == 2 }, 'two workers');
+    touches_little('a repair', $t->workers);
+    $t->wait_state('open');
+    $t->clean_ok(killed_process => 1);
+}
+
+done_testing;
