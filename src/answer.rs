@@ -5,8 +5,9 @@ use core::fmt;
 
 use crate::app::Ender;
 use crate::control::{Format, Method};
-use crate::reply::{Status, Word};
+use crate::reply::{Seconds, Status, Word};
 use crate::text::{Address, Named};
+use crate::time::Msec;
 use crate::zone::Refusal;
 
 /// What a verb did that may change something.
@@ -137,6 +138,15 @@ impl More<'_> {
     }
 }
 
+impl More<'_> {
+    /// For how long they are held, if those who came first in this pause go on before its end.
+    fn expire_before_the_lease_ends(&self) -> Option<Msec> {
+        let Status { state, since, until, expire_after, .. } = self.app;
+        let (since, until) = (since.filter(|_| *state == Word::Paused)?, until.as_ref()?);
+        expire_after.filter(|after| since.0.after(*after) < until.0)
+    }
+}
+
 /// Lines, each with its end.
 impl fmt::Display for More<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,6 +181,13 @@ impl fmt::Display for More<'_> {
         if app.is_shut() && app.expired_to_app > 0 {
             let count = app.expired_to_app;
             writeln!(f, "{count} expired, and went on to the app although it is paused")?;
+        }
+        if let Some(after) = self.expire_before_the_lease_ends() {
+            let after = Seconds(after);
+            writeln!(
+                f,
+                "requests that are held for {after} s go on to the app before the lease ends"
+            )?;
         }
         if !app.heard_of {
             writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;

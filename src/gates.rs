@@ -42,6 +42,9 @@ pub struct Gates<'z> {
     pub endings: &'z AtomicU64,
     /// A bit per remainder of a name's hash: set once a request of such a name has come.
     pub heard: &'z [AtomicU64],
+    /// Per remainder of a name's hash: how long requests of such a name are held before they go on to
+    /// the app, the shortest time that was said since the last pause ended.
+    pub expiries: &'z [AtomicU32],
     /// How many callers wait for an app to be quiet, or drained.
     pub waiting: &'z AtomicU32,
     /// The state file's [`Health`]; it is written without the lock.
@@ -118,6 +121,27 @@ impl Gates<'_> {
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
 
+    /// A request of this name would go on to the app when it was held for so long.
+    pub fn expires(&self, name: NameHash, after: Msec) {
+        // 0 is none, and the shortest time has the greatest value.
+        let value = u32::MAX - u32::try_from(after.0).unwrap_or(u32::MAX - 1);
+        if let Some(word) = self.expiry(name).filter(|word| word.load(Ordering::Relaxed) < value) {
+            word.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    /// How long requests of this name, or of another with a like hash, are held before they go on to
+    /// the app; none where that is not known of any.
+    pub fn expire_after(&self, name: NameHash) -> Option<Msec> {
+        let value = self.expiry(name)?.load(Ordering::Relaxed);
+        (value != 0).then(|| Msec(u64::from(u32::MAX - value)))
+    }
+
+    fn expiry(&self, name: NameHash) -> Option<&AtomicU32> {
+        let count = (self.expiries.len() as u64).max(1);
+        usize::try_from((name.0 >> 1) % count).ok().and_then(|at| self.expiries.get(at))
+    }
+
     fn heard_bit(&self, name: NameHash) -> (Option<&AtomicU64>, u64) {
         // The lowest bit of a hash is always set.
         let number = name.0 >> 1;
@@ -148,6 +172,9 @@ impl Gates<'_> {
             (0, _) => self.shut.store(count.saturating_add(1), Ordering::Release),
             (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Release),
             _ => {}
+        }
+        if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
+            word.store(0, Ordering::Relaxed);
         }
     }
 

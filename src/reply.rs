@@ -58,6 +58,9 @@ pub struct Status {
     /// Whether a request of the app ever came to its gate.
     #[serde(skip)]
     pub heard_of: bool,
+    /// How long its requests are held before they go on to the app, as far as that is known.
+    #[serde(skip)]
+    pub expire_after: Option<Msec>,
     #[serde(skip)]
     pub pauses: u64,
     #[serde(skip)]
@@ -329,8 +332,9 @@ impl Status {
     /// Of the app `name`: open and never paused where the zone does not know it.
     pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
         let (slots, state_file) = (Slots::of(zone), zone.gates.state_file());
-        let heard_of = zone.gates.has_heard(NameHash::of(name.as_bytes()));
-        let unknown = Self { slots, state_file, heard_of, ..Self::unknown(name) };
+        let hash = NameHash::of(name.as_bytes());
+        let (heard_of, expire_after) = (zone.gates.has_heard(hash), zone.gates.expire_after(hash));
+        let unknown = Self { slots, state_file, heard_of, expire_after, ..Self::unknown(name) };
         zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
     }
 
@@ -355,6 +359,7 @@ impl Status {
             drained_by: DrainedBy(app.ended_by()),
             ended: app.ended_at().map(|ended| Time(ended.wall)),
             heard_of: zone.gates.has_heard(NameHash::of(name.as_bytes())),
+            expire_after: zone.gates.expire_after(NameHash::of(name.as_bytes())),
             held: app.line.len,
             oldest_held_seconds: Seconds(
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
@@ -392,6 +397,7 @@ impl Status {
             drained_by: DrainedBy(Ender::Nobody),
             ended: None,
             heard_of: false,
+            expire_after: None,
             held: 0,
             oldest_held_seconds: Seconds(Msec(0)),
             in_flight: 0,

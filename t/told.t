@@ -44,6 +44,42 @@ subtest 'about which app it was' => sub {
     $t->control('disable', at => '/forgotten');
 };
 
+subtest 'a pause in whose middle requests will go on to the app is doubted' => sub {
+    my $t = Intermission->new(workers => 4, locations => <<'END');
+location / { set $app_name shop; set $intermission_max_time 90; intermission on; proxy_pass http://backend; }
+location /coded { set $app_name coded; set $intermission_max_time 90; intermission on; intermission_expired 503; proxy_pass http://backend; }
+location /unset { set $app_name unset; intermission on; proxy_pass http://backend; }
+location /mapped { set $app_name mapped; set $intermission_max_time $arg_max; intermission on; proxy_pass http://backend; }
+location /_intermission { set $app_name shop; intermission_control apps=*; }
+END
+    my $doubts = sub {
+        my ($app, $lease) = @_;
+        my $body = $t->control("enable?app=$app&for=$lease")->{body};
+        return $body =~ /^requests that are held for (\S+) s go on to the app before the lease ends$/m ? $1 : undef;
+    };
+    my $open = sub { $t->control("disable?app=$_[0]"); $t->wait_state('open', app => $_[0]) };
+    is $doubts->('shop', '2m'), undef, 'nothing is known before a request was seen';
+    $open->('shop');
+    $t->get($_) for '/', '/coded', '/unset', '/mapped?max=5';
+    is $doubts->('shop', '2m'), 90, 'a lease that is longer than the max_time';
+    like $t->control('status?app=shop')->{body}, qr/^requests that are held for 90 s go on to the app/m, 'the status says so too';
+    is $doubts->('coded', '2m'), undef, 'where they are answered there is no doubt';
+    is $doubts->('unset', '2m'), undef, 'nor where the lease is shorter';
+    $open->('unset');
+    is $doubts->('unset', '10m'), undef, 'what is known is of requests since the last pause';
+    $open->('unset');
+    $t->get('/unset');
+    is $doubts->('unset', '10m'), 300, 'without a max_time it is 300 s';
+    $open->('mapped');
+    is $doubts->('mapped', '1m'), 5, 'a max_time of the request\'s own';
+    my $held = $t->send('/mapped?max=0.5');
+    $t->wait_held(1, app => 'mapped');
+    is $doubts->('mapped', '1m'), '0.5', 'the shortest of those held';
+    is $held->response->{status}, 200, 'which goes on to the app';
+    $open->($_) for 'shop', 'coded', 'unset', 'mapped';
+    $t->clean_ok;
+};
+
 subtest 'nothing changed is said as such' => sub {
     $t->control('enable?for=60m&by=alice');
     my $until = $t->status->{until};

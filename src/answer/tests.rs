@@ -137,3 +137,21 @@ fn an_app_of_which_no_request_ever_came_is_doubted() {
     let text = more(None, &Status { heard_of: false, ..paused() }, Done::Changed);
     assert!(text.contains("no request of this app was ever seen"), "{text}");
 }
+
+#[test]
+fn a_lease_that_outlasts_those_held_is_doubted() {
+    let leased = |seconds: u64, after: Option<u64>| Status {
+        until: Some(Time(Msec(seconds * 1000))),
+        expire_after: after.map(|seconds| Msec(seconds * 1000)),
+        ..paused()
+    };
+    let doubted = |status: &Status| {
+        more(None, status, Done::Changed)
+            .contains("requests that are held for 300 s go on to the app before the lease ends\n")
+    };
+    assert!(doubted(&leased(301, Some(300))));
+    assert!(!doubted(&leased(300, Some(300))));
+    assert!(!doubted(&leased(301, None)));
+    assert!(!doubted(&Status { until: None, ..leased(301, Some(300)) }));
+    assert!(!doubted(&Status { state: Word::Stopped, ..leased(301, Some(300)) }));
+}

@@ -29,6 +29,11 @@ pub(super) fn variable(r: &mut ngx_http_request_t, index: ngx_uint_t) -> &[u8] {
     }
 }
 
+/// A variable's value, empty where it has none, if nothing is to be made for it.
+pub(super) fn at_hand(r: &mut ngx_http_request_t, index: ngx_uint_t) -> Option<&[u8]> {
+    changes_nothing(r, index).then(|| variable(r, index))
+}
+
 /// What a value with variables in it is for this request; none where nginx could not make it.
 pub(super) fn complex(
     r: &mut ngx_http_request_t,

@@ -91,6 +91,9 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     let verdict =
         if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };
     if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
+        if let Some(value) = evaluate::at_hand(r, main.variables.max_time) {
+            tell_expiry(worker, place, hold, MaxTime::parse(value).unwrap_or_default());
+        }
         kept::freshen(worker);
         flight::set_out(worker, hold);
     }
@@ -315,11 +318,19 @@ fn arrive(
         }
         Arrival::Held { slot, ticket: Ticket(ticket), ahead } => {
             hold.begin(slot, ahead);
+            tell_expiry(worker, place, hold, max_time);
             let message =
                 format_args!("intermission: {}: held, ticket {ticket}, {ahead} ahead", Named(name));
             write(Level::Info, log_of(r), message);
             park(r, max_time)
         }
+    }
+}
+
+/// Operators are told before a pause that requests will go on to the app in the middle of it.
+fn tell_expiry(worker: &ThisWorker, place: &LocConf, hold: &Hold, max_time: MaxTime) {
+    if let None | Some(PassOr::Pass) = place.expired {
+        worker.zone.gates().expires(NameHash::of(hold.app_name()), max_time.msec());
     }
 }
 

@@ -39,6 +39,8 @@ const LEAST_APPS: usize = 4;
 const MOST_APPS: usize = 1024;
 /// In words of 64 bits: how many names are told from each other of which a request has come.
 const HEARD: usize = 64;
+/// How many names are told from each other of which it is known when requests expire.
+const EXPIRIES: usize = 256;
 /// At most this many worker processes at a time, those of reloads included; more only where so
 /// many are configured.
 const MOST_WORKERS: usize = 1024;
@@ -58,6 +60,7 @@ struct Front {
     roll: RawFd,
     moving: [AtomicU64; MOST_APPS / 64],
     heard: [AtomicU64; HEARD],
+    expiries: [AtomicU32; EXPIRIES],
     lease: AtomicU64,
     state_file: AtomicU64,
     file: Words,
@@ -174,6 +177,7 @@ impl SharedZone {
                 names: slice::from_raw_parts(self.at(self.sizes.places().names), self.sizes.apps),
                 moving: &(*front).moving,
                 heard: &(*front).heard,
+                expiries: &(*front).expiries,
                 lease: &(*front).lease,
                 epoch: &(*front).epoch,
                 endings: &(*front).endings,

@@ -28,6 +28,7 @@ pub struct Words {
     names: Vec<AtomicU64>,
     moving: Vec<AtomicU64>,
     heard: Vec<AtomicU64>,
+    expiries: Vec<AtomicU32>,
     lease: AtomicU64,
     epoch: AtomicU64,
     endings: AtomicU64,
@@ -97,6 +98,7 @@ impl Words {
             names: zeros(apps),
             moving: zeros(apps.div_ceil(64)),
             heard: zeros(4),
+            expiries: (0..4).map(|_| AtomicU32::new(0)).collect(),
             lease: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             endings: AtomicU64::new(0),
@@ -114,6 +116,7 @@ impl Words {
             names: &self.names,
             moving: &self.moving,
             heard: &self.heard,
+            expiries: &self.expiries,
             lease: &self.lease,
             epoch: &self.epoch,
             endings: &self.endings,
@@ -134,11 +137,13 @@ impl Clone for Words {
             let values = words.iter().map(|word| word.load(Ordering::Relaxed));
             values.map(AtomicU64::new).collect()
         };
+        let expiries = self.expiries.iter().map(|word| word.load(Ordering::Relaxed));
         Self {
             shut: AtomicU32::new(self.shut.load(Ordering::Relaxed)),
             names: copies(&self.names),
             moving: copies(&self.moving),
             heard: copies(&self.heard),
+            expiries: expiries.map(AtomicU32::new).collect(),
             lease: AtomicU64::new(self.lease.load(Ordering::Relaxed)),
             epoch: AtomicU64::new(self.epoch.load(Ordering::Relaxed)),
             endings: AtomicU64::new(self.endings.load(Ordering::Relaxed)),
