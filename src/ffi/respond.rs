@@ -75,7 +75,8 @@ impl Answer {
 
     /// Only these methods are.
     pub(super) fn not_allowed(methods: &'static str) -> Self {
-        let text = format!("the method must be one of {methods}");
+        let any = if methods.contains(',') { "one of " } else { "" };
+        let text = format!("the method must be {any}{methods}");
         Self { allow: Some(methods), ..Self::problem(405, text) }
     }
 
