@@ -1,0 +1,38 @@
+# Generations of old workers that only WebSockets keep alive take no entry from those who hold.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Test::More;
+
+my $http = 'intermission_zone 128k;';
+
+{
+    # Old workers that have only WebSockets left stay for as long as these.
+    my $t = Intermission->new(workers => 2, http => $http, locations => <<'END');
+set $app_name basecamp;
+location / { intermission on; proxy_pass http://backend; }
+location /sockets/ { intermission on; proxy_pass http://backend; proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+location /_intermission { intermission_control; }
+END
+    my @sockets;
+    for my $generation (1 .. 20) {
+        push @sockets, $t->send("/sockets/$generation", keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'});
+        is $sockets[-1]->response->{status}, 101, "generation $generation has a WebSocket";
+        $t->reload;
+    }
+    cmp_ok scalar($t->old_workers), '>=', 20, 'more old workers than there are entries';
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 100, '--expect', '503');
+    $t->wait_held(100);
+    is $t->status->{totals}{rejected}, 0, 'the new workers have entries, and hold';
+    is $t->control('enable?wait=5s', timeout => 20)->{status}, 200, 'and the app is quiet';
+    kill QUIT => $t->master;
+    is $crowd->done->{statuses}{503}, 100, 'those held are answered when nginx quits';
+    $_->close for @sockets;
+    ok $t->stop, 'which ends with the last WebSocket';
+}
+
+done_testing;
