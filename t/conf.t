@@ -62,6 +62,8 @@ refused('control in a caseless regex location', [qr/"intermission_control"/, qr/
     locations => 'location ~* ^/_intermission { intermission_control; }');
 refused('control in a named location', [qr/"intermission_control"/, qr/prefix/],
     locations => 'location @control { intermission_control; }');
+refused('control in a location by variable', [qr/"intermission_control"/, qr/prefix/],
+    locations => 'location $arg_control { intermission_control; }');
 refused('control with a bad argument', [qr/"intermission_control"/],
     locations => 'location /c { intermission_control yes; }');
 refused('control twice', [qr/"intermission_control"/, qr/duplicate/],

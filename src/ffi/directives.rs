@@ -141,7 +141,7 @@ extern "C" fn set_control(
         return NGX_CONF_ERROR;
     };
     let location = core.name.as_bytes().escape_ascii();
-    if flags::location::NAMED.is_set(core) || is_regex(core) {
+    if flags::location::NAMED.is_set(core) || is_regex(core) || is_predicate(core) {
         return conf_error(
             cf,
             format_args!(
@@ -181,6 +181,11 @@ fn is_regex(core: &ngx_http_core_loc_conf_t) -> bool {
 #[cfg(not(ngx_feature = "pcre"))]
 fn is_regex(_: &ngx_http_core_loc_conf_t) -> bool {
     false
+}
+
+/// Whether a variable leads to it: from nginx 1.31.5 on.
+fn is_predicate(core: &ngx_http_core_loc_conf_t) -> bool {
+    core.name.as_bytes().starts_with(b"$") && !flags::location::EXACT_MATCH.is_set(core)
 }
 
 extern "C" fn set_zone(
