@@ -40,7 +40,7 @@ sub http2 {
     is $t->status->{totals}{left}, keys %leaves, 'each is counted';
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @stays), keys %leaves, 'those behind them are released';
-    is_deeply [map { $_->{target} } $t->backend_log], [map { "/stays/$_" } sort keys %leaves], 'and nobody else reaches the backend';
+    $t->came_ok([map { "/stays/$_" } sort keys %leaves], 'and nobody else reaches the backend');
     $t->wait_state('open');
 
     $t->control('enable');
@@ -112,8 +112,8 @@ sub http2 {
     is_deeply [@$done{qw(answered left failed)}], [200, 100, 0], 'HTTP/2: all others are answered';
     is $posted->{statuses}{200}, 20, 'HTTP/2: those with a body too';
     is scalar(grep { $_->{target} =~ m{^/post/} && $_->{length} == 200_000 } $t->backend_log), 20, 'HTTP/2: which arrives whole';
-    my @order = map { $_->{position} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
-    is_deeply \@order, [sort { $a <=> $b } @order], 'HTTP/2: many held streams of one connection are released in order';
+    my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
+    is $t->inversions(@order), 0, 'HTTP/2: many held streams of one connection are released in order';
     my @ids = map { $_->{id} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
     is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: those that were reset never reach the backend';
     ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: nor does anything of a closed connection';

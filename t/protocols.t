@@ -14,8 +14,6 @@ use Time::HiRes 'time';
 
 my $control = "location /_intermission { intermission_control; }\n";
 
-sub targets { return [map { $_->{target} } $_[0]->backend_log] }
-
 # What came of a body, by target.
 sub arrived {
     my ($t) = @_;
@@ -70,7 +68,7 @@ sub unchunked {
     is $t->logged("/other/$_")->{intermission}, 'LEFT', "a lost connection takes along what it has in line: $_" for 1 .. 3;
     $t->control('disable');
     is $one->answer($stream{$_})->{status}, 200, "stream $_ is released" for 1, 3, 4, 5;
-    is_deeply targets($t), ['/up', map { "/one/$_" } 1, 3, 4, 5], 'in order; nobody who is gone comes to the backend';
+    $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'in order; nobody who is gone comes to the backend');
     $t->wait_state('open');
 
     $t->control('enable');
@@ -172,7 +170,7 @@ END
     is $verb->($second, 'disable'), 200, 'such as this one, by the second version of the protocol';
     $t->wait_log(qr/\[notice\].*the default app: resumed by 203\.0\.113\.7, pause \d+/);
     is $_->response->{status}, 200, 'all are released' for @held;
-    is_deeply targets($t), [map { "/$_" } 1 .. 6], 'in the order of their tickets, whatever they came over';
+    $t->came_ok([map { "/$_" } 1 .. 6], 'in the order of their tickets, whatever they came over');
     $_->close for @held;
     $t->wait_state('open');
     is $verb->($tcp6, 'enable'), 200, 'over IPv6, too';
@@ -305,7 +303,7 @@ END
     $eager->write('pong');
     is read_until($eager->socket, qr/pong/), 'pong', 'beside it';
     $_->close for $eager, $next;
-    is_deeply targets($t), ['/eager', '/next'], 'the one that left never came to the backend';
+    $t->came_ok(['/eager', '/next'], 'the one that left never came to the backend');
     $t->clean_ok;
 }
 

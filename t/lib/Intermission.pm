@@ -206,6 +206,18 @@ sub inversions {
     return $inversions;
 }
 
+# An assertion: exactly these targets came to the backend, in this order, as far as it can tell. `after`: since so many requests.
+sub came_ok {
+    my ($self, $targets, $name, %opt) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my %place = map { $targets->[$_] => $_ } 0 .. $#$targets;
+    my @came = map { {%$_, place => $place{$_->{target}}} } grep { $_->{seq} > ($opt{after} // 0) } $self->backend_log;
+    if (!grep({ !defined $_->{place} } @came) && !$self->inversions(@came)) {
+        @came = sort { $a->{place} <=> $b->{place} } @came;
+    }
+    return Test::More::is_deeply([map { $_->{target} } @came], $targets, $name);
+}
+
 # ---- processes
 
 # Workers that are up, without those that are shutting down.
