@@ -57,6 +57,14 @@ sub nginx_t {
     return ($status & 127 ? "signal $status" : $status >> 8, _slurp("$dir/output"));
 }
 
+# Whether this nginx has a directive; the locations, or other parts that `new` takes, use it well.
+sub knows {
+    my ($directive, $locations, %conf) = @_;
+    my ($exit, $output) = nginx_t(with_module => 0, locations => $locations, %conf);
+    return 0 if $output =~ /unknown directive "\Q$directive\E"/;
+    return $exit eq '0' || die "nginx -t: $output";
+}
+
 sub module_path { $module }
 sub root        { $root }
 

@@ -41,6 +41,13 @@ sub waiting {
     return scalar grep { defined $_->{target} } @{$self->{peers}};
 }
 
+# Says 103 to a request that is there, with this header, and no more.
+sub hint {
+    my ($self, $target, $header) = @_;
+    $self->wait($target);
+    _write($self->_find($target)->{socket}, "HTTP/1.1 103 Early Hints\r\n$header\r\n\r\n");
+}
+
 # Answers a request that is there: 200, with so many bytes.
 sub answer {
     my ($self, $target, $size) = @_;

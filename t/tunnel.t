@@ -1,0 +1,97 @@
+# Tunnels: a CONNECT is held like any other request, and what it opens counts as an upgraded connection.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use IO::Select;
+use Test::More;
+use Time::HiRes 'time';
+
+plan skip_all => 'this nginx makes no tunnels' if !Intermission::knows('tunnel_pass', 'location /t { tunnel_pass unix:/x; }');
+
+my $t = Intermission->new(workers => 2, locations => <<'END_OF_CONF');
+set $app_name basecamp;
+location / { intermission on; intermission_expired 504; tunnel_pass unix:@DIR@/backend.sock; }
+location /_intermission { intermission_control; }
+END_OF_CONF
+
+sub connecting {
+    my ($t, @lines) = @_;
+    my $head = join "\r\n", 'CONNECT app.test:80 HTTP/1.1', 'Host: app.test:80', @lines;
+    return $t->send('', raw => "$head\r\n\r\n");
+}
+
+# All that comes until a pattern shows.
+sub read_until {
+    my ($client, $pattern) = @_;
+    my ($input, $end) = ('', time + 10);
+    until ($input =~ $pattern) {
+        my $left = $end - time;
+        last if $left <= 0 || !IO::Select->new($client->socket)->can_read($left);
+        sysread $client->socket, $input, 65536, length $input or last;
+    }
+    return $input;
+}
+
+# Whether it is open, and leads to the app.
+sub leads_to_app {
+    my ($client, $target, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    like read_until($client, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, "$name: the tunnel is open";
+    $client->write("GET $target HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    return like read_until($client, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, "$name: the app answers through it";
+}
+
+$t->control('status');
+my $early = connecting($t);
+leads_to_app($early, '/early', 'no pause');
+$t->wait_for(sub { $t->status->{upgraded} == 1 }, 'it counts as upgraded');
+is $t->control('enable?wait=2s')->{status}, 200, 'an open tunnel does not keep an app from being quiet';
+
+my @late = (connecting($t), $t->send('/get'), connecting($t), connecting($t));
+$t->wait_held(4);
+ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause those who connect are held';
+$late[2]->close;
+$t->wait_held(3);
+is $t->status->{totals}{left}, 1, 'who leaves is out of the line';
+$early->write("GET /early/2 HTTP/1.1\r\nHost: app.test\r\n\r\n");
+like read_until($early, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, 'a tunnel that was open before stays so';
+$t->control('disable');
+leads_to_app($late[0], '/late/1', 'held and released');
+is $late[1]->response->{status}, 405, 'what is no CONNECT gets the answer of nginx';
+leads_to_app($late[3], '/late/2', 'and the last one');
+$t->wait_state('open');
+is_deeply [@{$t->status->{totals}}{qw(held released left)}], [4, 3, 1], 'each is counted';
+$_->close for $early, @late[0, 3];
+$t->wait_for(sub { $t->status->{upgraded} == 0 }, 'no tunnel is left');
+
+$t->control('stop');
+my $stopped = connecting($t)->response;
+is $stopped->{status}, 503, 'a stop answers those who connect';
+ok $stopped->{headers}{'retry-after'}, 'and says when to come again';
+$t->control('disable');
+$t->clean_ok;
+
+{
+    # Who must say a password first is told so, and takes no ticket.
+    my $t = Intermission->new(workers => 2, locations => <<'END_OF_CONF');
+auth_basic private;
+auth_basic_user_file @DIR@/users;
+location / { intermission on; tunnel_pass unix:@DIR@/backend.sock; }
+location /_intermission { auth_basic off; intermission_control; }
+END_OF_CONF
+    Intermission::_write($t->dir . '/users', "user:{PLAIN}secret\n");
+    $t->control('enable');
+    is connecting($t)->response->{status}, 407, 'without a password: 407 at once';
+    is connecting($t, 'Proxy-Authorization: Basic dXNlcjp3cm9uZw==')->response->{status}, 407, 'with a wrong one too';
+    is $t->status->{totals}{held}, 0, 'neither was held';
+    my $known = connecting($t, 'Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=');
+    $t->wait_held(1);
+    $t->control('disable');
+    leads_to_app($known, '/known', 'with the right one');
+    $known->close;
+    $t->clean_ok(allow => [qr/no user\/password|password mismatch/]);
+}
+
+done_testing;
