@@ -147,7 +147,7 @@ sub at_rest {
         next if $rests;
         push @violations, "app \"$app\" does not rest: $status->{state}, $status->{held} held, $status->{slots}{used} slots used";
     }
-    wait_or('old workers gone', sub { 4 == (my @children = Intermission::Process::children($t->master)) });
+    wait_or('old workers gone', sub { 4 == grep { Intermission::Process::title($_) =~ /^nginx: worker/ } Intermission::Process::children($t->master) });
     my $worn = largest_when_calm($t->workers);
     push @violations, "connections are left: $worn->{files} files open in a worker, $first{worker}{files} at first"
         if $worn->{files} > $first{worker}{files};
@@ -177,7 +177,8 @@ sub report {
         $count->{pauses} // 0, $done{verbs} // 0, $done{verbs_cut} // 0, scalar @{$run->{reloads}},
         ($done{killed} // 0) + ($done{faults} // 0), join(', ', map { "$_ $downs{$_}" } sort keys %downs) || 'none';
     my $killed = grep { $_->{killed} } $run->crowds;
-    printf "%d crowds (%d skipped, %d killed)\n", scalar($run->crowds), $run->{skipped}, $killed;
+    printf "%d crowds (%d skipped, %d killed), %d idle clients, %d helpers killed\n", scalar($run->crowds), $run->{skipped}, $killed,
+        $done{idle} // 0, $done{helpers_killed} // 0;
     my %told = (%$count, map { $_ => $done{$_} } grep { /^waited/ } keys %done);
     for my $name (grep { $_ !~ /^(?:pauses|slowest)$/ } sort keys %told) {
         printf "  %-70s %8d\n", $name, $told{$name};

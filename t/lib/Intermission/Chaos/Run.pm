@@ -23,7 +23,7 @@ my $MOST_CROWDS = 40;
 sub new {
     my ($class, %opt) = @_;
     my $self = bless {
-        %opt, crowds => [], controls => [], killed => {}, stopped => {}, downs => [], reloads => [], next_id => 1,
+        %opt, crowds => [], controls => [], idle => [], killed => {}, stopped => {}, downs => [], reloads => [], next_id => 1,
         skipped => 0, count => {},
     }, $class;
     $self->{port} = _free_port();
@@ -60,6 +60,7 @@ sub carry_out {
 sub calm_down {
     my ($self) = @_;
     $self->_log('calm down');
+    @{$self->{idle}} = ();
     $self->_wait(sub { !@{$self->{controls}} });
     for my $app (@Intermission::Chaos::Schedule::APPS) {
         $self->_control({app => $app->{name}, verb => 'disable?spread=0&concurrency=0'});
@@ -117,6 +118,21 @@ sub _crowd {
     $self->_log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
 }
 
+# Clients that have had an answer, or are about to, keep their connections, and say no more.
+sub _idle {
+    my ($self, $event) = @_;
+    my $idle = $self->{idle};
+    local $SIG{PIPE} = 'IGNORE';
+    for (1 .. $event->{count}) {
+        my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}") or last;
+        print {$socket} "GET /default/up HTTP/1.1\r\nHost: x\r\n\r\n";
+        $self->{count}{idle}++;
+        push @$idle, $socket;
+    }
+    splice @$idle, 0, @$idle - $event->{keep} if @$idle > $event->{keep};
+    $self->_log("idle clients: @{[scalar @$idle]}");
+}
+
 sub _reload {
     my ($self) = @_;
     my $t = $self->{nginx};
@@ -157,6 +173,16 @@ sub _kill_one {
     kill KILL => $pid;
     $self->{count}{killed}++;
     $self->_log("kill -9 $pid, of @pids");
+}
+
+# One of those that look after the cache.
+sub _kill_helper {
+    my ($self, $event) = @_;
+    my @pids = grep { Intermission::Process::title($_) =~ /^nginx: cache / } Intermission::Process::children($self->{nginx}->master);
+    my $pid = $pids[@pids * $event->{place}] // return $self->_log('no helper to kill');
+    kill KILL => $pid;
+    $self->{count}{helpers_killed}++;
+    $self->_log("kill -9 $pid, of the helpers @pids");
 }
 
 # A worker dies at a chosen step inside the lock, if the module is one that can be told to.
@@ -344,6 +370,7 @@ sub _http {
     my ($state_folder) = @_;
     return <<"END";
 http2_max_concurrent_streams 1024;
+proxy_cache_path \@DIR\@/cache keys_zone=answers:1m max_size=512k inactive=1s manager_sleep=20ms loader_files=1;
 intermission_zone 2m;
 intermission_state_file $state_folder/state;
 upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
@@ -357,9 +384,12 @@ sub _locations {
     my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
     my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow read_body lease release);
     $optional{lease} =~ s/;/s;/;
+    # What a location sets takes the place of all that is set above it.
+    my $kept = $ENV{TEST_NGINX_KEEPALIVE} ? 'proxy_set_header Connection "";' : '';
     my $upstream = $app->{kept}
         ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'
-        : 'proxy_pass http://backend;';
+        : "$kept proxy_pass http://backend;";
+    my $cache = $app->{cached} ? 'proxy_cache answers; proxy_cache_valid 200 1s; proxy_cache_lock on;' : '';
     return <<"END";
 location /$name/ {
     $set
@@ -369,6 +399,7 @@ location /$name/ {
     intermission on;
     $optional{expired} $optional{max_held} $optional{overflow} $optional{read_body}
     proxy_set_header X-Position \$pid;
+    $cache
     $upstream
 }
 location /ctl/$name {

@@ -7,10 +7,10 @@ use warnings;
 use List::Util qw(shuffle sum);
 
 # What is paused. max_time in seconds; expired: what whoever was held for so long gets; kept: whether
-# its requests share connections to the backend.
+# its requests share connections to the backend; cached: whether nginx keeps the answers, of which each is asked for once.
 our @APPS = (
     {name => 'alpha', max_time => 3, kept => 1, read_body => 'on'},
-    {name => 'beta', max_time => 0.5},
+    {name => 'beta', max_time => 0.5, cached => 1},
     {name => 'gamma', max_time => 1, expired => 504, max_held => 120, overflow => 429},
     {name => 'delta', max_time => 20, lease => 4, release => 'spread=1s concurrency=40'},
     {name => '', max_time => 15, read_body => 'on'},
@@ -19,7 +19,7 @@ our @APPS = (
 # A disturbance each: every card of a deck is played before the next deck is.
 my %DECK = (
     reload => 5, reload_twice => 1, reload_and_kill => 2, kill => 3, kill_old => 2, die_in_lock => 2,
-    quit => 1, stop => 1, crash => 2, kill_crowd => 1,
+    quit => 1, stop => 1, crash => 2, kill_crowd => 1, kill_helper => 2,
 );
 
 my %CROWDS = (
@@ -32,7 +32,7 @@ my %CROWDS = (
 sub make {
     my ($seed, $seconds) = @_;
     srand $seed;
-    my @events = ((map { _verbs($_, $seconds) } @APPS), _crowds($seconds), _disturbances($seconds));
+    my @events = ((map { _verbs($_, $seconds) } @APPS), _crowds($seconds), _idlers($seconds), _disturbances($seconds));
     my @in_time = grep { $events[$_]{at} < $seconds } 0 .. $#events;
     return map { $events[$_] } sort { $events[$a]{at} <=> $events[$b]{at} || $a <=> $b } @in_time;
 }
@@ -120,6 +120,16 @@ sub _crowd {
     );
     my ($number, @arguments) = @{$kinds{$kind}};
     return (count => $number, delay => $delay, arguments => \@arguments);
+}
+
+# So many connections are opened, and afterwards the oldest are closed but for so many. They wait for nothing.
+sub _idlers {
+    my ($seconds) = @_;
+    my @events;
+    for (my $at = _between(0, 2); $at < $seconds; $at += _between(0.5, 4)) {
+        push @events, {at => $at, what => 'idle', count => int _between(20, 300), keep => int _between(0, 600)};
+    }
+    return @events;
 }
 
 # ---- disturbances
