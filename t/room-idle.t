@@ -14,7 +14,7 @@ sub idle_clients {
     my ($t, $count) = @_;
     return map {
         my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $t->port) or die "no connection: $!";
-        print {$socket} "GET /up HTTP/1.1\r\nHost: x\r\n\r\n";
+        print {$socket} "GET /up?delay=0 HTTP/1.1\r\nHost: x\r\n\r\n";
         sysread $socket, my $answer, 4096;
         $socket;
     } 1 .. $count;
