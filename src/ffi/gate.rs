@@ -88,8 +88,7 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     worker.zone.gates().hear(NameHash::of(hold.app_name()));
     entry::is_needed(worker);
     flight::refresh(worker);
-    let verdict =
-        if worker.zone.gates().all_open() { GOES_ON } else { ask(r, main, place, worker, hold) };
+    let verdict = ask(r, main, place, worker, hold);
     if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
         if let Some(value) = evaluate::at_hand(r, main.variables.max_time) {
             tell_expiry(worker, place, hold, MaxTime::parse(value).unwrap_or_default());
@@ -100,7 +99,21 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     verdict
 }
 
-/// Some app is not open: looks whether it is the request's.
+/// The request's app, if it may not be open, and whether a pause of it holds the request.
+fn shut_app(
+    r: &mut ngx_http_request_t,
+    main: &MainConf,
+    worker: &ThisWorker,
+) -> Option<(AppId, AppName, Admission)> {
+    if worker.zone.gates().all_open() {
+        return None;
+    }
+    let name = app_name(r)?;
+    let app = worker.zone.gates().find(NameHash::of(name.as_bytes()))?;
+    Some((app, name, admission(r, main)))
+}
+
+/// Takes the request through its app's gate, or leaves it there.
 fn ask(
     r: &mut ngx_http_request_t,
     main: &MainConf,
@@ -108,13 +121,9 @@ fn ask(
     worker: &ThisWorker,
     hold: &Hold,
 ) -> ngx_int_t {
-    let Some(name) = app_name(r) else {
+    let Some((app, name, admission)) = shut_app(r, main, worker) else {
         return GOES_ON;
     };
-    let Some(app) = worker.zone.gates().find(NameHash::of(name.as_bytes())) else {
-        return GOES_ON;
-    };
-    let admission = admission(r, main);
     if admission == Admission::Usual {
         return arrive(r, main, place, hold, app, &name);
     }
@@ -132,14 +141,8 @@ fn ask(
 
 /// Turns a request away whose body is on its way, if its app is stopped.
 fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> Option<ngx_int_t> {
-    if worker.zone.gates().all_open() {
-        return None;
-    }
-    let name = app_name(r)?;
-    let app = worker.zone.gates().find(NameHash::of(name.as_bytes()))?;
-    if admission(r, main) != Admission::Usual {
-        return None;
-    }
+    let usual = |admission: &Admission| *admission == Admission::Usual;
+    let (app, name, _) = shut_app(r, main, worker).filter(|(.., admission)| usual(admission))?;
     let seconds = worker.zone.visit(|zone| zone.refuse(app, &name))?;
     let hold = mark(r)?;
     hold.belongs_to(evaluate::variable(r, main.variables.app_name));
