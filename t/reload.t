@@ -199,6 +199,28 @@ sub holder {
 }
 
 {
+    # Another build of the module, whose tables may be others.
+    my $t = Intermission->new(workers => 2);
+    my $copy = $t->dir . '/another.so';
+    system('cp', Intermission::module_path(), $copy) == 0 or die "no copy of the module: $?";
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    my @workers = sort $t->workers;
+    $t->hup(module => $copy);
+    $t->wait_log(qr/\[emerg\][^\n]*paused or[^\n]*held[^\n]*another build/);
+    is_deeply [sort $t->workers], \@workers, 'another build of the module is refused while paused: the old workers go on';
+    is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'with the pause, and who is held';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'who goes on when it ends';
+    $t->wait_state('open');
+    $t->reload(module => $copy);
+    is $t->control($_)->{status}, 200, "while all is open it is accepted, and serves: $_" for 'enable', 'disable';
+    $t->wait_old_workers_gone;
+    $t->clean_ok(allow => [qr/\[emerg\].*another build/]);
+}
+
+{
     # The workers of the old zone serve for a while beside those of the new one; one stands still until they do.
     my $t = Intermission->new(workers => 1, http => 'intermission_zone 2m;');
     my ($old) = $t->workers;
