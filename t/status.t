@@ -25,6 +25,41 @@ sub seconds {
     return timegm(0, @rest[2, 1, 0], $month - 1, $year) + $rest[3];
 }
 
+# What JSON has for a value, in a word; an object's fields with theirs.
+sub kind {
+    my ($value) = @_;
+    return 'null' if !defined $value;
+    return {map { $_ => kind($value->{$_}) } keys %$value} if ref $value eq 'HASH';
+    return [map { kind($_) } @$value] if ref $value eq 'ARRAY';
+    return JSON::PP->new->allow_nonref->encode($value) =~ /^"/ ? $value =~ $time ? 'time' : 'text' : 'number';
+}
+
+# As the README shows a status: its own example is one of a paused app.
+my ($shown) = Intermission::_slurp(Intermission::root() . '/README.md') =~ /status\?format=json' \| jq\n\n((?: {4}.*\n)+)/;
+
+subtest 'each field is there, of its kind, as the README shows it' => sub {
+    my $t = start(http => "intermission_state_file state;\n");
+    my $example = kind(decode_json($shown // '{}'));
+    my $fresh = kind($t->status);
+    is_deeply [sort keys %$fresh], [sort keys %$example], 'before the first pause they are all there';
+    my $slow = $t->send('/slow?delay=3000');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->control('enable?for=60s&reason=db%20switch', at => '/paced');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    my $paused = kind($t->status);
+    is_deeply $paused, $example, 'of a paused app';
+    $t->control('disable?spread=0&concurrency=0');
+    is $_->response->{status}, 200, 'answered' for $slow, $held;
+    $t->wait_state('open');
+    my $open = kind($t->status);
+    is_deeply [@$open{qw(since until reason by drained_by pace)}], ['time', 'null', 'null', 'null', 'text', 'null'], 'of one that is open again';
+    is_deeply {map { $_ => $open->{last_drain}{$_} } qw(released seconds ended)}, {released => 'number', seconds => 'number', ended => 'time'}, 'which has a last drain';
+    my ($listed) = @{decode_json($t->control('apps')->{body})->{apps}};
+    is_deeply [sort keys %$listed], [sort 'app_encoded', keys %$example], 'the list of apps has one more';
+    $t->clean_ok;
+};
+
 subtest 'while somebody waits for quiet the pause may be taken back, and says until when' => sub {
     my $t = start();
     is $t->status->{waiting_until}, undef, 'nobody waits';
