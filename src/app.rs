@@ -6,7 +6,7 @@ mod provisional;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drained, Ended, Ender, Unsaid};
+pub use drain::{Drained, Ended, Ender, Spacing, Unsaid};
 
 use drain::Drain;
 use provisional::Settled;
@@ -302,6 +302,12 @@ impl App {
         if self.code == Code::Paused {
             self.turned_away_by_quit += u64::from(count);
         }
+    }
+
+    /// How many are held: those in line, and those whose turn has come and who have not gone on.
+    pub fn held(&self) -> u32 {
+        let run = if self.baton.is_some() { self.run } else { 0 };
+        self.line.len.saturating_add(run)
     }
 
     /// So many went on.

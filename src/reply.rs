@@ -360,7 +360,7 @@ impl Status {
             ended: app.ended_at().map(|ended| Time(ended.wall)),
             heard_of: zone.gates.has_heard(NameHash::of(name.as_bytes())),
             expire_after: zone.gates.expire_after(NameHash::of(name.as_bytes())),
-            held: app.line.len,
+            held: app.held(),
             oldest_held_seconds: Seconds(
                 head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
             ),

@@ -22,6 +22,16 @@ pub enum Ender {
     Rollback,
 }
 
+/// When the next in line goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spacing {
+    /// When the one before is under way: it has begun to connect to the app, was answered, or waits
+    /// for its own client.
+    OneByOne,
+    /// At once: the line has waited long enough for one that was not.
+    None,
+}
+
 /// How a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -65,6 +75,7 @@ pub(super) struct Drain {
     /// When it ended; [`Now::NEVER`] before the first.
     ended: Now,
     unreported: u32,
+    hurried: u32,
 }
 
 impl Drain {
@@ -77,6 +88,7 @@ impl Drain {
         result: Drained { released: 0, took: Msec(0) },
         ended: Now::NEVER,
         unreported: 0,
+        hurried: 0,
     };
 
     /// How those held go on.
@@ -112,6 +124,7 @@ impl App {
         self.drain.held = self.line.len;
         self.drain.began = now.monotonic;
         self.drain.released_before = self.totals.released;
+        self.drain.hurried = 0;
         self.since = now;
         step();
         self.code = Code::Draining;
@@ -183,6 +196,20 @@ impl App {
     /// Whether those released now are counted until they are finished.
     pub fn counts_unfinished(&self) -> bool {
         self.code == Code::Draining && self.drain.progress.pace().concurrency > 0
+    }
+
+    /// When the next one goes on.
+    pub fn spacing(&self) -> Spacing {
+        if self.drain.hurried == 0 {
+            Spacing::OneByOne
+        } else {
+            Spacing::None
+        }
+    }
+
+    /// Until the next pause ends none waits for another.
+    pub fn hurry(&mut self) {
+        self.drain.hurried = 1;
     }
 
     /// So many were taken out of the line to go on.

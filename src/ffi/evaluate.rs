@@ -65,7 +65,7 @@ fn is_made(value: &ngx_http_variable_value_t) -> bool {
     flags::value::VALID.is_set(value) || flags::value::NOT_FOUND.is_set(value)
 }
 
-fn core_main_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_main_conf_t> {
+pub(super) fn core_main_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_main_conf_t> {
     // SAFETY: a live request has a table of main configurations; the core's is always there.
     unsafe {
         let index = nginx_sys::ngx_http_core_module.ctx_index;

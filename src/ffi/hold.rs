@@ -143,27 +143,31 @@ impl Hold {
         self.counted.set(counted);
     }
 
-    /// It is its turn: it goes on within this call, which may end it and others.
+    /// It is its turn: it goes on within this call, which may end it and others. Returns it where
+    /// it is still there.
     ///
     /// # Safety
-    /// The mark is live and granted. Neither it nor its request may be touched afterwards.
-    pub(super) unsafe fn release(hold: *const Self) {
+    /// The mark is live and granted. Neither it nor its request may be touched afterwards, but
+    /// where it is returned, and until nginx runs again.
+    pub(super) unsafe fn release<'a>(hold: *const Self) -> Option<&'a Self> {
         // SAFETY: the caller's.
-        unsafe { Self::resume(hold, Stage::Released) };
+        unsafe { Self::resume(hold, Stage::Released).then(|| &*hold) }
     }
 
     /// It is turned away within this call, which may end it and others.
     ///
     /// # Safety
-    /// As for [`Self::release`].
+    /// The mark is live and granted. Neither it nor its request may be touched afterwards.
     pub(super) unsafe fn turn_away(hold: *const Self, retry_after: u64) {
         // SAFETY: the caller's.
         unsafe { Self::resume(hold, Stage::Stopped { retry_after }) };
     }
 
+    /// Returns whether it was released and is still there.
+    ///
     /// # Safety
     /// As for [`Self::release`].
-    unsafe fn resume(hold: *const Self, stage: Stage) {
+    unsafe fn resume(hold: *const Self, stage: Stage) -> bool {
         // SAFETY: the caller's; a granted request is parked on its connection.
         unsafe {
             (*hold).end(stage);
@@ -179,10 +183,16 @@ impl Hold {
             if let Some(handler) = (*wev).handler {
                 handler(wev);
             }
-            let going_on = workers::this().map(|worker| worker.going_on.replace(ptr::null()));
-            if going_on.is_some_and(|hold| !hold.is_null()) {
+            let is_there =
+                || workers::this().is_some_and(|worker| !worker.going_on.get().is_null());
+            if is_there() {
                 run_if_posted(rev);
             }
+            let stays = is_there();
+            if let Some(worker) = workers::this() {
+                worker.going_on.set(ptr::null());
+            }
+            stays
         }
     }
 
@@ -329,6 +339,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     if ptr::eq(worker.going_on.get(), hold) {
         worker.going_on.set(ptr::null());
     }
+    worker.halts.forget(hold);
     match hold.stage.get() {
         Stage::Held(slot) => {
             hold.end(Stage::Left);

@@ -20,6 +20,7 @@ mod file_lock;
 mod flags;
 mod flight;
 mod gate;
+mod halt;
 mod hold;
 mod host;
 mod kept;

@@ -7,7 +7,9 @@ use nginx_sys::{
 use super::hold::Hold;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
-use super::{kept, room};
+use super::{halt, kept, room};
+use crate::app::Spacing;
+use crate::ids::AppId;
 use crate::time::Msec;
 use crate::zone::{Given, Turn};
 
@@ -38,7 +40,10 @@ fn post(queue: *mut ngx_queue_t) {
 /// Runs between two turns of the event loop, and when the next of a paced drain is due.
 pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
-    let room = room::for_release(this);
+    if kept::is_due(this) {
+        this.longest_run.set(1);
+    }
+    let room = room::for_release(this).min(this.longest_run.get());
     let (last, turn) = this.zone.visit(|zone| {
         // SAFETY: this process filled the slot, and its mark lives while it is held.
         let each = |given| unsafe { grant(this, given) };
@@ -56,20 +61,62 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
             walk(this, |hold| {
                 // SAFETY: live, and not touched again.
                 unsafe { Hold::turn_away(hold, retry_after) };
+                true
             });
             schedule_next();
         }
-        Turn::Release(app) => {
-            this.left.set(0);
+        Turn::Release(app, spacing) => {
             kept::freshen(this);
-            let passed_on = walk(this, |hold| {
-                // SAFETY: live, and not touched again.
-                unsafe { Hold::release(hold) };
-            });
-            this.zone.visit(|zone| zone.give_back(app, this.id(), passed_on, this.left.get()));
+            this.longest_run.set(this.longest_run.get().saturating_mul(2));
+            go_on(this, app, spacing, 0);
             // Another app's turn may be this worker's too, and it was woken once for both.
             schedule_next();
         }
+    }
+}
+
+/// Lets those in the run go on, in order; so many have left before. Where one is delayed, those
+/// behind it and the baton wait for it.
+fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing, left: u32) {
+    this.left.set(left);
+    let mut delayed = None;
+    let passed_on = walk(this, |hold| {
+        // SAFETY: live, and not touched again but where it is still there.
+        let there = unsafe { Hold::release(hold) };
+        delayed = there.filter(|hold| spacing == Spacing::OneByOne && halt::is_delayed(hold));
+        delayed.is_none()
+    });
+    let (me, left) = (this.id(), this.left.get());
+    match delayed {
+        Some(delayed) => {
+            this.longest_run.set(1);
+            this.zone.visit(|zone| zone.halt(app, me, passed_on, left));
+            this.halts.begin(app, delayed, &this.run, now().monotonic);
+        }
+        None => this.zone.visit(|zone| zone.give_back(app, me, passed_on, left)),
+    }
+}
+
+/// Looks whether those that are delayed have set out.
+pub(super) extern "C" fn on_delayed(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    let now = now().monotonic;
+    while let Some(halt) = this.halts.take_over(now) {
+        let late = halt.is_late(now);
+        if late {
+            this.zone.visit(|zone| zone.hurry(halt.app, this.id()));
+        }
+        let spacing = if late { Spacing::None } else { Spacing::OneByOne };
+        go_on(this, halt.app, spacing, halt.rejoin(&this.run));
+    }
+    this.halts.look_again(now);
+    schedule_next();
+}
+
+/// nginx is about to close all connections: nobody waits for another any more.
+pub(super) fn hurry(this: &ThisWorker) {
+    while let Some(halt) = this.halts.take_any() {
+        go_on(this, halt.app, Spacing::None, halt.rejoin(&this.run));
     }
 }
 
@@ -82,15 +129,17 @@ unsafe fn grant(this: &ThisWorker, given: Given) {
     this.run.push(hold, &hold.link);
 }
 
-/// Does something with each in the run, in order; what it does may end that one and others.
-/// Returns with how many.
-fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold)) -> u32 {
+/// Does something with each in the run, in order, until it says no; what it does may end that one
+/// and others. Returns with how many.
+fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold) -> bool) -> u32 {
     let mut count = 0;
     while let Some(hold) = this.run.first() {
         // SAFETY: who is in the run is live.
         unsafe { (*hold).link.leave() };
         count += 1;
-        each(hold);
+        if !each(hold) {
+            break;
+        }
     }
     count
 }

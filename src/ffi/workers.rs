@@ -13,6 +13,7 @@ use super::channel::{self, Channel};
 use super::entry::Entry;
 use super::evaluate::Kept;
 use super::flight::InFlight;
+use super::halt::Halts;
 use super::hold::Hold;
 use super::log::{write, Complaints, Level};
 use super::queue::Queue;
@@ -63,6 +64,9 @@ pub(super) struct ThisWorker {
     pub going_on: Cell<*const Hold>,
     /// Those whose turn it is.
     pub run: Queue<Hold>,
+    /// How many it takes along next time at the most, so that few halt where one is delayed.
+    pub longest_run: Cell<u32>,
+    pub halts: Halts,
     /// Those who were released, and are not finished.
     pub under_way: Queue<Hold>,
     pub under_way_count: Cell<usize>,
@@ -107,6 +111,7 @@ impl ThisWorker {
     pub(super) fn has_nothing_left(&self) -> bool {
         self.held.get() == 0
             && self.run.is_empty()
+            && self.halts.is_empty()
             && self.under_way.is_empty()
             && self.waiting.is_empty()
             && self.asking.is_empty()
@@ -232,6 +237,8 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         kept: Cell::default(),
         going_on: Cell::new(core::ptr::null()),
         run: Queue::new(),
+        longest_run: Cell::new(1),
+        halts: Halts::new(release::on_delayed, log),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
         in_flight: InFlight::new(zone.flights().row(id)),
@@ -321,6 +328,7 @@ fn shutdown_timeout() -> Option<ngx_msec_t> {
 extern "C" fn on_cutting(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
     this.cut_off.set(true);
+    release::hurry(this);
     wait::look(this);
     release::schedule();
 }

@@ -3,6 +3,7 @@
 
 use super::tables::turns_away;
 use super::Zone;
+use crate::app::Spacing;
 use crate::ids::{AppId, Cookie, SlotId, WorkerId};
 use crate::pace::Allowance;
 use crate::sync::step;
@@ -16,7 +17,7 @@ pub enum Turn {
     /// None yet: one is due at this time.
     Later(Msec),
     /// They go on, in their order; then the baton of this app is to be given back.
-    Release(AppId),
+    Release(AppId, Spacing),
     /// They are turned away, in any order. They may come again in so many seconds.
     TurnAway { retry_after: u64 },
 }
@@ -58,8 +59,9 @@ impl Zone<'_> {
             }
             match app.allowance(self.now) {
                 Allowance::Now(most) if room > 0 => {
+                    let spacing = app.spacing();
                     self.take_run(id, me, most.min(room).min(LONGEST_RUN), &mut each);
-                    return (id, Turn::Release(id));
+                    return (id, Turn::Release(id, spacing));
                 }
                 Allowance::Now(_) | Allowance::Full => {}
                 Allowance::At(at) => later = Some(later.map_or(at, |other| other.min(at))),
@@ -138,7 +140,26 @@ impl Zone<'_> {
         count
     }
 
-    /// `me` is done with its run: so many were passed on, so many left before their turn.
+    /// `me` keeps its run for now, for one of it is delayed: so many were passed on, so many left
+    /// before their turn.
+    pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
+        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
+            return;
+        };
+        app.passed_on(passed_on);
+        app.totals.left += u64::from(left);
+        app.run = app.run.saturating_sub(passed_on.saturating_add(left));
+    }
+
+    /// One of `me`'s run has been delayed for as long as the line waits for anybody: those behind it
+    /// go on without waiting for each other, until the next pause ends.
+    pub fn hurry(&mut self, id: AppId, me: WorkerId) {
+        if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
+            app.hurry();
+        }
+    }
+
+    /// `me` is done with its run: so many more were passed on, so many more left before their turn.
     pub fn give_back(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
             return;

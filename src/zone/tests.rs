@@ -26,7 +26,7 @@ use super::{
     Arrival, Departure, Effects, Given, Leaving, Left, Look, Opened, Refusal, Shut, Turn, Wake,
     Which, Zone,
 };
-use crate::app::{App, Ended, State};
+use crate::app::{App, Ended, Spacing, State};
 use crate::flight::{Count, Epoch, Flight};
 use crate::gates::NameHash;
 use crate::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};

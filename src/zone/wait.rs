@@ -288,7 +288,7 @@ impl Zone<'_> {
     fn still_held(&self, id: AppId) -> Option<Left> {
         let app = self.app(id)?;
         let drained = app.state() == State::Open && app.line.len == 0 && !app.baton.is_some();
-        (!drained).then_some(Left::Held(app.line.len.saturating_add(app.run)))
+        (!drained).then_some(Left::Held(app.held()))
     }
 
     /// What is in flight of what was passed on before the pause, where anything may be.

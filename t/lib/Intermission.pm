@@ -174,7 +174,7 @@ sub backend_log {
     my $lines = $self->{backend_lines} //= [];
     while ($self->{backend_log} =~ s/^(.*)\n//) {
         my %line;
-        @line{qw(seq time target position id length ended turn accepted)} = map { $_ eq '-' ? undef : $_ } split /\t/, $1;
+        @line{qw(seq time target position id length ended turn accepted connection)} = map { $_ eq '-' ? undef : $_ } split /\t/, $1;
         push @$lines, \%line;
     }
     return wantarray ? sort { $a->{seq} <=> $b->{seq} } @$lines : scalar @$lines;

@@ -172,7 +172,7 @@ impl Shared {
             let (_, turn) = self.visit(|zone| zone.take_turn(me, last, 2, |given| run.push(given)));
             let cookies = run.iter().map(|given| given.cookie);
             match turn {
-                Turn::Release(app) => {
+                Turn::Release(app, _) => {
                     self.gone_on.lock().unwrap().extend(cookies);
                     let counted = run.iter().filter_map(|one| Some((one.counted?, one.cookie)));
                     self.going[me.index()].lock().unwrap().extend(counted);
@@ -265,7 +265,7 @@ impl InFlight {
         let mut run = 0;
         let (me, last) = (self.me, AppId::NONE);
         let (_, turn) = shared.visit(|zone| zone.take_turn(me, last, 2, |_| run += 1));
-        let Turn::Release(id) = turn else { return false };
+        let Turn::Release(id, _) = turn else { return false };
         for _ in 0..run {
             self.refresh(shared);
             self.set_out(shared, app);

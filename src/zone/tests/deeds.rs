@@ -23,6 +23,8 @@ pub(super) enum Deed {
     Tell { id: AppId, told: Told },
     EndLease,
     Take { me: WorkerId, last: AppId, room: u32 },
+    Halt { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
+    Hurry { id: AppId, me: WorkerId },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
     Bury { id: WorkerId, process: Process },
     Register { process: Process, generation: Generation },
@@ -131,6 +133,8 @@ impl Deed {
                 let (last, turn) = zone.take_turn(me, last, room, |given| run.push(given));
                 return Outcome::Turn(last, turn, run);
             }
+            Self::Halt { id, me, passed_on, left } => zone.halt(id, me, passed_on, left),
+            Self::Hurry { id, me } => zone.hurry(id, me),
             Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
             Self::Bury { id, process } => zone.bury(id, process),
             Self::Register { process, generation } => {
@@ -153,7 +157,10 @@ impl Deed {
             Self::Arrive { owner, .. }
             | Self::Depart { owner, .. }
             | Self::Finish { owner, .. } => Some(owner),
-            Self::Take { me, .. } | Self::GiveBack { me, .. } => Some(me),
+            Self::Take { me, .. }
+            | Self::Halt { me, .. }
+            | Self::Hurry { me, .. }
+            | Self::GiveBack { me, .. } => Some(me),
             Self::Leaving { id } => Some(id),
             Self::Tell { told, .. } => Some(told.owner),
             Self::EnableAndWait { caller, .. }

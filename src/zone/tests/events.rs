@@ -104,6 +104,13 @@ pub(super) enum Event {
         room: u32,
         left: Index,
     },
+    /// One of those whom it takes along is delayed; in the meantime it looks after other apps.
+    Halts {
+        worker: usize,
+        room: u32,
+        passed_on: Index,
+        hurries: bool,
+    },
     Dies {
         worker: usize,
     },
@@ -178,6 +185,9 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::LeaseEnds),
         24 => (worker(), 0..4u32, any::<Index>())
             .prop_map(|(worker, room, left)| Event::Turns { worker, room, left }),
+        6 => (worker(), 0..4u32, any::<Index>(), any::<bool>()).prop_map(
+            |(worker, room, passed_on, hurries)| Event::Halts { worker, room, passed_on, hurries }
+        ),
         2 => worker().prop_map(|worker| Event::Dies { worker }),
         1 => worker().prop_map(|worker| Event::NotDead { worker }),
         2 => worker().prop_map(|worker| Event::ToldToLeave { worker }),
@@ -285,6 +295,9 @@ impl Pair {
             }
             Event::LeaseEnds => Deed::EndLease,
             Event::Turns { worker, room, left } => self.turns(id(worker), room, &left),
+            Event::Halts { worker, room, passed_on, hurries } => {
+                return self.halts(id(worker), room, &passed_on, hurries);
+            }
             Event::Dies { worker } => return self.dies(worker),
             Event::NotDead { worker } => Deed::Bury { id: id(worker), process: STRANGER },
             Event::ToldToLeave { worker } => Deed::Leaving { id: id(worker) },
@@ -348,6 +361,15 @@ impl Pair {
         };
         let left = left.index(run.len() + 1) as u32;
         Deed::GiveBack { id, me, passed_on: run.len() as u32 - left, left }
+    }
+
+    fn halts(&self, me: WorkerId, room: u32, passed_on: &Index, hurries: bool) -> Vec<Deed> {
+        let take = Deed::Take { me, last: self.workers[me.index()].last, room };
+        let Some((id, run)) = self.run_of(me) else { return vec![take] };
+        let passed_on = passed_on.index(run.len() + 1) as u32;
+        let halt = Deed::Halt { id, me, passed_on, left: 0 };
+        let hurry = hurries.then_some(Deed::Hurry { id, me });
+        [halt].into_iter().chain(hurry).chain([take]).collect()
     }
 
     fn dies(&mut self, worker: usize) -> Vec<Deed> {

@@ -170,12 +170,17 @@ impl Pair {
         self.apps.iter().flatten().flat_map(|app| &app.going)
     }
 
-    /// The app for which a worker releases at this moment, and whom.
-    pub(super) fn run_of(&self, worker: WorkerId) -> Option<(AppId, &[Waiting])> {
-        self.apps.iter().enumerate().find_map(|(entry, app)| {
+    /// The apps for which a worker releases at this moment, and whom.
+    pub(super) fn runs_of(&self, worker: WorkerId) -> impl Iterator<Item = (AppId, &[Waiting])> {
+        self.apps.iter().enumerate().filter_map(move |(entry, app)| {
             let (holder, run) = app.as_ref()?.baton.as_ref()?;
             (*holder == worker).then_some((AppId::at(entry), run.as_slice()))
         })
+    }
+
+    /// The first of them.
+    pub(super) fn run_of(&self, worker: WorkerId) -> Option<(AppId, &[Waiting])> {
+        self.runs_of(worker).next()
     }
 
     fn wake(&mut self, whom: Wake) {
@@ -193,7 +198,7 @@ impl Pair {
         if let Turn::Later(at) = turn {
             worker.alarm = Some(at);
         }
-        worker.awake = room == 0 || matches!(turn, Turn::Release(_) | Turn::TurnAway { .. });
+        worker.awake = room == 0 || matches!(turn, Turn::Release(..) | Turn::TurnAway { .. });
     }
 
     fn nobody_waits_for_one_who_sleeps(&self) {
@@ -294,6 +299,7 @@ impl Pair {
             let baton = model.baton.as_ref();
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.run as usize, baton.map_or(0, |(_, run)| run.len()));
+            assert_eq!(app.spacing(), model.spacing);
             let line = app.line.iter(&tables.slots).map(|(slot, place)| {
                 let held = place.held().unwrap();
                 Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot }

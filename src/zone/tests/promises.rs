@@ -177,7 +177,7 @@ fn apps_that_drain_at_once_take_turns() {
     for _ in 0..4 {
         let each = |given: Given| order.push(given.cookie.0);
         let (app, turn) = scene.visit(|zone| zone.take_turn(ONE, last, 1, each));
-        assert_eq!(turn, Turn::Release(app));
+        assert_eq!(turn, Turn::Release(app, Spacing::OneByOne));
         scene.give_back(app, ONE, 1);
         last = app;
     }
@@ -318,4 +318,41 @@ fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
     scene.visit(|zone| zone.bury(ONE, namesake));
     scene.resume("");
     assert_eq!(scene.turn(ONE), [1]);
+}
+
+#[test]
+fn while_one_is_delayed_none_behind_it_goes_and_other_apps_do() {
+    let mut scene = Scene::new();
+    scene.pause("a");
+    scene.pause("b");
+    let held = [("a", ONE), ("a", ONE), ("a", TWO), ("b", ONE)];
+    for (app, owner) in held {
+        scene.hold(app, owner);
+    }
+    ["a", "b"].into_iter().for_each(|app| scene.resume(app));
+    let (app, run) = scene.take(ONE, 256);
+    assert_eq!(run, [1, 2]);
+    scene.visit(|zone| zone.halt(app.unwrap(), ONE, 1, 0));
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![], vec![4]));
+    scene.give_back(app.unwrap(), ONE, 1);
+    assert_eq!(scene.turn(TWO), [3]);
+    assert_eq!(scene.zone.tables.apps[app.unwrap().index()].totals.released, 3);
+}
+
+#[test]
+fn a_line_that_has_waited_long_enough_hurries_until_the_next_pause_ends() {
+    let mut scene = Scene::new();
+    for expected in [Spacing::OneByOne, Spacing::None, Spacing::OneByOne] {
+        if expected == Spacing::OneByOne {
+            scene.pause("");
+            scene.hold("", ONE);
+            scene.hold("", ONE);
+            scene.resume("");
+        }
+        let (turn, _) = scene.ask(ONE, 1);
+        let Turn::Release(app, spacing) = turn else { panic!("{turn:?}") };
+        assert_eq!(spacing, expected);
+        scene.visit(|zone| zone.hurry(app, ONE));
+        scene.give_back(app, ONE, 1);
+    }
 }

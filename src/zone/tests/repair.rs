@@ -242,8 +242,9 @@ impl<'p> Survivors<'p> {
 
     fn go_on(mut self) {
         for worker in self.alive.clone() {
-            if let Some((id, run)) = self.pair.run_of(worker) {
-                self.visit(|zone| zone.give_back(id, worker, run.len() as u32, 0));
+            let runs = self.pair.runs_of(worker).map(|(id, run)| (id, run.len() as u32));
+            for (id, count) in runs.collect::<Vec<_>>() {
+                self.visit(|zone| zone.give_back(id, worker, count, 0));
             }
         }
         self.others_come();
@@ -258,7 +259,7 @@ impl<'p> Survivors<'p> {
         for step in 0.. {
             assert!(step < 1000, "no end");
             match self.somebodys_turn() {
-                Some((id, Turn::Release(_), run)) => released[id.index()].extend(run),
+                Some((id, Turn::Release(..), run)) => released[id.index()].extend(run),
                 None if self.somebody_finishes() => {}
                 None => break,
                 other => panic!("{other:?}"),
@@ -275,7 +276,7 @@ impl<'p> Survivors<'p> {
         let alive = self.alive.clone();
         for me in alive.into_iter().cycle().take(20) {
             let turn = self.turn_of(me, 0);
-            assert!(!matches!(turn, Some((_, Turn::Release(_), _))));
+            assert!(!matches!(turn, Some((_, Turn::Release(..), _))));
         }
         let now = Picture::of(&self.zone);
         let turns_away = |app: &&AppPicture| {
@@ -322,7 +323,7 @@ impl<'p> Survivors<'p> {
                 self.zone.wait(at.since(now));
                 return self.turn_of(me, room);
             }
-            Turn::Release(app) => {
+            Turn::Release(app, _) => {
                 self.visit(|zone| zone.give_back(app, me, run.len() as u32, 0));
             }
             Turn::TurnAway { .. } => {}

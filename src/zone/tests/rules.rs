@@ -38,6 +38,7 @@ pub(super) struct ModelApp {
     pub going: Vec<Waiting>,
     /// Who releases, and those it took along.
     pub baton: Option<(WorkerId, Vec<Waiting>)>,
+    pub spacing: Spacing,
     pub round: Round,
     pub totals: Totals,
     /// How many expired and went on.
@@ -75,6 +76,7 @@ impl ModelApp {
             line: VecDeque::new(),
             going: Vec::new(),
             baton: None,
+            spacing: Spacing::OneByOne,
             round: Round::first(Pace::default(), 0, Msec(0)),
             totals: Totals::default(),
             to_app: 0,
@@ -196,9 +198,12 @@ impl Pair {
                 let (last, turn, run) = self.takes(me, last, room as usize);
                 Outcome::Turn(last, turn, run)
             }
-            Deed::GiveBack { id, passed_on, left, .. } => {
-                self.gives_back(id.index(), passed_on as usize, left)
+            Deed::Halt { id, passed_on, .. } => self.passes_on(id.index(), passed_on as usize),
+            Deed::Hurry { id, .. } => {
+                self.apps[id.index()].as_mut().unwrap().spacing = Spacing::None;
+                Outcome::Done
             }
+            Deed::GiveBack { id, left, .. } => self.gives_back(id.index(), left),
             Deed::Bury { process, .. } if process == STRANGER => Outcome::Done,
             Deed::Bury { id, .. } => self.buries(id),
             Deed::Register { process, .. } => Outcome::Registered(self.registers(process)),
@@ -306,20 +311,28 @@ impl Pair {
             if !run.is_empty() {
                 assert!(!counts || app.going.len() <= app.round.most_going());
                 app.baton = Some((me, run));
-                return (id, Turn::Release(id), all);
+                return (id, Turn::Release(id, app.spacing), all);
             }
         }
         (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
     }
 
-    fn gives_back(&mut self, entry: usize, passed_on: usize, left: u32) -> Outcome {
+    fn passes_on(&mut self, entry: usize, passed_on: usize) -> Outcome {
         let app = self.apps[entry].as_mut().unwrap();
-        let (_, run) = app.baton.take().unwrap();
-        for one in &run[..passed_on] {
+        let (_, run) = app.baton.as_mut().unwrap();
+        for one in run.drain(..passed_on) {
             assert!(one.ticket > app.last_passed_on, "released out of order");
             app.last_passed_on = one.ticket;
         }
         app.totals.released += passed_on as u64;
+        Outcome::Done
+    }
+
+    fn gives_back(&mut self, entry: usize, left: u32) -> Outcome {
+        let run = self.app(entry).baton.as_ref().map_or(0, |(_, run)| run.len());
+        self.passes_on(entry, run - left as usize);
+        let app = self.apps[entry].as_mut().unwrap();
+        app.baton = None;
         app.totals.left += u64::from(left);
         Outcome::Done
     }

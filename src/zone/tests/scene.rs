@@ -252,7 +252,7 @@ impl Scene {
     pub(super) fn take(&mut self, me: WorkerId, room: u32) -> (Option<AppId>, Vec<u64>) {
         let (turn, run) = self.ask(me, room);
         let app = match turn {
-            Turn::Release(app) => Some(app),
+            Turn::Release(app, _) => Some(app),
             Turn::Nobody | Turn::Later(_) => None,
             Turn::TurnAway { .. } => panic!("{run:?} are turned away"),
         };

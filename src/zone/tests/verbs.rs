@@ -185,6 +185,7 @@ impl ModelApp {
         self.drain_began = now.monotonic;
         self.drain_held = self.line.len();
         self.released_before = self.totals.released;
+        self.spacing = Spacing::OneByOne;
         self.round = Round::first(pace, self.line.len(), now.monotonic);
         let lasted = now.monotonic.since(self.began.monotonic);
         Ended { held: self.line.len() as u32, lasted, pace, rejected: 0, expired: 0 }

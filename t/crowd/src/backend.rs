@@ -3,7 +3,8 @@
 //! The order is exact but for one case: what comes on a new connection is read in the turn after the
 //! one that accepts it, and may be written down behind what came later, on connections that were there,
 //! and was read in either turn. So each line says in which turn the request was read, and, of the first
-//! on a connection, in which that was accepted.
+//! on a connection, in which that was accepted; and which connection it came on, counted as they
+//! were accepted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -52,6 +53,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         peers: Slab::new(),
         seq: 0,
         turn: 0,
+        connections: 0,
         due: Vec::new(),
         delayed: BinaryHeap::new(),
         log: File::create(&options.log)?,
@@ -88,6 +90,8 @@ struct Backend {
     seq: u64,
     /// How often it has been told what is ready.
     turn: u64,
+    /// How many it has accepted.
+    connections: u64,
     /// Answers to give this turn: the peer and its request's number.
     due: Vec<(usize, u64)>,
     /// Answers to give at a time in unix µs.
@@ -113,7 +117,8 @@ impl Backend {
             let entry = self.peers.vacant_entry();
             // Not read here: readiness comes in the order of arrival, with those accepted before.
             net::watch(&self.registry, &socket, Token(entry.key()), Interest::READABLE)?;
-            entry.insert(Peer::new(socket, self.turn));
+            self.connections += 1;
+            entry.insert(Peer::new(socket, self.connections, self.turn));
         }
     }
 
@@ -166,8 +171,14 @@ impl Backend {
                     peer.input.drain(..length);
                     self.seq += 1;
                     let (turn, accepted) = (self.turn, peer.accepted.take());
-                    let request =
-                        Request { seq: self.seq, time: self.clock.now(), turn, accepted, head };
+                    let request = Request {
+                        seq: self.seq,
+                        time: self.clock.now(),
+                        turn,
+                        accepted,
+                        connection: peer.number,
+                        head,
+                    };
                     peer.stage = Stage::Body(Box::new(request));
                 }
                 Err(http::Malformed) => {

@@ -12,6 +12,8 @@ pub(crate) struct Peer {
     pub(crate) socket: Socket,
     /// What the socket is watched for.
     pub(crate) interest: Interest,
+    /// Which one it is of those accepted, from 1.
+    pub(crate) number: u64,
     /// The backend's turn in which it was accepted; none once a request has come.
     pub(crate) accepted: Option<u64>,
     pub(crate) input: Vec<u8>,
@@ -37,13 +39,16 @@ pub(crate) struct Request {
     pub(crate) turn: u64,
     /// The one in which its connection was accepted; none where it is not the first on it.
     pub(crate) accepted: Option<u64>,
+    /// Its connection's number.
+    pub(crate) connection: u64,
     pub(crate) head: RequestHead,
 }
 
 impl Peer {
-    pub(crate) fn new(socket: Socket, turn: u64) -> Self {
+    pub(crate) fn new(socket: Socket, number: u64, turn: u64) -> Self {
         Self {
             socket,
+            number,
             interest: Interest::READABLE,
             accepted: Some(turn),
             input: Vec::new(),
@@ -107,13 +112,14 @@ impl Request {
 
     /// Adds this request's line to the log.
     pub(crate) fn note(&self, lines: &mut Vec<u8>, ended: &str) {
-        let Self { seq, time, turn, accepted, head } = self;
+        let Self { seq, time, turn, accepted, connection, head } = self;
         let (position, id) = (head.position.as_deref(), head.id.as_deref());
         let (position, id) = (position.unwrap_or("-"), id.unwrap_or("-"));
         let (target, length) = (&head.target, head.body.length);
         let accepted = accepted.map_or("-".to_owned(), |turn| turn.to_string());
         let line = format!(
-            "{seq}\t{time}\t{target}\t{position}\t{id}\t{length}\t{ended}\t{turn}\t{accepted}\n"
+            "{seq}\t{time}\t{target}\t{position}\t{id}\t{length}\t{ended}\t{turn}\t{accepted}\t\
+             {connection}\n"
         );
         lines.extend_from_slice(line.as_bytes());
     }

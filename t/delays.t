@@ -1,0 +1,201 @@
+# What a released request waits for on its way to the app does not turn the order round.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Dns;
+use Test::More;
+use Time::HiRes ();
+
+# An nginx that resolves its app's name for each request.
+sub start {
+    my ($dns, %conf) = @_;
+    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
+    my $port = $probe->sockport;
+    close $probe;
+    return Intermission->new(
+        backend => ['--listen', "127.0.0.1:$port"],
+        %conf,
+        locations => <<"CONF",
+resolver 127.0.0.1:@{[$dns->port]} ipv6=off @{[$conf{resolver} // '']};
+resolver_timeout @{[$conf{timeout} // '10s']};
+set \$upstream app.test;
+location / {
+    set \$app_name basecamp;
+    intermission on;
+    proxy_pass http://\$upstream:$port;
+}
+location /other {
+    set \$app_name other;
+    intermission on;
+    proxy_pass http://127.0.0.1:$port;
+}
+location /_intermission {
+    set \$app_name basecamp;
+    intermission_control;
+}
+location /_other {
+    set \$app_name other;
+    intermission_control;
+}
+CONF
+    );
+}
+
+sub in_order {
+    my ($t, $count, $what) = @_;
+    my %ticket = reverse $t->error_log =~ /held, ticket (\d+), .*? request: "\S+ (\S+) /g;
+    # Two workers may connect in one order, and learn of it in the other.
+    my @lines = sort { $a->{connection} <=> $b->{connection} } grep { $_->{target} =~ m{^/(?:r|new)/} } $t->backend_log;
+    is scalar(grep { m{^/r/} } map { $_->{target} } @lines), $count, "$what: all come to the app";
+    my ($greatest, $inversions) = (0, 0);
+    for my $line (@lines) {
+        my $ticket = $line->{target} =~ m{^/r/} ? $ticket{$line->{target}} : $count + 1;
+        $inversions++ if $ticket < $greatest;
+        $greatest = $ticket if $ticket > $greatest;
+    }
+    is $inversions, 0, "$what: in order, and none that came later overtakes them";
+}
+
+for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
+    my ($workers, $ttl, $delay) = @$case;
+    my $what = "$workers workers, a name that is good for $ttl s, and found in $delay s";
+    my $dns = Intermission::Dns->new(ttl => $ttl, delay => $delay);
+    my $t = start($dns, workers => $workers);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 200);
+    $t->wait_held(200);
+    my $newcomers = $t->crowd('--count', 200, '--path', '/new/{i}', '--rate', 1000);
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, 200, "$what: all are answered";
+    is $newcomers->done->{statuses}{200}, 200, "$what: so are newcomers";
+    in_order($t, 200, $what);
+    $t->clean_ok;
+}
+
+{
+    # The name is good for some of those who were held only.
+    my $dns = Intermission::Dns->new(ttl => 1, delay => 0.05);
+    my $t = start($dns, workers => 2);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 300);
+    $t->wait_held(300);
+    $t->control('disable?spread=4s');
+    is $crowd->done->{statuses}{200}, 300, 'a name that must be found again and again meanwhile: all are answered';
+    in_order($t, 300, 'a name that must be found again and again meanwhile');
+    cmp_ok $dns->asked, '>', 2, 'it was';
+    $t->clean_ok;
+}
+
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 2, timeout => '2s');
+    $dns->freeze;
+    $t->control('enable');
+    $t->control('enable', at => '/_other');
+    my $crowd = $t->crowd('--count', 100);
+    my $other = $t->crowd('--count', 50, '--path', '/other/{i}');
+    $t->wait_held(100);
+    $t->wait_held(50, at => '/_other');
+    my $start = Time::HiRes::time();
+    $t->control('disable');
+    $t->control('disable', at => '/_other');
+    is $other->done->{statuses}{200}, 50, 'a name server that is dead: who goes elsewhere is answered';
+    cmp_ok Time::HiRes::time() - $start, '<', 1.5, 'at once';
+    my $done = $crowd->done;
+    is $done->{statuses}{502}, 100, 'and nginx tells those who want the name, after its timeout';
+    cmp_ok Time::HiRes::time() - $start, '<', 6, 'for which the line waits once';
+    $t->wait_state('open');
+    $t->clean_ok(at => [qw(/_intermission /_other)], allow => [qr/could not be resolved/]);
+}
+
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 2);
+    $dns->freeze;
+    $t->control('enable');
+    my $first = $t->crowd('--count', 1, '--leave-on-stdin', '--leave', 1);
+    $t->wait_held(1);
+    my $crowd = $t->crowd('--count', 60, '--first', 1);
+    $t->wait_held(61);
+    $t->control('disable');
+    Time::HiRes::sleep(0.3);
+    my $status = $t->status;
+    is "$status->{state} $status->{held} $status->{in_flight}", 'draining 60 1', 'as long as the first one has no address the others wait';
+    $first->say('leave');
+    $first->done;
+    $t->wait_held(59);
+    pass 'when its client leaves the next one is let go';
+    $dns->thaw;
+    is $crowd->done->{statuses}{200}, 60, 'all others are answered';
+    in_order($t, 60, 'where one left');
+    $t->clean_ok;
+}
+
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 2);
+    $dns->freeze;
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 60, '--expect', '200');
+    $t->wait_held(60);
+    $t->control('disable');
+    $t->wait_held(59);
+    $t->kill_worker(($t->workers)[0]);
+    $dns->thaw;
+    my $done = $crowd->done;
+    cmp_ok $done->{statuses}{200}, '>', 0, 'a worker is killed: those whom others hold go on';
+    $t->wait_state('open');
+    my $totals = $t->status->{totals};
+    is $totals->{released} + $totals->{lost}, 60, 'each of them counts once';
+    $t->clean_ok(killed_process => 1);
+}
+
+{
+    # The place that the request is sent on to has an access check of its own, which takes longer for every other one.
+    my $t = Intermission->new(
+        workers => 4,
+        http => 'map $request_uri $slowness { ~[02468]$ 20; default 0; }',
+        locations => <<'CONF',
+set $app_name basecamp;
+location / { intermission on; try_files /none @app; }
+location @app { auth_request /check; proxy_pass http://backend; }
+location = /check { internal; proxy_pass http://backend/check?delay=$slowness; }
+location /_intermission { intermission_control; }
+CONF
+    );
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 60);
+    $t->wait_held(60);
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, 60, 'auth_request behind the hold: all are answered';
+    is $t->ticket_inversions, 0, 'in order';
+    $t->clean_ok;
+}
+
+{
+    # Of every other one the cache has an old answer, which a thread reads.
+    my $t = Intermission->new(
+        workers => 4,
+        http => 'proxy_cache_path @DIR@/cache keys_zone=cache:1m;',
+        locations => <<'CONF',
+set $app_name basecamp;
+location / { intermission on; aio threads; proxy_cache cache; proxy_cache_valid 200 1s; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+CONF
+    );
+    $t->get('/r/' . 2 * $_) for 0 .. 99;
+    Time::HiRes::sleep(2.1);
+    $t->control('enable');
+    my $crowd = $t->crowd('--count', 200);
+    $t->wait_held(200);
+    $t->control('disable');
+    is $crowd->done->{statuses}{200}, 200, 'files of the cache, read by a thread: all are answered';
+    my @held = grep { defined $_->{position} } $t->backend_log;
+    is scalar @held, 200, 'by the app';
+    is $t->inversions(map { {%$_, place => $_->{position}} } @held), 0, 'in order';
+    $t->clean_ok;
+}
+
+done_testing;
