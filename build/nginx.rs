@@ -67,7 +67,7 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_upstream_t",
         module: "upstream",
         flags: &["buffering", "upgrade"],
-        fields: &["cleanup", "peer", "pipe", "resolved"],
+        fields: &["cleanup", "headers_in", "peer", "pipe", "resolved", "state"],
     },
     Structure {
         name: "ngx_http_upstream_resolved_t",
@@ -86,6 +86,18 @@ const STRUCTURES: &[Structure] = &[
         module: "core",
         flags: &[],
         fields: &["phase_engine", "variables"],
+    },
+    Structure {
+        name: "ngx_http_upstream_headers_in_t",
+        module: "upstream_headers_in",
+        flags: &[],
+        fields: &["status_n"],
+    },
+    Structure {
+        name: "ngx_http_upstream_state_t",
+        module: "upstream_state",
+        flags: &[],
+        fields: &["header_time", "status"],
     },
     Structure {
         name: "ngx_event_pipe_t",

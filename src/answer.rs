@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::app::Ender;
 use crate::control::{Format, Method};
-use crate::reply::{Seconds, Status, Word};
+use crate::reply::{Drain, Seconds, Status, Word};
 use crate::text::{Address, Named};
 use crate::time::Msec;
 use crate::zone::Refusal;
@@ -177,6 +177,10 @@ impl fmt::Display for More<'_> {
                 Some(pace) => writeln!(f, "{pace}")?,
                 None => writeln!(f, " at once")?,
             }
+        }
+        let drain = app.last_drain.filter(|drain| !app.is_shut() && drain.pause == app.pause.0);
+        if let Some(Drain { released, failed: failed @ 1.., .. }) = drain {
+            writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
         }
         if app.is_shut() && app.expired_to_app > 0 {
             let count = app.expired_to_app;

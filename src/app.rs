@@ -88,6 +88,8 @@ pub struct App {
     to_app_before: u64,
     /// Requests that went by and failed while it was not open.
     pub failures: Tally,
+    /// Released requests that failed, whenever that was.
+    pub failed_released: Tally,
     /// How many were answered because nginx quits, and are still to be told.
     pub turned_away_by_quit: u64,
     /// The oldest of its requests in flight.
@@ -125,6 +127,7 @@ impl App {
         to_app: 0,
         to_app_before: 0,
         failures: Tally::NONE,
+        failed_released: Tally::NONE,
         turned_away_by_quit: 0,
         oldest: Oldest::NONE,
     };

@@ -65,6 +65,8 @@ impl Page {
                 writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
             }
         }
+        let help = "Of those released, how many nginx itself answered 502, 503 or 504.";
+        self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
         let help = "Of those that expired, how many went on to the app although it was paused.";
         self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
         let help = "Requests that were held, or are.";
@@ -176,6 +178,7 @@ mod tests {
             "intermission_paused{app=\"\"} 0",
             "intermission_oldest_held_seconds{app=\"\"} 0",
             "intermission_requests_total{app=\"\",outcome=\"lost\"} 0",
+            "intermission_failed_total{app=\"\"} 0",
             "intermission_hold_seconds_bucket{app=\"\",le=\"2.5\"} 0",
             "intermission_hold_seconds_bucket{app=\"\",le=\"+Inf\"} 0",
             "intermission_hold_seconds_sum{app=\"\"} 0.000",
@@ -203,6 +206,7 @@ mod tests {
             stopped: 7,
             left: 8,
             lost: 9,
+            failed: 10,
         };
         let text = render(&[one], SLOTS);
         for (outcome, count) in [("passed", 1), ("released", 3), ("stopped", 7), ("lost", 9)] {
@@ -210,6 +214,7 @@ mod tests {
                 format!("intermission_requests_total{{app=\"a\",outcome=\"{outcome}\"}} {count}\n");
             assert!(text.contains(&line), "{text}");
         }
+        assert!(text.contains("intermission_failed_total{app=\"a\"} 10\n"));
         assert!(text.contains("intermission_holds_total{app=\"a\"} 2\n"));
         assert!(text.contains("intermission_paused{app=\"a\"} 1\n"));
         assert!(text.contains("intermission_oldest_held_seconds{app=\"a\"} 1.5\n"));

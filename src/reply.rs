@@ -80,7 +80,12 @@ pub struct Changed<'a> {
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Drain {
+    /// The pause that it was the end of.
+    #[serde(skip)]
+    pub pause: PauseId,
     pub released: u64,
+    /// Of these, how many nginx itself has answered 502, 503 or 504 up to now.
+    pub failed: u64,
     pub seconds: Seconds,
     pub ended: Time,
 }
@@ -368,7 +373,9 @@ impl Status {
             oldest_in_flight: Oldest::of(zone, id),
             upgraded: flight.upgraded,
             last_drain: app.last_drain().map(|(drained, ended)| Drain {
+                pause: drained.pause,
                 released: drained.released,
+                failed: drained.failed,
                 seconds: Seconds(drained.took),
                 ended: Time(ended.wall),
             }),

@@ -15,6 +15,8 @@ pub struct Totals {
     pub held: u64,
     /// Were passed on in their turn.
     pub released: u64,
+    /// Of those released: nginx itself answered 502, 503 or 504.
+    pub failed: u64,
     /// Were held for their max_time.
     pub expired: u64,
     /// Found no room.
@@ -35,6 +37,7 @@ impl Totals {
         passed: 0,
         held: 0,
         released: 0,
+        failed: 0,
         expired: 0,
         rejected: 0,
         bypassed: 0,
@@ -122,6 +125,15 @@ impl Tally {
         })
     }
 
+    /// How many are not reported yet, where a report is due; they count as reported from now on.
+    pub fn late(&mut self, now: Msec) -> Option<u32> {
+        let due = self.any() && now.since(self.said_at) >= Msec(1000);
+        due.then(|| {
+            self.said_at = now;
+            self.rest()
+        })
+    }
+
     /// Whether any are not reported yet.
     pub fn any(&self) -> bool {
         self.unsaid > 0
@@ -144,6 +156,8 @@ mod tests {
         assert_eq!((1..=9).find_map(|ms| tally.add(Msec(5000 + ms))), None);
         assert_eq!(tally.add(Msec(6000)), Some(10));
         tally.add(Msec(6001));
+        assert_eq!((tally.late(Msec(6999)), tally.late(Msec(7000))), (None, Some(1)));
+        assert_eq!((tally.late(Msec(9000)), tally.add(Msec(7500))), (None, None));
         assert_eq!((tally.rest(), tally.rest()), (1, 0));
     }
 

@@ -21,7 +21,7 @@ mod tests;
 pub use ask::PATIENCE;
 pub use crew::Unlisted;
 pub use hold::{Arrival, Departure, Leaving};
-pub use release::{Given, Turn};
+pub use release::{Given, Release, Turn};
 pub use verbs::{Opened, Refusal, Shut, Which};
 pub use wait::{Left, Look};
 

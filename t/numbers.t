@@ -60,7 +60,7 @@ sub metrics {
 }
 
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
-my %totals = map { $_ => 0 } 'held', @outcomes;
+my %totals = map { $_ => 0 } 'held', 'failed', @outcomes;
 
 # Everybody says that the totals are these; `while_held` of the stopped were held before.
 sub all_agree {
@@ -72,6 +72,7 @@ sub all_agree {
     my $metrics = metrics();
     is_deeply {map { $_ => $metrics->{"intermission_requests_total{outcome=\"$_\"}"} } @outcomes},
         {map { $_ => $totals{$_} } @outcomes}, 'so have the metrics';
+    is $metrics->{'intermission_failed_total{}'}, $totals{failed}, 'and how many of the released failed';
     is $metrics->{'intermission_holds_total{}'}, $totals{held}, 'and how many were held';
     is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'nobody is held any more: all are in the histogram';
     is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'in its last bucket';

@@ -55,7 +55,9 @@ fn app(name: &[u8], reason: &[u8], state: u8, number: u64) -> Status {
         held: number as u32,
         oldest_held_seconds: Seconds(Msec(number)),
         last_drain: time.map(|ended| Drain {
+            pause: PauseId(number),
             released: number,
+            failed: !number,
             seconds: Seconds(Msec(number)),
             ended,
         }),
@@ -84,6 +86,7 @@ fn json(apps: &[Status], now: Now) {
         assert!(WORDS.contains(&(app.state, read["state"].as_str().unwrap())));
         assert_eq!(read["pause"].as_u64(), Some(app.pause.0 .0));
         assert_eq!(read["totals"]["lost"].as_u64(), Some(app.totals.lost));
+        assert_eq!(read["last_drain"]["failed"].as_u64(), app.last_drain.map(|one| one.failed));
         assert_eq!(read["last_drain"]["seconds"].as_f64().is_some(), app.last_drain.is_some());
         encoded(read["app_encoded"].as_str().unwrap(), &app.app);
         assert!(app.retry_after(now) >= 1);

@@ -155,3 +155,22 @@ fn a_lease_that_outlasts_those_held_is_doubted() {
     assert!(!doubted(&Status { until: None, ..leased(301, Some(300)) }));
     assert!(!doubted(&Status { state: Word::Stopped, ..leased(301, Some(300)) }));
 }
+
+#[test]
+fn what_came_of_the_newest_pauses_requests_is_said_where_some_failed() {
+    let drain = |pause, failed| Drain {
+        pause: PauseId(pause),
+        released: 9,
+        failed,
+        seconds: Seconds(Msec(0)),
+        ended: Time(Msec(0)),
+    };
+    let open = |drain| Status { last_drain: Some(drain), ..ended(Ender::Lease) };
+    let line = "9 released, 2 of them answered 502, 503 or 504 by nginx\n";
+    assert!(more(None, &open(drain(13, 2)), Done::Changed).ends_with(line));
+    for other in [open(drain(13, 0)), open(drain(12, 2))] {
+        assert!(!more(None, &other, Done::Changed).contains("by nginx"));
+    }
+    let paused = Status { last_drain: Some(drain(13, 2)), ..paused() };
+    assert!(!more(None, &paused, Done::Changed).contains("by nginx"));
+}

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{App, Code};
-use crate::ids::Ticket;
+use crate::ids::{PauseId, Ticket};
 use crate::pace::{Allowance, Pace, Progress};
 use crate::sync::step;
 use crate::text::Address;
@@ -58,7 +58,11 @@ pub struct Unsaid {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
+    /// The pause that it was the end of.
+    pub pause: PauseId,
     pub released: u64,
+    /// Of those released: how many nginx itself has answered 502, 503 or 504 up to now.
+    pub failed: u64,
     pub took: Msec,
 }
 
@@ -71,6 +75,8 @@ pub(super) struct Drain {
     progress: Progress,
     began: Msec,
     released_before: u64,
+    /// How many that it released have failed.
+    failed: u64,
     result: Drained,
     /// When it ended; [`Now::NEVER`] before the first.
     ended: Now,
@@ -85,7 +91,8 @@ impl Drain {
         progress: Progress::NONE,
         began: Msec(0),
         released_before: 0,
-        result: Drained { released: 0, took: Msec(0) },
+        failed: 0,
+        result: Drained { pause: PauseId(0), released: 0, failed: 0, took: Msec(0) },
         ended: Now::NEVER,
         unreported: 0,
         hurried: 0,
@@ -125,6 +132,7 @@ impl App {
         self.drain.began = now.monotonic;
         self.drain.released_before = self.totals.released;
         self.drain.hurried = 0;
+        self.drain.failed = 0;
         self.since = now;
         step();
         self.code = Code::Draining;
@@ -173,7 +181,8 @@ impl App {
                 if held_anybody {
                     let released = self.totals.released.saturating_sub(self.drain.released_before);
                     let took = now.monotonic.since(self.drain.began);
-                    self.drain.result = Drained { released, took };
+                    let (pause, failed) = (self.pause, self.drain.failed);
+                    self.drain.result = Drained { pause, released, failed, took };
                     self.drain.ended = now;
                 }
                 self.since = now;
@@ -215,6 +224,27 @@ impl App {
     /// So many were taken out of the line to go on.
     pub fn taken(&mut self, count: u32) {
         self.drain.progress.passed_on(count);
+    }
+
+    /// The pause whose drain releases those who go on now; 0 where they only queued behind it.
+    pub fn drain(&self) -> PauseId {
+        match self.code {
+            Code::Draining => self.pause,
+            Code::Open | Code::Paused | Code::Stopped => PauseId(0),
+        }
+    }
+
+    /// One that this drain released was answered 502, 503 or 504 by nginx itself. If a line in the
+    /// log is due, returns how many there were.
+    pub fn failed(&mut self, drain: PauseId, now: Msec) -> Option<u32> {
+        self.totals.failed += 1;
+        match drain {
+            PauseId(0) => {}
+            _ if drain == self.drain() => self.drain.failed += 1,
+            _ if drain == self.drain.result.pause => self.drain.result.failed += 1,
+            _ => {}
+        }
+        self.failed_released.add(now)
     }
 
     /// How the last drain went, and when it ended.

@@ -30,7 +30,8 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
     assert_eq!(app.state(), State::Draining { upto: last });
     app.settle(Some(last.next()), at(120));
     assert_eq!(app.state(), State::Open);
-    assert_eq!(app.report_drained(), Some(Drained { released: 0, took: Msec(20) }));
+    let drained = Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) };
+    assert_eq!(app.report_drained(), Some(drained));
     assert_eq!(app.report_drained(), None);
 }
 
@@ -42,7 +43,7 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
     app.end(Ender::Lease, Pace::default(), at(100));
     app.line.len = 0;
     app.settle(None, at(120));
-    let last = (Drained { released: 0, took: Msec(20) }, at(120));
+    let last = (Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) }, at(120));
     assert_eq!(app.last_drain(), Some(last));
     app.enable(&cause(None), at(130), Epoch(3));
     app.end(Ender::Lease, Pace::default(), at(140));

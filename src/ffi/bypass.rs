@@ -1,10 +1,8 @@
 //! Requests that no pause holds, and what nginx answers them while the app cannot be reached.
 
-use nginx_sys::{
-    ngx_http_request_t, NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
-    NGX_HTTP_SERVICE_UNAVAILABLE,
-};
+use nginx_sys::ngx_http_request_t;
 
+use super::failed::failed;
 use super::hold::Hold;
 use super::log::{cycle_log, write, Level};
 use super::workers::ThisWorker;
@@ -30,15 +28,4 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold, r: &ngx_http_request_t) {
         );
         write(Level::Warn, cycle_log(), line);
     }
-}
-
-/// Whether nginx itself answered that it did not reach the app.
-fn failed(r: &ngx_http_request_t) -> bool {
-    let (error, status) = (r.err_status, r.headers_out.status);
-    let status = if error != 0 { error } else { status };
-    // SAFETY: a live request has an upstream or null.
-    let app_said =
-        unsafe { r.upstream.as_ref() }.map_or(0, |upstream| upstream.headers_in.status_n);
-    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
-    unreached.iter().any(|one| *one as usize == status) && app_said != status
 }

@@ -14,11 +14,11 @@ use super::park::stop_timer;
 use super::queue::Link;
 use super::workers::ThisWorker;
 use super::zone::now;
-use super::{bypass, module, release, workers};
+use super::{bypass, failed, module, release, workers};
 use crate::ids::{Cookie, SlotId};
 use crate::settings::Code;
 use crate::time::Msec;
-use crate::zone::Leaving;
+use crate::zone::{Given, Leaving, Release};
 
 /// The mark on a request that has met its app's gate, in the request's own memory. It stands in
 /// for the module's context, which internal redirects forget.
@@ -32,6 +32,7 @@ pub(super) struct Hold {
     app_name: Cell<ngx_str_t>,
     /// The slot that a released request keeps until it is finished.
     pub counted: Cell<Option<SlotId>>,
+    pub released_by: Cell<Release>,
     r: *mut ngx_http_request_t,
     pub stage: Cell<Stage>,
     ahead: Cell<u32>,
@@ -138,9 +139,10 @@ impl Hold {
     }
 
     /// It is out of the line; its turn comes.
-    pub(super) fn grant(&self, counted: Option<SlotId>) {
+    pub(super) fn grant(&self, given: &Given) {
         self.stage.set(Stage::Granted);
-        self.counted.set(counted);
+        self.counted.set(given.counted);
+        self.released_by.set(given.by);
     }
 
     /// It is its turn: it goes on within this call, which may end it and others. Returns it where
@@ -315,6 +317,7 @@ pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
             counted_as: Cell::new(Counted::Not),
             app_name: Cell::new(ngx_str_t { len: 0, data: ptr::dangling_mut() }),
             counted: Cell::new(None),
+            released_by: Cell::new(Release::NONE),
             r,
             stage: Cell::new(Stage::Passed),
             ahead: Cell::new(0),
@@ -354,7 +357,12 @@ extern "C" fn on_cleanup(data: *mut c_void) {
                 worker.zone.visit(|zone| zone.finish(slot, worker.id(), hold.cookie()));
             }
         }
-        Stage::Released if hold.link.is_linked() => release::finished(worker, hold),
+        Stage::Released => {
+            if hold.link.is_linked() {
+                release::finished(worker, hold);
+            }
+            failed::finished(worker, hold);
+        }
         Stage::Bypassed => bypass::finished(worker, hold, hold.request()),
         _ => {}
     }

@@ -4,6 +4,7 @@
 //! the writer's thread does.
 
 mod ask;
+mod attempts;
 mod body;
 mod bypass;
 mod channel;
@@ -14,6 +15,7 @@ mod disk;
 mod doorbell;
 mod entry;
 mod evaluate;
+mod failed;
 #[cfg(feature = "faults")]
 mod faults;
 mod file_lock;

@@ -125,7 +125,7 @@ pub(super) fn hurry(this: &ThisWorker) {
 unsafe fn grant(this: &ThisWorker, given: Given) {
     // SAFETY: the caller's.
     let hold = unsafe { &*(given.cookie.0 as usize as *const Hold) };
-    hold.grant(given.counted);
+    hold.grant(&given);
     this.run.push(hold, &hold.link);
 }
 

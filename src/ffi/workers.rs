@@ -20,7 +20,7 @@ use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
 use super::zone::{now, say_who_was_turned_away, Named, SharedZone};
-use super::{ask, conf, entry, flags, flight, log, processes, release, wait};
+use super::{ask, conf, entry, failed, flags, flight, log, processes, release, wait};
 use crate::ids::{AppId, WorkerId};
 use crate::time::Msec;
 use crate::workers::Orders;
@@ -79,6 +79,8 @@ pub(super) struct ThisWorker {
     pub finishing: Timer,
     pub landing: Timer,
     pub looking: Timer,
+    /// What no line in the log has told yet of released requests that failed.
+    pub telling: Timer,
     /// The control requests that wait for what other workers have in flight.
     pub asking: Queue<Asking>,
     pub listening: Timer,
@@ -248,6 +250,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         finishing: Timer::new(release::on_finishing, log),
         landing: Timer::new(flight::on_landing, log),
         looking: Timer::new(wait::on_looking, log),
+        telling: Timer::new(failed::on_telling, log),
         asking: Queue::new(),
         listening: Timer::new(ask::on_listening, log),
         saving: Saving::new(log),
@@ -283,6 +286,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 pub(super) extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     if let Some(this) = this() {
         this.saving.finish();
+        failed::tell_rest(this);
         this.entry.end();
         if channel::master_is_gone() {
             // Else the master says it, once.

@@ -291,15 +291,14 @@ impl SharedZone {
             write(Level::Notice, cycle_log(), line);
         }
         if let Some((name, drained)) = &effects.drained {
-            let (count, took) = (drained.released, drained.took.seconds());
-            write(
-                Level::Notice,
-                cycle_log(),
-                format_args!(
-                    "intermission: {}: drained, {count} released in {took} s",
-                    Named(name)
-                ),
-            );
+            let (name, count, took) = (Named(name), drained.released, drained.took.seconds());
+            let failed = match drained.failed {
+                0 => String::new(),
+                failed => format!(", {failed} of them answered 502, 503 or 504 by nginx"),
+            };
+            let line =
+                format_args!("intermission: {name}: drained, {count} released in {took} s{failed}");
+            write(Level::Notice, cycle_log(), line);
         }
         if let Some((name, unsaid)) = &effects.unsaid {
             log::write_unsaid(cycle_log(), &Named(name), unsaid);

@@ -4,9 +4,10 @@
 use super::tables::turns_away;
 use super::Zone;
 use crate::app::Spacing;
-use crate::ids::{AppId, Cookie, SlotId, WorkerId};
+use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::pace::Allowance;
 use crate::sync::step;
+use crate::text::AppName;
 use crate::time::Msec;
 
 /// What a worker is to do with requests that it was given.
@@ -28,6 +29,20 @@ pub struct Given {
     pub cookie: Cookie,
     /// The slot that it keeps until it is finished, if it counts till then.
     pub counted: Option<SlotId>,
+    pub by: Release,
+}
+
+/// By what a request was released, for what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub app: AppId,
+    /// The pause whose drain it was; 0 where it only queued behind that.
+    pub drain: PauseId,
+}
+
+impl Release {
+    /// It was not.
+    pub const NONE: Self = Self { app: AppId::NONE, drain: PauseId(0) };
 }
 
 impl Zone<'_> {
@@ -87,7 +102,7 @@ impl Zone<'_> {
         let Some(app) = self.apps.get_mut(id.index()) else {
             return;
         };
-        let counted = app.counts_unfinished();
+        let (counted, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
         app.run = 0;
         app.baton = me;
         step();
@@ -106,7 +121,7 @@ impl Zone<'_> {
             } else {
                 self.vacate(slot);
             }
-            each(Given { cookie: head.cookie, counted: counted.then_some(slot) });
+            each(Given { cookie: head.cookie, counted: counted.then_some(slot), by });
         }
         self.publish(id);
     }
@@ -126,7 +141,7 @@ impl Zone<'_> {
             }
             count += 1;
             self.vacate(slot);
-            each(Given { cookie: held.cookie, counted: None });
+            each(Given { cookie: held.cookie, counted: None, by: Release::NONE });
         }
         let quits = self.quitting();
         if let Some(app) = self.apps.get_mut(id.index()) {
@@ -157,6 +172,31 @@ impl Zone<'_> {
         if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
             app.hurry();
         }
+    }
+
+    /// A request of the app `name` that was released by this was answered 502, 503 or 504 by nginx
+    /// itself. If a line in the log is due, returns how many there were.
+    pub fn failed(&mut self, name: &AppName, by: Release) -> Option<u32> {
+        let app = self.apps.get_mut(by.app.index()).filter(|app| app.name() == Some(name));
+        app?.failed(by.drain, self.now.monotonic)
+    }
+
+    /// Of the first app where a line is due about released requests that failed: how many there
+    /// were since the last line.
+    pub fn late_failed(&mut self) -> Option<(AppName, u32)> {
+        let now = self.now.monotonic;
+        self.apps.iter_mut().find_map(|app| Some((*app.name()?, app.failed_released.late(now)?)))
+    }
+
+    /// Whether such a line will be due.
+    pub fn any_late_failed(&self) -> bool {
+        self.apps.iter().any(|app| app.failed_released.any())
+    }
+
+    /// The same of the first app that has any, due or not.
+    pub fn rest_failed(&mut self) -> Option<(AppName, u32)> {
+        let app = self.apps.iter_mut().find(|app| app.failed_released.any())?;
+        Some((*app.name()?, app.failed_released.rest()))
     }
 
     /// `me` is done with its run: so many more were passed on, so many more left before their turn.

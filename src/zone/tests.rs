@@ -7,6 +7,7 @@ mod cut_short;
 mod deeds;
 mod entries;
 mod events;
+mod failed;
 mod leases;
 mod model;
 mod paces;
@@ -23,8 +24,8 @@ mod waits;
 use super::owned::Owned;
 use super::wait::asked;
 use super::{
-    Arrival, Departure, Effects, Given, Leaving, Left, Look, Opened, Refusal, Shut, Turn, Wake,
-    Which, Zone,
+    Arrival, Departure, Effects, Given, Leaving, Left, Look, Opened, Refusal, Release, Shut, Turn,
+    Wake, Which, Zone,
 };
 use crate::app::{App, Ended, Spacing, State};
 use crate::flight::{Count, Epoch, Flight};

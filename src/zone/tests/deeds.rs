@@ -12,6 +12,7 @@ pub(super) enum Deed {
     Refuse { id: AppId, name: AppName },
     Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: Leaving },
     Finish { slot: SlotId, owner: WorkerId, cookie: Cookie },
+    Fail { name: AppName, by: Release },
     Enable { name: AppName, which: Which, ask: Ask },
     Stop { name: AppName, which: Which, ask: Ask },
     Disable { name: AppName, which: Which, pace: PaceChange },
@@ -55,6 +56,7 @@ pub(super) enum Outcome {
     Bypassed(Option<u64>),
     Refused(Option<u64>),
     Departure(Departure),
+    Failed(Option<u32>),
     Shut(Result<Shut, Refusal>),
     Opened(Result<Opened, Refusal>),
     Waits(Result<(Shut, WaitId), Refusal>),
@@ -93,6 +95,7 @@ impl Deed {
                 return Outcome::Departure(zone.depart(slot, owner, cookie, why));
             }
             Self::Finish { slot, owner, cookie } => zone.finish(slot, owner, cookie),
+            Self::Fail { name, by } => return Outcome::Failed(zone.failed(&name, by)),
             Self::Enable { name, which, ask } => {
                 return Outcome::Shut(zone.enable(&name, which, ask.cause(), ask.change));
             }
@@ -185,7 +188,8 @@ impl Outcome {
     /// Without what is due in the log, which depends on what was logged before.
     pub(super) fn without_reports(mut self) -> Self {
         match &mut self {
-            Self::Arrival(Arrival::Rejected { report, .. })
+            Self::Failed(report)
+            | Self::Arrival(Arrival::Rejected { report, .. })
             | Self::Departure(Departure::Gone { report, .. }) => *report = None,
             Self::Opened(Ok(Opened::Ended(_, ended)))
             | Self::WaitsForDrain(Ok((Opened::Ended(_, ended), _)))

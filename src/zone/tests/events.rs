@@ -38,6 +38,10 @@ pub(super) enum Event {
     Finishes {
         who: Index,
     },
+    /// One that was released some time is answered 502 by nginx.
+    Fails {
+        who: Index,
+    },
     /// A worker speaks of somebody whom it may not have, who may be held, going, or nobody.
     Strays {
         who: Index,
@@ -162,6 +166,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => app().prop_map(|app| Event::GoesBy { app }),
         6 => (any::<Index>(), why).prop_map(|(who, why)| Event::Leaves { who, why }),
         6 => any::<Index>().prop_map(|who| Event::Finishes { who }),
+        6 => any::<Index>().prop_map(|who| Event::Fails { who }),
         2 => (any::<Index>(), worker(), any::<bool>())
             .prop_map(|(who, worker, going)| Event::Strays { who, worker, going }),
         8 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Enable { app, which, ask }),
@@ -255,6 +260,11 @@ impl Pair {
             Event::Finishes { who } => {
                 let Some(who) = one_of(self.going(), &who) else { return Vec::new() };
                 Deed::Finish { slot: who.slot, owner: who.owner, cookie: who.cookie }
+            }
+            Event::Fails { .. } if self.released.is_empty() => return Vec::new(),
+            Event::Fails { who } => {
+                let (name, by) = *who.get(&self.released);
+                Deed::Fail { name, by }
             }
             Event::Strays { who, worker, going } => self.strays(&who, id(worker), going),
             Event::Enable { app, which, ask } => {

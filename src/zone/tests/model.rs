@@ -32,6 +32,8 @@ pub(super) struct Pair {
     pub pauses: u64,
     pub cookies: u64,
     pub callers: [Option<Caller>; WAITS],
+    /// Whoever was released, of which app, and by what.
+    pub released: Vec<(AppName, Release)>,
     /// When the workers were asked last what they have in flight.
     pub asked: Option<Msec>,
 }
@@ -83,6 +85,7 @@ impl Pair {
             pauses: 0,
             cookies: 0,
             callers: [None; WAITS],
+            released: Vec::new(),
             asked: None,
         }
     }
@@ -127,8 +130,12 @@ impl Pair {
         assert!(before.saved == after.saved || before.version != after.version, "{deed:?}");
         assert!(before.lease == after.lease || effects.wake == Wake::All, "{deed:?}");
         self.wake(effects.wake);
-        if let (Deed::Take { me, room, .. }, Outcome::Turn(last, turn, _)) = (deed, &outcome) {
+        if let (Deed::Take { me, room, .. }, Outcome::Turn(last, turn, run)) = (deed, &outcome) {
             self.took(*me, *room, *last, *turn);
+            let named = |given: &Given| {
+                Some((name(NAMES[self.apps.get(given.by.app.index())?.as_ref()?.name]), given.by))
+            };
+            self.released.extend(run.iter().filter_map(named).collect::<Vec<_>>());
         }
         self.nobody_waits_for_one_who_sleeps();
         outcome
@@ -296,6 +303,7 @@ impl Pair {
             let drains = matches!(model.state, State::Draining { .. });
             assert_eq!(app.pace(), if drains { model.round.pace } else { model.pace });
             assert_eq!((app.totals, app.all_expired_to_app().0), (model.totals, model.to_app));
+            assert_eq!(app.last_drain().map(|(last, _)| last), model.last_drain);
             let baton = model.baton.as_ref();
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.run as usize, baton.map_or(0, |(_, run)| run.len()));

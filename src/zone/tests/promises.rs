@@ -76,7 +76,7 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held_though_others_queue_behind
     scene.hold("", TWO);
     scene.wait(30);
     assert_eq!(scene.turn(ONE), [1]);
-    let drained = Drained { released: 1, took: Msec(30) };
+    let drained = Drained { pause: PauseId(1), released: 1, failed: 0, took: Msec(30) };
     assert_eq!(scene.effects.drained, Some((name(""), drained)));
     assert_eq!(scene.come("", ONE), Arrival::Passes);
     assert_eq!(scene.turn(TWO), [2]);

@@ -46,6 +46,8 @@ pub(super) struct ModelApp {
     pub drain_began: Msec,
     pub drain_held: usize,
     pub released_before: u64,
+    pub drain_failed: u64,
+    pub last_drain: Option<Drained>,
     /// When it got its entry, and when its newest pause began, or its stop.
     pub created: Msec,
     pub shut: Msec,
@@ -83,6 +85,8 @@ impl ModelApp {
             drain_began: Msec(0),
             drain_held: 0,
             released_before: 0,
+            drain_failed: 0,
+            last_drain: None,
             created: created.monotonic,
             shut: created.monotonic,
             before: None,
@@ -170,6 +174,10 @@ impl Pair {
                     |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
                 self.apps.iter_mut().flatten().for_each(|app| app.going.retain(|one| !same(one)));
                 Outcome::Done
+            }
+            Deed::Fail { name, by } => {
+                self.fails(at(name), by);
+                Outcome::Failed(None)
             }
             Deed::Enable { name, which, ask } => {
                 Outcome::Shut(self.shuts(at(name), which, ask, State::Paused, got.begun()))
@@ -288,10 +296,12 @@ impl Pair {
                     continue;
                 }
                 let turn = Turn::TurnAway { retry_after: app.retry_after(now) };
-                return (id, turn, away.iter().map(|one| given(one, false)).collect());
+                let all = away.iter().map(|one| given(one, false, Release::NONE)).collect();
+                return (id, turn, all);
             }
-            let counts =
-                matches!(app.state, State::Draining { .. }) && app.round.pace.concurrency > 0;
+            let drains = matches!(app.state, State::Draining { .. });
+            let counts = drains && app.round.pace.concurrency > 0;
+            let by = Release { app: id, drain: PauseId(if drains { app.pause } else { 0 }) };
             let (mut run, mut all) = (Vec::new(), Vec::new());
             while let Some(head) = app.line.front().copied().filter(mine) {
                 match app.next(now.monotonic) {
@@ -306,7 +316,7 @@ impl Pair {
                 app.round.release_one();
                 app.going.extend(Some(head).filter(|_| counts));
                 run.push(head);
-                all.push(given(&head, counts));
+                all.push(given(&head, counts, by));
             }
             if !run.is_empty() {
                 assert!(!counts || app.going.len() <= app.round.most_going());
@@ -335,6 +345,18 @@ impl Pair {
         app.baton = None;
         app.totals.left += u64::from(left);
         Outcome::Done
+    }
+
+    fn fails(&mut self, name: usize, by: Release) {
+        let app = self.apps.get_mut(by.app.index()).and_then(Option::as_mut);
+        let Some(app) = app.filter(|app| app.name == name) else { return };
+        app.totals.failed += 1;
+        let drains = matches!(app.state, State::Draining { .. });
+        if drains && by.drain == PauseId(app.pause) {
+            app.drain_failed += 1;
+        } else if let Some(last) = app.last_drain.as_mut().filter(|one| one.pause == by.drain) {
+            last.failed += 1;
+        }
     }
 
     fn buries(&mut self, dead: WorkerId) -> Outcome {
@@ -366,10 +388,13 @@ impl Pair {
             if app.line.is_empty() || app.round.pace == Pace::default() {
                 (app.state, app.since) = (State::Open, now);
                 let drained = Drained {
+                    pause: PauseId(app.pause),
+                    failed: app.drain_failed,
                     released: app.totals.released - app.released_before,
                     took: now.monotonic.since(app.drain_began),
                 };
                 app.unreported = Some(drained).filter(|_| app.drain_held > 0);
+                app.last_drain = app.unreported.or(app.last_drain);
             } else {
                 app.upto = Ticket(app.next_ticket.0 - 1);
                 app.state = State::Draining { upto: app.upto };
@@ -392,6 +417,6 @@ impl Pair {
     }
 }
 
-fn given(one: &Waiting, counts: bool) -> Given {
-    Given { cookie: one.cookie, counted: counts.then_some(one.slot) }
+fn given(one: &Waiting, counts: bool, by: Release) -> Given {
+    Given { cookie: one.cookie, counted: counts.then_some(one.slot), by }
 }

@@ -183,6 +183,7 @@ impl ModelApp {
         self.since = now;
         self.ended_by_holder = false;
         self.drain_began = now.monotonic;
+        self.drain_failed = 0;
         self.drain_held = self.line.len();
         self.released_before = self.totals.released;
         self.spacing = Spacing::OneByOne;

@@ -52,9 +52,23 @@ sub hint {
 sub answer {
     my ($self, $target, $size) = @_;
     $self->wait($target);
-    my $peer = $self->_find($target);
     my $length = $size // 2;
-    _write($peer->{socket}, "HTTP/1.1 200 OK\r\nContent-Length: $length\r\nConnection: close\r\n\r\n" . 'o' x $length);
+    $self->write($target, "HTTP/1.1 200 OK\r\nContent-Length: $length\r\nConnection: close\r\n\r\n" . 'o' x $length);
+    $self->drop($target);
+}
+
+# Sends these bytes for a request that is there.
+sub write {
+    my ($self, $target, $bytes) = @_;
+    $self->wait($target);
+    _write($self->_find($target)->{socket}, $bytes);
+}
+
+# Closes the connection of a request that is there.
+sub drop {
+    my ($self, $target) = @_;
+    $self->wait($target);
+    my $peer = $self->_find($target);
     close $peer->{socket};
     @{$self->{peers}} = grep { $_ != $peer } @{$self->{peers}};
 }

@@ -1,0 +1,76 @@
+//! Released requests that nginx itself answers 502, 503 or 504: counted, and told once a second.
+
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t,
+    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT, NGX_HTTP_SERVICE_UNAVAILABLE,
+};
+
+use super::attempts;
+use super::hold::Hold;
+use super::log::{cycle_log, write, Level};
+use super::workers::{self, ThisWorker};
+use super::zone::Named;
+use crate::text::AppName;
+
+/// What a line has not told is told after so long, in ms.
+const TELLING_INTERVAL: ngx_msec_t = 1000;
+
+/// Whether nginx itself answered 502, 503 or 504, by what `$status` says. An app's own answer is
+/// none, nor what `error_page` has made of one with another code.
+pub(super) fn failed(r: &ngx_http_request_t) -> bool {
+    let (error, status) = (r.err_status, r.headers_out.status);
+    let status = if error != 0 { error } else { status };
+    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
+    // SAFETY: a live request has an upstream or null.
+    let upstream = unsafe { r.upstream.as_ref() };
+    unreached.iter().any(|one| *one as ngx_uint_t == status)
+        && !upstream.is_some_and(|upstream| app_said(upstream, status))
+}
+
+/// Whether the app that was asked last answered this.
+fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
+    match attempts::last(upstream) {
+        // The header that was read may be that of an attempt before.
+        Some(last) => attempts::is_answered(last) && last.status == status,
+        None => upstream.headers_in.status_n == status,
+    }
+}
+
+/// A request that was released is finished.
+pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
+    if !failed(hold.request()) {
+        return;
+    }
+    let Ok(name) = AppName::new(hold.app_name()) else { return };
+    match this.zone.visit(|zone| zone.failed(&name, hold.released_by.get())) {
+        Some(count) => tell(&name, count),
+        None => this.telling.start(TELLING_INTERVAL),
+    }
+}
+
+/// A line about some may be due.
+pub(super) extern "C" fn on_telling(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    while let Some((name, count)) = this.zone.visit(|zone| zone.late_failed()) {
+        tell(&name, count);
+    }
+    if this.zone.visit(|zone| zone.any_late_failed()) {
+        this.telling.start(TELLING_INTERVAL);
+    }
+}
+
+/// This worker leaves, and with it the timer: what no line has told is told now.
+pub(super) fn tell_rest(this: &ThisWorker) {
+    while let Some((name, count)) = this.zone.visit(|zone| zone.rest_failed()) {
+        tell(&name, count);
+    }
+}
+
+fn tell(name: &AppName, count: u32) {
+    let line = format_args!(
+        "intermission: {}: {count} released and answered 502, 503 or 504 by nginx: the app was not \
+         reached, or did not answer in time",
+        Named(name)
+    );
+    write(Level::Warn, cycle_log(), line);
+}

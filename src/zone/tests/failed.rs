@@ -1,0 +1,96 @@
+//! Released requests that nginx itself answers 502, 503 or 504: where and when they are counted.
+#![forbid(unsafe_code)]
+
+use super::scene::*;
+use super::*;
+
+/// One is held and released; returns by what.
+fn released(scene: &mut Scene) -> Release {
+    scene.hold("a", ONE);
+    scene.resume("a");
+    let (turn, run) = scene.ask(ONE, 256);
+    let Turn::Release(app, _) = turn else { panic!("{turn:?}") };
+    scene.give_back(app, ONE, run.len());
+    run[0].by
+}
+
+fn fails(scene: &mut Scene, by: Release) -> Option<u32> {
+    scene.visit(|zone| zone.failed(&name("a"), by))
+}
+
+/// In all, and in the last drain.
+fn counted(scene: &mut Scene) -> (u64, Option<u64>) {
+    scene.visit(|zone| {
+        let app = zone.app(AppId(0)).unwrap();
+        (app.totals.failed, app.last_drain().map(|(drained, _)| drained.failed))
+    })
+}
+
+#[test]
+fn who_fails_before_the_drain_is_over_stands_in_its_line_in_the_log() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    scene.hold("a", TWO);
+    scene.resume("a");
+    let (turn, run) = scene.ask(ONE, 256);
+    assert_eq!(fails(&mut scene, run[0].by), Some(1));
+    let Turn::Release(app, _) = turn else { panic!("{turn:?}") };
+    scene.give_back(app, ONE, 1);
+    assert_eq!(scene.turn(TWO), [2]);
+    let (_, drained) = scene.effects.drained.unwrap();
+    assert_eq!((drained.released, drained.failed), (2, 1));
+}
+
+#[test]
+fn who_fails_late_is_counted_for_the_drain_that_released_it() {
+    let mut scene = Scene::paused("a");
+    let first = released(&mut scene);
+    assert_eq!(counted(&mut scene), (0, Some(0)));
+    fails(&mut scene, first);
+    assert_eq!(counted(&mut scene), (1, Some(1)));
+    scene.pause("a");
+    fails(&mut scene, first);
+    assert_eq!(counted(&mut scene), (2, Some(2)));
+    let second = released(&mut scene);
+    fails(&mut scene, first);
+    assert_eq!(counted(&mut scene), (3, Some(0)));
+    fails(&mut scene, second);
+    assert_eq!(counted(&mut scene), (4, Some(1)));
+}
+
+#[test]
+fn who_only_queued_behind_a_drain_is_not_counted_for_it() {
+    let mut scene = Scene::paused("a");
+    scene.hold("a", ONE);
+    scene.resume("a");
+    scene.hold("a", TWO);
+    assert_eq!(scene.turn(ONE), [1]);
+    let (_, run) = scene.ask(TWO, 256);
+    assert_eq!(run[0].by.drain, PauseId(0));
+    fails(&mut scene, run[0].by);
+    assert_eq!(counted(&mut scene), (1, Some(0)));
+}
+
+#[test]
+fn who_fails_when_another_app_has_the_entry_is_not_counted_for_that() {
+    let mut scene = Scene::paused("a");
+    let by = released(&mut scene);
+    assert_eq!(scene.visit(|zone| zone.failed(&name("b"), by)), None);
+    assert_eq!(counted(&mut scene), (0, Some(0)));
+}
+
+#[test]
+fn released_requests_that_fail_have_a_line_a_second_and_none_is_forgotten() {
+    let mut scene = Scene::paused("a");
+    let by = released(&mut scene);
+    let late = |scene: &mut Scene| scene.visit(|zone| zone.late_failed());
+    assert_eq!((fails(&mut scene, by), fails(&mut scene, by)), (Some(1), None));
+    assert_eq!(late(&mut scene), None);
+    assert!(scene.visit(|zone| zone.any_late_failed()));
+    scene.wait(1_000);
+    assert_eq!(late(&mut scene), Some((name("a"), 1)));
+    assert!(!scene.visit(|zone| zone.any_late_failed()));
+    fails(&mut scene, by);
+    let rest = |scene: &mut Scene| scene.visit(|zone| zone.rest_failed());
+    assert_eq!((rest(&mut scene), rest(&mut scene)), (Some((name("a"), 1)), None));
+}
