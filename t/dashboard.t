@@ -19,6 +19,8 @@ my $locations = <<'END';
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://backend; }
 location /short/ { set $intermission_max_time 0.2; intermission on; proxy_pass http://backend; }
+location /down/ { intermission on; proxy_pass http://unix:@DIR@/none.sock:; }
+location /late/ { intermission on; proxy_read_timeout 3s; proxy_pass http://backend; }
 location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
 END
 my $control = "location /_intermission { intermission_control apps=*; }\nlocation /ops/pause { intermission_control apps=*; }\n";
@@ -318,6 +320,23 @@ subtest 'a stopped app can be paused again' => sub {
     $browser->wait_text(field('state'), qr/^Open$/);
 };
 
+subtest 'where released requests fail, not all is well' => sub {
+    visit();
+    $t->control('enable');
+    $browser->wait_text(field('state'), qr/^Paused$/);
+    my @held = map { $t->send($_) } '/down/1', '/down/2', '/late/1?delay=9000';
+    $t->wait_held(3);
+    $t->control('disable');
+    my $verdict = $browser->wait_text(field('note'), qr/^Open again/);
+    like $verdict, qr/^Open again: 3 released, 2 of them answered 502, 503 or 504 by nginx, in .*: 2 failed\.$/, 'the verdict says so';
+    is $held[2]->response->{status}, 504, 'one fails when the app has long been open';
+    $browser->wait_text(field('note'), qr/3 of them answered.*: 3 failed\.$/);
+    pass 'which becomes part of it';
+    $browser->script('document.querySelector("details").open = true');
+    is $browser->text('[data-total=failed]'), 3, 'and of the totals';
+    like $browser->text(field('drain')), qr/3 released, 3 of them answered 502/, 'and of the last drain';
+};
+
 subtest 'names and reasons stay text' => sub {
     my $app = encoded($odd_name);
     $t->control("enable?app=$app&reason=" . encoded($odd_reason));
@@ -475,5 +494,5 @@ sub readme_picture {
 }
 readme_picture() if $ENV{DASHBOARD_SHOTS};
 
-$t->clean_ok(allow => [qr/access forbidden by rule/]);
+$t->clean_ok(allow => [qr/access forbidden by rule/, qr/connect\(\) to unix:.*none\.sock failed/, qr/upstream timed out/]);
 done_testing;

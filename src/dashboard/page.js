@@ -216,8 +216,15 @@ class Card {
             this.start = { totals: before.totals, whole: true };
         }
         this.start ??= { totals: app.totals, whole: false };
+        // A released request may fail long after its pause: what was said then is not all.
+        if (anew || app.state !== 'open' || app.pause !== before?.pause) {
+            this.ended = null;
+        } else if (this.ended && app.totals.failed > before.totals.failed) {
+            this.say(verdict(app, this.ended.before, this.ended.start));
+        }
         if (!before || asSet(before) === asSet(app)) return;
         if (before.state !== app.state && app.state === 'open') {
+            this.ended = anew ? null : { before, start: this.start };
             this.say(anew ? 'Open. What the pause cost is not known: the counters began anew.' : verdict(app, before, this.start));
         } else if (asSet(app) !== this.told) {
             if (before.state !== app.state) this.fields.note.hidden = true;
@@ -294,10 +301,10 @@ function drained({ released, failed, seconds }) {
 function verdict({ last_drain: drain, totals }, before, { totals: start, whole }) {
     const isNew = drain && drain.ended !== before.last_drain?.ended;
     const end = isNew && drain.released ? `Open again: ${drained(drain)}.` : 'Open again.';
-    const costs = ['expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
+    const costs = ['failed', 'expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
     const happened = costs.filter(([number]) => number > 0).map(([number, key]) => `${count(number)} ${key}`);
     const since = whole ? 'During the pause' : 'Since this page first saw the pause';
-    return `${end} ${since}: ${happened.join(', ') || 'nobody expired, was rejected, left or was lost'}.`;
+    return `${end} ${since}: ${happened.join(', ') || 'nobody failed, expired, was rejected, left or was lost'}.`;
 }
 
 // What this page saw, newest first; of no app where it is about nginx.
