@@ -53,6 +53,7 @@ const STRUCTURES: &[Structure] = &[
             "request_body",
             "unparsed_uri",
             "upstream",
+            "upstream_states",
             "uri",
             "write_event_handler",
         ],
@@ -66,8 +67,8 @@ const STRUCTURES: &[Structure] = &[
     Structure {
         name: "ngx_http_upstream_t",
         module: "upstream",
-        flags: &["buffering", "upgrade"],
-        fields: &["cleanup", "headers_in", "peer", "pipe", "resolved", "state"],
+        flags: &["buffering", "header_sent", "upgrade"],
+        fields: &["cleanup", "conf", "headers_in", "length", "peer", "pipe", "resolved", "state"],
     },
     Structure {
         name: "ngx_http_upstream_resolved_t",
@@ -97,13 +98,19 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_upstream_state_t",
         module: "upstream_state",
         flags: &[],
-        fields: &["header_time", "status"],
+        fields: &["bytes_sent", "header_time", "response_time", "status"],
+    },
+    Structure {
+        name: "ngx_http_upstream_conf_t",
+        module: "upstream_conf",
+        flags: &[],
+        fields: &["read_timeout"],
     },
     Structure {
         name: "ngx_event_pipe_t",
         module: "pipe",
-        flags: &["upstream_blocked"],
-        fields: &[],
+        flags: &["upstream_blocked", "upstream_done", "upstream_eof", "upstream_error"],
+        fields: &["length"],
     },
     Structure {
         name: "ngx_http_core_loc_conf_t",
@@ -114,7 +121,7 @@ const STRUCTURES: &[Structure] = &[
     Structure {
         name: "ngx_connection_t",
         module: "connection",
-        flags: &["close", "idle"],
+        flags: &["close", "error", "idle", "timedout"],
         fields: &["addr_text", "fd", "listening", "log", "read", "write"],
     },
     Structure {
@@ -153,7 +160,7 @@ const STRUCTURES: &[Structure] = &[
 ];
 
 /// Constants that the bindings lack.
-const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT"];
+const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZY_DELAY"];
 
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";

@@ -119,6 +119,24 @@ impl fmt::Display for Refused<'_> {
     }
 }
 
+/// How many requests nginx was done with lately, of which the app may not be.
+#[derive(Clone, Copy, Debug)]
+pub struct Abandoned(u32);
+
+impl Abandoned {
+    /// None where there are none.
+    pub fn of(app: &Status) -> Option<Self> {
+        (app.abandoned > 0).then_some(Self(app.abandoned))
+    }
+}
+
+/// A line about them.
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} given up within the last minute, the app may still be at them", self.0)
+    }
+}
+
 /// What a request with parameters is told beside the words that every one gets.
 #[derive(Clone, Copy, Debug)]
 pub struct More<'a> {
@@ -192,6 +210,9 @@ impl fmt::Display for More<'_> {
                 f,
                 "requests that are held for {after} s go on to the app before the lease ends"
             )?;
+        }
+        if app.is_shut() {
+            Abandoned::of(app).iter().try_for_each(|some| writeln!(f, "{some}"))?;
         }
         if !app.heard_of {
             writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;

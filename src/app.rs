@@ -12,6 +12,7 @@ use drain::Drain;
 use provisional::Settled;
 
 use crate::flight::Epoch;
+use crate::given_up::GivenUp;
 use crate::ids::{PauseId, Ticket, WorkerId};
 use crate::oldest::Oldest;
 use crate::pace::Pace;
@@ -94,6 +95,8 @@ pub struct App {
     pub turned_away_by_quit: u64,
     /// The oldest of its requests in flight.
     pub oldest: Oldest,
+    /// What workers counted that are gone.
+    pub given_up: GivenUp,
 }
 
 impl App {
@@ -130,6 +133,7 @@ impl App {
         failed_released: Tally::NONE,
         turned_away_by_quit: 0,
         oldest: Oldest::NONE,
+        given_up: GivenUp::NONE,
     };
 
     /// Makes this the entry of a new app, open.

@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 use crate::gates::NameHash;
+use crate::given_up::GivenUp;
 use crate::ids::{AppId, WorkerId};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::time::Msec;
 
 /// Counts the changes that workers must have seen before their counts mean anything: apps that get
 /// an entry, and pauses that begin.
@@ -22,6 +24,9 @@ pub struct Count {
     passed: AtomicU64,
     in_flight: AtomicU32,
     upgraded: AtomicU32,
+    given_up_total: AtomicU32,
+    given_up_span: AtomicU32,
+    given_up_recent: AtomicU64,
 }
 
 /// What a worker has seen; on a cache line of its own.
@@ -38,6 +43,8 @@ pub struct Flight {
     pub in_flight: u32,
     /// Connections that became tunnels, which are not waited for.
     pub upgraded: u32,
+    /// Of which nginx was done before the app was.
+    pub given_up: GivenUp,
 }
 
 /// Everybody's rows.
@@ -79,11 +86,23 @@ impl Count {
         subtract(&self.upgraded);
     }
 
+    /// nginx is done with one before the app is; to be counted before it is [`Self::finished`].
+    pub fn given_up(&self, now: Msec) {
+        self.set_given_up(self.flight().given_up.and_one(now));
+    }
+
+    fn set_given_up(&self, GivenUp { total, span, recent }: GivenUp) {
+        self.given_up_total.store(total, Ordering::Relaxed);
+        self.given_up_span.store(span, Ordering::Relaxed);
+        self.given_up_recent.store(recent, Ordering::Relaxed);
+    }
+
     /// Begins anew, for the same app or, with nobody passed yet, for another one.
     pub fn set(&self, flight: Flight) {
         self.passed.store(flight.passed, Ordering::Relaxed);
         self.in_flight.store(flight.in_flight, Ordering::Relaxed);
         self.upgraded.store(flight.upgraded, Ordering::Relaxed);
+        self.set_given_up(flight.given_up);
     }
 
     /// What it counts.
@@ -92,6 +111,11 @@ impl Count {
             passed: self.passed.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             upgraded: self.upgraded.load(Ordering::Relaxed),
+            given_up: GivenUp {
+                total: self.given_up_total.load(Ordering::Relaxed),
+                span: self.given_up_span.load(Ordering::Relaxed),
+                recent: self.given_up_recent.load(Ordering::Relaxed),
+            },
         }
     }
 }

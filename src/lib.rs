@@ -18,6 +18,7 @@ pub mod dashboard;
 pub mod flight;
 pub mod form;
 pub mod gates;
+pub mod given_up;
 pub mod holder;
 pub mod ids;
 pub mod metrics;

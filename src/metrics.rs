@@ -57,6 +57,8 @@ impl Page {
         })?;
         let help = "Connections that were upgraded, such as WebSockets.";
         self.gauge("upgraded", help, apps, |app| app.upgraded)?;
+        let help = "Requests that nginx was done with while the app may have gone on with them.";
+        self.per_app("abandoned_total", "counter", help, apps, |app| app.all_abandoned)?;
         self.head("requests_total", "counter", "Requests, by what became of them.")?;
         for app in apps {
             for (outcome, count) in OUTCOMES {
@@ -179,6 +181,7 @@ mod tests {
             "intermission_oldest_held_seconds{app=\"\"} 0",
             "intermission_requests_total{app=\"\",outcome=\"lost\"} 0",
             "intermission_failed_total{app=\"\"} 0",
+            "intermission_abandoned_total{app=\"\"} 0",
             "intermission_hold_seconds_bucket{app=\"\",le=\"2.5\"} 0",
             "intermission_hold_seconds_bucket{app=\"\",le=\"+Inf\"} 0",
             "intermission_hold_seconds_sum{app=\"\"} 0.000",

@@ -41,6 +41,8 @@ pub struct Status {
     pub oldest_in_flight: Oldest,
     /// Connections that became tunnels, which are not waited for.
     pub upgraded: u32,
+    /// Of how many nginx was done within the last minute while the app may still be at them.
+    pub abandoned: u32,
     pub last_drain: Option<Drain>,
     /// How many expired ones went on to the app although it was paused, since the newest pause
     /// began.
@@ -50,6 +52,8 @@ pub struct Status {
     /// The same, since the app is known.
     #[serde(skip)]
     pub all_expired_to_app: u64,
+    #[serde(skip)]
+    pub all_abandoned: u32,
     #[serde(serialize_with = "as_text")]
     pub state_file: Health,
     /// When the newest pause was ended.
@@ -372,6 +376,7 @@ impl Status {
             in_flight: flight.in_flight,
             oldest_in_flight: Oldest::of(zone, id),
             upgraded: flight.upgraded,
+            abandoned: flight.given_up.lately(zone.now.monotonic),
             last_drain: app.last_drain().map(|(drained, ended)| Drain {
                 pause: drained.pause,
                 released: drained.released,
@@ -383,6 +388,7 @@ impl Status {
             totals: Totals { passed: flight.passed, ..app.totals },
             slots: Slots::of(zone),
             all_expired_to_app,
+            all_abandoned: flight.given_up.total,
             state_file: zone.gates.state_file(),
             pauses: app.pauses(),
             holds: app.holds,
@@ -410,6 +416,8 @@ impl Status {
             in_flight: 0,
             oldest_in_flight: Oldest::NONE,
             upgraded: 0,
+            abandoned: 0,
+            all_abandoned: 0,
             last_drain: None,
             expired_to_app: 0,
             all_expired_to_app: 0,

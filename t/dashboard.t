@@ -165,6 +165,10 @@ subtest 'who waits for a quiet app is told, may cancel, and nothing stays paused
     is $held->response->{status}, 200, 'who was held meanwhile goes on';
     $t->wait_state('open');
     is $slow->response->{status}, 200, 'who was in flight is not cut off';
+    my $left = $t->send('/left?delay=9000');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $left->close;
+    $browser->wait_text(field('abandoned'), qr/^\+ 1 given up in the last minute$/);
     $browser->wait_text(field('note'), qr/^Open again/);
     $browser->click($button{enable});
     $browser->type('#enable-wait', '30s');

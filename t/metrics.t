@@ -25,7 +25,7 @@ END_OF_CONF
 my %type = (
     (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
         last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
-    (map { $_ => 'counter' } qw(requests_total failed_total expired_to_app_total holds_total pauses_total)),
+    (map { $_ => 'counter' } qw(requests_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);

@@ -1,6 +1,6 @@
 //! What nginx has tried to get a request's answer from its upstream.
 
-use nginx_sys::{ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t};
+use nginx_sys::{ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t};
 
 /// What nginx has for a time that it did not take.
 const NEVER: ngx_msec_t = ngx_msec_t::MAX;
@@ -11,7 +11,23 @@ pub(super) fn last(upstream: &ngx_http_upstream_t) -> Option<&ngx_http_upstream_
     unsafe { upstream.state.as_ref() }
 }
 
+/// All of them.
+pub(super) fn all(r: &ngx_http_request_t) -> &[ngx_http_upstream_state_t] {
+    // SAFETY: a live request has an array of its attempts, or null.
+    unsafe {
+        r.upstream_states
+            .as_ref()
+            .map_or(&[], |array| core::slice::from_raw_parts(array.elts.cast(), array.nelts))
+    }
+}
+
 /// Whether the app has sent the header of an answer.
 pub(super) fn is_answered(attempt: &ngx_http_upstream_state_t) -> bool {
     attempt.header_time != NEVER
+}
+
+/// For how long the answer came once its header was there, until nginx was done with it.
+pub(super) fn answering_time(attempt: &ngx_http_upstream_state_t) -> Option<ngx_msec_t> {
+    let is_over = is_answered(attempt) && attempt.response_time != NEVER;
+    is_over.then(|| attempt.response_time.saturating_sub(attempt.header_time))
 }

@@ -71,4 +71,4 @@ mod layout {
     include!(concat!(env!("OUT_DIR"), "/layout.rs"));
 }
 
-pub(super) use layout::{NGX_CLEAR_EVENT, NGX_READ_EVENT};
+pub(super) use layout::{NGX_CLEAR_EVENT, NGX_READ_EVENT, NGX_TIMER_LAZY_DELAY};

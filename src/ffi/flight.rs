@@ -89,6 +89,13 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     }
 }
 
+/// nginx is done with a request, and the app may not be; before [`finished`].
+pub(super) fn given_up(this: &ThisWorker, hold: &Hold) {
+    let app = this.in_flight.find(hold.app_name());
+    let count = app.and_then(|app| this.in_flight.count(app));
+    count.into_iter().for_each(|count| count.given_up(now().monotonic));
+}
+
 /// Counts in the row of this entry from now on, beginning anew.
 pub(super) fn take_row(this: &ThisWorker, id: WorkerId) {
     this.in_flight.list.iter().for_each(|hold| hold.counted_as.set(Counted::Not));
@@ -114,7 +121,8 @@ pub(super) fn refresh(this: &ThisWorker) {
     if let Ok(before) = this.in_flight.known.try_borrow() {
         for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
             if known.agrees(&before, AppId::at(index)) {
-                flight.passed = count.flight().passed;
+                let Flight { passed, given_up, .. } = count.flight();
+                *flight = Flight { passed, given_up, ..Flight::default() };
             }
         }
     }

@@ -14,7 +14,7 @@ use super::park::stop_timer;
 use super::queue::Link;
 use super::workers::ThisWorker;
 use super::zone::now;
-use super::{bypass, failed, module, release, workers};
+use super::{bypass, failed, given_up, module, release, workers};
 use crate::ids::{Cookie, SlotId};
 use crate::settings::Code;
 use crate::time::Msec;
@@ -338,6 +338,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     let Some(worker) = workers::this() else {
         return;
     };
+    given_up::finished(worker, hold);
     flight::finished(worker, hold);
     if ptr::eq(worker.going_on.get(), hold) {
         worker.going_on.set(ptr::null());

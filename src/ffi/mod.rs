@@ -22,6 +22,7 @@ mod file_lock;
 mod flags;
 mod flight;
 mod gate;
+mod given_up;
 mod halt;
 mod hold;
 mod host;

@@ -14,7 +14,7 @@ use super::host;
 use super::module::Failed;
 use super::payload;
 use super::zone::{now, SharedZone};
-use crate::answer::{Done, More};
+use crate::answer::{Abandoned, Done, More};
 use crate::control::{self, Command, Format, Method, Place, Verb};
 use crate::dashboard::{self, File};
 use crate::form::Said;
@@ -69,6 +69,7 @@ impl Answer {
         let mut lines = vec![text];
         if matches!(left, Left::InFlight(_)) {
             lines.extend(status.oldest_in_flight.iter().map(ToString::to_string));
+            lines.extend(Abandoned::of(status).iter().map(ToString::to_string));
         }
         Self::problem(504, lines.join("\n"))
     }

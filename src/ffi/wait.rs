@@ -18,7 +18,7 @@ use super::respond::Answer;
 use super::workers::{self, ThisWorker, LONGEST_TIMER};
 use super::zone::Named;
 use super::{ask, entry, log, processes, saving};
-use crate::answer::{Done, Standing};
+use crate::answer::{Abandoned, Done, Standing};
 use crate::flight::Epoch;
 use crate::ids::{Cookie, WaitId, WorkerId};
 use crate::reply::{Status, Word};
@@ -178,8 +178,11 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
         Look::Done => {
             if status.state == Word::Paused {
                 let (name, pause) = (Named(&waiting.name), status.pause.0 .0);
-                let line =
-                    format_args!("intermission: {name}: nothing is in flight, pause {pause}");
+                let some = Abandoned::of(&status);
+                let abandoned = some.map_or_else(String::new, |some| format!(", {some}"));
+                let line = format_args!(
+                    "intermission: {name}: nothing is in flight, pause {pause}{abandoned}"
+                );
                 log::write(log::Level::Notice, log::log_of(r), line);
             }
             Answer::done(waiting.done)

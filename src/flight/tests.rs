@@ -17,7 +17,7 @@ fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
     flights.row(WorkerId(1))[1].set_out();
     assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), None);
     flights.saw(WorkerId(1), Epoch(1));
-    let one = Flight { passed: 1, in_flight: 1, upgraded: 0 };
+    let one = Flight { passed: 1, in_flight: 1, ..Flight::default() };
     assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), Some(one));
     assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Flight::default()));
     assert_eq!(flights.of(WorkerId(0), B, Epoch(1)), None);
@@ -31,7 +31,7 @@ fn a_tunnel_is_not_in_flight() {
     let count = Count::default();
     count.set_out();
     count.upgraded();
-    assert_eq!(count.flight(), Flight { passed: 0, in_flight: 0, upgraded: 1 });
+    assert_eq!(count.flight(), Flight { upgraded: 1, ..Flight::default() });
     count.closed();
     assert_eq!(count.flight(), Flight::default());
 }
@@ -180,7 +180,7 @@ impl Scene {
             let in_flight = self.how_many(app, false);
             let upgraded = self.how_many(app, true);
             let passed = self.passed[app.index()];
-            self.count(app).set(Flight { passed, in_flight, upgraded });
+            self.count(app).set(Flight { passed, in_flight, upgraded, ..Flight::default() });
         }
         (self.known, self.epoch) = (known, self.newest);
         self.flights().saw(ME, self.epoch);
@@ -200,7 +200,8 @@ impl Scene {
                 self.list.iter().filter(same).count() as u32
             };
             let (in_flight, upgraded) = (all(false), all(true));
-            let flight = Flight { passed: self.passed[entry], in_flight, upgraded };
+            let passed = self.passed[entry];
+            let flight = Flight { passed, in_flight, upgraded, ..Flight::default() };
             let read = self.flights().of(ME, AppId::at(entry), *since);
             assert_eq!(read, (self.epoch >= *since).then_some(flight));
         }

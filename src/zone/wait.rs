@@ -143,10 +143,13 @@ impl Zone<'_> {
     pub fn flight(&self, id: AppId) -> Flight {
         let Some(app) = self.app(id) else { return Flight::default() };
         let counts = self.living().filter_map(|one| self.flights.of(one, id, app.created()));
-        counts.fold(Flight { passed: app.totals.passed, ..Flight::default() }, |sum, one| Flight {
+        let gone =
+            Flight { passed: app.totals.passed, given_up: app.given_up, ..Flight::default() };
+        counts.fold(gone, |sum, one| Flight {
             passed: sum.passed + one.passed,
             in_flight: sum.in_flight.saturating_add(one.in_flight),
             upgraded: sum.upgraded.saturating_add(one.upgraded),
+            given_up: sum.given_up.and(one.given_up),
         })
     }
 
@@ -161,7 +164,9 @@ impl Zone<'_> {
         for index in 0..self.apps.len() {
             let Some(app) = self.apps.get_mut(index) else { continue };
             let counted = self.flights.of(owner, AppId::at(index), app.created());
-            app.totals.passed += counted.map_or(0, |counted| counted.passed);
+            let Flight { passed, given_up, .. } = counted.unwrap_or_default();
+            app.totals.passed += passed;
+            app.given_up = app.given_up.and(given_up);
         }
         self.flights.clear(owner);
     }

@@ -285,7 +285,7 @@ impl Pair {
             let expected = know.fold(start, |sum, worker| Flight {
                 passed: sum.passed + worker.counts[entry].passed,
                 in_flight: sum.in_flight + worker.counts[entry].in_flight,
-                upgraded: 0,
+                ..Flight::default()
             });
             assert_eq!(flight, expected);
         }

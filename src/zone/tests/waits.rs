@@ -94,8 +94,22 @@ fn a_tunnel_is_not_waited_for() {
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).upgraded();
     assert_eq!(scene.look(caller), Look::Done);
-    let tunnel = Flight { passed: 1, in_flight: 0, upgraded: 1 };
+    let tunnel = Flight { passed: 1, upgraded: 1, ..Flight::default() };
     assert_eq!(scene.flight("a"), tunnel);
+}
+
+#[test]
+fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone() {
+    let mut scene = busy();
+    let caller = quiets(&mut scene, CAUSE);
+    let count = scene.count("a", ONE);
+    count.given_up(Msec(0));
+    count.finished();
+    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.flight("a").given_up.total, 1);
+    scene.visit(|zone| zone.bury(ONE, process(1)));
+    let given_up = scene.flight("a").given_up;
+    assert_eq!((given_up.total, given_up.lately(Msec(60_000))), (1, 1));
 }
 
 #[test]

@@ -72,6 +72,12 @@ sub answered {
     return !!($self->{response} = $self->_parse);
 }
 
+# Whether any of the answer is there. Does not wait.
+sub begun {
+    my ($self) = @_;
+    return $self->answered || length $self->{input} > 0;
+}
+
 # The answer: {status, reason, headers => {lower case name => value}, body}; without one within the
 # time status is 0, and `error` says why.
 sub response {

@@ -1,0 +1,224 @@
+# Requests that nginx is done with while their app may still be at them: who left, and what took the
+# app too long. They are no longer in flight; who waits for quiet is told how many there were.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Http2;
+use Intermission::Upstream;
+use JSON::PP;
+use Test::More;
+use Time::HiRes 'time';
+
+my $t = Intermission->new(
+    workers => 3, http2 => 1, server => 'listen 127.0.0.2:@PORT@ reuseport backlog=4096;',
+    http => <<'END_OF_CONF',
+upstream own { server unix:@DIR@/own.sock max_fails=0; }
+upstream none { server unix:@DIR@/none.sock max_fails=0; }
+upstream own_then_fine { server unix:@DIR@/own.sock max_fails=0; server unix:@DIR@/backend.sock max_fails=0 backup; }
+END_OF_CONF
+    locations => <<'END_OF_CONF' =~ s/\@LONG\@/'i' x 3000/er);
+set $app_name basecamp;
+set $intermission_privileged_user_agent Pingdom;
+intermission on;
+proxy_http_version 1.1;
+location / { proxy_pass http://backend; }
+location /own/ { proxy_pass http://own; }
+location /stream/ { proxy_buffering off; proxy_pass http://own; }
+location /slow/ { proxy_read_timeout 500ms; proxy_next_upstream off; proxy_pass http://own; }
+location /slow/stream/ { proxy_read_timeout 500ms; proxy_buffering off; proxy_next_upstream off; proxy_pass http://own; }
+location /next/ { proxy_read_timeout 500ms; proxy_pass http://own_then_fine; }
+location /stays/ { proxy_ignore_client_abort on; proxy_pass http://own; }
+location /down/ { proxy_pass http://none; }
+location /accel/ { proxy_pass http://own; }
+location /inside/ { internal; limit_rate 10; return 200 @LONG@; }
+location /sockets/ { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://own; }
+location /off/ { intermission off; proxy_pass http://own; }
+location /_intermission { intermission off; intermission_control; }
+END_OF_CONF
+my $own = Intermission::Upstream->new($t);
+
+sub total { return ($t->control('metrics')->{body} =~ /^intermission_abandoned_total\{app="basecamp"\} (\d+)$/m)[0] }
+
+sub quiet { return $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight') }
+
+# What happens makes so many more.
+sub counts {
+    my ($more, $what, $happens) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $before = total();
+    $happens->();
+    quiet();
+    $t->wait_for(sub { total() == $before + $more }, 'counted') if $more;
+    return is total(), $before + $more, $what;
+}
+
+# A request that is at the app.
+sub sent {
+    my ($target, %opt) = @_;
+    my $client = $t->send($target, to => '127.0.0.2:' . $t->port, %opt);
+    $own->wait($target);
+    return $client;
+}
+
+# One whose answer has begun.
+sub begun {
+    my ($target, %opt) = @_;
+    my $client = sent($target, %opt);
+    $own->write($target, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" . 'o' x 20_000);
+    $t->wait_for(sub { $client->begun }, 'the beginning');
+    return $client;
+}
+
+is total(), 0, 'there are none at first';
+is $t->status->{abandoned}, 0, 'nor in the status';
+
+subtest 'they are told to those who look, and who wait' => sub {
+    my @clients = map { sent("/own/$_") } 1 .. 6;
+    is $t->status->{in_flight}, 6, 'six are in flight';
+    $_->close for @clients[0 .. 4];
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'five left');
+    is $t->status->{abandoned}, 5, 'the status tells them';
+    is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'and the list of apps';
+    my $told = '5 given up within the last minute, the app may still be at them';
+    my $answer = $t->control('enable?wait=300ms');
+    is $answer->{status}, 504, 'one is still in flight';
+    my @lines = split /\n/, $answer->{body};
+    is_deeply [@lines[0, 2]], ['1 request is still in flight: rolled back, the app is not paused any more', $told], 'the others are told, too';
+    $own->answer('/own/6');
+    is $clients[5]->response->{status}, 200, 'it is answered';
+    quiet();
+    $answer = $t->control('enable?wait=5s');
+    is $answer->{status}, 200, 'the app is quiet';
+    like $answer->{body}, qr/^\Q$told\E$/m, 'as far as nginx knows';
+    ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+, \Q$told\E,/), 'so says the log';
+    is decode_json($t->control('enable?wait=5s&format=json')->{body})->{abandoned}, 5, 'in JSON';
+    $t->control('disable');
+    unlike $t->control('status?app=basecamp')->{body}, qr/given up/, 'an open app has nothing to be quiet for';
+};
+
+subtest 'a client that leaves' => sub {
+    counts 1, 'before the answer' => sub { sent('/own/a')->close };
+    counts 1, 'in the middle of it' => sub { begun('/own/b')->close };
+    counts 1, 'in the middle of one that is not buffered' => sub { begun('/stream/c')->close };
+    counts 1, 'over HTTP/2' => sub {
+        my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
+        my $stream = $http2->request('/own/h2');
+        $own->wait('/own/h2');
+        $http2->reset($stream);
+    };
+    counts 1, 'that was held' => sub {
+        $t->control('enable');
+        my $held = $t->send('/own/held');
+        $t->wait_held(1);
+        $t->control('disable');
+        $own->wait('/own/held');
+        $held->close;
+    };
+};
+
+subtest 'an app that takes too long' => sub {
+    counts 1, 'to answer' => sub { is $t->get('/slow/a')->{status}, 504, 'a 504' };
+    counts 1, 'in the middle of its answer' => sub { begun('/slow/b')->response };
+    counts 1, 'of one that is not buffered' => sub { begun('/slow/stream/c')->response };
+    counts 1, 'and another one answers' => sub { is $t->get('/next/')->{status}, 200, 'the client sees nothing of it' };
+};
+
+subtest 'whom the app has nothing to do with any more' => sub {
+    counts 0, 'answered' => sub { $t->get('/') for 1 .. 3 };
+    counts 0, 'HEAD' => sub { $t->get('/', method => 'HEAD') };
+    counts 0, 'an app that nginx waits for, whoever leaves' => sub {
+        my $client = sent('/stays/a');
+        $client->close;
+        $own->answer('/stays/a');
+    };
+    counts 0, 'an app that is down' => sub { is $t->get('/down/')->{status}, 502, 'a 502' };
+    counts 0, 'an app that closes the connection without an answer' => sub {
+        my $client = sent('/own/dies');
+        $own->drop('/own/dies');
+        is $client->response->{status}, 502, 'a 502';
+    };
+    counts 0, 'or in the middle of it' => sub {
+        my $client = begun('/own/breaks');
+        $own->drop('/own/breaks');
+        $client->response;
+        $client = begun('/stream/breaks');
+        $own->drop('/stream/breaks');
+        $client->response;
+    };
+    counts 0, 'a client that takes the rest from nginx, and leaves' => sub {
+        my $client = sent('/own/large');
+        $own->answer('/own/large', 8_000_000);
+        quiet();
+        $client->close;
+    };
+    counts 0, 'an answer that is not buffered, and ends with its connection after a long time' => sub {
+        my $client = sent('/slow/stream/end');
+        $own->write('/slow/stream/end', "HTTP/1.0 200 OK\r\n\r\nfirst");
+        $t->wait_for(sub { $client->begun }, 'its beginning');
+        my $begun = time;
+        for my $more (1 .. 4) {
+            $t->wait_for(sub { time >= $begun + 0.2 * $more }, 'a while');
+            $own->write('/slow/stream/end', 'more');
+        }
+        $own->drop('/slow/stream/end');
+        is $client->response->{body}, 'first' . 'more' x 4, 'is whole';
+    };
+    counts 0, 'a file that the app has named' => sub {
+        my $client = sent('/accel/a');
+        $own->write('/accel/a', "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /inside/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        $t->wait_for(sub { $client->begun }, 'its beginning');
+        $client->close;
+    };
+    counts 0, 'no content' => sub {
+        my $client = sent('/own/204');
+        $own->write('/own/204', "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        is $client->response->{status}, 204, 'is an answer';
+    };
+    counts 0, 'a tunnel' => sub {
+        my $client = sent('/sockets/a', headers => {Upgrade => 'websocket', Connection => 'upgrade'});
+        $own->write('/sockets/a', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+        $t->wait_for(sub { $t->status->{upgraded} == 1 }, 'a tunnel');
+        $client->close;
+        $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'none');
+    };
+};
+
+subtest 'whom the app has never seen, or who does not count' => sub {
+    counts 0, 'who leaves while held' => sub {
+        $t->control('enable');
+        my $held = $t->send('/own/held');
+        $t->wait_held(1);
+        $held->close;
+        $t->wait_held(0);
+        $t->control('disable');
+    };
+    counts 0, 'whose body is not there' => sub {
+        my $client = $t->send('/own/upload', method => 'POST', headers => {'Content-Length' => 10});
+        $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'in flight');
+        $client->close;
+    };
+    counts 0, 'who bypasses a pause' => sub {
+        $t->control('enable');
+        sent('/own/bypass', headers => {'User-Agent' => 'Pingdom'})->close;
+        $t->wait_for(sub { grep { $_->{target} eq '/own/bypass' } $t->access_log }, 'gone');
+        $t->control('disable');
+    };
+    counts 0, 'a place with intermission off' => sub {
+        sent('/off/a')->close;
+        $t->wait_for(sub { grep { $_->{target} eq '/off/a' } $t->access_log }, 'gone');
+    };
+};
+
+subtest 'the count outlives the worker' => sub {
+    my ($before, $lately) = (total(), $t->status->{abandoned});
+    cmp_ok $lately, '>', 0, 'some of late';
+    $t->reload;
+    $t->wait_old_workers_gone;
+    is total(), $before, 'all are there after a reload';
+    cmp_ok $t->status->{abandoned}, '>', 0, 'and those of the last minute';
+};
+
+$t->clean_ok(allow => [qr/connect\(\) to unix:.*none\.sock failed/, qr/upstream timed out/, qr/upstream prematurely closed/]);
+done_testing;
