@@ -17,6 +17,7 @@ use crate::ids::{PauseId, Ticket, WorkerId};
 use crate::oldest::Oldest;
 use crate::pace::Pace;
 use crate::queue::List;
+use crate::room::{Lack, Rejected};
 use crate::sync::step;
 use crate::terms::{Cause, Terms};
 use crate::text::{Address, AppName, Reason};
@@ -81,7 +82,12 @@ pub struct App {
     pub run: u32,
     pub totals: Totals,
     pub holds: Holds,
-    pub rejections: Tally,
+    /// Those that found no room, by what there was too little of.
+    pub rejected: Rejected,
+    rejections: Tally,
+    /// How many may be held for it at the most, as those said who came in the pause `bounded`.
+    most_held: u32,
+    bounded: PauseId,
     pub expiries: Tally,
     /// Of those that expired, how many went on to the app although it was paused; and how many when
     /// the newest pause began.
@@ -125,7 +131,10 @@ impl App {
         run: 0,
         totals: Totals::NONE,
         holds: Holds::NONE,
+        rejected: Rejected::NONE,
         rejections: Tally::NONE,
+        most_held: u32::MAX,
+        bounded: PauseId(0),
         expiries: Tally::NONE,
         to_app: 0,
         to_app_before: 0,
@@ -285,6 +294,25 @@ impl App {
     /// How many did, and how many of them since the newest pause began.
     pub fn all_expired_to_app(&self) -> (u64, u64) {
         (self.to_app, self.to_app.saturating_sub(self.to_app_before))
+    }
+
+    /// One comes to a place where at most so many are held. Of several places the one counts that
+    /// allows most.
+    pub fn bound(&mut self, most: u32) {
+        let known = if self.bounded == self.pause { self.most_held } else { 0 };
+        (self.bounded, self.most_held) = (self.pause, known.max(most));
+    }
+
+    /// How many more may be held for it, as far as those said who came.
+    pub fn left_of_max_held(&self) -> u32 {
+        self.most_held.saturating_sub(self.line.len)
+    }
+
+    /// One finds no room; if a line in the log is due, returns for how many.
+    pub fn reject(&mut self, lack: Lack, now: Now) -> Option<u32> {
+        self.totals.rejected += 1;
+        self.rejected.add(lack);
+        self.rejections.add(now.monotonic)
     }
 
     fn turn(&mut self, code: Code, now: Now, epoch: Epoch) {

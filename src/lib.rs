@@ -27,6 +27,7 @@ pub mod origin;
 pub mod pace;
 pub mod queue;
 pub mod reply;
+pub mod room;
 pub mod settings;
 pub mod state;
 pub mod sync;

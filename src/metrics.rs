@@ -69,6 +69,14 @@ impl Page {
         }
         let help = "Of those released, how many nginx itself answered 502, 503 or 504.";
         self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
+        self.head("rejected_total", "counter", "Of those that were rejected, by what ran out.")?;
+        for app in apps {
+            let name = Label(&app.app);
+            for (lack, count) in app.rejected.iter() {
+                let labels = format_args!("app=\"{name}\",reason=\"{}\"", lack.word());
+                writeln!(self.0, "intermission_rejected_total{{{labels}}} {count}")?;
+            }
+        }
         let help = "Of those that expired, how many went on to the app although it was paused.";
         self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
         let help = "Requests that were held, or are.";
@@ -84,6 +92,7 @@ impl Page {
         self.gauge("last_drain_timestamp_seconds", help, apps, |app| {
             app.last_drain.map_or(0.0, |drain| drain.ended.as_f64())
         })?;
+        self.gauge("room", "Requests that can be held besides those held.", apps, |app| app.room)?;
         self.head("slots", "gauge", "Requests that can be held, of all apps.")?;
         writeln!(self.0, "intermission_slots {}", slots.total)?;
         self.head("slots_used", "gauge", "Of these slots, those in use.")?;
@@ -170,7 +179,7 @@ mod tests {
     const SLOTS: Slots = Slots { used: 3, total: 8 };
 
     fn app(name: &[u8]) -> Status {
-        Status { slots: SLOTS, ..Status::unknown(AppName::new(name).unwrap()) }
+        Status { room: 5, slots: SLOTS, ..Status::unknown(AppName::new(name).unwrap()) }
     }
 
     #[test]
@@ -186,6 +195,9 @@ mod tests {
             "intermission_hold_seconds_bucket{app=\"\",le=\"+Inf\"} 0",
             "intermission_hold_seconds_sum{app=\"\"} 0.000",
             "intermission_last_drain_timestamp_seconds{app=\"\"} 0",
+            "intermission_rejected_total{app=\"\",reason=\"connections\"} 0",
+            "intermission_rejected_total{app=\"\",reason=\"zone\"} 0",
+            "intermission_room{app=\"\"} 5",
             "intermission_slots 8",
             "intermission_slots_used 3",
             "intermission_state_file_ok 1",

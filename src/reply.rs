@@ -9,6 +9,7 @@ use crate::app::{App, Ender, State};
 use crate::gates::NameHash;
 use crate::ids::{AppId, PauseId};
 use crate::oldest::{self, WaitsFor};
+use crate::room::Rejected;
 use crate::state::health::Health;
 use crate::text::{header_value, Address, AppName, Reason, Text};
 use crate::time::{rfc3339, Msec, Now};
@@ -48,7 +49,12 @@ pub struct Status {
     /// began.
     pub expired_to_app: u64,
     pub totals: Totals,
+    /// How many more can be held.
+    pub room: u32,
     pub slots: Slots,
+    /// Of the rejected, how many for lack of what.
+    #[serde(skip)]
+    pub rejected: Rejected,
     /// The same, since the app is known.
     #[serde(skip)]
     pub all_expired_to_app: u64,
@@ -343,7 +349,9 @@ impl Status {
         let (slots, state_file) = (Slots::of(zone), zone.gates.state_file());
         let hash = NameHash::of(name.as_bytes());
         let (heard_of, expire_after) = (zone.gates.has_heard(hash), zone.gates.expire_after(hash));
-        let unknown = Self { slots, state_file, heard_of, expire_after, ..Self::unknown(name) };
+        let room = zone.room();
+        let unknown =
+            Self { room, slots, state_file, heard_of, expire_after, ..Self::unknown(name) };
         zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
     }
 
@@ -386,7 +394,9 @@ impl Status {
             }),
             expired_to_app,
             totals: Totals { passed: flight.passed, ..app.totals },
+            room: zone.room().min(app.left_of_max_held()),
             slots: Slots::of(zone),
+            rejected: app.rejected,
             all_expired_to_app,
             all_abandoned: flight.given_up.total,
             state_file: zone.gates.state_file(),
@@ -422,7 +432,9 @@ impl Status {
             expired_to_app: 0,
             all_expired_to_app: 0,
             totals: Totals::NONE,
+            room: 0,
             slots: Slots { used: 0, total: 0 },
+            rejected: Rejected::NONE,
             state_file: Health::Off,
             pauses: 0,
             holds: Holds::NONE,

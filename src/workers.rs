@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::ids::{Generation, Process, WorkerId};
+use crate::room::Room;
 
 /// A worker process. All zero is an unused entry.
 #[repr(C)]
@@ -13,6 +14,8 @@ pub struct Worker {
     leaving: u32,
     /// How many slots are its requests'.
     pub slots: u32,
+    /// What it said last.
+    pub room: Room,
 }
 
 /// What the master told a worker.
@@ -44,6 +47,16 @@ pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
     current.peek().is_some() && current.all(|worker| worker.leaving != 0)
 }
 
+/// How many more requests can be held by the workers of the newest configuration, those left out
+/// that were told to leave.
+pub fn room(workers: &[Worker], newest: Generation) -> u32 {
+    let accepts = |worker: &&Worker| {
+        worker.process().is_some() && worker.generation == newest && worker.leaving == 0
+    };
+    let rooms = workers.iter().filter(accepts).map(|worker| worker.room.of_any_kind());
+    rooms.fold(0, u32::saturating_add)
+}
+
 /// Gives a process an unused entry; none where all are used.
 pub fn register(
     workers: &mut [Worker],
@@ -58,6 +71,7 @@ pub fn register(
     };
     worker.generation = generation;
     worker.slots = 0;
+    worker.room = Room::NONE;
     worker.leaving = u32::from(orders == Orders::Leave);
     worker.process.started = process.started;
     crate::sync::step();
@@ -106,6 +120,21 @@ mod tests {
         assert!(!told(old), "a reload");
         assert!(!told(a), "one of two");
         assert!(told(b), "nginx quits");
+    }
+
+    #[test]
+    fn only_workers_that_stay_have_room() {
+        let mut workers = [Worker::default(); 4];
+        let all = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
+        for id in all {
+            workers[id.index()].room = Room { connections: 10, streams: 7 };
+        }
+        assert_eq!(room(&workers, Generation(2)), 14, "not the old one's");
+        leaves(&mut workers, all[1]);
+        assert_eq!(room(&workers, Generation(2)), 7);
+        forget(&mut workers, all[2], B);
+        assert_eq!(register(&mut workers, B, 2), all[2]);
+        assert_eq!(room(&workers, Generation(2)), 0, "a new one has said nothing yet");
     }
 
     #[test]

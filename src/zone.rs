@@ -34,7 +34,7 @@ use crate::sync::step;
 use crate::text::AppName;
 use crate::time::{Msec, Now};
 use crate::wait::Wait;
-use crate::workers::Worker;
+use crate::workers::{self, Worker};
 
 /// The zone's own words.
 #[repr(C)]
@@ -208,9 +208,12 @@ impl<'z> Zone<'z> {
         self.header.touched.saturating_sub(self.header.free.len)
     }
 
-    /// Whether every slot is in use.
-    pub fn is_full(&self) -> bool {
-        self.slots_used() as usize >= self.slots.len()
+    /// How many more requests can be held: as many as there are slots free, and as all workers
+    /// together have room for.
+    pub fn room(&self) -> u32 {
+        let free = self.slots.len().saturating_sub(self.slots_used() as usize);
+        let free = u32::try_from(free).unwrap_or(u32::MAX);
+        free.min(workers::room(self.workers, self.header.generation))
     }
 
     /// The first in an app's line.

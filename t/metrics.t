@@ -24,11 +24,12 @@ END_OF_CONF
 
 my %type = (
     (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
-        last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
-    (map { $_ => 'counter' } qw(requests_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
+        room last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
+    (map { $_ => 'counter' } qw(requests_total rejected_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
+my @reasons = qw(connections streams max_held zone workers);
 my @bounds = qw(0.1 0.5 1 2.5 5 10 30 60 120 300 +Inf);
 
 my $t = Intermission->new(workers => 2, http => 'upstream own { server unix:@DIR@/own.sock; }', locations => $locations);
@@ -72,14 +73,16 @@ subtest 'everything is there from the start, at 0' => sub {
     my @help = $page =~ /^# HELP intermission_(\w+) \S.*\.$/mg;
     is_deeply [sort @help], [sort keys %type], 'and says what it is';
     my $series = series($page);
-    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:slots|slots_used|state_file_ok|requests_total|hold_seconds)$/ } keys %type;
+    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:room|slots|slots_used|state_file_ok|requests_total|rejected_total|hold_seconds)$/ } keys %type;
     push @expected, map { "intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}" } @outcomes;
+    push @expected, map { "intermission_rejected_total{app=\"basecamp\",reason=\"$_\"}" } @reasons;
     push @expected, map { "intermission_hold_seconds_bucket{app=\"basecamp\",le=\"$_\"}" } @bounds;
     push @expected, map { "intermission_hold_seconds_${_}{app=\"basecamp\"}" } 'sum', 'count';
     is_deeply [grep { ($series->{$_} // 'none') != 0 } @expected], [], 'every series of the app is 0';
+    is $series->{'intermission_room{app="basecamp"}'}, $t->status->{room}, 'there is room';
     is $series->{intermission_slots_used}, 0, 'no slot is used';
     is $series->{intermission_slots}, $t->status->{slots}{total}, 'of all that there are';
-    is_deeply [sort keys %$series], [sort @expected, 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'and there is nothing else';
+    is_deeply [sort keys %$series], [sort @expected, 'intermission_room{app="basecamp"}', 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'and there is nothing else';
     is_clean($page, 'it');
     like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
 };
@@ -105,6 +108,7 @@ subtest 'each thing that happens moves its own number' => sub {
     my %now = map { $_ => $of->('requests_total', ",outcome=\"$_\"") } @outcomes;
     # /own/1 came after the first question about the app, and passed.
     is_deeply \%now, {passed => 1, released => 0, expired => 1, rejected => 1, bypassed => 1, stopped => 0, left => 1, lost => 0}, 'outcomes';
+    is_deeply [map { $of->('rejected_total', ",reason=\"$_\"") } @reasons], [0, 0, 1, 0, 0], 'for lack of what';
     is_deeply [map { $of->($_) } qw(paused stopped draining held in_flight holds_total pauses_total)], [1, 0, 0, 3, 1, 5, 1], 'states and counts';
     cmp_ok $of->('oldest_held_seconds'), '>', 0, 'how long the first has been held';
     is $of->('hold_seconds_count'), 2, 'two are held no longer';
@@ -178,7 +182,7 @@ END_OF_YAML
     is_deeply [sort @names], [sort @expected], 'odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
     my @rules = @{$rules->{groups}[0]{rules}};
-    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong SlotsRunOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'it has taken the alerts';
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong RoomRunsOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'it has taken the alerts';
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;

@@ -64,7 +64,8 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     $other->request("/other/$_") for 1 .. 60;
     $t->wait_for(sub { $t->status->{totals}{rejected} == 56 }, '56 rejected');
     $t->wait_log(qr/no room, \d+ rejected, the last for streams of HTTP\/2/);
-    is $t->status->{held}, 64, 'as many streams are held as the worker has connections';
+    is_deeply [@{$t->status}{qw(held room)}], [64, 0], 'as many streams are held as the worker has connections';
+    like $t->control('metrics')->{body}, qr/^intermission_rejected_total\{app="basecamp",reason="streams"\} 56$/m, 'the metrics say for lack of what';
     $t->control('disable');
     $t->wait_backend(64);
     $t->wait_for(sub { $t->status->{state} eq 'open' }, 'the drain has an end');

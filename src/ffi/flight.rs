@@ -5,10 +5,10 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::{ngx_event_t, ngx_msec_t};
 
 use super::hold::{Hold, Stage};
-use super::oldest;
 use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
+use super::{oldest, room};
 use crate::flight::{Count, Epoch, Flight, Known};
 use crate::ids::{AppId, WorkerId};
 
@@ -111,7 +111,9 @@ pub(super) fn refresh(this: &ThisWorker) {
         return;
     }
     let mut apps = Vec::with_capacity(this.zone.most_apps());
+    let room = room::of(this);
     let (epoch, asked) = this.zone.visit(|zone| {
+        zone.has_room(this.id(), room);
         apps.extend(zone.known());
         (zone.gates.epoch(), zone.asked())
     });

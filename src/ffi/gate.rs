@@ -288,31 +288,21 @@ fn arrive(
 ) -> ngx_int_t {
     let Some(worker) = workers::this() else { return NGX_DECLINED as ngx_int_t };
     let max_time = max_time(r, main);
-    let room =
-        if has_connection(r) { room::for_connection(worker) } else { room::for_stream(worker) };
-    let most = if room { place.max_held.unwrap_or(u32::MAX) } else { 0 };
-    let (arrival, zone_is_full) = worker
-        .zone
-        .visit(|zone| (zone.arrive(app, name, worker.id(), hold.cookie(), most), zone.is_full()));
+    let bounds = room::bounds(worker, has_connection(r), place.max_held.unwrap_or(u32::MAX));
+    let arrival =
+        worker.zone.visit(|zone| zone.arrive(app, name, worker.id(), hold.cookie(), bounds));
     match arrival {
         Arrival::Passes => NGX_DECLINED as ngx_int_t,
         Arrival::Stopped { retry_after: seconds } => {
             hold.stage.set(Stage::Stopped { retry_after: seconds });
             turn_away(r, Code::UNAVAILABLE, seconds)
         }
-        Arrival::Rejected { report, retry_after: seconds } => {
+        Arrival::Rejected { lack, report, retry_after: seconds } => {
             let code = place.overflow.unwrap_or(Code::UNAVAILABLE);
             hold.stage.set(Stage::Rejected(code));
             if let Some(count) = report {
-                let lacking = match (room, zone_is_full) {
-                    (false, _) if has_connection(r) => "worker_connections",
-                    (false, _) => "streams of HTTP/2",
-                    (true, true) => "intermission_zone",
-                    (true, false) if worker.id().is_some() => "intermission_max_held",
-                    (true, false) => "the table of workers",
-                };
                 let message = format_args!(
-                    "intermission: {}: no room, {count} rejected, the last for {lacking}",
+                    "intermission: {}: no room, {count} rejected, the last for {lack}",
                     Named(name)
                 );
                 write(Level::Warn, log_of(r), message);

@@ -158,6 +158,7 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     if let Some(slot) = hold.counted.take() {
         this.zone.visit(|zone| zone.finish(slot, this.id(), hold.cookie()));
     }
+    room::say_at_rest(this);
     schedule_next();
 }
 

@@ -3,45 +3,58 @@
 use nginx_sys::ngx_cycle;
 
 use super::workers::ThisWorker;
+use crate::room::{Bounds, Connections, Lack, Room};
 
 /// A run is no longer than this.
 const ENOUGH: usize = 256;
 
-/// This worker's connections: how many a newcomer can have, of how many. What nginx closes for a
-/// newcomer, above all idle clients, is as good as free.
-fn connections() -> (usize, usize) {
+/// This worker's connections.
+fn connections(this: &ThisWorker) -> Connections {
     // SAFETY: nginx's running cycle, on its one thread.
-    unsafe {
+    let (all, free) = unsafe {
         let cycle = &*ngx_cycle;
-        (cycle.free_connection_n + cycle.reusable_connections_n, cycle.connection_n)
+        (cycle.connection_n, cycle.free_connection_n + cycle.reusable_connections_n)
+    };
+    let (held, streams) = (this.held_connections.get(), this.held_streams.get());
+    Connections { all, free, held, streams }
+}
+
+/// What bounds how many are held where a request has come, on a connection of its own or as a
+/// stream of HTTP/2, and where at most so many are held for its app.
+pub(super) fn bounds(this: &ThisWorker, has_connection: bool, most: u32) -> Bounds {
+    let now = connections(this);
+    let (lack, with_it) = if has_connection {
+        let lack = (!now.fits_connection()).then_some(Lack::Connections);
+        (lack, Connections { held: now.held + 1, ..now })
+    } else {
+        let lack = (!now.fits_stream()).then_some(Lack::Streams);
+        (lack, Connections { streams: now.streams + 1, ..now })
+    };
+    Bounds { lack, most, room: with_it.room() }
+}
+
+/// How many more requests this worker can hold: none where it is to leave.
+pub(super) fn of(this: &ThisWorker) -> Room {
+    if this.is_leaving() {
+        Room::NONE
+    } else {
+        connections(this).room()
     }
 }
 
-/// So many stay free of requests that go on after a hold: below an eighth nginx may stop accepting,
-/// below a sixteenth it closes idle clients.
-fn reserve(all: usize) -> usize {
-    (all / 8).max(16)
-}
-
-/// Whether one more request may be held on a connection of its own. Those held take five eighths
-/// of the connections at the most, and leave a quarter: an eighth for the release, which needs
-/// another one for each, and the reserve for whoever comes while they wait.
-pub(super) fn for_connection(this: &ThisWorker) -> bool {
-    let (free, all) = connections();
-    this.held_connections.get() < all * 5 / 8 && free > (all / 4).max(reserve(all))
-}
-
-/// Whether one more stream of HTTP/2 may be held. A stream costs memory and no connection: so many
-/// are held as the worker has connections, however few of them the streams come over.
-pub(super) fn for_stream(this: &ThisWorker) -> bool {
-    this.held_streams.get() < connections().1
+/// Says it, where nothing is held here and nothing that was is under way: before, it has been said
+/// as each came.
+pub(super) fn say_at_rest(this: &ThisWorker) {
+    if this.held.get() == 0 && this.under_way_count.get() == 0 {
+        this.zone.visit(|zone| zone.has_room(this.id(), of(this)));
+    }
 }
 
 /// How many held requests may go on now. One at least where none is under way, whatever is free:
 /// nobody would make room for it.
 pub(super) fn for_release(this: &ThisWorker) -> u32 {
-    let (free, all) = connections();
-    let spare = free.saturating_sub(reserve(all));
+    let now = connections(this);
+    let spare = now.free.saturating_sub(now.reserve());
     // Those under way that have not connected to their upstream yet will want a connection.
     let under_way = this.under_way_count.get();
     let room = if spare >= ENOUGH + under_way {

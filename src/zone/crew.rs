@@ -4,6 +4,7 @@
 use super::{Header, Wake, Zone};
 use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
 use crate::queue::Slot;
+use crate::room::Room;
 use crate::text::AppName;
 use crate::workers::{self, Orders};
 
@@ -61,6 +62,13 @@ impl Zone<'_> {
     /// one since is not meant.
     pub fn has_enough_entries(&mut self, seen: Unlisted) {
         self.header.listed = seen.0;
+    }
+
+    /// A worker says how many more requests it can hold.
+    pub fn has_room(&mut self, id: WorkerId, room: Room) {
+        if let Some(worker) = self.workers.get_mut(id.index()) {
+            worker.room = room;
+        }
     }
 
     /// The master told a worker to leave when its requests are done. If it told all of the newest

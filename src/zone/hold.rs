@@ -6,6 +6,7 @@ use super::Zone;
 use crate::app::State;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
 use crate::queue::{Held, Slot};
+use crate::room::{Bounds, Lack};
 use crate::text::AppName;
 
 /// What becomes of a request that comes while its app may not be open.
@@ -15,9 +16,9 @@ pub enum Arrival {
     Passes,
     /// It waits, with so many ahead of it.
     Held { slot: SlotId, ticket: Ticket, ahead: u32 },
-    /// There is no room; where a line in the log is due, so many were turned away. It may come
-    /// again in so many seconds.
-    Rejected { report: Option<u32>, retry_after: u64 },
+    /// There is no room, for lack of this; where a line in the log is due, so many were turned away.
+    /// It may come again in so many seconds.
+    Rejected { lack: Lack, report: Option<u32>, retry_after: u64 },
     /// Its app is stopped, or nginx quits. It may come again in so many seconds.
     Stopped { retry_after: u64 },
 }
@@ -44,15 +45,15 @@ pub enum Departure {
 }
 
 impl Zone<'_> {
-    /// A request of the app `name` comes, `id` being what the gates gave for it. At most `most` may
-    /// be held for the app.
+    /// A request of the app `name` comes, `id` being what the gates gave for it. `bounds` is what
+    /// its worker and its place say of room.
     pub fn arrive(
         &mut self,
         id: AppId,
         name: &AppName,
         owner: WorkerId,
         cookie: Cookie,
-        most: u32,
+        bounds: Bounds,
     ) -> Arrival {
         let (now, quitting) = (self.now, self.quitting());
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name)) else {
@@ -67,13 +68,22 @@ impl Zone<'_> {
                 return Arrival::Stopped { retry_after: app.retry_after(now) };
             }
         }
-        let owned = self.workers.get_mut(owner.index());
-        let worker = owned.filter(|worker| worker.process().is_some() && app.line.len < most);
-        let room = worker.and_then(|worker| Some((worker, self.header.free_slot(self.slots)?)));
-        let Some((worker, slot)) = room else {
-            app.totals.rejected += 1;
-            let report = app.rejections.add(now.monotonic);
-            return Arrival::Rejected { report, retry_after: app.retry_after(now) };
+        app.bound(bounds.most);
+        let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
+        let place = match (worker, bounds.lack) {
+            (None, _) => Err(Lack::Workers),
+            (_, Some(lack)) => Err(lack),
+            _ if app.line.len >= bounds.most => Err(Lack::MaxHeld),
+            (Some(worker), None) => {
+                self.header.free_slot(self.slots).map(|slot| (worker, slot)).ok_or(Lack::Zone)
+            }
+        };
+        let (worker, slot) = match place {
+            Ok(place) => place,
+            Err(lack) => {
+                let report = app.reject(lack, now);
+                return Arrival::Rejected { lack, report, retry_after: app.retry_after(now) };
+            }
         };
         let held = Held { app: id, ticket: app.ticket(), owner, cookie, since: now.monotonic };
         if let Some(place) = self.slots.get_mut(slot.index()) {
@@ -83,6 +93,7 @@ impl Zone<'_> {
         app.line.push(self.slots, slot);
         app.totals.held += 1;
         worker.slots += 1;
+        worker.room = bounds.room;
         self.publish(id);
         Arrival::Held { slot, ticket: held.ticket, ahead }
     }

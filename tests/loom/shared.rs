@@ -5,6 +5,7 @@ use intermission::flight::{Epoch, Flight, Known};
 use intermission::gates::NameHash;
 use intermission::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, WaitId, WorkerId};
 use intermission::pace::Pace;
+use intermission::room::Bounds;
 use intermission::terms::Cause;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
@@ -132,8 +133,8 @@ impl Shared {
     pub(super) fn comes(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
         let gates = self.words.gates();
         let gate = if gates.all_open() { None } else { gates.find(NameHash::of(app.as_bytes())) };
-        let most = u32::MAX;
-        let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, most)));
+        let bounds = Bounds::most(u32::MAX);
+        let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
         match arrival {
             None | Some(Arrival::Passes) => {
                 self.gone_on.lock().unwrap().push(cookie);

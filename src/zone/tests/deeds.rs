@@ -87,7 +87,7 @@ impl Deed {
     pub(super) fn carry_out(&self, zone: &mut Zone<'_>) -> Outcome {
         match *self {
             Self::Arrive { id, name, owner, cookie, most } => {
-                return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, most));
+                return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, Bounds::most(most)));
             }
             Self::Bypass { id, name } => return Outcome::Bypassed(zone.bypass(id, &name)),
             Self::Refuse { id, name } => return Outcome::Refused(zone.refuse(id, &name)),

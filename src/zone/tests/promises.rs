@@ -221,7 +221,7 @@ fn nobody_gives_up_a_place_that_has_become_anothers() {
 fn who_finds_no_room_is_rejected_and_room_comes_back() {
     let mut scene = Scene::paused("");
     let places = [(); 8].map(|()| scene.hold("", ONE));
-    let rejected = Arrival::Rejected { report: Some(1), retry_after: 10 };
+    let rejected = Arrival::Rejected { lack: Lack::Zone, report: Some(1), retry_after: 10 };
     assert_eq!(scene.come("", TWO), rejected);
     assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
     scene.go(places[3], Leaving::Left);
@@ -234,7 +234,7 @@ fn no_more_than_max_held_are_held_of_an_app_over_all_workers() {
     scene.pause("other");
     let first = scene.hold("", ONE);
     scene.hold("", TWO);
-    let rejected = Arrival::Rejected { report: Some(1), retry_after: 10 };
+    let rejected = Arrival::Rejected { lack: Lack::MaxHeld, report: Some(1), retry_after: 10 };
     assert_eq!(scene.come_where("", ONE, 2), rejected);
     assert!(matches!(scene.come_where("other", ONE, 2), Arrival::Held { .. }));
     assert!(matches!(scene.come_where("", ONE, 3), Arrival::Held { ahead: 2, .. }));
@@ -245,7 +245,7 @@ fn no_more_than_max_held_are_held_of_an_app_over_all_workers() {
 #[test]
 fn who_finds_no_room_in_a_pause_with_a_lease_is_told_when_it_ends() {
     let mut scene = Scene::paused_by("", lease(3001));
-    let rejected = Arrival::Rejected { report: Some(1), retry_after: 4 };
+    let rejected = Arrival::Rejected { lack: Lack::MaxHeld, report: Some(1), retry_after: 4 };
     assert_eq!(scene.come_where("", ONE, 0), rejected);
     let place = scene.hold("", ONE);
     scene.wait(3000);
@@ -268,7 +268,8 @@ fn nobody_speaks_for_a_request_that_another_worker_holds() {
 fn a_worker_that_found_no_entry_holds_nobody() {
     let mut scene = Scene::paused("");
     for stranger in [WorkerId::NONE, WorkerId(3)] {
-        assert!(matches!(scene.come("", stranger), Arrival::Rejected { .. }));
+        let came = scene.come("", stranger);
+        assert!(matches!(came, Arrival::Rejected { lack: Lack::Workers, .. }));
     }
 }
 
@@ -276,7 +277,7 @@ fn a_worker_that_found_no_entry_holds_nobody() {
 fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
     let mut scene = Scene::paused("a");
     let (a, b) = (AppId(0), name("b"));
-    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), u32::MAX));
+    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), Bounds::most(u32::MAX)));
     assert_eq!(came, Arrival::Passes);
     assert_eq!(scene.visit(|zone| zone.bypass(a, &b)), None);
     assert_eq!(scene.visit(|zone| zone.bypass(a, &name("a"))), Some(10));

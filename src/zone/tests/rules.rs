@@ -246,9 +246,11 @@ impl Pair {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
-        if !room || app.line.len() >= most as usize {
+        let max_held = app.line.len() >= most as usize;
+        if max_held || !room {
+            let lack = if max_held { Lack::MaxHeld } else { Lack::Zone };
             app.totals.rejected += 1;
-            return Arrival::Rejected { report: None, retry_after };
+            return Arrival::Rejected { lack, report: None, retry_after };
         }
         let (slot, ticket) = (who.slot, app.next_ticket);
         let ahead = app.line.len() as u32;

@@ -102,7 +102,7 @@ impl Scene {
         let gates = self.zone.words.gates();
         let gate = gates.find(NameHash::of(app.as_bytes()));
         match gate.filter(|_| !gates.all_open()) {
-            Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie, most)),
+            Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie, Bounds::most(most))),
             None => Arrival::Passes,
         }
     }

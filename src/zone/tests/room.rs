@@ -1,0 +1,94 @@
+//! How many more can be held, and why one is not.
+#![forbid(unsafe_code)]
+
+use super::scene::{Scene, ONE, TWO};
+use super::*;
+use crate::reply::Status;
+
+const LARGE: Room = Room { connections: 100, streams: 100 };
+
+fn room(scene: &mut Scene, app: &str) -> u32 {
+    scene.visit(|zone| Status::of(zone, name(app)).room)
+}
+
+/// A request comes to a worker that has these bounds.
+fn come(scene: &mut Scene, bounds: Bounds) -> Arrival {
+    scene.visit(|zone| zone.arrive(AppId(0), &name(""), ONE, Cookie(1), bounds))
+}
+
+#[test]
+fn room_is_what_all_workers_have_together() {
+    let mut scene = Scene::paused("");
+    assert_eq!(room(&mut scene, ""), 0, "nobody has said anything");
+    for worker in [ONE, TWO] {
+        scene.visit(|zone| zone.has_room(worker, Room { connections: 3, streams: 9 }));
+    }
+    assert_eq!(room(&mut scene, ""), 6);
+    assert_eq!(room(&mut scene, "unknown"), 6, "an app that never was is told the same");
+    scene.visit(|zone| zone.has_room(TWO, Room { connections: 3, streams: 1 }));
+    assert_eq!(room(&mut scene, ""), 4, "of any kind");
+    scene.visit(|zone| zone.leaving(TWO));
+    assert_eq!(room(&mut scene, ""), 3, "nothing comes to a worker that is to leave");
+}
+
+#[test]
+fn room_is_no_more_than_the_slots_that_are_free() {
+    let mut scene = Scene::paused("");
+    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    let places = [(); 8].map(|()| {
+        let left = room(&mut scene, "");
+        let place = scene.hold("", ONE);
+        assert_eq!(room(&mut scene, ""), left - 1);
+        place
+    });
+    assert_eq!(room(&mut scene, ""), 0);
+    scene.go(places[0], Leaving::Left);
+    assert_eq!(room(&mut scene, ""), 1);
+}
+
+#[test]
+fn room_is_no_more_than_max_held_allows_the_app() {
+    let mut scene = Scene::paused("");
+    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    assert_eq!(room(&mut scene, ""), 8, "before the first comes its limit is not known");
+    scene.come_where("", TWO, 3);
+    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    assert_eq!((room(&mut scene, ""), room(&mut scene, "other")), (2, 7));
+    scene.come_where("", ONE, 5);
+    assert_eq!(room(&mut scene, ""), 3, "the place that allows most");
+    scene.come_where("", ONE, 1);
+    assert_eq!(room(&mut scene, ""), 3);
+    scene.resume("");
+    scene.pause("");
+    assert_eq!(room(&mut scene, ""), 3, "what was known stays so");
+    scene.come_where("", ONE, 2);
+    assert_eq!(room(&mut scene, ""), 0, "until somebody comes");
+}
+
+#[test]
+fn a_request_that_is_held_says_its_workers_room() {
+    let mut scene = Scene::paused("");
+    let held =
+        come(&mut scene, Bounds { room: Room { connections: 4, streams: 5 }, ..Bounds::most(9) });
+    assert!(matches!(held, Arrival::Held { .. }));
+    assert_eq!(room(&mut scene, ""), 4);
+}
+
+#[test]
+fn each_lack_is_told_and_counted() {
+    let mut scene = Scene::paused("");
+    for lack in [Lack::Connections, Lack::Streams, Lack::Streams] {
+        let came = come(&mut scene, Bounds { lack: Some(lack), ..Bounds::most(0) });
+        assert!(matches!(came, Arrival::Rejected { lack: told, .. } if told == lack));
+    }
+    scene.come_where("", ONE, 0);
+    scene.come("", WorkerId::NONE);
+    for _ in 0..8 {
+        scene.hold("", ONE);
+    }
+    scene.come("", ONE);
+    let status = scene.visit(|zone| Status::of(zone, name("")));
+    let counts: Vec<u64> = status.rejected.iter().map(|(_, count)| count).collect();
+    assert_eq!(counts, [1, 2, 1, 1, 1], "connections, streams, max_held, zone, workers");
+    assert_eq!(status.totals.rejected, 6);
+}

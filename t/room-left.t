@@ -1,0 +1,114 @@
+# How many more can be held is said at any time, and is so; and which room ran out.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use JSON::PP;
+use Test::More;
+
+# One series of the metrics.
+sub metric {
+    my ($t, $series) = @_;
+    my ($value) = $t->control('metrics')->{body} =~ /^intermission_\Q$series\E (\S+)$/m;
+    return $value;
+}
+
+sub rejected_for { return metric($_[0], "rejected_total{app=\"basecamp\",reason=\"$_[1]\"}") }
+
+# So many clients come, all at once; returns them when each is held or rejected.
+sub come {
+    my ($t, $count) = @_;
+    my $before = $t->status->{totals};
+    my $crowd = $t->crowd('--count', $count, '--connecting', 64, '--expect', '200,429,503', '--timeout', 60);
+    $crowd->wait_event('sent', 30);
+    $t->wait_for(sub {
+        my $now = $t->status->{totals};
+        return $now->{held} + $now->{rejected} == $before->{held} + $before->{rejected} + $count;
+    }, 'all came', 30);
+    return $crowd;
+}
+
+my @open;
+my $t = Intermission->new(workers => 2, events => 'worker_connections 768;', backend => ['--delay', 20]);
+subtest 'what is said to be room is held, and no more' => sub {
+    is $t->status->{room}, 960, 'five eighths of the connections of both workers';
+    is metric($t, 'room{app="basecamp"}'), 960, 'so say the metrics';
+    cmp_ok $t->status->{slots}{total}, '>', 10_000, 'whatever slots there are';
+    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable says it too';
+    my $crowd = come($t, 1400);
+    my $status = $t->status;
+    my ($held, $rejected) = ($status->{held}, $status->{totals}{rejected});
+    is $held + $status->{room}, 960, "$held are held, and the rest of the room is left";
+    is $held + $rejected, 1400, "$rejected are rejected";
+    is rejected_for($t, 'connections'), $rejected, 'for lack of connections';
+    is rejected_for($t, $_), 0, "none for lack of $_" for qw(streams max_held zone workers);
+    # Workers get no equal shares: whoever is full rejects while the other one has room.
+    push @open, come($t, 200) while $t->status->{room} > 0 && @open < 20;
+    is_deeply [@{$t->status}{qw(room held)}], [0, 960], 'when the room is 0, all of it is used';
+    push @open, come($t, 50);
+    is $t->status->{held}, 960, 'and nobody more is held';
+    $t->control('disable');
+    is $_->done->{failed}, 0, 'every answer is 200 or 503' for $crowd, @open;
+    $t->wait_for(sub { $t->status->{room} == 960 }, 'the room is there again');
+    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable knows it without asking';
+    $t->control('disable');
+    $t->clean_ok;
+};
+
+subtest 'max_held leaves less' => sub {
+    my $t = Intermission->new(workers => 2, locations => <<'END');
+set $app_name basecamp;
+intermission_max_held 10;
+intermission_overflow 429;
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; }
+END
+    $t->control('enable');
+    my $crowd = come($t, 4);
+    is $t->status->{room}, 6, 'of ten';
+    my $others = come($t, 8);
+    is $t->status->{room}, 0, 'none';
+    is_deeply [map { rejected_for($t, $_) } qw(max_held connections)], [2, 0], 'two are rejected for lack of that';
+    $t->control('disable');
+    $_->done for $crowd, $others;
+    $t->clean_ok;
+};
+
+subtest 'what others use is no room, and it is said though nothing is paused' => sub {
+    my $t = Intermission->new(workers => 1, events => 'worker_connections 64;');
+    is $t->status->{room}, 40, 'at rest';
+    my @busy = map { $t->send("/busy/$_?delay=3000") } 1 .. 18;
+    $t->wait_for(sub { $t->status->{in_flight} == 18 }, 'two connections each');
+    my $room = $t->status->{room};
+    cmp_ok $room, '<', 10, "$room is left";
+    $t->control('enable');
+    my $crowd = come($t, 12);
+    my $held = $t->status->{held};
+    cmp_ok abs($held - $room), '<=', 1, "$held of 12 are held";
+    is $t->status->{room}, 0, 'and then none is left';
+    $t->control('disable');
+    $_->response for @busy;
+    $crowd->done;
+    $t->clean_ok;
+};
+
+subtest 'old workers have no room, and those that died' => sub {
+    my $t = Intermission->new(workers => 2, events => 'worker_connections 256;');
+    $t->control('enable');
+    my $crowd = come($t, 50);
+    is $t->status->{room}, 270, '320 less 50';
+    my @old = $t->workers;
+    $t->reload;
+    $t->wait_for(sub { $t->status->{room} == 320 }, 'all the room of the new workers');
+    is $t->status->{held}, 50, 'while the old ones hold theirs';
+    my %old = map { $_ => 1 } @old;
+    my ($new) = grep { !$old{$_} } $t->workers;
+    $t->kill_worker($new);
+    $t->wait_for(sub { $t->status->{room} == 320 }, 'and of the one in a dead one\'s place');
+    $t->control('disable');
+    is_deeply $crowd->done->{statuses}, {200 => 50}, 'those held go on';
+    $t->clean_ok(killed_process => 1);
+};
+
+done_testing;
