@@ -118,6 +118,8 @@ subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
 
     my @held = map { $t->send("/$_") } 1 .. 3;
     $browser->wait_text(field('held'), qr/^3$/);
+    is $browser->text(field('room')) =~ s/,//gr, $t->status->{room}, 'and how many more can be';
+    cmp_ok $t->status->{room}, '<', $t->status->{slots}{total} - 3, 'which is more than a matter of slots';
     like $browser->text(field('oldest')), qr/^\d+\.\d\s+s$/, 'the oldest wait';
     push @held, map { $t->send("/$_") } 4 .. 5;
     $browser->wait_text(field('held'), qr/^5$/);

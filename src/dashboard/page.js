@@ -152,8 +152,7 @@ class Card {
             flight: count(app.in_flight),
             upgraded: app.upgraded ? `+ ${count(app.upgraded)} upgraded` : '',
             abandoned: app.abandoned ? `+ ${count(app.abandoned)} given up in the last minute` : '',
-            room: count(app.room ?? app.slots.total - app.slots.used),
-            places: app.room === undefined ? `of ${count(app.slots.total)}` : 'requests more can be held',
+            room: count(app.room),
             drain: drain ? `Last drain, ${time(new Date(drain.ended))}: ${drained(drain)}.` : 'No drain yet.',
             ...this.chart.draw(fields.chart),
         };
