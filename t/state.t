@@ -326,6 +326,7 @@ subtest 'the status says what is wrong, whatever worker is asked' => sub {
 };
 
 subtest 'what an old worker changes stands in the file of the newest configuration' => sub {
+    local $ENV{LD_PRELOAD} = $library;
     for my $before ('intermission_state_file before;', '') {
         my $t = instance(http => $before, backend => ['--delay', 1500]);
         my $slow = $t->send('/slow');
@@ -333,8 +334,12 @@ subtest 'what an old worker changes stands in the file of the newest configurati
         my $waits = $t->send('/_intermission/enable?wait=8s');
         $t->wait_state('paused');
         $t->reload(http => 'intermission_state_file state;');
-        is $waits->response->{status}, 200, 'the app is quiet: an old worker says so';
+        $takes->(2);
         is $slow->response->{status}, 200, 'the slow one is answered';
+        my $start = Time::HiRes::time();
+        is $waits->response->{status}, 200, 'the app is quiet: an old worker says so';
+        cmp_ok since($start), '>', 1.8, 'when that is on the disk';
+        $takes->(0);
         $t->wait_old_workers_gone;
         $t->end_nginx;
         $t->start_nginx;

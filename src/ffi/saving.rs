@@ -15,11 +15,11 @@ use super::log::cycle_log;
 use super::park::{events, finalize, rest, stop_timer};
 use super::queue::{Link, Queue};
 use super::respond::{send, Answer};
-use super::state::StateFile;
+use super::state::{Owed, StateFile};
 use super::workers::{self, ThisWorker, Timer};
 use super::writer::Writer;
 use super::{conf, doorbell};
-use crate::state::health::Problem;
+use crate::state::health::{Health, Problem};
 use crate::text::AppName;
 use crate::zone::Wake;
 
@@ -37,6 +37,9 @@ pub(super) struct Saving {
     /// The last one whose outcome is known here, and what was wrong.
     known: Cell<u64>,
     problem: Cell<Option<Problem>>,
+    /// What others are to write that have the file, and whether this worker writes for others.
+    owed: Cell<Owed>,
+    owes: Cell<bool>,
     answers: Queue<Late>,
     again: Timer,
 }
@@ -47,6 +50,7 @@ struct Late {
     r: *mut ngx_http_request_t,
     name: AppName,
     job: u64,
+    owed: Owed,
     answer: Cell<Option<Answer>>,
 }
 
@@ -57,6 +61,8 @@ impl Saving {
             given: Cell::new(0),
             known: Cell::new(0),
             problem: Cell::new(None),
+            owed: Cell::default(),
+            owes: Cell::new(false),
             answers: Queue::new(),
             again: Timer::new(on_again, log),
         }
@@ -74,7 +80,8 @@ impl Saving {
         }
     }
 
-    fn is_done(&self) -> bool {
+    /// Whether nothing is on its way by this worker's own writer.
+    fn is_idle(&self) -> bool {
         self.known.get() >= self.given.get()
     }
 }
@@ -87,7 +94,8 @@ pub(super) fn save(this: &ThisWorker) {
         Some(_) => {}
         None => {
             let version = this.zone.visit(|zone| zone.version());
-            if this.zone.file().owe(version) {
+            if let Some(owed) = this.zone.file().owe(version) {
+                this.saving.owed.set(owed);
                 doorbell::wake(&this.zone, Wake::All);
             }
         }
@@ -127,6 +135,15 @@ fn outcome(this: &ThisWorker, state: &StateFile, problem: Option<Problem>) {
         None if before.is_some() => state.is_good_again(cycle_log()),
         None => {}
     }
+    if this.saving.owes.replace(false) {
+        doorbell::wake(&this.zone, Wake::All);
+    }
+}
+
+/// Whether what others are to write is in the file, or cannot be written.
+fn is_paid(this: &ThisWorker, owed: Owed) -> bool {
+    let failed = || matches!(this.zone.gates().state_file(), Health::Bad(_));
+    this.zone.file().has_paid(owed) || failed()
 }
 
 extern "C" fn on_again(_: *mut ngx_event_t) {
@@ -140,22 +157,26 @@ extern "C" fn on_again(_: *mut ngx_event_t) {
 pub(super) fn look(this: &ThisWorker) {
     let saving = &this.saving;
     // What is on its way, or is tried again later, is not begun once more at each ring.
-    let idle = saving.is_done() && saving.problem.get().is_none();
+    let idle = saving.is_idle() && saving.problem.get().is_none();
     if idle && this.zone.file().is_owed() && newest_file(this).is_some() {
+        saving.owes.set(true);
         save(this);
     }
-    let Some(done) = saving.writer.get().filter(|_| !saving.is_done()).map(Writer::done) else {
-        return;
-    };
-    if done.job == saving.known.replace(done.job) {
-        return;
+    if let Some(done) = saving.writer.get().filter(|_| !saving.is_idle()).map(Writer::done) {
+        let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
+        let further = done.job != saving.known.replace(done.job);
+        if let Some(state) = state.filter(|_| further) {
+            outcome(this, state, done.problem);
+        }
     }
-    if let Some(state) = conf::of_this_process().and_then(|conf| conf.state.as_ref()) {
-        outcome(this, state, done.problem);
-    }
-    let due = Queue::new();
+    answer_those_that_are_written(this);
+}
+
+fn answer_those_that_are_written(this: &ThisWorker) {
+    let (saving, due) = (&this.saving, Queue::new());
     due.init();
-    for late in saving.answers.iter().filter(|late| late.job <= done.job) {
+    let is_due = |late: &Late| late.job <= saving.known.get() && is_paid(this, late.owed);
+    for late in saving.answers.iter().filter(|late| is_due(late)) {
         late.link.leave();
         due.push(late, &late.link);
     }
@@ -183,7 +204,9 @@ pub(super) fn answer(
     // SAFETY: configurations outlive the requests that run on them.
     let zone = unsafe { conf::main_conf(&*ptr::from_mut(r)) }.and_then(|conf| conf.zone);
     let Some(zone) = zone else { return Some(NGX_ERROR as ngx_int_t) };
-    let late = workers::this().filter(|this| !this.saving.is_done() && ptr::eq(r, r.main));
+    let is_late =
+        |this: &ThisWorker| !this.saving.is_idle() || !is_paid(this, this.saving.owed.get());
+    let late = workers::this().filter(|this| is_late(this) && ptr::eq(r, r.main));
     match late {
         Some(this) => wait(r, this, name, answer).err(),
         None => Some(send(r, &zone, name, answer)),
@@ -201,8 +224,9 @@ fn wait(
     let late = unsafe {
         let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Late>()).as_mut().ok_or(ERROR)?;
         let place = cleanup.data.cast::<Late>();
-        let (job, answer) = (this.saving.given.get(), Cell::new(Some(answer)));
-        place.write(Late { link: Link::new(), r, name, job, answer });
+        let (job, owed) = (this.saving.given.get(), this.saving.owed.get());
+        let answer = Cell::new(Some(answer));
+        place.write(Late { link: Link::new(), r, name, job, owed, answer });
         cleanup.handler = Some(on_cleanup);
         &*place
     };

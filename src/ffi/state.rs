@@ -149,6 +149,10 @@ impl StateFile {
     }
 }
 
+/// What workers that have the file are to write for one that has not; the default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owed(u64);
+
 /// What all workers know of the file, in the zone. Zero is the value before the first one.
 #[repr(C)]
 pub(super) struct Words {
@@ -171,18 +175,24 @@ impl Words {
     }
 
     /// A worker that does not have the newest configuration's file open leaves it to others to write
-    /// what it changed. Returns whether there is such a file.
-    pub(super) fn owe(&self, version: u64) -> bool {
-        let there_is = self.file.load(Ordering::Relaxed) != 0;
-        if there_is {
-            self.owed.fetch_max(version.wrapping_add(1), Ordering::Relaxed);
+    /// what it changed: returns what they owe it. None if there is no such file.
+    pub(super) fn owe(&self, version: u64) -> Option<Owed> {
+        if self.file.load(Ordering::Relaxed) == 0 {
+            return None;
         }
-        there_is
+        let owed = version.wrapping_add(1);
+        self.owed.fetch_max(owed, Ordering::Relaxed);
+        Some(Owed(owed))
     }
 
     /// Whether anything is left to those who have the file.
     pub(super) fn is_owed(&self) -> bool {
         self.owed.load(Ordering::Relaxed) > self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether that has been written, or there is no file any more that it could be written to.
+    pub(super) fn has_paid(&self, owed: Owed) -> bool {
+        self.written.load(Ordering::Relaxed) >= owed.0 || self.file.load(Ordering::Relaxed) == 0
     }
 
     /// A newer configuration has a zone of its own: what is late in this one is not written over that.
