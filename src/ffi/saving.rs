@@ -26,6 +26,9 @@ use crate::zone::Wake;
 /// For so long, in ms, an answer waits for the disk. After that it goes out all the same.
 const PATIENCE: ngx_msec_t = 60_000;
 
+/// How often it is looked whether others have written, in ms.
+const INTERVAL: ngx_msec_t = 20;
+
 /// What could not be written is tried again after so long, in ms.
 const AGAIN: ngx_msec_t = 5_000;
 
@@ -37,9 +40,9 @@ pub(super) struct Saving {
     /// The last one whose outcome is known here, and what was wrong.
     known: Cell<u64>,
     problem: Cell<Option<Problem>>,
-    /// What others are to write that have the file, and whether this worker writes for others.
+    /// What others are to write that have the file. Nobody tells when they have.
     owed: Cell<Owed>,
-    owes: Cell<bool>,
+    asking: Timer,
     answers: Queue<Late>,
     again: Timer,
 }
@@ -62,7 +65,7 @@ impl Saving {
             known: Cell::new(0),
             problem: Cell::new(None),
             owed: Cell::default(),
-            owes: Cell::new(false),
+            asking: Timer::new(on_asking, log),
             answers: Queue::new(),
             again: Timer::new(on_again, log),
         }
@@ -135,9 +138,6 @@ fn outcome(this: &ThisWorker, state: &StateFile, problem: Option<Problem>) {
         None if before.is_some() => state.is_good_again(cycle_log()),
         None => {}
     }
-    if this.saving.owes.replace(false) {
-        doorbell::wake(&this.zone, Wake::All);
-    }
 }
 
 /// Whether what others are to write is in the file, or cannot be written.
@@ -156,12 +156,6 @@ extern "C" fn on_again(_: *mut ngx_event_t) {
 /// be written.
 pub(super) fn look(this: &ThisWorker) {
     let saving = &this.saving;
-    // What is on its way, or is tried again later, is not begun once more at each ring.
-    let idle = saving.is_idle() && saving.problem.get().is_none();
-    if idle && this.zone.file().is_owed() && newest_file(this).is_some() {
-        saving.owes.set(true);
-        save(this);
-    }
     if let Some(done) = saving.writer.get().filter(|_| !saving.is_idle()).map(Writer::done) {
         let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
         let further = done.job != saving.known.replace(done.job);
@@ -169,7 +163,20 @@ pub(super) fn look(this: &ThisWorker) {
             outcome(this, state, done.problem);
         }
     }
+    // What is on its way, or is tried again later, is not begun once more at each ring.
+    let may = saving.is_idle() && saving.problem.get().is_none();
+    if may && this.zone.file().is_owed() && newest_file(this).is_some() {
+        save(this);
+    }
     answer_those_that_are_written(this);
+}
+
+extern "C" fn on_asking(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    answer_those_that_are_written(this);
+    if this.saving.answers.iter().any(|late| !is_paid(this, late.owed)) {
+        this.saving.asking.start(INTERVAL);
+    }
 }
 
 fn answer_those_that_are_written(this: &ThisWorker) {
@@ -231,6 +238,9 @@ fn wait(
         &*place
     };
     this.saving.answers.push(late, &late.link);
+    if !is_paid(this, late.owed) {
+        this.saving.asking.start(INTERVAL);
+    }
     rest(r, on_write, PATIENCE).map_err(|_| ERROR)
 }
 
