@@ -104,6 +104,43 @@ refused('intermission_expired twice', [qr/"intermission_expired"/, qr/duplicate/
 refused('intermission_expired outside http', [qr/"intermission_expired"/, qr/not allowed here/],
     main => 'intermission_expired pass;');
 
+# Directive: values that are good, values that are not, and what is said to be allowed.
+my $statuses = '400 to 599, but not 401, 408, 444 or 494 to 499';
+my @no_status = qw(200 204 301 399 401 408 444 494 499 600 0 -1 abc);
+my %values = (
+    intermission_lease => [['off', '30s', '0.5', '1m30s', '300'], ['0', '-1', 'soon', '1h1d', '""'], '"off" or a time above 0'],
+    intermission_release => [
+        ['spread=5s', 'concurrency=20', 'concurrency=20 spread=0.5'],
+        ['spread=', 'spread=0', 'spread=soon', 'concurrency=0', 'concurrency=-1', 'concurrency=1.5', 'pace=1', '5s', 'spread=1s spread=1s'],
+        '"spread=" with a time or "concurrency=" with a number',
+    ],
+    intermission_max_held => [['0', '1', '5000'], ['-1', '1.5', 'all', 'off', '1k', '99999999999'], 'a number, 0 for as many as there is room for'],
+    intermission_overflow => [[qw(400 429 493 500 503 599)], [@no_status, 'pass'], $statuses],
+    intermission_health_check => [[qw(pass 200 204 400 404 503 599)], [grep({ !/^20[04]$/ } @no_status), 201], "\"pass\", 200, 204 or a status from $statuses"],
+);
+for my $directive (sort keys %values) {
+    my ($good, $bad, $allowed) = @{$values{$directive}};
+    for my $value (@$good) {
+        accepted("$directive $value", http => "$directive $value;", server => "$directive $value;", locations => "location / { $directive $value; }");
+    }
+    for my $value (@$bad) {
+        my ($last) = $value =~ /(\S+)$/;
+        my $said = $last eq '""' ? '' : $last;
+        refused("$directive $value", [qr/invalid value "\Q$said\E" in "$directive" directive/, qr/\Q$allowed\E/], http => "$directive $value;");
+    }
+    my $value = $good->[0];
+    refused("$directive without a value", [qr/"$directive"/], http => "$directive;");
+    refused("$directive twice", [qr/"$directive" directive is duplicate/], http => "$directive $value; $directive $value;");
+    refused("$directive outside http", [qr/"$directive" directive is not allowed here/], main => "$directive $value;");
+    refused("$directive in if", [qr/"$directive" directive is not allowed here/], locations => "location / { if (\$arg_x) { $directive $value; } }");
+}
+accepted("intermission_state_file $_", http => "intermission_state_file $_;") for 'off', 'state';
+refused('intermission_state_file without a name', [qr/invalid value "" in "intermission_state_file" directive: it must be a path or "off"/],
+    http => 'intermission_state_file "";');
+refused('intermission_state_file twice', [qr/"intermission_state_file" directive is duplicate/],
+    http => 'intermission_state_file off; intermission_state_file off;');
+refused('intermission_state_file in server', [qr/"intermission_state_file" directive is not allowed here/], server => 'intermission_state_file state;');
+
 accepted('use epoll', events => 'use epoll;');
 for my $method (qw(poll select)) {
     SKIP: {
