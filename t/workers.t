@@ -74,6 +74,7 @@ location /sockets/ { proxy_pass http://backend; proxy_http_version 1.1; add_head
 END
     );
     my (@sockets, @slow);
+    my $caller = $t->send('/', raw => "GET /_intermission/enable?wait=5s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
     for my $generation (1 .. 4) {
         my @new = map { $t->send("/sockets/$_", keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'}) } 1 .. 100;
         my %pids = map { $_->response->{headers}{'x-pid'} => 1 } @new;
@@ -87,6 +88,8 @@ END
     my $answer;
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'an app is quiet: every new worker has an entry', 20);
     is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
+    $caller->write("\r\n");
+    is $caller->response->{status}, 200, 'an old worker can have its caller wait';
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $_->write("\r\n") for @slow;

@@ -82,8 +82,9 @@ fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
 /// What the zone knows the caller by; none where this worker has no place there, or a subrequest
 /// calls, whose connection is not its own.
 pub(super) fn me(r: &ngx_http_request_t) -> Option<(WorkerId, Cookie)> {
-    let worker = workers::this().filter(|this| this.id().is_some() && ptr::eq(r, r.main))?;
-    Some((worker.id(), cookie(r)))
+    let worker = workers::this().filter(|_| ptr::eq(r, r.main))?;
+    entry::is_needed(worker);
+    worker.id().is_some().then(|| (worker.id(), cookie(r)))
 }
 
 fn cookie(r: *const ngx_http_request_t) -> Cookie {
