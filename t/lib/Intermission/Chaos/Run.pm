@@ -4,6 +4,7 @@ package Intermission::Chaos::Run;
 
 use strict;
 use warnings;
+use File::Spec ();
 use File::Temp ();
 use IO::Socket::INET;
 use Intermission;
@@ -29,11 +30,14 @@ sub new {
     $self->{port} = _free_port();
     # The instance's own folder is one that workers may write to.
     $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    # In memory, where that can be had: a worker that waits for a busy disk is late for everything else.
+    my $memory = -w '/dev/shm' ? '/dev/shm' : File::Spec->tmpdir;
+    $self->{cache_folder} = File::Temp::tempdir('intermission-cache-XXXXXXXX', DIR => $memory, CLEANUP => 1);
     my $t = $self->{nginx} = Intermission->new(
         workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
         # An nginx that keeps connections by itself has none left in the end.
         upstream => 'keepalive_timeout 200ms;',
-        http => _http($self->{state_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
+        http => _http($self->{state_folder}, $self->{cache_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
         locations => join '', map { _locations($_) } @Intermission::Chaos::Schedule::APPS,
     );
     chmod 0777, $t->dir;
@@ -367,10 +371,10 @@ sub _violation {
 # ---- the configuration
 
 sub _http {
-    my ($state_folder) = @_;
+    my ($state_folder, $cache_folder) = @_;
     return <<"END";
 http2_max_concurrent_streams 1024;
-proxy_cache_path \@DIR\@/cache keys_zone=answers:1m max_size=512k inactive=1s manager_sleep=20ms loader_files=1;
+proxy_cache_path $cache_folder keys_zone=answers:1m max_size=512k inactive=1s manager_sleep=20ms loader_files=1 use_temp_path=off;
 intermission_zone 2m;
 intermission_state_file $state_folder/state;
 upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
