@@ -15,6 +15,8 @@ map $uri $inner { "~^/([a-z]+)/([a-z]+)" on; default on; }
 map $1 $by_capture { default on; "~^pub(.)ic" off; }
 map $uri $intermission_max_time { "~^/short/(?<rest>.*)" 0.3; "~(.)(.)(.)" 300; }
 map $http_user_agent $intermission_privileged_user_agent { "~^(Ping)(dom)" Pingdom; "~(.)" none; default none; }
+map $request_body$sent_http_x_late $by_late { default on; }
+log_format late '$request_uri [$request_body] [$sent_http_x_late]';
 map $uri $intermission_health_check_path { "~^/(he)(al)(th)/(.+)$" /health/check; default ""; }
 END
 
@@ -32,6 +34,7 @@ location /rewrite/ { intermission $outer; rewrite ^/rewrite/(.)(.*)$ /$2$1 break
 location /set/ { intermission $outer; if ($uri ~ ^/set/(.+)$) { set $whole $1; } proxy_pass http://backend/$whole/$1; }
 location ~ ^/tried/(.+)$ { intermission $outer; root @DIR@; try_files /none-$1 @tried; }
 location @tried { intermission on; proxy_pass http://backend/tried/$1; }
+location ~ ^/late/(.+)$ { access_log @DIR@/late.log late; add_header X-Late late; intermission $by_late; proxy_pass http://backend/late/$1; }
 location /plain/ { intermission $outer; proxy_pass http://backend/plain/$1; }
 location ~ ^/_(intermission)/(status|enable|disable|stop)$ { rewrite ^/_(.*) /$1 last; }
 location /intermission { intermission_control apps=*; add_header X-Capture "$1-$2"; }
@@ -59,6 +62,7 @@ my @asked = (
     ['/set/abc',             '/abc/abc', 'a set from a capture'],
     ['/tried/abc',           '/tried/abc', 'try_files'],
     ['/plain/abc',           '/plain/', 'no capture at all'],
+    ['/late/abc',            '/late/abc', 'a body and a header that are there later', undef, body => 'a body'],
 );
 
 my $t = Intermission->new(workers => 2, http => $http, locations => $locations);
@@ -100,6 +104,10 @@ for my $one (@held) {
     $client->response;
     is came($id), $case->[1], "paused: $case->[2]";
 }
+
+# Those that were asked for before there were any.
+my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::_slurp($t->dir . '/late.log'); @lines == 2 && \@lines }, 'two lines')->@*;
+is_deeply \@late, [('/late/abc [a body] [late]') x 2], 'what was read before it was there is read anew, open and paused';
 
 is $t->get('/_intermission/status', host => 'acme.apps.test')->{headers}{'x-capture'}, 'intermission/status-',
     'the control endpoint leaves them alone too';

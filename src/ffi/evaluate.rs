@@ -101,11 +101,12 @@ impl Kept {
     }
 
     /// What had a value has it again. What had none keeps the new one: nginx keeps what it has
-    /// made, and a random one (`$request_id`) would be another the next time.
+    /// made, and a random one (`$request_id`) would be another the next time. What was not found
+    /// may be there later (`$request_body`): it is looked for again.
     fn put_back(&self, r: &mut ngx_http_request_t) {
         self.captures.put_back(r);
         for (now, before) in values(r).iter_mut().zip(&self.variables) {
-            if is_made(before) {
+            if is_made(before) || flags::value::NOT_FOUND.is_set(now) {
                 *now = *before;
             }
         }
