@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Intermission;
+use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
 use Time::HiRes 'time';
@@ -14,13 +15,15 @@ set $app_name basecamp;
 location / { intermission on; proxy_pass http://backend; }
 location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
 location /unlisted { set $app_name unlisted; intermission on; proxy_pass http://backend; }
-location /nowhere { intermission on; proxy_connect_timeout 30s; proxy_pass http://192.0.2.1:81; }
+location /nowhere { intermission on; proxy_connect_timeout 30s; proxy_pass http://127.0.0.1:@FULL@; }
+location = /large { root @DIR@; intermission on; }
+location /through { intermission on; proxy_pass http://backend; proxy_buffering off; }
 location /_intermission { intermission_control apps=campfire; }
 location /any { intermission_control apps=*; }
 location = /one/status { intermission_control; }
 END_OF_CONF
 
-sub start { return Intermission->new(workers => 2, locations => $locations, @_) }
+sub start { return Intermission->new(workers => 2, locations => $locations =~ s/\@FULL\@/81/r, @_) }
 
 sub series {
     my ($page) = @_;
@@ -138,6 +141,31 @@ subtest 'what they wait for' => sub {
     $t->wait_for(sub { $waits_for->() eq "client's body" }, "client's body");
     pass 'a body that does not come';
     $upload->close;
+    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+
+    # nginx cannot connect: so many others wait for it to be accepted.
+    my $full = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no listener: $!";
+    my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $full->sockport, Blocking => 0) } 1 .. 8;
+    $t->reload(locations => $locations =~ s/\@FULL\@/$full->sockport/er);
+    my $nowhere = $t->send('/nowhere/a');
+    $t->wait_for(sub { $waits_for->() eq 'connection' }, 'a connection');
+    pass 'an app that takes no connection';
+    $nowhere->close;
+    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+
+    open my $large, '>', $t->dir . '/large' or die "large: $!";
+    truncate $large, 64 << 20;
+    close $large;
+    my $taker = $t->send('/large');
+    $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
+    pass 'a client that does not take the answer';
+    is $t->status->{oldest_in_flight}[0]{uri}, '/large', 'of nginx\'s own';
+    $taker->close;
+    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    my $through = $t->send('/through?size=32000000');
+    $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
+    pass 'or that of an app, where nginx keeps none of it';
+    $through->close;
     $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
     $t->clean_ok;
 };
