@@ -130,7 +130,8 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     $dns->thaw;
     is $crowd->done->{statuses}{200}, 60, 'all others are answered';
     in_order($t, 60, 'where one left');
-    $t->clean_ok;
+    # Whose question was taken back is answered all the same.
+    $t->clean_ok(allow => [qr/wrong ident \d+ in DNS response/]);
 }
 
 {
