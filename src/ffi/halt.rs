@@ -1,4 +1,4 @@
-//! What a run waits for: one of it that is delayed on its way to the app, with others behind it.
+//! What a line waits for: one that was released and is delayed on its way to the app.
 
 use core::cell::Cell;
 use core::ptr;
@@ -7,7 +7,6 @@ use nginx_sys::{ngx_event_t, ngx_http_core_content_phase, ngx_http_request_t, ng
 
 use super::flags::request;
 use super::hold::Hold;
-use super::queue::Queue;
 use super::workers::Timer;
 use super::{conf, evaluate};
 use crate::ids::AppId;
@@ -20,13 +19,13 @@ const LONGEST_INTERVAL: Msec = Msec(100);
 /// For how long a line waits where `resolver_timeout` sets no end.
 const LONGEST_WAIT: Msec = Msec(30_000);
 
-/// The runs of this worker that have halted, each of another app.
+/// The lines that wait for a request of this worker, each of another app.
 pub(super) struct Halts {
     all: Cell<Vec<Halt>>,
     looking: Timer,
 }
 
-/// A run that has halted.
+/// A line that has halted; this worker has its baton.
 pub(super) struct Halt {
     pub app: AppId,
     /// The one that is delayed; null when it is gone.
@@ -34,9 +33,6 @@ pub(super) struct Halt {
     since: Msec,
     /// The line waits no longer.
     until: Msec,
-    /// Those behind it.
-    rest: Box<Queue<Hold>>,
-    count: u32,
 }
 
 impl Halts {
@@ -51,22 +47,17 @@ impl Halts {
         self.with(|all| all.is_empty())
     }
 
-    /// What is left of a run waits for one that is delayed.
-    pub(super) fn begin(&self, app: AppId, delayed: &Hold, run: &Queue<Hold>, now: Msec) {
+    /// The line of this app waits for one that is delayed.
+    pub(super) fn begin(&self, app: AppId, delayed: &Hold, now: Msec) {
         let timeout =
             conf::core_loc_conf(delayed.request()).map_or(0, |core| core.resolver_timeout);
         let timeout = Some(Msec(timeout as u64)).filter(|time| *time > Msec(0));
-        let rest = Box::new(Queue::new());
-        rest.init();
-        let count = transfer(run, &rest);
         let halt = Halt {
             app,
             delayed: Cell::new(delayed),
             since: now,
             // Earlier than nginx gives up: then the line has waited once.
             until: now.after(Msec(timeout.unwrap_or(LONGEST_WAIT).0 * 9 / 10)),
-            rest,
-            count,
         };
         self.with(|all| all.push(halt));
         self.looking.start_within(1);
@@ -129,24 +120,6 @@ impl Halt {
     pub(super) fn is_late(&self, now: Msec) -> bool {
         now >= self.until
     }
-
-    /// Those behind it are in the run again; returns how many of them have left.
-    pub(super) fn rejoin(&self, run: &Queue<Hold>) -> u32 {
-        self.count.saturating_sub(transfer(&self.rest, run))
-    }
-}
-
-/// Returns how many.
-fn transfer(from: &Queue<Hold>, to: &Queue<Hold>) -> u32 {
-    let mut count = 0;
-    while let Some(hold) = from.first() {
-        // SAFETY: who is in a run is live.
-        let hold = unsafe { &*hold };
-        hold.link.leave();
-        to.push(hold, &hold.link);
-        count += 1;
-    }
-    count
 }
 
 /// Whether something but its client delays a released request, so that another might overtake it:

@@ -352,7 +352,6 @@ extern "C" fn on_cleanup(data: *mut c_void) {
         }
         Stage::Granted => {
             hold.end(Stage::Left);
-            worker.left.set(worker.left.get() + 1);
             hold.link.leave();
             if let Some(slot) = hold.counted.take() {
                 worker.zone.visit(|zone| zone.finish(slot, worker.id(), hold.cookie()));

@@ -11,11 +11,6 @@ use nginx_sys::{ngx_connection_t, ngx_cycle};
 use super::flags::connection;
 use super::workers::ThisWorker;
 
-/// Whether a pause has ended since this worker's connections were last made anew.
-pub(super) fn is_due(this: &ThisWorker) -> bool {
-    this.zone.gates().endings() != this.endings.get()
-}
-
 /// If a pause has ended since, closes the connections that wait for a request.
 pub(super) fn freshen(this: &ThisWorker) {
     let endings = this.zone.gates().endings();

@@ -40,61 +40,60 @@ fn post(queue: *mut ngx_queue_t) {
 /// Runs between two turns of the event loop, and when the next of a paced drain is due.
 pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
-    if kept::is_due(this) {
-        this.longest_run.set(1);
+    let mut passed_on = None;
+    for room in (0..=room::for_release(this)).rev() {
+        match take_turn(this, passed_on.take(), room) {
+            Turn::Nobody => return,
+            Turn::Later(at) => return this.turn.set(Some(at)),
+            Turn::TurnAway { retry_after } => {
+                walk(this, |hold| {
+                    // SAFETY: live, and not touched again.
+                    unsafe { Hold::turn_away(hold, retry_after) };
+                });
+                return schedule_next();
+            }
+            Turn::Release(app, spacing) => {
+                kept::freshen(this);
+                passed_on = go_on(this, app, spacing);
+                // Another app's turn may be this worker's too, and it was woken once for both.
+                schedule_next();
+            }
+        }
     }
-    let room = room::for_release(this).min(this.longest_run.get());
+}
+
+/// Gives back the baton of the app of which one was passed on, and takes the next turn. Those who go
+/// on are taken one by one: whoever is behind one that is delayed is in line for every verb.
+fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, room: u32) -> Turn {
     let (last, turn) = this.zone.visit(|zone| {
+        if let Some(app) = passed_on {
+            zone.give_back(app, this.id(), 1, 0);
+        }
         // SAFETY: this process filled the slot, and its mark lives while it is held.
         let each = |given| unsafe { grant(this, given) };
         if this.cut_off.get() {
             (this.last.get(), zone.cut_off(this.id(), each))
         } else {
-            zone.take_turn(this.id(), this.last.get(), room, each)
+            zone.take_turn(this.id(), this.last.get(), room.min(1), each)
         }
     });
     this.last.set(last);
-    match turn {
-        Turn::Nobody => {}
-        Turn::Later(at) => this.turn.set(Some(at)),
-        Turn::TurnAway { retry_after } => {
-            walk(this, |hold| {
-                // SAFETY: live, and not touched again.
-                unsafe { Hold::turn_away(hold, retry_after) };
-                true
-            });
-            schedule_next();
-        }
-        Turn::Release(app, spacing) => {
-            kept::freshen(this);
-            this.longest_run.set(this.longest_run.get().saturating_mul(2));
-            go_on(this, app, spacing, 0);
-            // Another app's turn may be this worker's too, and it was woken once for both.
-            schedule_next();
-        }
-    }
+    turn
 }
 
-/// Lets those in the run go on, in order; so many have left before. Where one is delayed, those
-/// behind it and the baton wait for it.
-fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing, left: u32) {
-    this.left.set(left);
+/// Lets the one go on whose turn it is; returns its app, whose baton is to be given back. Where it
+/// is delayed, the baton waits for it.
+fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
-    let passed_on = walk(this, |hold| {
+    walk(this, |hold| {
         // SAFETY: live, and not touched again but where it is still there.
         let there = unsafe { Hold::release(hold) };
         delayed = there.filter(|hold| spacing == Spacing::OneByOne && halt::is_delayed(hold));
-        delayed.is_none()
     });
-    let (me, left) = (this.id(), this.left.get());
-    match delayed {
-        Some(delayed) => {
-            this.longest_run.set(1);
-            this.zone.visit(|zone| zone.halt(app, me, passed_on, left));
-            this.halts.begin(app, delayed, &this.run, now().monotonic);
-        }
-        None => this.zone.visit(|zone| zone.give_back(app, me, passed_on, left)),
-    }
+    let Some(delayed) = delayed else { return Some(app) };
+    this.zone.visit(|zone| zone.halt(app, this.id(), 1, 0));
+    this.halts.begin(app, delayed, now().monotonic);
+    None
 }
 
 /// Looks whether those that are delayed have set out.
@@ -102,21 +101,21 @@ pub(super) extern "C" fn on_delayed(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
     let now = now().monotonic;
     while let Some(halt) = this.halts.take_over(now) {
-        let late = halt.is_late(now);
-        if late {
-            this.zone.visit(|zone| zone.hurry(halt.app, this.id()));
-        }
-        let spacing = if late { Spacing::None } else { Spacing::OneByOne };
-        go_on(this, halt.app, spacing, halt.rejoin(&this.run));
+        this.zone.visit(|zone| {
+            if halt.is_late(now) {
+                zone.hurry(halt.app, this.id());
+            }
+            zone.give_back(halt.app, this.id(), 0, 0);
+        });
     }
     this.halts.look_again(now);
-    schedule_next();
+    schedule();
 }
 
 /// nginx is about to close all connections: nobody waits for another any more.
 pub(super) fn hurry(this: &ThisWorker) {
     while let Some(halt) = this.halts.take_any() {
-        go_on(this, halt.app, Spacing::None, halt.rejoin(&this.run));
+        this.zone.visit(|zone| zone.give_back(halt.app, this.id(), 0, 0));
     }
 }
 
@@ -129,19 +128,13 @@ unsafe fn grant(this: &ThisWorker, given: Given) {
     this.run.push(hold, &hold.link);
 }
 
-/// Does something with each in the run, in order, until it says no; what it does may end that one
-/// and others. Returns with how many.
-fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold) -> bool) -> u32 {
-    let mut count = 0;
+/// Does something with each in the run, in order; what it does may end that one and others.
+fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold)) {
     while let Some(hold) = this.run.first() {
         // SAFETY: who is in the run is live.
         unsafe { (*hold).link.leave() };
-        count += 1;
-        if !each(hold) {
-            break;
-        }
+        each(hold);
     }
-    count
 }
 
 /// A released request is under way.

@@ -55,8 +55,6 @@ pub(super) struct ThisWorker {
     cutting: Timer,
     /// The app that was served last.
     pub last: Cell<AppId>,
-    /// How many of the run under way left before their turn.
-    pub left: Cell<u32>,
     pub complaints: Complaints,
     /// What of a request's state is put back after a value has been read for it.
     pub kept: Cell<Kept>,
@@ -64,8 +62,6 @@ pub(super) struct ThisWorker {
     pub going_on: Cell<*const Hold>,
     /// Those whose turn it is.
     pub run: Queue<Hold>,
-    /// How many it takes along next time at the most, so that few halt where one is delayed.
-    pub longest_run: Cell<u32>,
     pub halts: Halts,
     /// Those who were released, and are not finished.
     pub under_way: Queue<Hold>,
@@ -234,12 +230,10 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         cut_off: Cell::new(false),
         cutting: Timer::new(on_cutting, log),
         last: Cell::new(AppId::NONE),
-        left: Cell::new(0),
         complaints: Complaints::default(),
         kept: Cell::default(),
         going_on: Cell::new(core::ptr::null()),
         run: Queue::new(),
-        longest_run: Cell::new(1),
         halts: Halts::new(release::on_delayed, log),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),

@@ -155,7 +155,7 @@ impl Zone<'_> {
         count
     }
 
-    /// `me` keeps its run for now, for one of it is delayed: so many were passed on, so many left
+    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on, so many left
     /// before their turn.
     pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {

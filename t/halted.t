@@ -1,0 +1,83 @@
+# While a released request is delayed, those behind it are held: the operator's verbs are for them, too.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Dns;
+use Test::More;
+use Time::HiRes ();
+
+# Each name is resolved by itself; those of the first ones are known when the pause ends.
+sub start {
+    my ($dns, %conf) = @_;
+    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
+    my $port = $probe->sockport;
+    close $probe;
+    my $t = Intermission->new(
+        backend => ['--listen', "127.0.0.1:$port"],
+        http => 'map $uri $host_of_app { ~^/known/ known.test; default dead.test; }',
+        %conf,
+        locations => <<"CONF",
+resolver 127.0.0.1:@{[$dns->port]} ipv6=off;
+resolver_timeout @{[$conf{timeout} // '10s']};
+set \$app_name basecamp;
+location / { intermission on; proxy_pass http://\$host_of_app:$port; }
+location /_intermission { intermission_control; }
+CONF
+    );
+    $t->get('/known/warm');
+    $dns->freeze;
+    return $t;
+}
+
+# So many are held, of whom the 41st is delayed when it is released.
+sub halted {
+    my ($t) = @_;
+    $t->control('enable');
+    my @crowds = $t->crowd('--count', 40, '--path', '/known/{i}');
+    $t->wait_held(40);
+    push @crowds, $t->crowd('--count', 1, '--path', '/dead', '--expect', '200,502,503');
+    $t->wait_held(41);
+    push @crowds, $t->crowd('--count', 100, '--path', '/known/late/{i}', '--expect', '200,503');
+    $t->wait_held(141);
+    $t->control('disable');
+    $t->wait_held(100);
+    return @crowds;
+}
+
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 1);
+    my ($first, $delayed, $behind) = halted($t);
+    my $start = Time::HiRes::time();
+    $t->control('stop');
+    is $behind->done->{statuses}{503}, 100, 'stop: those behind one that is delayed are answered';
+    cmp_ok Time::HiRes::time() - $start, '<', 2, 'at once';
+    $dns->thaw;
+    is $delayed->done->{statuses}{200}, 1, 'the one that was released goes on';
+    is $t->status->{totals}{stopped}, 100, 'they are counted';
+    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'the app gets none of them';
+    $t->control('disable');
+    $t->clean_ok(allow => [qr{DNS response}]);
+}
+
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 1);
+    my ($first, $delayed, $behind) = halted($t);
+    $t->control('enable');
+    $dns->thaw;
+    is $delayed->done->{statuses}{200}, 1, 'enable: the one that was released goes on';
+    is $t->control('enable?wait=5s')->{status}, 200, 'then nothing is in flight';
+    Time::HiRes::sleep(0.3);
+    my $status = $t->status;
+    is "$status->{state} $status->{held}", 'paused 100', 'those behind it are held';
+    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'the app gets none of them';
+    $t->control('disable');
+    is $behind->done->{statuses}{200}, 100, 'until the pause ends';
+    is $t->ticket_inversions, 0, 'in order';
+    $t->clean_ok(allow => [qr{DNS response}]);
+}
+
+done_testing;
