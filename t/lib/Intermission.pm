@@ -283,7 +283,7 @@ sub reload {
         Carp::croak('nginx refuses the reload: ' . ($self->error_log =~ /.*(\[emerg\].*)/s)[0]) if $now > $emergencies;
         return $number == grep { !$old{$_} } $self->workers;
     }, 'new workers');
-    delete @old{@{$self->{frozen} // []}};
+    delete @old{grep { _stands($_) } @{$self->{frozen} // []}};
     return $self->wait_for(sub { !grep { $old{$_} } $self->workers }, 'old workers shutting down');
 }
 
@@ -293,8 +293,14 @@ sub freeze {
     push @{$self->{frozen}}, @pids;
     kill STOP => @pids;
     for my $pid (@pids) {
-        $self->wait_for(sub { (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
+        $self->wait_for(sub { _stands($pid) }, "$pid stopped");
     }
+}
+
+# Whether a process is stopped, until kill CONT.
+sub _stands {
+    my ($pid) = @_;
+    return (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T /;
 }
 
 # Ends nginx and everything that was started. True if the first signal (QUIT) was enough within
