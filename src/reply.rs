@@ -497,6 +497,9 @@ impl fmt::Display for Left {
             Self::InFlight(count) => write!(f, "{count} requests are still in flight"),
             Self::Silent(1) => f.write_str("1 worker has not said what is in flight"),
             Self::Silent(count) => write!(f, "{count} workers have not said what is in flight"),
+            Self::Held(0) => f.write_str(
+                "nobody is held any more, but the last request is delayed on its way to the app",
+            ),
             Self::Held(1) => f.write_str("1 request is still held"),
             Self::Held(count) => write!(f, "{count} requests are still held"),
         }

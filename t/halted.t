@@ -80,4 +80,20 @@ sub halted {
     $t->clean_ok(allow => [qr{DNS response}]);
 }
 
+{
+    my $dns = Intermission::Dns->new;
+    my $t = start($dns, workers => 1);
+    $t->control('enable');
+    my $held = $t->send('/dead');
+    $t->wait_held(1);
+    my $answer = $t->control('disable?wait=300ms');
+    is $answer->{status}, 504, 'the last one is delayed: the drain goes on';
+    like $answer->{body}, qr/^nobody is held any more, but the last request is delayed on its way to the app$/m, 'and the answer says why';
+    is $t->status->{held}, 0, 'so does the status';
+    $dns->thaw;
+    is $held->response->{status}, 200, 'it is answered';
+    $t->wait_state('open');
+    $t->clean_ok;
+}
+
 done_testing;
