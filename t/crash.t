@@ -120,9 +120,12 @@ SKIP: {
 
     # The master unlocks nothing in a zone that the present configuration does not have.
     for my $round (1 .. 3) {
-        my $t = Intermission->new(workers => 2, module => $faulty, backend => ['--delay', 2000]);
+        # Each worker gets some.
+        my $t = Intermission->new(
+            workers => 2, module => $faulty, backend => ['--delay', 2000], server => 'listen 127.0.0.2:@PORT@ reuseport;',
+        );
         chmod 0777, $t->dir;
-        my $crowd = $t->crowd('--count', 200);
+        my $crowd = $t->crowd('--count', 200, '--to', '127.0.0.2:' . $t->port);
         $t->wait_backend(200);
         $t->reload(http => 'intermission_zone 1m;');
         my @old = $t->old_workers;
