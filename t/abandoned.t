@@ -100,6 +100,12 @@ subtest 'they are told to those who look, and who wait' => sub {
 
 subtest 'a client that leaves' => sub {
     counts 1, 'before the answer' => sub { sent('/own/a')->close };
+    counts 1, 'in the middle of its header' => sub {
+        my $client = sent('/own/header');
+        $own->write('/own/header', "HTTP/1.1 200 OK\r\nContent-Le");
+        Time::HiRes::sleep(0.2);
+        $client->close;
+    };
     counts 1, 'in the middle of it' => sub { begun('/own/b')->close };
     counts 1, 'in the middle of one that is not buffered' => sub { begun('/stream/c')->close };
     counts 1, 'over HTTP/2' => sub {

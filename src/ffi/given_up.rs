@@ -2,7 +2,7 @@
 
 use nginx_sys::{
     ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t,
-    NGX_HTTP_GATEWAY_TIME_OUT,
+    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
 };
 
 use super::flags::{self, request};
@@ -27,8 +27,8 @@ fn is_given_up(r: &ngx_http_request_t, upstream: &ngx_http_upstream_t) -> bool {
     let left_alone = if attempts::is_answered(last) {
         breaks_off(r, upstream, last)
     } else {
-        // An attempt that failed has a status.
-        last.bytes_sent > 0 && last.status == 0
+        // An attempt that failed has nginx's status; the app's own may be there before its header is.
+        last.bytes_sent > 0 && last.status != NGX_HTTP_BAD_GATEWAY as ngx_uint_t
     };
     left_alone || attempts::all(r).iter().any(timed_out)
 }
