@@ -35,9 +35,16 @@ location /accel/ { proxy_pass http://own; }
 location /inside/ { internal; limit_rate 10; return 200 @LONG@; }
 location /sockets/ { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://own; }
 location /off/ { intermission off; proxy_pass http://own; }
+location /ssi/ { ssi on; ssi_types *; root @DIR@; try_files /page.html =404; }
+location /other/ { intermission off; proxy_pass http://own; }
+location /mirrored/ { mirror /copy; proxy_pass http://backend; }
+location = /copy { internal; proxy_read_timeout 500ms; proxy_next_upstream off; proxy_pass http://own; }
 location /_intermission { intermission off; intermission_control; }
 END_OF_CONF
 my $own = Intermission::Upstream->new($t);
+open my $page, '>', $t->dir . '/page.html' or die "page: $!";
+print $page '<!--# include virtual="$arg_part" -->';
+close $page;
 
 sub total { return ($t->control('metrics')->{body} =~ /^intermission_abandoned_total\{app="basecamp"\} (\d+)$/m)[0] }
 
@@ -114,6 +121,11 @@ subtest 'a client that leaves' => sub {
         $own->wait('/own/h2');
         $http2->reset($stream);
     };
+    counts 1, 'while a part of its page is at the app' => sub {
+        my $client = $t->send('/ssi/a?part=/own/part');
+        $own->wait('/own/part');
+        $client->close;
+    };
     counts 1, 'that was held' => sub {
         $t->control('enable');
         my $held = $t->send('/own/held');
@@ -128,11 +140,14 @@ subtest 'an app that takes too long' => sub {
     counts 1, 'to answer' => sub { is $t->get('/slow/a')->{status}, 504, 'a 504' };
     counts 1, 'in the middle of its answer' => sub { begun('/slow/b')->response };
     counts 1, 'of one that is not buffered' => sub { begun('/slow/stream/c')->response };
+    counts 1, 'for a part of a page' => sub { is $t->get('/ssi/b?part=/slow/part')->{status}, 200, 'the page comes without it' };
+    counts 1, 'for a mirror' => sub { is $t->get('/mirrored/a')->{status}, 200, 'the client sees nothing of it' };
     counts 1, 'and another one answers' => sub { is $t->get('/next/')->{status}, 200, 'the client sees nothing of it' };
 };
 
 subtest 'whom the app has nothing to do with any more' => sub {
     counts 0, 'answered' => sub { $t->get('/') for 1 .. 3 };
+    counts 0, 'in parts' => sub { is $t->get('/ssi/c?part=/whole')->{status}, 200, 'a page' };
     counts 0, 'HEAD' => sub { $t->get('/', method => 'HEAD') };
     counts 0, 'an app that nginx waits for, whoever leaves' => sub {
         my $client = sent('/stays/a');
@@ -210,6 +225,11 @@ subtest 'whom the app has never seen, or who does not count' => sub {
         sent('/own/bypass', headers => {'User-Agent' => 'Pingdom'})->close;
         $t->wait_for(sub { grep { $_->{target} eq '/own/bypass' } $t->access_log }, 'gone');
         $t->control('disable');
+    };
+    counts 0, 'a part of a page from a place with intermission off' => sub {
+        my $client = $t->send('/ssi/d?part=/other/part');
+        $own->wait('/other/part');
+        $client->close;
     };
     counts 0, 'a place with intermission off' => sub {
         sent('/off/a')->close;

@@ -16,7 +16,7 @@ use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
 use super::zone::{now, Named};
-use super::{body, entry, evaluate, flags, flight, kept, pages, room, variables};
+use super::{body, entry, evaluate, flags, flight, given_up, kept, pages, room, variables};
 use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
@@ -51,10 +51,14 @@ extern "C" fn on_precontent(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a live request.
     let r = unsafe { &mut *r };
     if ptr::eq(r, r.main) {
-        meet(r)
-    } else {
-        GOES_ON
+        return meet(r);
     }
+    let r_ptr = ptr::from_mut(r);
+    // SAFETY: configurations outlive the requests that run on them.
+    if unsafe { conf::loc_conf(&*r_ptr) }.is_some_and(|place| holds(r, place)) {
+        given_up::is_part(r);
+    }
+    GOES_ON
 }
 
 /// A request comes to its app's gate: returns what a phase handler returns.

@@ -1,21 +1,62 @@
 //! Requests that nginx is done with while their app may still be at them.
 
+use core::ptr;
+
 use nginx_sys::{
-    ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t,
-    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
+    ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_palloc,
+    ngx_uint_t, NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
 };
 
 use super::flags::{self, request};
-use super::hold::Hold;
+use super::hold::{find, Hold};
 use super::workers::ThisWorker;
 use super::{attempts, flight};
 use crate::time::Msec;
 
+/// A subrequest (SSI, mirror, addition) of a request that has met its app's gate, in the memory of
+/// both.
+pub(super) struct Part {
+    r: *const ngx_http_request_t,
+    next: *const Part,
+}
+
+/// A subrequest is about to be answered: it is a part of what its main request asks the app for.
+pub(super) fn is_part(r: &ngx_http_request_t) {
+    // SAFETY: a live subrequest's main request is live.
+    let Some(hold) = find(unsafe { &*r.main }) else { return };
+    let next = hold.parts.get();
+    if parts(hold).any(|part| ptr::eq(part, r)) {
+        return;
+    }
+    // SAFETY: a live request's pool, which is its main request's, and goes after the mark.
+    unsafe {
+        // Without memory for it one fewer may be counted.
+        if let Some(place) = ngx_palloc(r.pool, size_of::<Part>()).cast::<Part>().as_mut() {
+            ptr::from_mut(place).write(Part { r, next });
+            hold.parts.set(place);
+        }
+    }
+}
+
+fn parts(hold: &Hold) -> impl Iterator<Item = &ngx_http_request_t> {
+    let mut next = hold.parts.get();
+    core::iter::from_fn(move || {
+        // SAFETY: null, or from is_part: it lives as long as the mark, and the subrequest as well.
+        let part = unsafe { next.as_ref()? };
+        next = part.next;
+        // SAFETY: as above.
+        unsafe { part.r.as_ref() }
+    })
+}
+
 /// A request is finished, and still counted if it ever was.
 pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     let was_passed_on = hold.set_out_at.get() != Msec(0);
-    let Some(upstream) = hold.upstream().filter(|_| was_passed_on) else { return };
-    if is_given_up(hold.request(), upstream) {
+    let given_up = |r: &ngx_http_request_t| {
+        // SAFETY: a live request has an upstream or null.
+        unsafe { r.upstream.as_ref() }.is_some_and(|upstream| is_given_up(r, upstream))
+    };
+    if was_passed_on && (given_up(hold.request()) || parts(hold).any(given_up)) {
         flight::given_up(this, hold);
     }
 }

@@ -10,6 +10,7 @@ use nginx_sys::{
 
 use super::flags::{self, event, request};
 use super::flight::{self, Counted};
+use super::given_up::Part;
 use super::park::stop_timer;
 use super::queue::Link;
 use super::workers::ThisWorker;
@@ -41,6 +42,8 @@ pub(super) struct Hold {
     waited: Cell<Msec>,
     /// When it was passed on, on the monotonic clock.
     pub set_out_at: Cell<Msec>,
+    /// Its subrequests to the app, the newest first.
+    pub parts: Cell<*const Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,6 +327,7 @@ pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
             since: Cell::new(Msec(0)),
             waited: Cell::new(Msec(0)),
             set_out_at: Cell::new(Msec(0)),
+            parts: Cell::new(ptr::null()),
         });
         cleanup.handler = Some(on_cleanup);
         *r.ctx.add(module::context_index()) = cleanup.data;
