@@ -61,7 +61,7 @@ sub is_clean {
 }
 
 subtest 'promtool and prometheus are here' => sub {
-    is +(run([$_, '--version']))[0], 0, "$_: scripts/deps installs the package prometheus" for 'promtool', 'prometheus';
+    is +(run([$_, '--version']))[0], 0, "$_: scripts/deps --tests installs the package prometheus" for 'promtool', 'prometheus';
 };
 
 subtest 'everything is there from the start, at 0' => sub {
