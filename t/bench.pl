@@ -249,7 +249,7 @@ sub per {
     return {map { $_ => ($after->{$_} - $before->{$_}) / $number } keys %$after};
 }
 
-sub slurp { return Intermission::Process::_slurp($_[0]) // die "$_[0]: $!\n" }
+sub slurp { return Intermission::Process::slurp($_[0]) // die "$_[0]: $!\n" }
 
 sub machine {
     my ($version) = `nginx -v 2>&1` =~ m{(nginx/\S+)};

@@ -106,7 +106,7 @@ for my $one (@held) {
 }
 
 # Those that were asked for before there were any.
-my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::_slurp($t->dir . '/late.log'); @lines == 2 && \@lines }, 'two lines')->@*;
+my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::slurp($t->dir . '/late.log'); @lines == 2 && \@lines }, 'two lines')->@*;
 is_deeply \@late, [('/late/abc [a body] [late]') x 2], 'what was read before it was there is read anew, open and paused';
 
 is $t->get('/_intermission/status', host => 'acme.apps.test')->{headers}{'x-capture'}, 'intermission/status-',

@@ -54,7 +54,7 @@ my (%first, %last, %totals);
 my $began = Time::HiRes::time();
 eval {
     # Now it starts as it does when it is restarted later.
-    $run->_quit({what => 'quit', pause => 0});
+    $run->act({what => 'quit', pause => 0});
     reload();
     %first = fresh();
     $run->carry_out(@schedule);
@@ -99,7 +99,7 @@ sub fresh {
 
 sub reload {
     my %before = map { $_ => 1 } $t->workers;
-    $run->_reload({});
+    $run->act({what => 'reload'});
     wait_or('new workers', sub { 4 == grep { !$before{$_} } $t->workers });
     wait_or('old workers gone', sub { !grep { $before{$_} } Intermission::Process::children($t->master) });
 }
@@ -126,7 +126,7 @@ sub largest_when_calm {
 # Its own memory; not what all workers share.
 sub memory {
     my ($pid) = @_;
-    my ($memory) = (Intermission::_slurp("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m);
+    my ($memory) = (Intermission::slurp("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m);
     return $memory // 0;
 }
 

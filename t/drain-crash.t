@@ -24,7 +24,7 @@ END_OF_CONF
 chmod 0777, $t->dir;
 my $own = Intermission::Upstream->new($t);
 
-sub arm { Intermission::_write($t->dir . '/fault', $_[0]) }
+sub arm { Intermission::write_file($t->dir . '/fault', $_[0]) }
 
 # A verb; whoever's worker dies calls again.
 sub surely {

@@ -149,7 +149,7 @@ subtest 'a client that downloads slowly does not count' => sub {
 subtest 'without an upstream a request counts until it is finished' => sub {
     my $directory = $t->dir . '/files';
     mkdir $directory;
-    Intermission::_write("$directory/$_", 'x' x 100_000) for 'one', 'two';
+    Intermission::write_file("$directory/$_", 'x' x 100_000) for 'one', 'two';
     my @clients = map { $t->send($_) } '/files/one', '/files/two', '/echo/';
     $t->wait_for(sub { $_->answered; length $_->{input} }, 'a download that has begun') for @clients;
     my $caller = waiter('enable?wait=20s');

@@ -118,7 +118,7 @@ sub answer {
     # The request and its end in one event.
     kill STOP => $t->workers;
     for my $pid ($t->workers) {
-        $t->wait_for(sub { (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
+        $t->wait_for(sub { (Intermission::Process::slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
     }
     for my $way ('reset', 'stop') {
         $client->say("request hasty-$way /gone/hasty-$way");

@@ -255,7 +255,7 @@ subtest 'restored at start' => sub {
 };
 
 subtest 'the JSON log of the README is JSON, whatever became of the request' => sub {
-    my ($format) = Intermission::_slurp(Intermission::root() . '/README.md') =~ /^ +(log_format json .*?;)$/ms;
+    my ($format) = Intermission::slurp(Intermission::root() . '/README.md') =~ /^ +(log_format json .*?;)$/ms;
     my $t = Intermission->new(http => $format, locations => <<'END_OF_CONF');
 set $app_name basecamp;
 access_log @DIR@/json.log json;
@@ -271,7 +271,7 @@ END_OF_CONF
     $t->control('disable');
     is $held->response->{status}, 200, 'one is held';
     my @lines;
-    $t->wait_for(sub { @lines = split /\n/, Intermission::_slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines');
+    $t->wait_for(sub { @lines = split /\n/, Intermission::slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines');
     my %by_uri = map { my $line = eval { JSON::PP::decode_json($_) } // {uri => "not JSON: $_"}; ($line->{uri} => $line) } @lines;
     is_deeply [@{$by_uri{'/passed'}}{qw(intermission hold_time position)}], ['PASSED', '', ''], 'one that was not held';
     is_deeply [@{$by_uri{'/off'}}{qw(intermission hold_time position)}], ['', '', ''], 'one that intermission has nothing to do with';

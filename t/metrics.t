@@ -45,13 +45,13 @@ sub series {
 sub run {
     my ($command, $input) = @_;
     my $dir = $t->dir;
-    Intermission::_write("$dir/input", $input // '');
+    Intermission::write_file("$dir/input", $input // '');
     open my $stdin, '<', "$dir/input" or die "input: $!";
     open my $output, '>', "$dir/output" or die "output: $!";
     my $pid = Intermission::Process::start($command->[0], ['/usr/bin/env', @$command], stdin => $stdin, stdout => $output, stderr => $output);
     my $status;
     $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of @$command", 20);
-    return ($status >> 8, Intermission::Process::_slurp("$dir/output"));
+    return ($status >> 8, Intermission::Process::slurp("$dir/output"));
 }
 
 sub is_clean {
@@ -137,7 +137,7 @@ subtest 'a real Prometheus scrapes it' => sub {
     my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
     my $port = $probe->sockport;
     my ($target, $alerts) = ('127.0.0.1:' . $t->port, Intermission::root() . '/nginx-conf/alerts.yml');
-    Intermission::_write("$dir/prometheus.yml", <<"END_OF_YAML");
+    Intermission::write_file("$dir/prometheus.yml", <<"END_OF_YAML");
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [ "$alerts" ]
 scrape_configs:
@@ -169,7 +169,7 @@ END_OF_YAML
         ok $is_so, $what or diag "$expression is " . ($last // 'nothing') . ', not ' . $expected;
     };
 
-    $shows->('up', 1, 'up == 1') or diag Intermission::Process::_slurp("$dir/prometheus.log");
+    $shows->('up', 1, 'up == 1') or diag Intermission::Process::slurp("$dir/prometheus.log");
     $shows->('intermission_held{app="basecamp"}', 3, 'so many are held');
     $shows->('intermission_paused{app="basecamp"}', 1, 'the app is paused');
     $shows->("intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}", 1, "one $_") for qw(expired rejected bypassed left);
@@ -206,7 +206,7 @@ subtest 'the alerts are good, and fire when they should' => sub {
     is $exit, 0, 'promtool test rules' or diag $output;
     my %known = map { $_ => 1 } keys %{series($t->control('metrics')->{body})};
     my %names = map { s/\{.*//r => 1 } keys %known;
-    my @used = Intermission::Process::_slurp("$root/nginx-conf/alerts.yml") =~ /\b(intermission_\w+)/g;
+    my @used = Intermission::Process::slurp("$root/nginx-conf/alerts.yml") =~ /\b(intermission_\w+)/g;
     my @unknown = grep { !$names{$_} && !/^intermission_(?:overflow|zone|max_held|max_time|expired)$/ } @used;
     is_deeply \@unknown, [], 'they name metrics that there are';
 };

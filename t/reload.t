@@ -17,11 +17,11 @@ sub location {
 sub nginx {
     my ($t, @arguments) = @_;
     open my $output, '>', $t->dir . '/output' or die "output: $!";
-    my $command = Intermission::_command($t->dir, @arguments);
+    my $command = Intermission::command($t->dir, @arguments);
     my $pid = Intermission::Process::start('nginx', $command, stdout => $output, stderr => $output);
     my $status;
     $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of nginx @arguments");
-    return ($status >> 8, Intermission::Process::_slurp($t->dir . '/output'));
+    return ($status >> 8, Intermission::Process::slurp($t->dir . '/output'));
 }
 
 # Waits until no worker is left but these many.
@@ -313,8 +313,8 @@ sub holder {
     my ($exit, $output) = nginx($t, '-t');
     is $exit, 0, 'nginx -t on the running configuration passes';
     unlike $output, qr/intermission:/, 'and announces nothing of ours';
-    my $other = Intermission::Process::_slurp($t->dir . '/nginx.conf') =~ s/^http \{/http { intermission_zone 3m;/mr;
-    Intermission::_write($t->dir . '/other.conf', $other);
+    my $other = Intermission::Process::slurp($t->dir . '/nginx.conf') =~ s/^http \{/http { intermission_zone 3m;/mr;
+    Intermission::write_file($t->dir . '/other.conf', $other);
     is +(nginx($t, '-t', '-c', $t->dir . '/other.conf'))[0], 0, 'so does one with another size of the zone, which is tested apart';
     $t->hup(http => 'nonsense;');
     $t->wait_log(qr/unknown directive "nonsense"/);

@@ -196,7 +196,7 @@ SKIP: {
     my $t = instance();
     $t->control('enable');
     for (1, 2) {
-        my $pid = Intermission::Process::start('nginx', Intermission::_command($t->dir));
+        my $pid = Intermission::Process::start('nginx', Intermission::command($t->dir));
         $t->wait_for(sub { defined Intermission::Process::reaped($pid) }, 'a second nginx gives up');
     }
     $t->control('disable');

@@ -88,10 +88,10 @@ sub test_conf {
     my ($t) = @_;
     my $dir = $t->dir;
     open my $output, '>', "$dir/output" or die $!;
-    my $pid = Intermission::Process::start('nginx -t', Intermission::_command($dir, '-t'), stdout => $output, stderr => $output);
+    my $pid = Intermission::Process::start('nginx -t', Intermission::command($dir, '-t'), stdout => $output, stderr => $output);
     my $status;
     $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, 'the end of nginx -t');
-    return ($status >> 8, Intermission::Process::_slurp("$dir/output"));
+    return ($status >> 8, Intermission::Process::slurp("$dir/output"));
 }
 
 subtest 'a folder that cannot have one is refused' => sub {
@@ -125,7 +125,7 @@ subtest 'a folder that cannot have one is refused' => sub {
 
 subtest 'lines of the start are in the configured log' => sub {
     my $t = instance(main => 'error_log @DIR@/own.log notice;');
-    my $own = sub { Intermission::Process::_slurp($t->dir . '/own.log') };
+    my $own = sub { Intermission::Process::slurp($t->dir . '/own.log') };
     $t->control('enable?for=1h');
     $t->end_nginx;
     $t->start_nginx;
@@ -149,7 +149,7 @@ subtest 'lines of the start are in the configured log' => sub {
     print $f 'mine';
     close $f;
     $t->start_nginx;
-    like Intermission::Process::_slurp($t->dir . '/new.log'), qr/\[error\].*notes" is not a state file/, 'in each that is configured';
+    like Intermission::Process::slurp($t->dir . '/new.log'), qr/\[error\].*notes" is not a state file/, 'in each that is configured';
     $t->clean_ok(allow => [qr/cannot be used|is not a state file/]);
 };
 

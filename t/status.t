@@ -35,7 +35,7 @@ sub kind {
 }
 
 # As the README shows a status: its own example is one of a paused app.
-my ($shown) = Intermission::_slurp(Intermission::root() . '/README.md') =~ /status\?format=json' \| jq\n\n((?: {4}.*\n)+)/;
+my ($shown) = Intermission::slurp(Intermission::root() . '/README.md') =~ /status\?format=json' \| jq\n\n((?: {4}.*\n)+)/;
 
 subtest 'each field is there, of its kind, as the README shows it' => sub {
     my $t = start(http => "intermission_state_file state;\n");

@@ -81,7 +81,7 @@ auth_basic_user_file @DIR@/users;
 location / { intermission on; tunnel_pass unix:@DIR@/backend.sock; }
 location /_intermission { auth_basic off; intermission_control; }
 END_OF_CONF
-    Intermission::_write($t->dir . '/users', "user:{PLAIN}secret\n");
+    Intermission::write_file($t->dir . '/users', "user:{PLAIN}secret\n");
     $t->control('enable');
     is connecting($t)->response->{status}, 407, 'without a password: 407 at once';
     is connecting($t, 'Proxy-Authorization: Basic dXNlcjp3cm9uZw==')->response->{status}, 407, 'with a wrong one too';

@@ -22,7 +22,7 @@ sub instance {
 
 my @with_file = (http => "intermission_state_file state;\n");
 
-sub slurp { return Intermission::Process::_slurp($_[0]) // '' }
+sub slurp { return Intermission::Process::slurp($_[0]) // '' }
 
 sub workers_of {
     my ($master) = @_;
@@ -231,7 +231,7 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->wait_held(1);
     my $http = $t->{conf}{http};
     $t->{conf}{http} = "$http nonsense;";
-    $t->_write_conf;
+    $t->write_conf;
     kill USR2 => $t->master;
     $t->wait_log(qr/unknown directive "nonsense"/);
     $t->wait_for(sub { !-e $t->dir . '/nginx.pid.oldbin' }, 'the old one to be alone again');
@@ -248,7 +248,7 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     system('cp', Intermission::module_path(), $copy) == 0 or die "no copy of the module: $?";
     $t->control('enable');
     %{$t->{conf}} = (%{$t->{conf}}, module => $copy);
-    $t->_write_conf;
+    $t->write_conf;
     my $old = $t->master;
     my $new = upgrade($t);
     like slurp("/proc/$new/maps"), qr/\Q$copy\E/, 'a new build of the module takes effect';

@@ -12,7 +12,7 @@ my $http = 'intermission_zone 512m;';
 # How much of the zone a process has touched, in MB.
 sub touched {
     my ($pid) = @_;
-    my ($kb) = (Intermission::Process::_slurp("/proc/$pid/status") // '') =~ /^RssShmem:\s+(\d+) kB/m;
+    my ($kb) = (Intermission::Process::slurp("/proc/$pid/status") // '') =~ /^RssShmem:\s+(\d+) kB/m;
     return defined $kb ? $kb / 1024 : die "no RssShmem of $pid";
 }
 
@@ -45,7 +45,7 @@ SKIP: {
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(20);
-    Intermission::_write($t->dir . '/fault', 3);
+    Intermission::write_file($t->dir . '/fault', 3);
     $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled');
     $t->wait_log(qr/died inside the lock: repaired/);
     $_->response for @held;

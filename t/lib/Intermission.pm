@@ -48,13 +48,13 @@ sub nginx_t {
     my $dir = _directory();
     my $text = $conf{conf} // _text($dir, "unix:$dir/nginx.sock", %conf);
     $text =~ s/\@DIR\@/$dir/g;
-    _write("$dir/nginx.conf", $text);
+    write_file("$dir/nginx.conf", $text);
     open my $output, '>', "$dir/output" or die "$dir/output: $!";
-    my $pid = Intermission::Process::start('nginx -t', _command($dir, '-t'), stdout => $output, stderr => $output);
+    my $pid = Intermission::Process::start('nginx -t', command($dir, '-t'), stdout => $output, stderr => $output);
     my $status;
     Intermission::Process::wait_until(sub { defined($status = Intermission::Process::reaped($pid)) }, 10)
         or die 'nginx -t does not end';
-    return ($status & 127 ? "signal $status" : $status >> 8, _slurp("$dir/output"));
+    return ($status & 127 ? "signal $status" : $status >> 8, slurp("$dir/output"));
 }
 
 # Whether this nginx has a directive; the locations, or other parts that `new` takes, use it well.
@@ -157,7 +157,7 @@ sub access_log {
         my %line;
         @line{qw(method target status time intermission hold_time position)} = split / /;
         \%line;
-    } split /\n/, _slurp("$self->{dir}/access.log");
+    } split /\n/, slurp("$self->{dir}/access.log");
 }
 
 # The access log's last line about a target, once it is there: nginx writes it after the answer.
@@ -266,7 +266,7 @@ sub kill_worker {
 sub hup {
     my ($self, %conf) = @_;
     %{$self->{conf}} = (%{$self->{conf}}, %conf);
-    $self->_write_conf;
+    $self->write_conf;
     kill HUP => $self->{master};
 }
 
@@ -300,7 +300,7 @@ sub freeze {
 # Whether a process is stopped, until kill CONT.
 sub _stands {
     my ($pid) = @_;
-    return (Intermission::Process::_slurp("/proc/$pid/stat") // '') =~ /\) T /;
+    return (Intermission::Process::slurp("/proc/$pid/stat") // '') =~ /\) T /;
 }
 
 # Ends nginx and everything that was started. True if the first signal (QUIT) was enough within
@@ -341,7 +341,7 @@ sub start_nginx {
     for my $try (1 .. 5) {
         return $self if $self->_start_nginx($opt{port});
     }
-    die "nginx does not start:\n", $self->error_log, _slurp("$self->{dir}/stderr");
+    die "nginx does not start:\n", $self->error_log, slurp("$self->{dir}/stderr");
 }
 
 # The last assertion of a test: nobody is held, no ticket is lost, the log is clean, and nginx quits.
@@ -366,7 +366,7 @@ sub clean_ok {
     my @patterns = @{$allowed{allow} // []};
     push @patterns, qr/\[alert\].*exited on signal 9/, qr/\[alert\].*shared memory zone .* was locked by/
         if $allowed{killed_process};
-    for my $line (grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $self->error_log . _slurp("$self->{dir}/early.log")) {
+    for my $line (grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $self->error_log . slurp("$self->{dir}/early.log")) {
         push @faults, $line if !grep { $line =~ $_ } @patterns;
     }
     splice @faults, 20, @faults - 20, '... ' . (@faults - 20) . ' more' if @faults > 20;
@@ -394,7 +394,7 @@ sub _start_backend {
         stdout => $stdout, stderr => $errors,
     );
     close $stdout;
-    my $line = <$ready> // die "no backend ($crowd): ", _slurp("$dir/backend.stderr");
+    my $line = <$ready> // die "no backend ($crowd): ", slurp("$dir/backend.stderr");
     chmod 0777, "$dir/backend.sock";
 }
 
@@ -405,18 +405,18 @@ sub _start_nginx {
     my $probe = !$port && (IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) || die "no port: $!");
     $self->{port} = $port || $probe->sockport;
     close $probe if $probe;
-    $self->_write_conf;
+    $self->write_conf;
     open my $errors, '>', "$dir/stderr" or die "stderr: $!";
     $self->{owner} = $$;
     Intermission::Process::take_orphans() if $self->{conf}{daemon};
-    $self->{master} = Intermission::Process::start('nginx', _command($dir), stdout => $errors, stderr => $errors);
+    $self->{master} = Intermission::Process::start('nginx', command($dir), stdout => $errors, stderr => $errors);
     my $number = $self->{conf}{workers} // 2;
     my $gone;
     my $up = Intermission::Process::wait_until(sub {
         $gone //= Intermission::Process::reaped($self->{master});
         return 1 if defined $gone && ($gone != 0 || !$self->{conf}{daemon});
         if (defined $gone) {
-            return 0 if _slurp("$dir/nginx.pid") !~ /^(\d+)\n/;
+            return 0 if slurp("$dir/nginx.pid") !~ /^(\d+)\n/;
             $self->{master} = Intermission::Process::adopt('nginx', $1);
             $gone = undef;
         }
@@ -424,19 +424,20 @@ sub _start_nginx {
     }, 15);
     return 1 if $up && !defined $gone;
     delete $self->{master} if defined $gone;
-    die "nginx does not start:\n", $self->error_log, _slurp("$dir/stderr")
-        if !defined $gone || $self->error_log . _slurp("$dir/early.log") !~ /Address already in use/;
+    die "nginx does not start:\n", $self->error_log, slurp("$dir/stderr")
+        if !defined $gone || $self->error_log . slurp("$dir/early.log") !~ /Address already in use/;
     return 0;
 }
 
-sub _write_conf {
+# Writes nginx.conf from what `new` and `hup` were given.
+sub write_conf {
     my ($self) = @_;
     $self->{no_module} = !($self->{conf}{with_module} // 1);
     my $text = _text($self->{dir}, "127.0.0.1:$self->{port} backlog=4096", %{$self->{conf}});
     $text =~ s/\@DIR\@/$self->{dir}/g;
     $text =~ s/\@PORT\@/$self->{port}/g;
     # nginx may be reading the old one.
-    _write("$self->{dir}/nginx.conf.new", $text);
+    write_file("$self->{dir}/nginx.conf.new", $text);
     rename "$self->{dir}/nginx.conf.new", "$self->{dir}/nginx.conf" or die "nginx.conf: $!";
 }
 
@@ -455,7 +456,8 @@ sub _crowd {
     );
 }
 
-sub _command {
+# The command that runs nginx in a directory, with more arguments.
+sub command {
     my ($dir, @more) = @_;
     # What nginx says before it has read which log is configured stands apart: it must be little.
     return [$nginx, '-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/early.log", @more];
@@ -480,13 +482,15 @@ sub _tail {
     return $text;
 }
 
-sub _write {
+# Writes a whole file.
+sub write_file {
     my ($path, $text) = @_;
     open my $file, '>', $path or die "$path: $!";
     print {$file} $text;
     close $file or die "$path: $!";
 }
 
-sub _slurp { Intermission::Process::_slurp($_[0]) // '' }
+# A whole file; empty where it cannot be read.
+sub slurp { Intermission::Process::slurp($_[0]) // '' }
 
 1;

@@ -67,7 +67,7 @@ sub kill {
 
 sub _fail {
     my ($self, $why) = @_;
-    my $errors = Intermission::Process::_slurp($self->{errors}) // '';
+    my $errors = Intermission::Process::slurp($self->{errors}) // '';
     $self->kill;
     die "crowd: $why\n$errors";
 }

@@ -85,23 +85,24 @@ sub end {
 # Alive, not a zombie.
 sub is_alive {
     my ($pid) = @_;
-    my $stat = _slurp("/proc/$pid/stat") // return 0;
+    my $stat = slurp("/proc/$pid/stat") // return 0;
     return $stat !~ /\) [ZX] /;
 }
 
 sub children {
     my ($pid) = @_;
-    return split ' ', _slurp("/proc/$pid/task/$pid/children") // '';
+    return split ' ', slurp("/proc/$pid/task/$pid/children") // '';
 }
 
 sub title {
     my ($pid) = @_;
-    my $title = _slurp("/proc/$pid/cmdline") // '';
+    my $title = slurp("/proc/$pid/cmdline") // '';
     $title =~ tr/\0/ /;
     return $title =~ s/\s+$//r;
 }
 
-sub _slurp {
+# A whole file, or undef where it cannot be read.
+sub slurp {
     my ($path) = @_;
     open my $file, '<', $path or return undef;
     local $/;

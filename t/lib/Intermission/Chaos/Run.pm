@@ -55,9 +55,15 @@ sub carry_out {
     $self->{base} = Time::HiRes::time();
     for my $event (@events) {
         $self->_wait(sub { Time::HiRes::time() >= $self->{base} + $event->{at} });
-        my $what = "_$event->{what}";
-        $self->$what($event);
+        $self->act($event);
     }
+}
+
+# What is scheduled, or other events, at once.
+sub act {
+    my ($self, $event) = @_;
+    my $what = "_$event->{what}";
+    return $self->$what($event);
 }
 
 # Ends all pauses; waits until the last client is gone.
@@ -194,7 +200,7 @@ sub _die_in_lock {
     my ($self, $event) = @_;
     return $self->_kill($event) if !$self->{faults};
     my $file = $self->{nginx}->dir . '/fault';
-    Intermission::_write("$file.new", $event->{steps});
+    Intermission::write_file("$file.new", $event->{steps});
     rename "$file.new", $file or die "$file: $!";
     # The master visits the zone when it reloads: it must not be the one.
     my $end = Time::HiRes::time() + 2;
