@@ -35,6 +35,7 @@ const STRUCTURES: &[Structure] = &[
             "header_sent",
             "internal",
             "keepalive",
+            "post_action",
         ],
         fields: &[
             "args",

@@ -48,6 +48,10 @@ location /worse { error_page 502 = @worse; proxy_pass http://none; }
 location /page/502 { error_page 502 /page; proxy_pass http://none; }
 location /page/200 { error_page 502 =200 /page; proxy_pass http://none; }
 location /stale/ { error_page 502 = @says; proxy_pass http://none; }
+location /after/down/ { post_action /after; proxy_pass http://backend; }
+location = /after { internal; proxy_pass http://none; }
+location /down/after/ { post_action /fine-after; proxy_pass http://none; }
+location = /fine-after { internal; proxy_pass http://backend; }
 location /file { try_files /no/such/file =503; }
 location = /page { intermission off; return 200 page; }
 location @fine { proxy_pass http://backend; }
@@ -112,6 +116,8 @@ my %one = (
     'error_page leads to a page' => ['/page/502', 502, 1],
     'error_page makes it a 200' => ['/page/200', 200, 0],
     'the configuration answers 503' => ['/file', 503, 1],
+    'only a post_action fails' => ['/after/down/', 200, 0],
+    'only its post_action does not' => ['/down/after/', 502, 1],
     'the app answers' => ['/', 200, 0],
 );
 for my $what (sort keys %one) {

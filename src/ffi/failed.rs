@@ -6,6 +6,7 @@ use nginx_sys::{
 };
 
 use super::attempts;
+use super::flags::request;
 use super::hold::Hold;
 use super::log::{cycle_log, write, Level};
 use super::workers::{self, ThisWorker};
@@ -19,12 +20,18 @@ const TELLING_INTERVAL: ngx_msec_t = 1000;
 /// none, nor what `error_page` has made of one with another code.
 pub(super) fn failed(r: &ngx_http_request_t) -> bool {
     let (error, status) = (r.err_status, r.headers_out.status);
-    let status = if error != 0 { error } else { status };
-    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
     // SAFETY: a live request has an upstream or null.
     let upstream = unsafe { r.upstream.as_ref() };
+    let status = if error == 0 || is_failed_post_action(r, upstream) { status } else { error };
+    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
     unreached.iter().any(|one| *one as ngx_uint_t == status)
         && !upstream.is_some_and(|upstream| app_said(upstream, status))
+}
+
+/// Whether the error is that of a `post_action`, which no client sees.
+fn is_failed_post_action(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> bool {
+    let last = upstream.and_then(attempts::last);
+    request::POST_ACTION.is_set(r) && last.is_some_and(|last| !attempts::is_answered(last))
 }
 
 /// Whether the app that was asked last answered this.

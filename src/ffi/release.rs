@@ -1,4 +1,4 @@
-//! This worker's turn: it takes its run of the line, lets each go on in order, hands the baton on.
+//! This worker's turn: those of the line that are its own go on in order, then it hands the baton on.
 
 use nginx_sys::{
     ngx_event_t, ngx_msec_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events, ngx_queue_t,

@@ -155,8 +155,8 @@ impl Zone<'_> {
         count
     }
 
-    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on, so many left
-    /// before their turn.
+    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on, so many
+    /// left before their turn.
     pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
             return;
