@@ -72,4 +72,14 @@ like($output, qr/unknown directive "nonsense"/, 'saying why');
 my $master = $t->master;
 $t->clean_ok(killed_process => 1, allow => [qr/unknown directive "nonsense"/]);
 ok(!Intermission::Process::is_alive($master), 'nothing is left');
+{
+    my ($one, $other) = map { Intermission->new(workers => 1) } 1, 2;
+    my ($worker) = $other->workers;
+    $one->workers;
+    $one->{workers_seen}{$worker} = 1;
+    ok $one->stop, 'a process that has the pid of a worker that is gone is not taken for it';
+    is_deeply [$other->workers], [$worker], 'nor killed';
+    $other->clean_ok;
+}
+
 done_testing;

@@ -233,7 +233,7 @@ sub workers {
     my ($self) = @_;
     my @workers = grep { Intermission::Process::title($_) eq 'nginx: worker process' }
         Intermission::Process::children($self->{master});
-    $self->{workers_seen}{$_} = 1 for @workers;
+    $self->{workers_seen}{$_} = Intermission::Process::started($_) for @workers;
     return @workers;
 }
 
@@ -247,8 +247,15 @@ sub wait_old_workers_gone {
     my ($self, $seconds) = @_;
     my %new = map { $_ => 1 } $self->workers;
     return $self->wait_for(
-        sub { !grep { !$new{$_} && Intermission::Process::is_alive($_) } keys %{$self->{workers_seen}} },
+        sub { !grep { !$new{$_} } $self->_workers_left },
         'old workers gone', $seconds);
+}
+
+# Of all workers that there were, those that are alive.
+sub _workers_left {
+    my ($self) = @_;
+    my $seen = $self->{workers_seen};
+    return grep { Intermission::Process::is_alive($_) && Intermission::Process::started($_) == $seen->{$_} } keys %$seen;
 }
 
 # kill -9; waits until the worker is gone and, where nginx starts another, until that one is up.
@@ -319,8 +326,7 @@ sub end_nginx {
     $self->workers;
     my @first = ($opt{signal} // 'QUIT', $opt{seconds} // 5);
     my ($signal, $status) = Intermission::Process::end($self->{master}, \@first, [TERM => 5], [KILL => 5]);
-    my @left = grep { Intermission::Process::is_alive($_) && Intermission::Process::title($_) =~ /^nginx: worker/ }
-        keys %{$self->{workers_seen}};
+    my @left = grep { Intermission::Process::title($_) =~ /^nginx: worker/ } $self->_workers_left;
     kill KILL => @left;
     $self->{leaked} = \@left;
     delete $self->{master};

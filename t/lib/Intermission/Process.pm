@@ -89,6 +89,13 @@ sub is_alive {
     return $stat !~ /\) [ZX] /;
 }
 
+# When a process started, in the kernel's ticks: another one may have its pid by now.
+sub started {
+    my ($pid) = @_;
+    my ($rest) = (slurp("/proc/$pid/stat") // '') =~ /.*\) (.*)/s or return 0;
+    return (split ' ', $rest)[19];
+}
+
 sub children {
     my ($pid) = @_;
     return split ' ', slurp("/proc/$pid/task/$pid/children") // '';
