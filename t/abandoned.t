@@ -78,55 +78,55 @@ sub begun {
     return $client;
 }
 
-is total(), 0, 'there are none at first';
-is $t->status->{abandoned}, 0, 'nor in the status';
+is total(), 0, 'at the start the metrics count no abandoned request';
+is $t->status->{abandoned}, 0, 'at the start the status counts no abandoned request';
 
-subtest 'they are told to those who look, and who wait' => sub {
+subtest 'abandoned requests are shown in the status, and told to a caller who waits' => sub {
     my @clients = map { sent("/own/$_") } 1 .. 6;
-    is $t->status->{in_flight}, 6, 'six are in flight';
+    is $t->status->{in_flight}, 6, 'six requests at the app: six in flight';
     $_->close for @clients[0 .. 4];
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'five left');
-    is $t->status->{abandoned}, 5, 'the status tells them';
-    is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'and the list of apps';
+    is $t->status->{abandoned}, 5, 'five clients left: the status counts five abandoned';
+    is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'five clients left: the list of apps counts five abandoned';
     my $told = '5 given up within the last minute, the app may still be at them';
     my $answer = $t->control('enable?wait=300ms');
-    is $answer->{status}, 504, 'one is still in flight';
+    is $answer->{status}, 504, 'enable?wait= with one request still in flight: 504';
     my @lines = split /\n/, $answer->{body};
-    is_deeply [@lines[0, 2]], ['1 request is still in flight: rolled back, the app is not paused any more', $told], 'the others are told, too';
+    is_deeply [@lines[0, 2]], ['1 request is still in flight: rolled back, the app is not paused any more', $told], 'the 504 tells what is in flight, and how many were given up';
     $own->answer('/own/6');
-    is $clients[5]->response->{status}, 200, 'it is answered';
+    is $clients[5]->response->{status}, 200, 'the request still in flight is answered';
     quiet();
     $answer = $t->control('enable?wait=5s');
-    is $answer->{status}, 200, 'the app is quiet';
-    like $answer->{body}, qr/^\Q$told\E$/m, 'as far as nginx knows';
-    ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+, \Q$told\E,/), 'so says the log';
-    is decode_json($t->control('enable?wait=5s&format=json')->{body})->{abandoned}, 5, 'in JSON';
+    is $answer->{status}, 200, 'enable?wait= with abandoned requests only: 200';
+    like $answer->{body}, qr/^\Q$told\E$/m, 'the 200 tells how many requests were given up';
+    ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+, \Q$told\E,/), 'the log tells how many requests were given up';
+    is decode_json($t->control('enable?wait=5s&format=json')->{body})->{abandoned}, 5, 'enable?wait= as JSON tells how many requests were given up';
     $t->control('disable');
-    unlike $t->control('status?app=basecamp')->{body}, qr/given up/, 'an open app has nothing to be quiet for';
+    unlike $t->control('status?app=basecamp')->{body}, qr/given up/, 'the status of an open app says nothing of abandoned requests';
 };
 
-subtest 'a client that leaves' => sub {
-    counts 1, 'before the answer' => sub { sent('/own/a')->close };
-    counts 1, 'in the middle of its header' => sub {
+subtest 'a request is abandoned when its client leaves' => sub {
+    counts 1, 'the client leaves before the answer: abandoned' => sub { sent('/own/a')->close };
+    counts 1, "the client leaves in the middle of the answer's header: abandoned" => sub {
         my $client = sent('/own/header');
         $own->write('/own/header', "HTTP/1.1 200 OK\r\nContent-Le");
         Time::HiRes::sleep(0.2);
         $client->close;
     };
-    counts 1, 'in the middle of it' => sub { begun('/own/b')->close };
-    counts 1, 'in the middle of one that is not buffered' => sub { begun('/stream/c')->close };
-    counts 1, 'over HTTP/2' => sub {
+    counts 1, 'the client leaves in the middle of the answer: abandoned' => sub { begun('/own/b')->close };
+    counts 1, 'the client leaves in the middle of an answer that is not buffered: abandoned' => sub { begun('/stream/c')->close };
+    counts 1, 'the client resets its HTTP/2 stream: abandoned' => sub {
         my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
         my $stream = $http2->request('/own/h2');
         $own->wait('/own/h2');
         $http2->reset($stream);
     };
-    counts 1, 'while a part of its page is at the app' => sub {
+    counts 1, 'the client leaves while a part of its page is at the app: abandoned' => sub {
         my $client = $t->send('/ssi/a?part=/own/part');
         $own->wait('/own/part');
         $client->close;
     };
-    counts 1, 'that was held' => sub {
+    counts 1, 'the client of a released request leaves: abandoned' => sub {
         $t->control('enable');
         my $held = $t->send('/own/held');
         $t->wait_held(1);
@@ -136,31 +136,31 @@ subtest 'a client that leaves' => sub {
     };
 };
 
-subtest 'an app that takes too long' => sub {
-    counts 1, 'to answer' => sub { is $t->get('/slow/a')->{status}, 504, 'a 504' };
-    counts 1, 'in the middle of its answer' => sub { begun('/slow/b')->response };
-    counts 1, 'of one that is not buffered' => sub { begun('/slow/stream/c')->response };
-    counts 1, 'for a part of a page' => sub { is $t->get('/ssi/b?part=/slow/part')->{status}, 200, 'the page comes without it' };
-    counts 1, 'for a mirror' => sub { is $t->get('/mirrored/a')->{status}, 200, 'the client sees nothing of it' };
-    counts 1, 'and another one answers' => sub { is $t->get('/next/')->{status}, 200, 'the client sees nothing of it' };
+subtest 'a request is abandoned when its app takes too long' => sub {
+    counts 1, 'the app takes too long to answer: abandoned' => sub { is $t->get('/slow/a')->{status}, 504, 'a 504' };
+    counts 1, 'the app stalls in the middle of its answer: abandoned' => sub { begun('/slow/b')->response };
+    counts 1, 'the app stalls in the middle of an answer that is not buffered: abandoned' => sub { begun('/slow/stream/c')->response };
+    counts 1, 'the app takes too long for a part of a page: abandoned' => sub { is $t->get('/ssi/b?part=/slow/part')->{status}, 200, 'the page comes without it' };
+    counts 1, 'the app takes too long for a mirror: abandoned' => sub { is $t->get('/mirrored/a')->{status}, 200, 'the client sees nothing of it' };
+    counts 1, 'the app takes too long, and the next server answers: abandoned' => sub { is $t->get('/next/')->{status}, 200, 'the client sees nothing of it' };
 };
 
-subtest 'whom the app has nothing to do with any more' => sub {
-    counts 0, 'answered' => sub { $t->get('/') for 1 .. 3 };
-    counts 0, 'in parts' => sub { is $t->get('/ssi/c?part=/whole')->{status}, 200, 'a page' };
-    counts 0, 'HEAD' => sub { $t->get('/', method => 'HEAD') };
-    counts 0, 'an app that nginx waits for, whoever leaves' => sub {
+subtest 'a request that the app has finished is not abandoned' => sub {
+    counts 0, 'answered requests: not abandoned' => sub { $t->get('/') for 1 .. 3 };
+    counts 0, 'a page of parts that were all answered: not abandoned' => sub { is $t->get('/ssi/c?part=/whole')->{status}, 200, 'a page' };
+    counts 0, 'an answered HEAD: not abandoned' => sub { $t->get('/', method => 'HEAD') };
+    counts 0, "a client leaves, and nginx waits for the app's answer: not abandoned" => sub {
         my $client = sent('/stays/a');
         $client->close;
         $own->answer('/stays/a');
     };
-    counts 0, 'an app that is down' => sub { is $t->get('/down/')->{status}, 502, 'a 502' };
-    counts 0, 'an app that closes the connection without an answer' => sub {
+    counts 0, 'an app that is down: not abandoned' => sub { is $t->get('/down/')->{status}, 502, 'a 502' };
+    counts 0, 'an app that closes the connection without an answer: not abandoned' => sub {
         my $client = sent('/own/dies');
         $own->drop('/own/dies');
         is $client->response->{status}, 502, 'a 502';
     };
-    counts 0, 'or in the middle of it' => sub {
+    counts 0, 'an app that closes the connection in the middle of its answer: not abandoned' => sub {
         my $client = begun('/own/breaks');
         $own->drop('/own/breaks');
         $client->response;
@@ -168,13 +168,13 @@ subtest 'whom the app has nothing to do with any more' => sub {
         $own->drop('/stream/breaks');
         $client->response;
     };
-    counts 0, 'a client that takes the rest from nginx, and leaves' => sub {
+    counts 0, 'a client that leaves when nginx has the whole answer: not abandoned' => sub {
         my $client = sent('/own/large');
         $own->answer('/own/large', 8_000_000);
         quiet();
         $client->close;
     };
-    counts 0, 'an answer that is not buffered, and ends with its connection after a long time' => sub {
+    counts 0, 'an unbuffered answer that ends with its connection after a long time: not abandoned' => sub {
         my $client = sent('/slow/stream/end');
         $own->write('/slow/stream/end', "HTTP/1.0 200 OK\r\n\r\nfirst");
         $t->wait_for(sub { $client->begun }, 'its beginning');
@@ -184,20 +184,20 @@ subtest 'whom the app has nothing to do with any more' => sub {
             $own->write('/slow/stream/end', 'more');
         }
         $own->drop('/slow/stream/end');
-        is $client->response->{body}, 'first' . 'more' x 4, 'is whole';
+        is $client->response->{body}, 'first' . 'more' x 4, 'the slow unbuffered answer is whole';
     };
-    counts 0, 'a file that the app has named' => sub {
+    counts 0, 'a client that leaves while nginx sends a file that the app named: not abandoned' => sub {
         my $client = sent('/accel/a');
         $own->write('/accel/a', "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /inside/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         $t->wait_for(sub { $client->begun }, 'its beginning');
         $client->close;
     };
-    counts 0, 'no content' => sub {
+    counts 0, 'an answer without content: not abandoned' => sub {
         my $client = sent('/own/204');
         $own->write('/own/204', "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-        is $client->response->{status}, 204, 'is an answer';
+        is $client->response->{status}, 204, 'an answer without content reaches the client';
     };
-    counts 0, 'a tunnel' => sub {
+    counts 0, 'a tunnel that is closed: not abandoned' => sub {
         my $client = sent('/sockets/a', headers => {Upgrade => 'websocket', Connection => 'upgrade'});
         $own->write('/sockets/a', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
         $t->wait_for(sub { $t->status->{upgraded} == 1 }, 'a tunnel');
@@ -206,8 +206,8 @@ subtest 'whom the app has nothing to do with any more' => sub {
     };
 };
 
-subtest 'whom the app has never seen, or who does not count' => sub {
-    counts 0, 'who leaves while held' => sub {
+subtest 'a request that the app has never seen, or that does not count, is not abandoned' => sub {
+    counts 0, 'a client that leaves while it is held: not abandoned' => sub {
         $t->control('enable');
         my $held = $t->send('/own/held');
         $t->wait_held(1);
@@ -215,35 +215,35 @@ subtest 'whom the app has never seen, or who does not count' => sub {
         $t->wait_held(0);
         $t->control('disable');
     };
-    counts 0, 'whose body is not there' => sub {
+    counts 0, 'a client that leaves before its body is whole: not abandoned' => sub {
         my $client = $t->send('/own/upload', method => 'POST', headers => {'Content-Length' => 10});
         $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'in flight');
         $client->close;
     };
-    counts 0, 'who bypasses a pause' => sub {
+    counts 0, 'a client that bypassed a pause and leaves: not abandoned' => sub {
         $t->control('enable');
         sent('/own/bypass', headers => {'User-Agent' => 'Pingdom'})->close;
         $t->wait_for(sub { grep { $_->{target} eq '/own/bypass' } $t->access_log }, 'gone');
         $t->control('disable');
     };
-    counts 0, 'a part of a page from a place with intermission off' => sub {
+    counts 0, 'a part of a page from a place with intermission off: not abandoned' => sub {
         my $client = $t->send('/ssi/d?part=/other/part');
         $own->wait('/other/part');
         $client->close;
     };
-    counts 0, 'a place with intermission off' => sub {
+    counts 0, 'a request to a place with intermission off: not abandoned' => sub {
         sent('/off/a')->close;
         $t->wait_for(sub { grep { $_->{target} eq '/off/a' } $t->access_log }, 'gone');
     };
 };
 
-subtest 'the count outlives the worker' => sub {
+subtest 'the count of abandoned requests outlives the worker' => sub {
     my ($before, $lately) = (total(), $t->status->{abandoned});
-    cmp_ok $lately, '>', 0, 'some of late';
+    cmp_ok $lately, '>', 0, 'some requests were abandoned in the last minute';
     $t->reload;
     $t->wait_old_workers_gone;
-    is total(), $before, 'all are there after a reload';
-    cmp_ok $t->status->{abandoned}, '>', 0, 'and those of the last minute';
+    is total(), $before, 'after a reload the total of abandoned requests is the same';
+    cmp_ok $t->status->{abandoned}, '>', 0, 'after a reload the status still has those of the last minute';
 };
 
 $t->clean_ok(allow => [qr/connect\(\) to unix:.*none\.sock failed/, qr/upstream timed out/, qr/upstream prematurely closed/]);

@@ -169,15 +169,15 @@ is_answered('/testers', 200, "a tester's cookie", headers => {Cookie => 'a=b; te
 is_held('/named', "a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'on', '1', 'yes', '00', 'no';
 is_answered('/named', 200, "a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'off', '0', '';
 is_held('/if', 'outside of an if with off');
-is_answered('/if?through=1', 200, 'inside of it');
+is_answered('/if?through=1', 200, 'inside of an if with off');
 is_held('/unless?hold=1', 'inside of an if with on');
-is_answered('/unless', 200, 'outside of it');
+is_answered('/unless', 200, 'outside of an if with on');
 
 my $passed = $t->backend_log;
 $t->control('disable');
-is scalar(grep { $_->response->{status} == 200 } @held), 32, 'all who were held are answered';
-is $t->position_inversions(after => $passed), 0, 'in order';
-is scalar(grep { $_->{target} =~ /^.auth/ && $_->{seq} > $passed } $t->backend_log), 0, 'and not asked again who they are';
+is scalar(grep { $_->response->{status} == 200 } @held), 32, 'all held requests are answered';
+is $t->position_inversions(after => $passed), 0, 'the held requests come to the app in order';
+is scalar(grep { $_->{target} =~ /^.auth/ && $_->{seq} > $passed } $t->backend_log), 0, 'no released request is authorized a second time';
 
 $t->clean_ok(allow => [qr/access forbidden by rule/, qr/password mismatch/]);
 done_testing;

@@ -34,7 +34,7 @@ sub json {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $value = eval { JSON::PP->new->utf8->decode($answer->{body}) };
     ok defined $value, "$what: JSON" or diag "$@: $answer->{status} $answer->{body}";
-    like $answer->{headers}{'content-type'}, qr{^application/json}, "$what: says so";
+    like $answer->{headers}{'content-type'}, qr{^application/json}, "$what: the content type is JSON";
     return $value // {};
 }
 
@@ -55,27 +55,27 @@ sub said {
 }
 
 subtest 'a location touches its own app and those that it names, no others' => sub {
-    is $t->control('enable?app=beta', at => '/some')->{status}, 200, 'a named app is paused';
-    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'as its status says';
-    is $t->control('status', at => '/some')->{body}, "Pause disabled.\n", "and the location's own is not";
-    is $t->control('status?app=basecamp', at => '/some')->{status}, 200, 'which may be named, too';
-    is $t->control('status?app=basecamp')->{status}, 200, 'also where no other may';
+    is $t->control('enable?app=beta', at => '/some')->{status}, 200, 'enable of an app that apps= names: paused';
+    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'status of an app that apps= names: it is paused';
+    is $t->control('status', at => '/some')->{body}, "Pause disabled.\n", "the location's own app is not paused by the enable of another";
+    is $t->control('status?app=basecamp', at => '/some')->{status}, 200, "the location's own app may be named beside apps=";
+    is $t->control('status?app=basecamp')->{status}, 200, "the location's own app may be named where there is no apps=";
     for my $case (['gamma', '/some'], ['beta', '/_intermission'], ['', '/some'], ['alpha%2Cbeta', '/some'], ['Beta', '/some'], ['beta%00', '/some']) {
         my ($app, $at) = @$case;
         for my $verb ('status', 'enable', 'disable', 'stop') {
             my $answer = $t->control("$verb?app=$app", at => $at);
             is $answer->{status}, 404, "$verb of $app at $at: 404";
-            is $answer->{headers}{'intermission-app'}, 'basecamp', "and the answer is about the location's own" if $verb eq 'status';
+            is $answer->{headers}{'intermission-app'}, 'basecamp', "$verb of $app at $at: the answer is about the location's own app" if $verb eq 'status';
         }
     }
-    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'which changed nothing';
-    is $t->get('/x?app=gamma')->{status}, 200, 'for nobody';
-    is $t->control('disable?app=beta', at => '/some')->{headers}{'intermission-app'}, 'beta', 'the answer names the app';
+    like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'the refused verbs left the paused app paused';
+    is $t->get('/x?app=gamma')->{status}, 200, 'the refused verbs paused no other app';
+    is $t->control('disable?app=beta', at => '/some')->{headers}{'intermission-app'}, 'beta', 'disable: the answer names the app';
     is $t->get('/exact/status?app=alpha')->{status}, 200, 'a = location may name apps';
-    is $t->control('status?app=with%20blank', at => '/blank')->{headers}{'intermission-app'}, 'with%20blank', 'so may the default app\'s, with blanks';
+    is $t->control('status?app=with%20blank', at => '/blank')->{headers}{'intermission-app'}, 'with%20blank', "the default app's location may name apps with blanks";
     is $t->control('status?app=x&app=y', at => '/any')->{status}, 400, 'two apps: 400';
     is $t->control('status?app=' . 'x' x 129, at => '/any')->{status}, 400, 'a name that is too long: 400';
-    is $t->control('status?app=%4', at => '/any')->{status}, 400, 'one that is not percent-encoded: 400';
+    is $t->control('status?app=%4', at => '/any')->{status}, 400, 'a name that is not percent-encoded: 400';
     for my $verb ('apps', 'metrics') {
         is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app=: 400: it shows all";
     }
@@ -83,16 +83,16 @@ subtest 'a location touches its own app and those that it names, no others' => s
 
 subtest 'apps lists exactly what may be seen' => sub {
     $t->control('enable?app=other', at => '/any');
-    is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'only its own';
-    is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'its own and the named ones, known or not';
-    is_deeply [sort keys %{apps('/any')}], ['', 'alpha', 'basecamp', 'beta', 'other', 'with blank'], 'its own, and all that are known';
-    is_deeply [sort keys %{apps('/blank')}], ['', 'with blank'], 'the default app';
+    is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'apps at a location without apps=: only its own app';
+    is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'apps at a location with apps=: its own app and the named ones, known or not';
+    is_deeply [sort keys %{apps('/any')}], ['', 'alpha', 'basecamp', 'beta', 'other', 'with blank'], 'apps at a location with apps=*: its own app and all known ones';
+    is_deeply [sort keys %{apps('/blank')}], ['', 'with blank'], 'apps at a location of the default app: the default app and the named one';
     my $one = apps('/any')->{other};
-    is_deeply [@$one{qw(state held)}], ['paused', 0], 'each with its status';
+    is_deeply [@$one{qw(state held)}], ['paused', 0], 'apps shows the status of each app';
     my $metrics = $t->control('metrics', at => '/some')->{body};
-    is_deeply [sort $metrics =~ /^intermission_paused\{app="([^"]*)"\} 0$/mg], ['alpha', 'basecamp', 'beta'], 'metrics shows the same';
+    is_deeply [sort $metrics =~ /^intermission_paused\{app="([^"]*)"\} 0$/mg], ['alpha', 'basecamp', 'beta'], 'metrics shows the same apps as the list';
     my $list = json($t->control('apps', at => '/some'), 'apps');
-    like $list->{now}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'with the time';
+    like $list->{now}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'the list of apps has the time';
     $t->control('disable?app=other', at => '/any');
 };
 
@@ -103,21 +103,21 @@ subtest 'odd names: valid JSON, one line of log, a header that tells them apart'
         my $lines = () = $t->error_log =~ /\n/g;
         my $answer = $t->control("enable?app=$app&format=json", at => '/any');
         is $answer->{status}, 200, "paused: $shown";
-        is decoded($answer->{headers}{'intermission-app'}), $name, 'the header names it, byte by byte';
-        like $answer->{headers}{'intermission-app'}, qr/^[\x21-\x7e]+$/, 'in ASCII without blanks';
+        is decoded($answer->{headers}{'intermission-app'}), $name, "the answer's header names the app, byte by byte: $shown";
+        like $answer->{headers}{'intermission-app'}, qr/^[\x21-\x7e]+$/, "the answer's header is ASCII without blanks: $shown";
         my $status = json($answer, $shown);
         my $text = $name;
-        is $status->{app}, utf8::decode($text) ? $text : "bad\x{fffd}", 'its name in JSON';
+        is $status->{app}, utf8::decode($text) ? $text : "bad\x{fffd}", "the JSON answer has the app's name: $shown";
         my $pause = $answer->{headers}{'intermission-pause'};
         $t->wait_log(qr/paused by 127\.0\.0\.1, pause $pause\b/);
         my @about = grep { /pause $pause\b/ } split /\n/, $t->error_log;
-        is scalar @about, 1, 'one line of log';
-        like $about[0], qr/^\S+ \S+ \[notice\] \d+#\d+: \*\d+ intermission: app "(?:[^"\\]|\\.)*": paused by 127\.0\.0\.1, pause/, 'which nothing breaks';
-        unlike $about[0], qr/[^\x20-\x7e]/, 'or colours';
-        is $t->control("disable?app=$app", at => '/any')->{status}, 200, 'and resumed';
+        is scalar @about, 1, "the pause has one line in the log: $shown";
+        like $about[0], qr/^\S+ \S+ \[notice\] \d+#\d+: \*\d+ intermission: app "(?:[^"\\]|\\.)*": paused by 127\.0\.0\.1, pause/, "the name does not break the line of the log: $shown";
+        unlike $about[0], qr/[^\x20-\x7e]/, "the name brings no control characters into the log: $shown";
+        is $t->control("disable?app=$app", at => '/any')->{status}, 200, "resumed: $shown";
     }
     my $apps = apps('/any');
-    is_deeply [grep { !$apps->{$_} } @odd], [], 'the list has them all, apart';
+    is_deeply [grep { !$apps->{$_} } @odd], [], 'the list of apps has all odd names';
     json($t->control('apps', at => '/any'), 'the whole list');
 };
 
@@ -140,9 +140,9 @@ subtest 'HEAD wherever GET only reads' => sub {
     for my $verb ('status', 'apps', 'metrics', 'status?format=json', '') {
         my ($get, $head) = map { $t->control($verb, method => $_) } 'GET', 'HEAD';
         is $head->{status}, 200, "HEAD $verb";
-        is $head->{body}, '', 'has no body';
-        is $head->{headers}{'content-type'}, $get->{headers}{'content-type'}, 'but the same type';
-        ok $head->{headers}{'content-length'}, 'and a length';
+        is $head->{body}, '', "HEAD $verb has no body";
+        is $head->{headers}{'content-type'}, $get->{headers}{'content-type'}, "HEAD $verb has the content type of GET";
+        ok $head->{headers}{'content-length'}, "HEAD $verb has a length";
     }
     for my $verb ('status', 'apps', 'metrics', '') {
         for my $method ('POST', 'PUT', 'DELETE', 'OPTIONS') {
@@ -154,7 +154,7 @@ subtest 'HEAD wherever GET only reads' => sub {
         my $answer = $t->control($verb, method => 'HEAD');
         is_deeply [$answer->{status}, $answer->{headers}{allow}], [405, 'GET, POST'], "HEAD $verb: 405";
     }
-    is $t->status->{state}, 'open', 'and nothing has changed';
+    is $t->status->{state}, 'open', 'no refused method has changed the app';
 };
 
 subtest 'post: changes by POST only' => sub {
@@ -164,11 +164,11 @@ subtest 'post: changes by POST only' => sub {
             is_deeply [$answer->{status}, $answer->{headers}{allow}], [405, 'POST'], "$method $verb: 405 with Allow: POST";
         }
     }
-    is $t->status->{state}, 'open', 'nothing has changed';
-    is $t->control('status', at => '/posted')->{status}, 200, 'reading goes on by GET';
+    is $t->status->{state}, 'open', 'post: no refused method has changed the app';
+    is $t->control('status', at => '/posted')->{status}, 200, 'post: status may be read by GET';
     my $answer = json($t->control('enable?format=json', at => '/posted'), 'the error');
-    like $answer->{error}, qr/POST/, 'says which method it must be';
-    is $t->control($_, at => '/posted', method => 'POST', body => 'by=me', headers => {'Content-Type' => 'application/x-www-form-urlencoded'})->{status}, 200, "POST $_ works" for 'enable', 'stop', 'disable';
+    like $answer->{error}, qr/POST/, 'post: the 405 says that the method must be POST';
+    is $t->control($_, at => '/posted', method => 'POST', body => 'by=me', headers => {'Content-Type' => 'application/x-www-form-urlencoded'})->{status}, 200, "post: POST $_ works" for 'enable', 'stop', 'disable';
     $t->wait_state('open');
 };
 
@@ -183,11 +183,11 @@ subtest "another site's page changes nothing: 403" => sub {
         for my $verb ('enable', 'disable', 'stop') {
             my $answer = $t->control("$verb?format=json", host => $host, headers => $foreign{$what}, method => $verb eq 'stop' ? 'POST' : 'GET');
             is $answer->{status}, 403, "$verb, $what: 403";
-            like json($answer, $what)->{error}, qr/another site/, 'saying why';
+            like json($answer, $what)->{error}, qr/another site/, "$verb, $what: the answer says that another site asked";
         }
-        is $t->control('status', host => $host, headers => $foreign{$what})->{status}, 200, 'reading is allowed';
+        is $t->control('status', host => $host, headers => $foreign{$what})->{status}, 200, "$what: reading is allowed";
     }
-    is $t->status->{state}, 'open', 'nothing has changed';
+    is $t->status->{state}, 'open', 'no page of another site has changed the app';
     my %own = ('Sec-Fetch-Site' => 'same-origin', Origin => "http://$host", Referer => "http://$host/_intermission/");
     is $t->control($_, host => $host, headers => \%own)->{status}, 200, "$_ from a page of this host works" for 'enable', 'disable';
 };
@@ -207,19 +207,19 @@ subtest 'every verb answers JSON, errors too, and none goes through error_page' 
         my $answer = $t->control($verb, headers => {Accept => 'text/html;q=0.5, Application/JSON'});
         is $answer->{status}, $status, "$verb: $status";
         my $value = json($answer, $verb);
-        is_deeply [keys %$value], ['error'], 'an error is an error and nothing else' if $status >= 400;
-        ok length $value->{error}, 'in words' if $status >= 400;
-        is $answer->{headers}{'cache-control'}, 'no-store', 'not stored';
-        is $answer->{headers}{'intermission-app'}, 'basecamp', 'about this app';
-        like $answer->{headers}{'intermission-pause'}, qr/^\d+$/, 'and this pause';
-        unlike $answer->{body}, qr/an error page/, 'not by error_page';
+        is_deeply [keys %$value], ['error'], "$verb: an error has the field error only" if $status >= 400;
+        ok length $value->{error}, "$verb: the error is a text" if $status >= 400;
+        is $answer->{headers}{'cache-control'}, 'no-store', "$verb: the answer is not stored";
+        is $answer->{headers}{'intermission-app'}, 'basecamp', "$verb: the answer names the app";
+        like $answer->{headers}{'intermission-pause'}, qr/^\d+$/, "$verb: the answer names the pause";
+        unlike $answer->{body}, qr/an error page/, "$verb: the answer did not go through error_page";
         $t->wait_state('open') if $verb eq 'enable?wait=100ms';
     }
     my $answer = $t->control('status', method => 'PUT', headers => {Accept => 'application/json'});
     is $answer->{status}, 405, 'PUT: 405';
-    is_deeply [keys %{json($answer, 'PUT')}], ['error'], 'is JSON, too';
-    is $t->control('nonsense')->{body}, "no such verb\n", 'as text an error is a line';
-    like $t->control('status', headers => {Accept => '*/*'})->{headers}{'content-type'}, qr{^text/plain}, 'any type: text';
+    is_deeply [keys %{json($answer, 'PUT')}], ['error'], 'PUT: the error is JSON';
+    is $t->control('nonsense')->{body}, "no such verb\n", 'an error as text is one line';
+    like $t->control('status', headers => {Accept => '*/*'})->{headers}{'content-type'}, qr{^text/plain}, 'Accept: */* is answered with text';
     $own->answer('/own/1');
     $client->response;
     $t->wait_state('open');
@@ -244,14 +244,14 @@ END_OF_CONF
         $pauses++;
     }
     cmp_ok $pauses, '>=', 4, "the smallest zone takes $pauses apps";
-    is $full->{status}, 503, 'one more: 503';
-    like json($full, 'the answer')->{error}, qr/table of apps is full/, 'saying why';
-    is $full->{headers}{'retry-after'}, 10, 'and when to ask again';
+    is $full->{status}, 503, 'one app more than the table takes: 503';
+    like json($full, 'the answer')->{error}, qr/table of apps is full/, 'the 503 says that the table of apps is full';
+    is $full->{headers}{'retry-after'}, 10, 'the 503 says when to ask again';
     $t->wait_log(qr/\[error\].*app "app$pauses": the table of apps is full: not paused/);
     is $verb->($_, $pauses)->{status}, 503, "503 to $_ as well" for 'stop';
-    is $t->control("enable?wait=1s&app=app$pauses")->{status}, 503, 'and to enable?wait=';
-    is $verb->('status', $pauses)->{status}, 200, 'its status can be asked for';
-    is $verb->('disable', $pauses)->{status}, 200, 'it is open';
+    is $t->control("enable?wait=1s&app=app$pauses")->{status}, 503, 'the table of apps is full: 503 to enable?wait=';
+    is $verb->('status', $pauses)->{status}, 200, 'the table of apps is full: the status of an unknown app is answered';
+    is $verb->('disable', $pauses)->{status}, 200, 'the table of apps is full: disable of an unknown app finds it open';
     my $held = $t->send('/held');
     $t->wait_held(1, app => 'app0');
 
@@ -259,16 +259,16 @@ END_OF_CONF
     my $since = $t->status(app => 'app2')->{since};
     $t->wait_for(sub { decode_json($t->control('apps')->{body})->{now} gt $since }, 'a later time');
     $verb->('disable', 1);
-    is $verb->('enable', $pauses)->{status}, 200, 'as soon as an app is open there is room';
+    is $verb->('enable', $pauses)->{status}, 200, 'an app is open again: another one can be paused';
     my %known = map { $_->{app} => $_ } @{decode_json($t->control('apps')->{body})->{apps}};
-    ok !$known{app2}, 'in the place of the one that was idle longest';
-    is $known{app1}{state}, 'open', 'and no other';
-    is json($verb->('status', 2), 'status')->{pause}, 0, 'of which nothing is known any more';
-    is $verb->('enable', 2)->{status}, 200, 'it may be paused anew';
-    is $verb->('enable', 1)->{status}, 503, 'then all are in use again';
-    is $t->status(app => 'app0')->{held}, 1, 'nobody else was touched';
+    ok !$known{app2}, 'the new app took the entry of the app that was idle longest';
+    is $known{app1}{state}, 'open', 'the other idle app kept its entry';
+    is json($verb->('status', 2), 'status')->{pause}, 0, 'the app that lost its entry starts anew';
+    is $verb->('enable', 2)->{status}, 200, 'the app that lost its entry can be paused anew';
+    is $verb->('enable', 1)->{status}, 503, 'all entries are in use again: 503';
+    is $t->status(app => 'app0')->{held}, 1, 'a held request of another app is still held';
     $verb->('disable', $_) for 0, 2 .. $pauses;
-    is $held->response->{status}, 200, 'who was held is served';
+    is $held->response->{status}, 200, 'the held request of another app is served';
     $t->clean_ok(allow => [qr/table of apps is full/]);
 };
 

@@ -94,7 +94,7 @@ $t->wait_for(sub {
     my @answered = grep { $_->[0]->answered } @held;
     my $held = $t->status(app => 's')->{held} + $t->status(app => 'acme')->{held} + @answered;
     $held == @held || undef;
-}, 'each is held or answered');
+}, 'the requests of a paused app are held or answered');
 ok $t->status(app => 'acme')->{held} == 2, 'two of the app that a group names are held';
 my @passing = grep { ($_->[2][3] // '') eq 'passes' } @held;
 is came($_->[1]), $_->[2][1], "passes by a pause: $_->[2][2]" for @passing;
@@ -110,6 +110,6 @@ my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::slurp($t->di
 is_deeply \@late, [('/late/abc [a body] [late]') x 2], 'what was read before it was there is read anew, open and paused';
 
 is $t->get('/_intermission/status', host => 'acme.apps.test')->{headers}{'x-capture'}, 'intermission/status-',
-    'the control endpoint leaves them alone too';
+    'the control endpoint leaves the captures alone';
 $t->clean_ok;
 done_testing;

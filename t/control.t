@@ -69,13 +69,13 @@ subtest 'an answer can be part of a page' => sub {
     print $page '<p><!--# include virtual="/_intermission/status" --></p>';
     close $page;
     chmod 0755, $t->dir, $t->dir . '/included';
-    is $t->get('/included/page')->{body}, "<p>$text{disabled}</p>", 'and the page goes on behind it';
+    is $t->get('/included/page')->{body}, "<p>$text{disabled}</p>", 'the included answer does not end the page';
 };
 
 subtest 'the original words' => sub {
     my $status = answers('/_intermission/status', 200, $text{disabled}, 'status while open');
-    like($status->{headers}{'content-type'}, qr{^text/plain}, 'plain text');
-    is($status->{headers}{'intermission-app'}, 'basecamp', 'of this app');
+    like($status->{headers}{'content-type'}, qr{^text/plain}, 'status: plain text');
+    is($status->{headers}{'intermission-app'}, 'basecamp', 'status names the app in a header');
     answers('/_intermission/disable', 304, '', 'disable while open');
     answers('/_intermission/enable', 200, $text{enabled}, 'enable');
     answers('/_intermission/status', 200, $text{enabled}, 'status while paused');
@@ -96,7 +96,7 @@ subtest 'methods' => sub {
             is($answer->{headers}{allow}, $allow{$verb}, "$method $verb: what is allowed");
         }
     }
-    state_is('open', 'and nothing has changed');
+    state_is('open', 'wrong methods have changed nothing');
 };
 
 subtest 'where the verb is' => sub {
@@ -106,7 +106,7 @@ subtest 'where the verb is' => sub {
         answers("$place/disable", 200, $text{disabled}, "$place/disable");
     }
     answers('/guarded/enable', 200, $text{enabled}, 'in limit_except', method => 'POST');
-    answers('/guarded/disable', 200, $text{disabled}, 'in limit_except', method => 'POST');
+    answers('/guarded/disable', 200, $text{disabled}, 'disable in limit_except', method => 'POST');
     my %if = (headers => {'X-If' => 1});
     answers('/conditional/enable', 200, $text{enabled}, 'in an if', %if);
     answers('/conditional/disable', 200, $text{disabled}, 'in an if', %if);
@@ -115,7 +115,7 @@ subtest 'where the verb is' => sub {
     }
     answers('/_intermissionx', 404, undef, 'no verb glued to the prefix');
     answers('/slash/enable/', 404, undef, 'no verb enable/');
-    state_is('open', 'and nothing has changed');
+    state_is('open', 'wrong verbs have changed nothing');
 };
 
 subtest 'parameters that are wrong' => sub {
@@ -130,88 +130,88 @@ subtest 'parameters that are wrong' => sub {
     );
     for my $query (sort keys %wrong) {
         my $answer = answers("/_intermission/enable?$query", 400, undef, 'enable?' . substr $query, 0, 40);
-        like($answer->{body}, qr/\Q$wrong{$query}\E/, "says $wrong{$query}");
+        like($answer->{body}, qr/\Q$wrong{$query}\E/, "$query: the answer says $wrong{$query}");
     }
     for my $query ('reason=x', 'new=1', 'foo=1') {
         my $name = $query =~ s/=.*//r;
-        like(answers("/_intermission/status?$query", 400, undef, "status?$query")->{body}, qr/$name/, "says $name");
+        like(answers("/_intermission/status?$query", 400, undef, "status?$query")->{body}, qr/$name/, "status?$query: the answer says $name");
     }
-    state_is('open', 'and nothing has changed');
+    state_is('open', 'wrong parameters of enable and status have changed nothing');
     $t->control('enable');
     for my $query ('reason=x', 'new=1', 'foo=1', 'id=x') {
         my $name = $query =~ s/=.*//r;
-        like(answers("/_intermission/disable?$query", 400, undef, "disable?$query")->{body}, qr/$name/, "says $name");
+        like(answers("/_intermission/disable?$query", 400, undef, "disable?$query")->{body}, qr/$name/, "disable?$query: the answer says $name");
     }
-    state_is('paused', 'and nothing has changed');
+    state_is('paused', 'wrong parameters of disable have changed nothing');
     $t->control('disable');
 };
 
 subtest 'a reason' => sub {
     answers('/_intermission/enable?reason=Move%20to%20%22db2%22%0A', 200, $text{enabled}, 'enable with a reason');
-    is($t->status->{reason}, "Move to \"db2\"\n", 'is decoded');
-    unlike($t->error_log, qr/^\S*"db2/m, 'and cannot break the log line');
-    answers('/_intermission/enable', 304, '', 'nothing asked');
+    is($t->status->{reason}, "Move to \"db2\"\n", 'the reason is decoded');
+    unlike($t->error_log, qr/^\S*"db2/m, 'the reason cannot break the log line');
+    answers('/_intermission/enable', 304, '', 'enable without a reason in a pause changes nothing: 304');
     answers('/_intermission/enable?reason=Other', 200, $text{enabled}, 'another reason is a change');
-    is($t->status->{reason}, 'Other', 'and is kept');
-    is($t->status->{by}, '127.0.0.1', 'as is who did it');
+    is($t->status->{reason}, 'Other', 'the status has the new reason');
+    is($t->status->{by}, '127.0.0.1', 'the status has who changed the reason');
     my $full = 'r' x 256;
-    answers("/_intermission/enable?reason=$full", 200, $text{enabled}, '256 bytes fit');
+    answers("/_intermission/enable?reason=$full", 200, $text{enabled}, 'a reason of 256 bytes fits');
     $t->control('disable');
 };
 
 subtest 'whose pause it is' => sub {
     my $first = answers('/_intermission/enable?new=1', 200, $text{enabled}, 'a new pause');
     my $id = $first->{headers}{'intermission-pause'};
-    like($id, qr/^[1-9]\d*$/, 'has a number');
-    is($t->status->{pause}, $id, 'which the status shows');
-    answers('/_intermission/enable?new=1', 409, undef, 'no second new one');
-    answers('/_intermission/enable?id=' . ($id + 1), 409, undef, "another's pause is not touched by enable");
-    answers('/_intermission/disable?id=' . ($id + 1), 409, undef, "nor by disable");
-    state_is('paused', 'it goes on');
-    answers("/_intermission/enable?id=$id&reason=mine", 200, $text{enabled}, 'its own id may change it');
-    answers("/_intermission/disable?id=$id", 200, $text{disabled}, 'and end it');
-    answers("/_intermission/enable?id=$id", 409, undef, 'a late heartbeat starts nothing');
-    state_is('open', 'nothing has started');
+    like($id, qr/^[1-9]\d*$/, "enable answers with the pause's number");
+    is($t->status->{pause}, $id, "the status has the pause's number");
+    answers('/_intermission/enable?new=1', 409, undef, 'enable?new=1 in a pause: 409');
+    answers('/_intermission/enable?id=' . ($id + 1), 409, undef, "enable with the id of another pause: 409");
+    answers('/_intermission/disable?id=' . ($id + 1), 409, undef, "disable with the id of another pause: 409");
+    state_is('paused', 'a refused verb leaves the app paused');
+    answers("/_intermission/enable?id=$id&reason=mine", 200, $text{enabled}, "enable with the pause's id changes it");
+    answers("/_intermission/disable?id=$id", 200, $text{disabled}, "disable with the pause's id ends it");
+    answers("/_intermission/enable?id=$id", 409, undef, 'enable with the id of a pause that has ended: 409');
+    state_is('open', 'enable with the id of a pause that has ended: the app stays open');
     my $second = answers('/_intermission/enable', 200, $text{enabled}, 'the next pause');
-    cmp_ok($second->{headers}{'intermission-pause'}, '>', $id, 'has a greater number');
-    answers("/_intermission/disable?id=$id", 409, undef, 'which a late disable does not end');
-    answers("/_intermission/enable?id=$id&reason=late", 409, undef, 'nor a late heartbeat change');
-    is($t->status->{reason}, undef, 'it is as it was');
-    state_is('paused', 'and goes on');
+    cmp_ok($second->{headers}{'intermission-pause'}, '>', $id, 'the next pause has a greater number');
+    answers("/_intermission/disable?id=$id", 409, undef, 'disable with the number of the pause before: 409');
+    answers("/_intermission/enable?id=$id&reason=late", 409, undef, 'enable with the number of the pause before: 409');
+    is($t->status->{reason}, undef, "a late enable has not changed the next pause's reason");
+    state_is('paused', 'a late disable has not ended the next pause');
     $t->control('disable');
 };
 
 subtest 'apps are apart' => sub {
     answers('/other/enable', 200, $text{enabled}, 'pausing one app');
-    is(answers('/other/status', 200, $text{enabled}, 'pauses it')->{headers}{'intermission-app'}, 'other', 'by its name');
-    answers('/_intermission/status', 200, $text{disabled}, 'and no other');
-    is($t->get('/a')->{status}, 200, 'whose requests go on');
+    is(answers('/other/status', 200, $text{enabled}, 'pauses it')->{headers}{'intermission-app'}, 'other', "the paused app's status is enabled, under its name");
+    answers('/_intermission/status', 200, $text{disabled}, 'the other app is not paused');
+    is($t->get('/a')->{status}, 200, 'a request of the other app passes');
     answers('/other/disable', 200, $text{disabled}, 'resuming it');
-    answers('/nameless/enable', 200, $text{enabled}, 'the default app is one too');
-    is($t->status(at => '/nameless')->{app}, '', 'without a name');
-    state_is('open', 'apart from the rest');
-    answers('/nameless/disable', 200, $text{disabled}, 'resuming it');
+    answers('/nameless/enable', 200, $text{enabled}, 'the default app can be paused');
+    is($t->status(at => '/nameless')->{app}, '', 'the default app has no name');
+    state_is('open', 'a pause of the default app pauses no other');
+    answers('/nameless/disable', 200, $text{disabled}, 'the default app can be resumed');
 };
 
 subtest 'JSON' => sub {
     $t->control('enable?reason=upgrade');
     my $status = $t->status;
-    is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'and values');
+    is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'the JSON status has app, state, reason and held');
     like($status->{since}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'times are RFC 3339');
     cmp_ok($status->{slots}{total}, '>', 1000, 'there are slots');
     for my $way (['/_intermission/disable?format=json'], ['/_intermission/enable', headers => {Accept => 'application/json'}]) {
         my ($request, %opt) = @$way;
         my $answer = answers($request, 200, undef, $request, %opt);
         like($answer->{headers}{'content-type'}, qr{^application/json}, 'is JSON');
-        is(eval { decode_json($answer->{body})->{app} }, 'basecamp', 'of the app');
+        is(eval { decode_json($answer->{body})->{app} }, 'basecamp', 'the JSON answer names the app');
     }
     for my $request ('/_intermission/enable?format=json&foo=1', '/_intermission/nonsense?format=json', '/_intermission/enable?format=json&new=1') {
         my $answer = $t->get($request);
         ok(length(eval { decode_json($answer->{body})->{error} } // ''), "$request: an error is JSON");
-        like($answer->{headers}{'content-type'}, qr{^application/json}, 'and says so');
+        like($answer->{headers}{'content-type'}, qr{^application/json}, "$request: the content type of an error is JSON");
     }
     $t->control('disable');
-    state_is('open', 'and back');
+    state_is('open', 'JSON: the app is open in the end');
 };
 
 subtest 'what a client likes' => sub {
@@ -231,9 +231,9 @@ subtest 'what a client likes' => sub {
         is $type->('status', @accept), $expected, join ' | ', @accept;
     }
     is $type->('status?format=text', 'application/json'), 'text', 'format=text overrides';
-    is $type->('status?format=json', 'text/plain'), 'JSON', 'as does format=json';
-    is $type->($_, 'application/json'), 'text', "$_ does not look" for 'metrics', '';
-    is $type->($_, 'application/json'), 'JSON', "$_ does" for 'enable', 'enable', 'disable', 'nonsense', 'enable?foo=1';
+    is $type->('status?format=json', 'text/plain'), 'JSON', 'format=json overrides Accept';
+    is $type->($_, 'application/json'), 'text', "$_ answers as text, whatever Accept says" for 'metrics', '';
+    is $type->($_, 'application/json'), 'JSON', "$_ answers as Accept says" for 'enable', 'enable', 'disable', 'nonsense', 'enable?foo=1';
 };
 
 subtest 'what changes nothing is said in a way that the client understands' => sub {

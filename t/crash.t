@@ -14,8 +14,8 @@ sub all_but_the_dead_are_served {
     is $done->{timed_out}, 0, "$name: nobody waits for ever";
     my $answered = $done->{statuses}{200} // 0;
     my $cut = $done->{errors}{reset} + $done->{errors}{eof};
-    is $answered + $cut, $count, "$name: everybody else is served";
-    is $t->position_inversions, 0, "$name: in order";
+    is $answered + $cut, $count, "$name: all clients of the other workers are served";
+    is $t->position_inversions, 0, "$name: released in order";
     $t->wait_state('open');
     return $cut;
 }
@@ -30,12 +30,12 @@ for my $workers (2, 4) {
     $t->kill_worker($victim);
     $t->wait_for(sub { $t->status->{held} < 400 }, 'its requests are out of the line');
     my $held = $t->status->{held};
-    is $t->status->{slots}{used}, $held, 'their slots are free again';
-    is $t->status->{totals}{lost}, 400 - $held, 'they are counted as lost';
-    is $t->status->{state}, 'paused', 'the pause goes on';
+    is $t->status->{slots}{used}, $held, 'a worker is killed while it holds: its slots are free again';
+    is $t->status->{totals}{lost}, 400 - $held, 'a worker is killed while it holds: its requests are counted as lost';
+    is $t->status->{state}, 'paused', 'a worker is killed while it holds: the pause goes on';
     $t->control('disable');
     my $cut = all_but_the_dead_are_served($t, $crowd->done, 400, "killed while holding, $workers workers");
-    is $cut, 400 - $held, 'only its own clients were cut off';
+    is $cut, 400 - $held, 'a worker is killed while it holds: only its own clients are cut off';
     $t->clean_ok(killed_process => 1);
 }
 
@@ -66,9 +66,9 @@ for my $round (1 .. 5) {
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $more->done);
     is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: nobody waits for ever';
-    is $new->{statuses}{200}, 300, 'all that the new workers held are served';
-    cmp_ok $done->{answered}, '>', 0, 'so are those of the other old worker' if @old > 1;
-    is $t->position_inversions, 0, 'in order';
+    is $new->{statuses}{200}, 300, 'an old worker killed after a reload: all that the new workers held are served';
+    cmp_ok $done->{answered}, '>', 0, 'an old worker killed after a reload: requests of the other old worker are served' if @old > 1;
+    is $t->position_inversions, 0, 'an old worker killed after a reload: released in order';
     $t->wait_old_workers_gone;
     $t->clean_ok(killed_process => 1);
 }
@@ -110,7 +110,7 @@ SKIP: {
         $disable->();
         my ($done, $rest) = ($crowd->done, $more->done);
         is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: nobody waits for ever";
-        is $t->ticket_inversions, 0, "killed in the lock at step $step: in order";
+        is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
         # The one that is to die may have had too little left to do.
         $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a death');
         $t->wait_log(qr/died inside the lock: repaired/);

@@ -19,13 +19,13 @@ use Test::More;
     my $done = $crowd->done;
     my ($served, $turned_away) = map { $done->{statuses}{$_} // 0 } 200, 503;
     is $served + $turned_away, 40, 'a paced drain that is cut off: everybody is answered';
-    cmp_ok $served, '>', 0, 'those whose turn came by the app';
-    cmp_ok $turned_away, '>', 20, 'the others 503';
-    is $t->position_inversions, 0, 'in order';
+    cmp_ok $served, '>', 0, 'a paced drain that is cut off: the app answers those whose turn has come';
+    cmp_ok $turned_away, '>', 20, 'a paced drain that is cut off: the others are answered 503';
+    is $t->position_inversions, 0, 'a paced drain that is cut off: the app gets them in order';
     my $totals = $t->status->{totals};
-    is_deeply [@{$totals}{qw(released stopped left lost)}], [$served, $turned_away, 0, 0], 'and counted so';
+    is_deeply [@{$totals}{qw(released stopped left lost)}], [$served, $turned_away, 0, 0], 'a paced drain that is cut off: the totals say released and stopped';
     $t->wait_state('open');
-    is $t->status->{last_drain}{released}, $served, 'the drain is over';
+    is $t->status->{last_drain}{released}, $served, 'a paced drain that is cut off: the drain is over';
     $t->clean_ok;
 }
 
@@ -40,14 +40,14 @@ use Test::More;
     my @late = map { $http2->request("/late/$_", body => 'begun', open => 1) } 1 .. 3;
     $t->wait_held(2);
     $t->reload;
-    is $http2->answer($_)->{status}, 503, 'a stream that is held is answered before it is cut off' for @held;
+    is $http2->answer($_)->{status}, 503, 'a held stream is answered before its connection is cut off' for @held;
     $http2->data($_, 'end', end => 1) for @late;
-    is $http2->answer($_)->{status}, 503, 'so is one that comes after that' for @late;
-    is $t->logged("/late/$_")->{intermission}, 'STOPPED', 'as stopped' for 1 .. 3;
+    is $http2->answer($_)->{status}, 503, 'a stream that comes late is answered before its connection is cut off' for @late;
+    is $t->logged("/late/$_")->{intermission}, 'STOPPED', 'a late stream is logged as STOPPED' for 1 .. 3;
     $t->wait_old_workers_gone;
-    is $http2->answer($busy)->{status}, 0, "nginx's own end came behind them";
+    is $http2->answer($busy)->{status}, 0, "nginx cuts off what is in flight after the held streams are answered";
     my $totals = $t->status->{totals};
-    is_deeply [@{$totals}{qw(stopped left rejected)}], [5, 0, 0], 'they are counted so';
+    is_deeply [@{$totals}{qw(stopped left rejected)}], [5, 0, 0], 'the totals count the answered streams as stopped';
     $t->control('disable');
     $t->clean_ok;
 }

@@ -69,7 +69,7 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     my $newcomers = $t->crowd('--count', 200, '--path', '/new/{i}', '--rate', 1000);
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 200, "$what: all are answered";
-    is $newcomers->done->{statuses}{200}, 200, "$what: so are newcomers";
+    is $newcomers->done->{statuses}{200}, 200, "$what: all newcomers are answered";
     in_order($t, 200, $what);
     $t->clean_ok;
 }
@@ -84,7 +84,7 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     $t->control('disable?spread=4s');
     is $crowd->done->{statuses}{200}, 300, 'a name that must be found again and again meanwhile: all are answered';
     in_order($t, 300, 'a name that must be found again and again meanwhile');
-    cmp_ok $dns->asked, '>', 2, 'it was';
+    cmp_ok $dns->asked, '>', 2, 'the name server was asked again and again';
     $t->clean_ok;
 }
 
@@ -101,11 +101,11 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     my $start = Time::HiRes::time();
     $t->control('disable');
     $t->control('disable', at => '/_other');
-    is $other->done->{statuses}{200}, 50, 'a name server that is dead: who goes elsewhere is answered';
-    cmp_ok Time::HiRes::time() - $start, '<', 1.5, 'at once';
+    is $other->done->{statuses}{200}, 50, 'a dead name server: requests that need no name are answered';
+    cmp_ok Time::HiRes::time() - $start, '<', 1.5, 'a dead name server: requests that need no name are answered soon';
     my $done = $crowd->done;
-    is $done->{statuses}{502}, 100, 'and nginx tells those who want the name, after its timeout';
-    cmp_ok Time::HiRes::time() - $start, '<', 6, 'for which the line waits once';
+    is $done->{statuses}{502}, 100, 'a dead name server: requests that need the name are answered 502';
+    cmp_ok Time::HiRes::time() - $start, '<', 6, 'a dead name server: the line waits for one timeout only';
     $t->wait_state('open');
     $t->clean_ok(at => [qw(/_intermission /_other)], allow => [qr/could not be resolved/]);
 }
@@ -122,13 +122,13 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     $t->control('disable');
     Time::HiRes::sleep(0.3);
     my $status = $t->status;
-    is "$status->{state} $status->{held} $status->{in_flight}", 'draining 60 1', 'as long as the first one has no address the others wait';
+    is "$status->{state} $status->{held} $status->{in_flight}", 'draining 60 1', 'while the first released request has no address the others are held';
     $first->say('leave');
     $first->done;
     $t->wait_held(59);
-    pass 'when its client leaves the next one is let go';
+    pass "the delayed request's client leaves: the next request is released";
     $dns->thaw;
-    is $crowd->done->{statuses}{200}, 60, 'all others are answered';
+    is $crowd->done->{statuses}{200}, 60, "the delayed request's client left: all others are answered";
     in_order($t, 60, 'where one left');
     # Whose question was taken back is answered all the same.
     $t->clean_ok(allow => [qr/wrong ident \d+ in DNS response/]);
@@ -155,7 +155,7 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     $t->wait_state('open');
     my $totals = $t->status->{totals};
     cmp_ok $totals->{released}, '>', 0, 'a worker is killed while one of its is delayed: those whom others hold go on';
-    is $totals->{released} + $totals->{lost}, @held, 'each of them counts once';
+    is $totals->{released} + $totals->{lost}, @held, 'a worker is killed while its request is delayed: each request is released or lost, once';
     $t->clean_ok(killed_process => 1);
 }
 
@@ -177,7 +177,7 @@ CONF
     $t->wait_held(60);
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 60, 'auth_request behind the hold: all are answered';
-    is $t->ticket_inversions, 0, 'in order';
+    is $t->ticket_inversions, 0, 'auth_request behind the hold: the app gets the requests in order';
     $t->clean_ok;
 }
 
@@ -200,8 +200,8 @@ CONF
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 200, 'files of the cache, read by a thread: all are answered';
     my @held = grep { defined $_->{position} } $t->backend_log;
-    is scalar @held, 200, 'by the app';
-    is $t->inversions(map { {%$_, place => $_->{position}} } @held), 0, 'in order';
+    is scalar @held, 200, 'files of the cache, read by a thread: the app answers all requests';
+    is $t->inversions(map { {%$_, place => $_->{position}} } @held), 0, 'files of the cache, read by a thread: the app gets the requests in order';
     $t->clean_ok;
 }
 
