@@ -76,14 +76,14 @@ subtest 'a long request on an old worker keeps the caller waiting' => sub {
     $t->reload;
     $t->reload;
     is scalar(old_worker(1)), 1, 'an old worker stays for it';
-    is $t->control('enable?wait=300ms')->{status}, 504, 'one who comes too late is told';
+    is $t->control('enable?wait=300ms')->{status}, 504, 'enable?wait= while an old worker has a request: 504 in time';
     $t->wait_state('open');
     my $caller = waiter('enable?wait=20s');
-    is $t->status->{in_flight}, 1, 'it is in flight';
-    ok !$caller->answered, 'another waits';
+    is $t->status->{in_flight}, 1, "the old worker's request is in flight";
+    ok !$caller->answered, 'the caller waits while the old worker has a request';
     $own->answer('/own/old');
-    is $caller->response->{status}, 200, 'until it is finished';
-    is $client->response->{status}, 200, 'as it would have been';
+    is $caller->response->{status}, 200, "the old worker's request is finished: the caller is answered 200";
+    is $client->response->{status}, 200, "the old worker's request is answered";
     $t->wait_old_workers_gone;
     reopen();
 };
@@ -93,21 +93,21 @@ subtest 'a caller who waits on what has become an old worker is answered' => sub
         my $client = unfinished('/own/1');
         my $caller = waiter($late ? 'enable?wait=3s' : 'enable?wait=20s');
         $t->reload;
-        is $t->status->{state}, 'paused', 'the pause lives through a reload';
+        is $t->status->{state}, 'paused', 'a pause that waits lives through a reload';
         my $held = $t->send('/held');
         $t->wait_for(sub { $t->status->{held} || $held->answered }, 'a newcomer held');
         $own->answer('/own/1') if !$late;
-        is $caller->response->{status}, $late ? 504 : 200, $late ? 'too late' : 'in time';
+        is $caller->response->{status}, $late ? 504 : 200, $late ? 'the caller on an old worker comes too late: 504' : 'the caller on an old worker is answered: 200';
         if ($late) {
-            is $held->response->{status}, 200, 'rolled back: who was held goes out';
+            is $held->response->{status}, 200, 'too late on an old worker: the held request goes out';
             $own->answer('/own/1');
         }
         else {
-            ok !$held->answered, 'who came is held on';
-            is $t->control('disable')->{status}, 200, 'until the pause ends';
-            is $held->response->{status}, 200, 'and goes out';
+            ok !$held->answered, 'in time on an old worker: the request that came meanwhile stays held';
+            is $t->control('disable')->{status}, 200, 'in time on an old worker: the pause can be ended';
+            is $held->response->{status}, 200, 'in time on an old worker: the held request goes out when the pause ends';
         }
-        is $client->response->{status}, 200, 'and nobody was cut off';
+        is $client->response->{status}, 200, 'the request of the old worker is not cut off';
         $t->wait_old_workers_gone;
         reopen();
     }
@@ -118,13 +118,13 @@ subtest 'a reload in which the app is first paused counts right' => sub {
     $t->reload;
     push @clients, map { unfinished("/own/$_") } 4 .. 6;
     my $caller = waiter('enable?wait=20s');
-    is $t->status->{in_flight}, 6, 'old and new workers say what they have';
+    is $t->status->{in_flight}, 6, 'old and new workers count what they have in flight';
     $own->answer("/own/$_") for 1 .. 5;
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one left');
-    ok !$caller->answered, 'the last one is waited for';
+    ok !$caller->answered, 'the caller waits for the last of six requests';
     $own->answer('/own/6');
-    is $caller->response->{status}, 200, 'and not longer';
-    is $_->response->{status}, 200, 'all are answered' for @clients;
+    is $caller->response->{status}, 200, 'the caller is answered after the last of six requests';
+    is $_->response->{status}, 200, 'all six requests are answered' for @clients;
     $t->wait_old_workers_gone;
     reopen();
 };
@@ -135,13 +135,13 @@ subtest 'a worker that is killed with requests in flight does not keep the calle
     my $cut = unfinished('/own/cut', $to{$victim});
     my $client = unfinished('/own/1', $to{$other});
     my $caller = waiter('enable?wait=20s', {connections()}->{$other});
-    is $t->status->{in_flight}, 2, 'two are in flight';
+    is $t->status->{in_flight}, 2, 'two workers have a request in flight each';
     $t->kill_worker($victim);
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
-    ok !$caller->answered, 'the other is waited for';
+    ok !$caller->answered, "one worker is killed: the caller waits for the other's request";
     $own->answer('/own/1');
-    is $caller->response->{status}, 200, 'what the dead one had is not';
-    is $client->response->{status}, 200, "only the dead one's client is cut off";
+    is $caller->response->{status}, 200, 'one worker is killed: the caller does not wait for its request';
+    is $client->response->{status}, 200, "one worker is killed: the other's client is answered";
     $cut->close;
     reopen();
 };
@@ -155,13 +155,13 @@ subtest 'the worker that waits is killed: rolled back by the others' => sub {
     my @held = map { $t->send("/held/$_") } 1 .. 3;
     $t->wait_held(3);
     kill KILL => $victim;
-    is scalar(grep { $_->response->{status} == 200 } @held), 3, 'those held go out';
-    is $caller->response->{status}, 0, 'the caller sees that his connection is lost';
+    is scalar(grep { $_->response->{status} == 200 } @held), 3, "the caller's worker is killed: held requests go out";
+    is $caller->response->{status}, 0, "the caller's worker is killed: the caller's connection is closed";
     $t->wait_for(sub { $t->workers == 2 }, 'another worker');
-    is $t->status->{state}, 'open', 'the app is open';
-    is said(qr/rolled back, pause/), $rolled + 1, 'the log says so, once';
+    is $t->status->{state}, 'open', "the caller's worker is killed: the app is open";
+    is said(qr/rolled back, pause/), $rolled + 1, "the caller's worker is killed: the log says rolled back once";
     $own->answer('/own/1');
-    is $client->response->{status}, 200, 'what was in flight is answered';
+    is $client->response->{status}, 200, "the caller's worker is killed: the request in flight is answered";
     reopen();
 };
 
@@ -174,9 +174,9 @@ subtest 'an old worker that waits is killed, and nobody calls: rolled back all t
     my @held = map { $t->send("/held/$_") } 1 .. 3;
     $t->wait_held(3);
     kill KILL => $victim;
-    is scalar(grep { $_->response->{status} == 200 } @held), 3, 'those held go out, though no other worker is started';
+    is scalar(grep { $_->response->{status} == 200 } @held), 3, "the caller's old worker is killed: held requests go out though no worker is started";
     $own->answer('/own/1');
-    is $client->response->{status}, 200, 'what was in flight is answered';
+    is $client->response->{status}, 200, "the caller's old worker is killed: the request in flight is answered";
     $caller->close;
     $t->wait_old_workers_gone;
     reopen();
@@ -190,11 +190,11 @@ subtest 'worker_shutdown_timeout ends the wait of an old worker: rolled back' =>
     my $new = unfinished('/own/short/1');    # it expires, and is in flight where no timeout ends it
     my $held = $t->send('/held');
     $t->wait_held(1);
-    is $caller->response->{status}, 504, 'the caller is answered before nginx closes the connection';
-    is $held->response->{status}, 200, 'who was held goes out';
-    is said(qr/rolled back/), $rolled + 1, 'as the log says';
+    is $caller->response->{status}, 504, 'worker_shutdown_timeout: the caller is answered before nginx closes the connection';
+    is $held->response->{status}, 200, 'worker_shutdown_timeout: the held request goes out';
+    is said(qr/rolled back/), $rolled + 1, 'worker_shutdown_timeout: the log says rolled back';
     $own->answer('/own/short/1');
-    is $new->response->{status}, 200, 'nobody else is cut off';
+    is $new->response->{status}, 200, "worker_shutdown_timeout: a new worker's client is not cut off";
     $old->close;
     $t->wait_old_workers_gone;
     $t->reload(main => '');
@@ -206,11 +206,11 @@ subtest 'a worker that says nothing is not taken for one that has nothing' => su
     my ($silent, $other) = sort keys %to;
     $t->freeze($silent);
     my $answer = $to{$other}->request('/_intermission/enable?wait=500ms', keepalive => 1)->response;
-    is $answer->{status}, 504, 'the caller comes too late';
-    like $answer->{body}, qr/^1 worker has not said what is in flight/, 'and is told why';
+    is $answer->{status}, 504, 'a worker stands still: the caller is answered 504';
+    like $answer->{body}, qr/^1 worker has not said what is in flight/, 'a worker stands still: the answer says that it has not told what is in flight';
     $to{$other}->request('/_intermission/enable?wait=20s');
     kill CONT => $silent;
-    is $to{$other}->response->{status}, 200, 'once it has spoken it is well';
+    is $to{$other}->response->{status}, 200, 'the worker goes on: a caller is answered 200';
     reopen();
 };
 
@@ -221,13 +221,13 @@ subtest 'nginx quits while somebody waits: he is answered, and nginx does not ha
     $t->wait_held(1);
     kill QUIT => $t->master;
     my $answer = $caller->response;
-    is $answer->{status}, 504, 'at once: too late';
-    like $answer->{body}, qr/^1 request is still in flight: rolled back/, 'with what is left';
-    like $held->response->{status}, qr/^(?:200|503)$/, 'who was held is answered';
-    ok !$client->answered, 'what is in flight goes on';
+    is $answer->{status}, 504, 'nginx quits: the waiting caller is answered 504 at once';
+    like $answer->{body}, qr/^1 request is still in flight: rolled back/, 'nginx quits: the answer tells how many requests are left';
+    like $held->response->{status}, qr/^(?:200|503)$/, 'nginx quits: the held request is answered';
+    ok !$client->answered, 'nginx quits: the request in flight goes on';
     $own->answer('/own/1');
-    is $client->response->{status}, 200, 'and is answered';
-    ok $t->end_nginx(seconds => 10), 'then nginx is gone';
+    is $client->response->{status}, 200, 'nginx quits: the request in flight is answered';
+    ok $t->end_nginx(seconds => 10), 'nginx quits: nginx ends after its last request';
 };
 
 subtest 'nginx quits while somebody waits with keep=1, or for a drain' => sub {
@@ -235,10 +235,10 @@ subtest 'nginx quits while somebody waits with keep=1, or for a drain' => sub {
     my $client = unfinished('/own/1');
     my $keeper = waiter('enable?wait=60s&keep=1');
     kill QUIT => $t->master;
-    is $keeper->response->{status}, 504, 'keep=1: too late';
+    is $keeper->response->{status}, 504, 'nginx quits: a caller with keep=1 is answered 504';
     $own->answer('/own/1');
-    is $client->response->{status}, 200, 'what is in flight is answered';
-    ok $t->end_nginx(seconds => 10), 'then nginx is gone';
+    is $client->response->{status}, 200, 'nginx quits with keep=1: the request in flight is answered';
+    ok $t->end_nginx(seconds => 10), 'nginx quits with keep=1: nginx ends';
 
     $t->start_nginx;
     $t->control('enable');
@@ -247,9 +247,9 @@ subtest 'nginx quits while somebody waits with keep=1, or for a drain' => sub {
     my $drainer = $t->send('/_intermission/disable?wait=60s&spread=2s');
     $t->wait_state('draining');
     kill QUIT => $t->master;
-    is $drainer->response->{status}, 200, 'a drain goes on, and who waits for it is answered';
-    is scalar(grep { $_->response->{status} == 200 } @held), 20, 'as are those held';
-    ok $t->end_nginx(seconds => 10), 'then nginx is gone';
+    is $drainer->response->{status}, 200, 'nginx quits in a drain: the drain goes on, and its caller is answered 200';
+    is scalar(grep { $_->response->{status} == 200 } @held), 20, 'nginx quits in a drain: all held requests are answered';
+    ok $t->end_nginx(seconds => 10), 'nginx quits in a drain: nginx ends';
     $t->start_nginx;
 };
 
@@ -267,8 +267,8 @@ subtest 'a pause that may yet be rolled back is not in the state file' => sub {
     my $client = unfinished('/own/1');
     my $caller = waiter('enable?wait=60s&reason=maybe');
     $kill_all->();
-    is $t->status->{state}, 'open', 'all is killed while somebody waits: open after the restart';
-    unlike $t->error_log, qr/still paused/, 'and the log says nothing of a pause';
+    is $t->status->{state}, 'open', 'nginx is killed while a caller waits: open after the restart';
+    unlike $t->error_log, qr/still paused/, 'nginx is killed while a caller waits: the log tells of no restored pause';
 
     $client = unfinished('/own/2');
     $t->control('enable?for=1h&reason=first');
@@ -276,33 +276,33 @@ subtest 'a pause that may yet be rolled back is not in the state file' => sub {
     $caller = $t->send('/_intermission/enable?wait=60s&for=3h&reason=maybe');
     $t->wait_for(sub { $t->status->{reason} eq 'maybe' }, 'a pause that may be changed');
     $kill_all->();
-    is_deeply [@{$t->status}{qw(state reason until)}], [@$before{qw(state reason until)}], 'over an earlier pause: that one is';
+    is_deeply [@{$t->status}{qw(state reason until)}], [@$before{qw(state reason until)}], 'nginx is killed while a caller waits in an earlier pause: that pause is restored';
     $t->control('disable');
     $t->wait_state('open');
 
-    is $t->control('enable?wait=20s&reason=sure', timeout => 20)->{status}, 200, 'one that was answered';
+    is $t->control('enable?wait=20s&reason=sure', timeout => 20)->{status}, 200, 'enable?wait= is answered 200 before nginx is killed';
     $kill_all->();
-    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'sure'], 'is in the file';
+    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'sure'], 'an enable?wait= that was answered 200 is in the state file';
     $t->control('disable');
     $t->wait_state('open');
 
     $client = unfinished('/own/3');
-    is $t->control('enable?wait=200ms&keep=1&reason=kept')->{status}, 504, 'one that came too late with keep=1';
+    is $t->control('enable?wait=200ms&keep=1&reason=kept')->{status}, 504, 'enable?wait= with keep=1 comes too late before nginx is killed';
     $kill_all->();
-    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'kept'], 'is, too';
+    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'kept'], 'a pause kept by keep=1 is in the state file';
     $t->control('disable');
     $t->wait_state('open');
 
     $client = unfinished('/own/4');
-    is $t->control('enable?wait=200ms&reason=late')->{status}, 504, 'one that was rolled back';
+    is $t->control('enable?wait=200ms&reason=late')->{status}, 504, 'enable?wait= is rolled back before nginx is killed';
     $kill_all->();
-    is $t->status->{state}, 'open', 'is not';
+    is $t->status->{state}, 'open', 'a pause that was rolled back is not in the state file';
 
     $client = unfinished('/own/5');
     $caller = waiter('enable?wait=60s&reason=mine');
     $t->control('enable?reason=his');
     $kill_all->();
-    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'his'], "somebody else's, answered meanwhile, is";
+    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'his'], "the pause of another caller, answered meanwhile, is in the state file";
     $t->control('disable');
     $t->wait_state('open');
     $t->clean_ok(killed_process => 1);

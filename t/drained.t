@@ -44,10 +44,10 @@ subtest 'where nobody is held the answer comes at once' => sub {
     $t->control('enable');
     my $start = time;
     my $answer = $t->control('disable?wait=60s', timeout => 20);
-    is $answer->{status}, 200, 'disable?wait=';
-    like $answer->{body}, qr/^Pause disabled\.\napp "/, 'says so';
-    cmp_ok time - $start, '<', 10, 'is not waited out';
-    is $t->control('disable?wait=60s', timeout => 20)->{status}, 304, 'where the app is open: 304';
+    is $answer->{status}, 200, 'nobody held: disable?wait= is answered 200';
+    like $answer->{body}, qr/^Pause disabled\.\napp "/, 'nobody held: disable?wait= answers Pause disabled';
+    cmp_ok time - $start, '<', 10, 'nobody held: disable?wait= does not wait for its time to pass';
+    is $t->control('disable?wait=60s', timeout => 20)->{status}, 304, 'disable?wait= of an open app: 304';
 };
 
 subtest 'the answer comes when all have gone out' => sub {
@@ -56,13 +56,13 @@ subtest 'the answer comes when all have gone out' => sub {
     my $crowd = $t->crowd('--count', 500);
     $t->wait_held(500, seconds => 20);
     my $answer = $t->control('disable?wait=60s&format=json', timeout => 30);
-    is $answer->{status}, 200, '500 are released';
-    is released() - $before, 500, 'all of them, by the time of the answer';
+    is $answer->{status}, 200, '500 held: disable?wait= is answered 200';
+    is released() - $before, 500, 'disable?wait= is answered when all 500 are released';
     my $status = eval { decode_json($answer->{body}) } // {};
-    is_deeply [@$status{qw(state held)}], ['open', 0], 'which says so in JSON';
-    is $status->{last_drain}{released}, 500, 'and how the drain went';
-    is $crowd->done->{statuses}{200}, 500, 'all are served';
-    ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 500 released in \d+\.\d{3} s/), 'the log tells, too';
+    is_deeply [@$status{qw(state held)}], ['open', 0], 'disable?wait= says in JSON that the app is open and nobody is held';
+    is $status->{last_drain}{released}, 500, 'disable?wait= tells how many the drain has released';
+    is $crowd->done->{statuses}{200}, 500, 'all 500 held clients are served';
+    ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 500 released in \d+\.\d{3} s/), 'the log tells how many were drained';
 };
 
 subtest 'with a pace the whole drain is waited for' => sub {
@@ -72,22 +72,22 @@ subtest 'with a pace the whole drain is waited for' => sub {
     my $start = time;
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1s');
     my $answer = $caller->response(20);
-    cmp_ok time - $start, '>=', 0.7, sprintf 'spread=1s: %.3f s', time - $start;
-    is $answer->{status}, 200, 'is answered in the end';
-    is released() - $before, 6, 'when all are out';
+    cmp_ok time - $start, '>=', 0.7, sprintf 'disable?wait= with spread=1s takes its time: %.3f s', time - $start;
+    is $answer->{status}, 200, 'disable?wait= with spread=1s is answered 200';
+    is released() - $before, 6, 'disable?wait= with spread=1s is answered when all are released';
     answered_well('who are served', @held);
 
     $t->control('enable', at => '/paced');
     @held = held(6);
     $start = time;
-    is $t->control('disable?wait=60s', timeout => 20)->{status}, 200, "the pause's own pace";
-    cmp_ok time - $start, '>=', 0.7, sprintf 'is kept: %.3f s', time - $start;
+    is $t->control('disable?wait=60s', timeout => 20)->{status}, 200, "disable?wait= with the pause's own pace is answered 200";
+    cmp_ok time - $start, '>=', 0.7, sprintf "disable?wait= with the pause's own pace takes its time: %.3f s", time - $start;
     answered_well('who are served', @held);
 
     $t->control('enable');
     @held = map { $t->send("/held/$_?delay=200") } 1 .. 4;
     $t->wait_held(4);
-    is $t->control('disable?wait=60s&concurrency=2', timeout => 20)->{status}, 200, 'concurrency=2';
+    is $t->control('disable?wait=60s&concurrency=2', timeout => 20)->{status}, 200, 'disable?wait= with concurrency=2 is answered 200';
     answered_well('who are served', @held);
 };
 
@@ -95,17 +95,17 @@ subtest 'too late: 504 with how many are left, and the drain goes on' => sub {
     $t->control('enable');
     my @held = held(5);
     my $answer = $t->control('disable?wait=300ms&spread=1h');
-    is $answer->{status}, 504, 'a drain that takes longer';
+    is $answer->{status}, 504, 'a drain takes longer than wait=: 504';
     my ($left) = $answer->{body} =~ /^(\d+) requests are still held$/m;
     is $left, $t->status->{held}, 'the answer tells how many are left' or diag $answer->{body};
-    is $t->status->{state}, 'draining', 'the drain goes on';
-    is $t->control('disable?spread=1h')->{status}, 304, 'at its pace';
+    is $t->status->{state}, 'draining', 'after the 504 the drain goes on';
+    is $t->control('disable?spread=1h')->{status}, 304, 'after the 504 the drain has the same pace';
     my $json = $t->control('disable?wait=100ms&spread=1h&format=json');
-    is $json->{status}, 504, 'once more: nothing to change, but to wait for';
-    like eval { decode_json($json->{body})->{error} } // '', qr/^\d+ requests are still held/, 'in JSON it is an error';
+    is $json->{status}, 504, 'disable?wait= of a drain that is under way: 504';
+    like eval { decode_json($json->{body})->{error} } // '', qr/^\d+ requests are still held/, 'disable?wait= too late in JSON: an error with how many are held';
     my $caller = $t->send('/_intermission/disable?wait=60s');
     reopen();
-    is $caller->response->{status}, 200, 'who waits is answered when somebody lifts the pace';
+    is $caller->response->{status}, 200, 'the pace is lifted: the caller who waits is answered';
     answered_well('nobody sees an error', @held);
     $t->came_ok([map { "/held/$_" } 1 .. 5], 'and they went in order', after => $t->backend_log - 5);
 };
@@ -115,16 +115,16 @@ subtest 'paused again or stopped meanwhile: 409' => sub {
     my @held = held(5);
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
-    is $t->control('enable')->{status}, 200, 'somebody pauses again';
+    is $t->control('enable')->{status}, 200, 'enable during a drain is answered 200';
     my $answer = $caller->response;
-    is $answer->{status}, 409, 'who waits is told';
-    like $answer->{body}, qr/somebody else/, 'why';
-    is $t->status->{state}, 'paused', 'the pause goes on';
+    is $answer->{status}, 409, 'enable during a drain: the caller of disable?wait= is answered 409';
+    like $answer->{body}, qr/somebody else/, 'the 409 says that somebody else paused';
+    is $t->status->{state}, 'paused', 'enable during a drain: the pause goes on';
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     my $provisional = $t->send('/_intermission/enable?wait=60s');
-    is $caller->response->{status}, 409, 'so he is by an enable?wait=';
-    is $provisional->response->{status}, 200, 'which has its own way';
+    is $caller->response->{status}, 409, 'enable?wait= during a drain: the caller of disable?wait= is answered 409';
+    is $provisional->response->{status}, 200, 'enable?wait= during a drain is answered 200';
     reopen();
     answered_well('nobody sees an error', @held);
 
@@ -133,8 +133,8 @@ subtest 'paused again or stopped meanwhile: 409' => sub {
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     $t->control('stop');
-    is $caller->response->{status}, 409, 'and by a stop';
-    is scalar(grep { $_->response->{status} == 503 } @held[1, 2]), 2, 'which answers those held';
+    is $caller->response->{status}, 409, 'stop during a drain: the caller of disable?wait= is answered 409';
+    is scalar(grep { $_->response->{status} == 503 } @held[1, 2]), 2, 'stop during a drain: held requests are answered 503';
     $held[0]->response;
     reopen();
 };
@@ -146,9 +146,9 @@ subtest 'a caller who goes away changes nothing' => sub {
     $t->wait_state('draining');
     $caller->close;
     my $other = $t->send('/_intermission/disable?wait=60s');
-    is $t->status->{state}, 'draining', 'the drain goes on';
+    is $t->status->{state}, 'draining', 'the caller leaves: the drain goes on';
     reopen();
-    is $other->response->{status}, 200, 'another is answered';
+    is $other->response->{status}, 200, 'the caller leaves: another caller who waits is answered';
     answered_well('as are those held', @held);
 };
 
@@ -158,16 +158,16 @@ subtest 'those who leave or expire are not waited for' => sub {
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     $_->close for @held[1 .. 3];
-    is $caller->response->{status}, 200, 'all who were left have left: drained';
+    is $caller->response->{status}, 200, 'all remaining held clients leave: disable?wait= is answered 200';
     $held[0]->response;
-    is $t->status->{state}, 'open', 'and open';
+    is $t->status->{state}, 'open', 'all remaining held clients leave: the app is open';
 };
 
 subtest 'id= of another pause: 409 at once' => sub {
     my $pause = $t->control('enable')->{headers}{'intermission-pause'};
-    is $t->control('disable?wait=60s&id=' . ($pause + 1))->{status}, 409, 'another';
-    is $t->status->{state}, 'paused', 'changes nothing';
-    is $t->control("disable?wait=60s&id=$pause", timeout => 20)->{status}, 200, 'its own ends it';
+    is $t->control('disable?wait=60s&id=' . ($pause + 1))->{status}, 409, 'disable?wait= with the id of another pause: 409';
+    is $t->status->{state}, 'paused', 'disable?wait= with the id of another pause: the pause goes on';
+    is $t->control("disable?wait=60s&id=$pause", timeout => 20)->{status}, 200, 'disable?wait= with its own id ends the pause';
     is $t->control('disable?wait=0')->{status}, 400, 'wait=0: 400';
 };
 

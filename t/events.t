@@ -18,11 +18,11 @@ sub message {
 for my $method (sort keys %others) {
     my ($exit, $output) = Intermission::nginx_t(events => "use $method;");
     is $exit, 1, "use $method: nginx -t fails";
-    like $output, message($method), 'saying why';
-    is eval { Intermission->new(events => "use $method;"); 1 }, undef, 'nginx does not start either';
-    like $@, message($method), 'saying the same';
+    like $output, message($method), "use $method: nginx -t says why it fails";
+    is eval { Intermission->new(events => "use $method;"); 1 }, undef, "use $method: nginx does not start";
+    like $@, message($method), "use $method: nginx says why it does not start";
     ($exit, $output) = Intermission::nginx_t(events => "use $method;", with_module => 0);
-    is $exit, 0, 'without the module there is nothing against it' or diag $output;
+    is $exit, 0, "use $method without the module: nginx -t passes" or diag $output;
 }
 
 my ($exit, $output) = Intermission::nginx_t(events => 'use epoll;');
@@ -35,9 +35,9 @@ $t->wait_held(1);
 my ($method) = sort keys %others;
 $t->hup(events => "use $method;");
 $t->wait_log(message($method));
-is $t->status->{held}, 1, 'a reload to another method is refused: who is held stays so';
+is $t->status->{held}, 1, "a reload to $method is refused: the held request stays held";
 $t->control('disable');
-is $held->response->{status}, 200, 'and is released';
+is $held->response->{status}, 200, 'after a refused reload the held request is released';
 $t->clean_ok(allow => [message($method)]);
 
 done_testing;

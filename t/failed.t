@@ -76,30 +76,30 @@ sub pause_with {
 sub told { return sum0($t->error_log =~ /\[warn\].*app "basecamp": (\d+) released and answered 502, 503 or 504 by nginx/g) }
 
 subtest 'the app is down when the pause ends' => sub {
-    is $t->get('/down')->{status}, 502, 'one that was not held fails';
+    is $t->get('/down')->{status}, 502, 'the app is down: a request that was not held gets 502';
     $t->control('enable');
-    is failed(), 0, 'and is not counted';
+    is failed(), 0, 'a 502 to a request that was not held does not count as failed';
     my @crowds = ($t->crowd('--to', '127.0.0.2:' . $t->port, '--count', 60, '--path', '/down/{i}', '--expect', 502));
     push @crowds, $t->crowd_http2('--count', 20, '--connections', 4, '--path', '/down/h2/{i}', '--expect', 502);
     $t->wait_held(80);
     my @kept = map { $t->send("/kept/$_", headers => {Connection => 'keep-alive'}) } 1 .. 5;
     $t->wait_held(85);
     my %holders = map { $_ => 1 } $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/g;
-    cmp_ok scalar keys %holders, '>', 1, 'more than one worker holds them';
+    cmp_ok scalar keys %holders, '>', 1, 'more than one worker holds requests';
     my $answer = $t->control('disable?wait=10s');
-    is $answer->{status}, 200, 'the caller is answered when all are out';
-    like $answer->{body}, qr/^85 released, 85 of them answered 502, 503 or 504 by nginx$/m, 'and what came of them';
-    is_deeply [map { $_->done->{statuses}{502} } @crowds], [60, 20], 'all get a 502';
-    is $_->response->{status}, 502, 'over a connection that is kept, too' for @kept;
+    is $answer->{status}, 200, 'the app is down: disable?wait= is answered 200';
+    like $answer->{body}, qr/^85 released, 85 of them answered 502, 503 or 504 by nginx$/m, 'disable?wait= tells how many of the released requests failed';
+    is_deeply [map { $_->done->{statuses}{502} } @crowds], [60, 20], 'the app is down: all released requests get 502';
+    is $_->response->{status}, 502, 'the app is down: a held request on a kept connection gets 502' for @kept;
     my $status = $t->status;
-    is_deeply [@{$status->{totals}}{qw(released failed)}], [85, 85], 'the totals have them';
-    is_deeply [@{$status->{last_drain}}{qw(released failed)}], [85, 85], 'so has the last drain';
-    is decode_json($t->control('apps')->{body})->{apps}[0]{totals}{failed}, 85, 'and the list of apps';
-    like $t->control('metrics')->{body}, qr/^intermission_failed_total\{app="basecamp"\} 85$/m, 'the metrics';
-    ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 85 released in [\d.]+ s, 85 of them answered 502, 503 or 504 by nginx$/m), 'and the log';
+    is_deeply [@{$status->{totals}}{qw(released failed)}], [85, 85], 'the totals count 85 failed';
+    is_deeply [@{$status->{last_drain}}{qw(released failed)}], [85, 85], 'the last drain counts 85 failed';
+    is decode_json($t->control('apps')->{body})->{apps}[0]{totals}{failed}, 85, 'the list of apps counts 85 failed';
+    like $t->control('metrics')->{body}, qr/^intermission_failed_total\{app="basecamp"\} 85$/m, 'the metrics count 85 failed';
+    ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 85 released in [\d.]+ s, 85 of them answered 502, 503 or 504 by nginx$/m), "the log's line of the drain counts 85 failed";
     $t->wait_for(sub { told() == 85 }, 'all told at warn');
     my $lines = () = $t->error_log =~ /\[warn\].*released and answered/g;
-    cmp_ok $lines, '<=', 3, 'in a line a second';
+    cmp_ok $lines, '<=', 3, 'the log has a line a second at most for failed requests';
 };
 
 # What is to come of requests that are held and released: name => [target, status, whether it has failed].
@@ -124,11 +124,11 @@ for my $what (sort keys %one) {
     subtest $what => sub {
         my ($target, $expected, $fails) = @{$one{$what}};
         my $before = failed();
-        is $_->response->{status}, $expected, "it is answered $expected" for pause_with($target);
+        is $_->response->{status}, $expected, "$what: answered $expected" for pause_with($target);
         $t->wait_state('open');
         $t->wait_for(sub { failed() == $before + $fails }, 'counted') if $fails;
-        is failed(), $before + $fails, $fails ? 'failed' : 'not failed';
-        is $t->status->{last_drain}{failed}, $fails, 'so says the last drain';
+        is failed(), $before + $fails, $fails ? "$what: counted as failed" : "$what: not counted as failed";
+        is $t->status->{last_drain}{failed}, $fails, "$what: the last drain counts the same";
     };
 }
 
@@ -136,16 +136,16 @@ subtest 'an app that dies' => sub {
     my $before = failed();
     my ($alone, $next, $middle) = pause_with('/dies/1', '/fine/dies', '/dies/2');
     $own->drop('/dies/1');
-    is $alone->response->{status}, 502, 'before it has answered';
+    is $alone->response->{status}, 502, 'the app dies before it answers: 502';
     $t->wait_for(sub { failed() == $before + 1 }, 'one failed');
     $own->drop('/fine/dies');
-    is $next->response->{status}, 200, 'where the next one answers';
+    is $next->response->{status}, 200, 'the app dies, and the next server answers: 200';
     $own->write('/dies/2', "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
     $own->drop('/dies/2');
-    is $middle->response->{status}, 0, 'in the middle of its answer';
+    is $middle->response->{status}, 0, 'the app dies in the middle of its answer: cut off';
     $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'all over');
-    is failed(), $before + 1, 'only the first was answered so by nginx';
-    is $t->status->{last_drain}{failed}, 1, 'in the last drain, too';
+    is failed(), $before + 1, 'only the 502 of nginx counts as failed';
+    is $t->status->{last_drain}{failed}, 1, 'the last drain counts only the 502 of nginx';
 };
 
 subtest 'one that fails late counts for the drain that released it' => sub {
@@ -153,11 +153,11 @@ subtest 'one that fails late counts for the drain that released it' => sub {
     my ($first) = pause_with('/slow/1');
     $own->wait('/slow/1');
     $t->wait_state('open');
-    is $t->status->{last_drain}{failed}, 0, 'none up to now';
-    is $first->response->{status}, 504, 'the app does not answer in time';
+    is $t->status->{last_drain}{failed}, 0, 'no released request has failed yet';
+    is $first->response->{status}, 504, 'the app does not answer a released request in time: 504';
     $t->wait_for(sub { $t->status->{last_drain}{failed} == 1 }, 'the last drain has it');
     $t->wait_for(sub { told() == failed() }, 'it is told');
-    like $t->control('status?app=basecamp')->{body}, qr/^1 released, 1 of them answered 502, 503 or 504 by nginx$/m, 'who asks is told';
+    like $t->control('status?app=basecamp')->{body}, qr/^1 released, 1 of them answered 502, 503 or 504 by nginx$/m, 'the status tells of the late failure';
 
     my ($second) = pause_with('/slow/2');
     $own->wait('/slow/2');
@@ -165,21 +165,21 @@ subtest 'one that fails late counts for the drain that released it' => sub {
     $t->control('enable');
     my $third = $t->send('/fine');
     $t->wait_held(1);
-    is $second->response->{status}, 504, 'the next pause has begun';
+    is $second->response->{status}, 504, 'a released request fails in the next pause: 504';
     $t->wait_for(sub { failed() == $before + 2 }, 'in the totals');
-    is $t->status->{last_drain}{failed}, 1, 'for its own drain';
+    is $t->status->{last_drain}{failed}, 1, 'the late failure counts for the drain that released it';
     $t->control('disable');
-    is $third->response->{status}, 200, 'the next drain';
+    is $third->response->{status}, 200, 'the request of the next drain is answered';
     $t->wait_state('open');
-    is_deeply [@{$t->status->{last_drain}}{qw(released failed)}], [1, 0], 'has its own count';
+    is_deeply [@{$t->status->{last_drain}}{qw(released failed)}], [1, 0], 'the next drain has its own count';
 
     my ($late) = pause_with('/slow/3');
     $own->wait('/slow/3');
-    is $_->response->{status}, 200, 'another drain is over' for pause_with('/fine/2');
+    is $_->response->{status}, 200, 'the request of another drain is answered' for pause_with('/fine/2');
     $t->wait_state('open');
-    is $late->response->{status}, 504, 'when one of the drain before fails';
+    is $late->response->{status}, 504, 'a request of the drain before fails: 504';
     $t->wait_for(sub { failed() == $before + 3 }, 'in the totals');
-    is $t->status->{last_drain}{failed}, 0, 'and not in the newer drain';
+    is $t->status->{last_drain}{failed}, 0, 'the newer drain does not count a failure of the drain before';
 };
 
 subtest 'a paced drain' => sub {
@@ -187,10 +187,10 @@ subtest 'a paced drain' => sub {
     $t->control('enable');
     my @held = map { $t->send("/down/paced/$_") } 1 .. 6;
     $t->wait_held(6);
-    is $t->control('disable?concurrency=2&wait=10s')->{status}, 200, 'two at a time';
-    is $_->response->{status}, 502, 'fails' for @held;
+    is $t->control('disable?concurrency=2&wait=10s')->{status}, 200, 'a drain of two at a time with a dead app is answered 200';
+    is $_->response->{status}, 502, 'a drain of two at a time with a dead app: 502' for @held;
     $t->wait_for(sub { failed() == $before + 6 }, 'all counted');
-    is $t->status->{last_drain}{failed}, 6, 'for their drain';
+    is $t->status->{last_drain}{failed}, 6, 'the paced drain counts its six failures';
 };
 
 subtest 'over a reload' => sub {
@@ -199,9 +199,9 @@ subtest 'over a reload' => sub {
     $own->wait('/slow/old');
     $t->wait_state('open');
     $t->reload;
-    is $held->response->{status}, 504, 'an old worker has it';
+    is $held->response->{status}, 504, 'a released request of an old worker fails: 504';
     $t->wait_for(sub { failed() == $before + 1 }, 'it is counted');
-    is $t->status->{last_drain}{failed}, 1, 'for its drain';
+    is $t->status->{last_drain}{failed}, 1, 'the failure on an old worker counts for its drain';
 };
 
 $t->wait_for(sub { told() == failed() }, 'the log has told them all');

@@ -23,16 +23,16 @@ END
         is $sockets[-1]->response->{status}, 101, "generation $generation has a WebSocket";
         $t->reload;
     }
-    cmp_ok scalar($t->old_workers), '>=', 20, 'more old workers than there are entries';
+    cmp_ok scalar($t->old_workers), '>=', 20, 'more old workers live than the table has entries';
     $t->control('enable');
     my $crowd = $t->crowd('--count', 100, '--expect', '503');
     $t->wait_held(100);
-    is $t->status->{totals}{rejected}, 0, 'the new workers have entries, and hold';
-    is $t->control('enable?wait=5s', timeout => 20)->{status}, 200, 'and the app is quiet';
+    is $t->status->{totals}{rejected}, 0, 'new workers hold although many old workers live';
+    is $t->control('enable?wait=5s', timeout => 20)->{status}, 200, 'the app is quiet although many old workers live';
     kill QUIT => $t->master;
-    is $crowd->done->{statuses}{503}, 100, 'those held are answered when nginx quits';
+    is $crowd->done->{statuses}{503}, 100, 'nginx quits: the held requests are answered 503';
     $_->close for @sockets;
-    ok $t->stop, 'which ends with the last WebSocket';
+    ok $t->stop, 'nginx ends with the last WebSocket';
 }
 
 done_testing;

@@ -52,12 +52,12 @@ sub halted {
     my ($first, $delayed, $behind) = halted($t);
     my $start = Time::HiRes::time();
     $t->control('stop');
-    is $behind->done->{statuses}{503}, 100, 'stop: those behind one that is delayed are answered';
-    cmp_ok Time::HiRes::time() - $start, '<', 2, 'at once';
+    is $behind->done->{statuses}{503}, 100, 'stop while a released request is delayed: those behind it are answered 503';
+    cmp_ok Time::HiRes::time() - $start, '<', 2, 'stop while a released request is delayed: those behind it are answered soon';
     $dns->thaw;
-    is $delayed->done->{statuses}{200}, 1, 'the one that was released goes on';
-    is $t->status->{totals}{stopped}, 100, 'they are counted';
-    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'the app gets none of them';
+    is $delayed->done->{statuses}{200}, 1, 'stop while a released request is delayed: the released request is answered';
+    is $t->status->{totals}{stopped}, 100, 'stop while a released request is delayed: those behind it count as stopped';
+    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'stop while a released request is delayed: the app gets none of those behind it';
     $t->control('disable');
     $t->clean_ok(allow => [qr{DNS response}]);
 }
@@ -68,15 +68,15 @@ sub halted {
     my ($first, $delayed, $behind) = halted($t);
     $t->control('enable');
     $dns->thaw;
-    is $delayed->done->{statuses}{200}, 1, 'enable: the one that was released goes on';
-    is $t->control('enable?wait=5s')->{status}, 200, 'then nothing is in flight';
+    is $delayed->done->{statuses}{200}, 1, 'enable while a released request is delayed: the released request is answered';
+    is $t->control('enable?wait=5s')->{status}, 200, 'enable while a released request is delayed: then nothing is in flight';
     Time::HiRes::sleep(0.3);
     my $status = $t->status;
-    is "$status->{state} $status->{held}", 'paused 100', 'those behind it are held';
-    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'the app gets none of them';
+    is "$status->{state} $status->{held}", 'paused 100', 'enable while a released request is delayed: those behind it stay held';
+    is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'enable while a released request is delayed: the app gets none of those behind it';
     $t->control('disable');
-    is $behind->done->{statuses}{200}, 100, 'until the pause ends';
-    is $t->ticket_inversions, 0, 'in order';
+    is $behind->done->{statuses}{200}, 100, 'enable while a released request is delayed: those behind it are answered when the pause ends';
+    is $t->ticket_inversions, 0, 'enable while a released request is delayed: the app gets them in order';
     $t->clean_ok(allow => [qr{DNS response}]);
 }
 
@@ -87,11 +87,11 @@ sub halted {
     my $held = $t->send('/dead');
     $t->wait_held(1);
     my $answer = $t->control('disable?wait=300ms');
-    is $answer->{status}, 504, 'the last one is delayed: the drain goes on';
-    like $answer->{body}, qr/^nobody is held any more, but the last request is delayed on its way to the app$/m, 'and the answer says why';
-    is $t->status->{held}, 0, 'so does the status';
+    is $answer->{status}, 504, 'the last released request is delayed: disable?wait= is answered 504';
+    like $answer->{body}, qr/^nobody is held any more, but the last request is delayed on its way to the app$/m, 'the last released request is delayed: the answer says so';
+    is $t->status->{held}, 0, 'the last released request is delayed: the status says nobody is held';
     $dns->thaw;
-    is $held->response->{status}, 200, 'it is answered';
+    is $held->response->{status}, 200, 'the last released request is answered';
     $t->wait_state('open');
     $t->clean_ok;
 }

@@ -12,73 +12,73 @@ is(scalar @first, 2, 'two workers are up');
 
 my $answer = $t->get('/a?x=1');
 is($answer->{status}, 200, 'a request is answered');
-is($answer->{body}, "seq=1\n", 'by the backend');
-is(($t->backend_log)[0]{target}, '/a?x=1', 'which has seen it');
-is($t->get('/b', method => 'HEAD')->{headers}{'x-seq'}, 2, 'a HEAD too');
-is($t->get('/c', body => 'x' x 70_000)->{status}, 200, 'a body arrives');
-is(($t->backend_log)[2]{length}, 70_000, 'whole');
+is($answer->{body}, "seq=1\n", "get: the answer is the backend's");
+is(($t->backend_log)[0]{target}, '/a?x=1', 'backend_log has the request');
+is($t->get('/b', method => 'HEAD')->{headers}{'x-seq'}, 2, 'get: a HEAD is answered');
+is($t->get('/c', body => 'x' x 70_000)->{status}, 200, 'get: a request with a body is answered');
+is(($t->backend_log)[2]{length}, 70_000, 'backend_log has the length of the body');
 
 my $slow = $t->send('/slow?delay=300');
-ok(!$slow->answered, 'a slow request has no answer yet');
-is($slow->response->{status}, 200, 'and later has');
-is($t->send('/late?delay=5000')->response(0.05)->{error}, 'timeout', 'nobody waits for ever');
+ok(!$slow->answered, 'send: a slow request has no answer yet');
+is($slow->response->{status}, 200, 'send: a slow request is answered later');
+is($t->send('/late?delay=5000')->response(0.05)->{error}, 'timeout', 'response: gives up after its timeout');
 
 my $kept = $t->send('/k', keepalive => 1);
-is($kept->response->{status}, 200, 'a first request on a connection');
-is($kept->request('/k2')->response->{status}, 200, 'a second one on it');
+is($kept->response->{status}, 200, 'keepalive: the first request on a connection is answered');
+is($kept->request('/k2')->response->{status}, 200, 'keepalive: the second request on a connection is answered');
 
 my $crowd = $t->crowd('--count', 2000, '--start-on-stdin');
 $crowd->wait_event('connected');
 $crowd->say('go');
 my $done = $crowd->done;
-is($done->{statuses}{200}, 2000, '2000 clients are answered');
-is($done->{exit}, 0, 'and crowd is content');
+is($done->{statuses}{200}, 2000, 'crowd: 2000 clients are answered');
+is($done->{exit}, 0, 'crowd: its exit status is 0');
 
 $crowd = $t->crowd('--count', 300, '--path', '/x?delay=2000', '--leave', 0.333);
 $crowd->wait_event('sent');
 $crowd->say('leave');
 $crowd->wait_event('left');
 $done = $crowd->done;
-is_deeply([@$done{qw(left answered failed)}], [100, 200, 0], 'every third leaves');
+is_deeply([@$done{qw(left answered failed)}], [100, 200, 0], 'crowd --leave: every third client leaves');
 
 $crowd = $t->crowd_http2('--count', 200, '--connections', 4);
-is($crowd->done->{statuses}{200}, 200, '200 streams over 4 HTTP/2 connections');
+is($crowd->done->{statuses}{200}, 200, 'crowd_http2: 200 streams over 4 connections are answered');
 $crowd = $t->crowd_http2('--count', 200, '--connections', 4, '--reset', 0.5, '--path', '/x?delay=1500');
 $crowd->wait_event('sent');
 $crowd->say('leave');
 $done = $crowd->done;
-is_deeply([@$done{qw(left answered failed)}], [100, 100, 0], 'every second stream is reset');
+is_deeply([@$done{qw(left answered failed)}], [100, 100, 0], 'crowd_http2 --reset: every second stream is reset');
 
 $t->reload(workers => 3);
 my %old = map { $_ => 1 } @first;
-is(scalar(grep { !$old{$_} } $t->workers), 3, 'a reload brings three new workers');
-ok($t->wait_old_workers_gone, 'and the old ones leave');
-ok(!eval { $t->reload(http => 'nonsense;'); 1 }, 'a bad configuration is refused');
-like($@, qr/unknown directive "nonsense"/, 'saying why');
+is(scalar(grep { !$old{$_} } $t->workers), 3, 'reload: three new workers are up');
+ok($t->wait_old_workers_gone, 'wait_old_workers_gone: the old workers are gone');
+ok(!eval { $t->reload(http => 'nonsense;'); 1 }, 'reload: dies on a bad configuration');
+like($@, qr/unknown directive "nonsense"/, 'reload: says why the configuration is bad');
 $t->reload(http => '');
 is($t->logged('/b')->{method}, 'HEAD', 'the access log is read');
 
 my ($victim) = $t->workers;
 $t->kill_worker($victim);
-ok(!grep({ $_ == $victim } $t->workers), 'a killed worker is replaced');
-is($t->get('/after')->{status}, 200, 'and requests go on');
+ok(!grep({ $_ == $victim } $t->workers), 'kill_worker: the worker is replaced');
+is($t->get('/after')->{status}, 200, 'kill_worker: nginx goes on answering');
 
 my ($exit, $output) = Intermission::nginx_t(with_module => 0);
-is($exit, 0, 'nginx -t passes') or diag $output;
+is($exit, 0, 'nginx_t: a good configuration passes') or diag $output;
 ($exit, $output) = Intermission::nginx_t(with_module => 0, server => 'nonsense;');
-isnt($exit, 0, 'and fails');
-like($output, qr/unknown directive "nonsense"/, 'saying why');
+isnt($exit, 0, 'nginx_t: a bad configuration fails');
+like($output, qr/unknown directive "nonsense"/, 'nginx_t: the output says why');
 
 my $master = $t->master;
 $t->clean_ok(killed_process => 1, allow => [qr/unknown directive "nonsense"/]);
-ok(!Intermission::Process::is_alive($master), 'nothing is left');
+ok(!Intermission::Process::is_alive($master), 'clean_ok: the master is gone');
 {
     my ($one, $other) = map { Intermission->new(workers => 1) } 1, 2;
     my ($worker) = $other->workers;
     $one->workers;
     $one->{workers_seen}{$worker} = 1;
     ok $one->stop, 'a process that has the pid of a worker that is gone is not taken for it';
-    is_deeply [$other->workers], [$worker], 'nor killed';
+    is_deeply [$other->workers], [$worker], 'stop kills no process of another nginx that has such a pid';
     $other->clean_ok;
 }
 

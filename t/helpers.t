@@ -19,15 +19,15 @@ sub helpers {
     my @helpers = $t->wait_for(sub { my @now = helpers($t); @now == 2 ? \@now : undef }, 'cache manager and loader')->@*;
     # As deaf as a loader that is at work.
     $t->freeze(@helpers);
-    is $t->control('enable?wait=2s')->{status}, 200, 'nobody waits for a helper to say what it has';
+    is $t->control('enable?wait=2s')->{status}, 200, "enable?wait= does not wait for the cache's helpers";
     my @held = map { $t->send("/$_") } 1 .. 3;
     $t->wait_held(3);
     kill KILL => $helpers[0];
     $t->wait_for(sub { !Intermission::Process::is_alive($helpers[0]) }, 'a helper killed');
-    is $t->status->{held}, 3, 'a helper that dies takes nobody along';
+    is $t->status->{held}, 3, 'a helper dies: the held requests stay held';
     $t->freeze(grep { $_ != $helpers[1] } helpers($t));
     kill QUIT => $t->master;
-    is $_->response->{status}, 503, 'who is held is answered at once when nginx quits' for @held;
+    is $_->response->{status}, 503, 'nginx quits: held requests are answered 503 although helpers stand still' for @held;
     kill CONT => @helpers, helpers($t);
     $t->stop;
 }
