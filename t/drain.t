@@ -83,8 +83,8 @@ sub too_late {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is $answer->{status}, 504, $what;
     my $is = $left == 1 ? 'request is' : 'requests are';
-    like $answer->{body}, qr/^$left $is still in flight/, 'and tells how many are left';
-    like $answer->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'and when to ask again';
+    like $answer->{body}, qr/^$left $is still in flight/, "$what: the answer tells how many are left";
+    like $answer->{headers}{'retry-after'}, qr/^[1-9]\d*$/, "$what: the answer says when to ask again";
 }
 
 # How often the log says something.
@@ -113,35 +113,35 @@ subtest 'the answer comes when the last request of any worker is finished' => su
     $t->wait_held(1);
     $own->answer("/own/$_") for 1 .. 3;
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
-    ok !$caller->answered, 'as long as one is unfinished the caller is not answered';
+    ok !$caller->answered, 'the caller waits while one of four requests is unfinished';
     $own->answer('/own/4');
     my $answer = $caller->response;
-    is $answer->{status}, 200, 'then it is';
-    like $answer->{body}, qr{^Pause enabled\.\n}, 'as any other';
-    ok !$newcomer->answered, 'who came meanwhile is held';
-    is $t->status->{in_flight}, 0, 'nothing is in flight';
-    is $_->response->{status}, 200, 'and whoever was on the way was answered' for values %to;
-    ok $t->wait_log(qr/\[notice\].*app "basecamp": nothing is in flight, pause \d+/), 'the log says so';
+    is $answer->{status}, 200, 'all four requests are finished: the caller is answered 200';
+    like $answer->{body}, qr{^Pause enabled\.\n}, 'all four requests are finished: the answer is Pause enabled';
+    ok !$newcomer->answered, 'a request that comes meanwhile is held';
+    is $t->status->{in_flight}, 0, 'all four requests are finished: nothing is in flight';
+    is $_->response->{status}, 200, 'the requests in flight are answered' for values %to;
+    ok $t->wait_log(qr/\[notice\].*app "basecamp": nothing is in flight, pause \d+/), 'the log says that nothing is in flight';
     reopen();
-    is $newcomer->response->{status}, 200, 'the pause ends as any';
+    is $newcomer->response->{status}, 200, 'the newcomer is answered when the pause ends';
 };
 
 subtest 'where nothing is in flight the answer comes at once' => sub {
     my $start = time;
-    is $t->control('enable?wait=60s', timeout => 20)->{status}, 200, 'enable?wait=';
-    cmp_ok time - $start, '<', 10, 'is not waited out';
+    is $t->control('enable?wait=60s', timeout => 20)->{status}, 200, 'nothing in flight: enable?wait= is answered 200';
+    cmp_ok time - $start, '<', 10, 'nothing in flight: enable?wait= does not wait for its time to pass';
     my $json = $t->control('enable?wait=60s&format=json', timeout => 20);
-    is eval { decode_json($json->{body})->{state} }, 'paused', 'once more, in a pause, as JSON';
+    is eval { decode_json($json->{body})->{state} }, 'paused', 'nothing in flight: enable?wait= in a pause is answered as JSON';
     reopen();
 };
 
 subtest 'a client that downloads slowly does not count' => sub {
     my $client = unfinished('/own/downloads/large');
     my $caller = waiter('enable?wait=20s');
-    ok !$caller->answered, 'as long as the backend has not answered it does';
+    ok !$caller->answered, 'a slow download counts as long as the backend has not answered';
     $own->answer('/own/downloads/large', 2_000_000);
-    is $caller->response->{status}, 200, 'once the answer is with nginx it does not';
-    ok !$client->answered, 'though the client has not got it';
+    is $caller->response->{status}, 200, 'a slow download does not count once nginx has the answer';
+    ok !$client->answered, 'the slow client has not got the answer yet';
     $client->close;
     reopen();
 };
@@ -153,14 +153,14 @@ subtest 'without an upstream a request counts until it is finished' => sub {
     my @clients = map { $t->send($_) } '/files/one', '/files/two', '/echo/';
     $t->wait_for(sub { $_->answered; length $_->{input} }, 'a download that has begun') for @clients;
     my $caller = waiter('enable?wait=20s');
-    is $t->status->{in_flight}, 3, 'two files and an echo are in flight';
+    is $t->status->{in_flight}, 3, 'two files and an echo without an upstream: three in flight';
     $clients[0]->close;
     $t->wait_for(sub { $t->status->{in_flight} == 2 }, 'two in flight');
     $clients[2]->close;
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
-    ok !$caller->answered, 'one that goes on is waited for';
+    ok !$caller->answered, 'one without an upstream goes on: the caller waits';
     $clients[1]->close;
-    is $caller->response->{status}, 200, 'until it is over';
+    is $caller->response->{status}, 200, 'all without an upstream are over: the caller is answered 200';
     reopen();
 };
 
@@ -171,13 +171,13 @@ subtest 'a client that is gone counts as long as the backend works for it' => su
     my $stream = $http2->request('/own/stream');
     $own->wait('/own/stream');
     my $caller = waiter('enable?wait=20s');
-    is $t->status->{in_flight}, 3, 'three are in flight, one over HTTP/2';
+    is $t->status->{in_flight}, 3, 'three requests are in flight, one of them over HTTP/2';
     $_->close for $gone, $stubborn;
     $http2->reset($stream);
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
-    ok !$caller->answered, 'where nginx lets the backend go on it is waited for';
+    ok !$caller->answered, 'proxy_ignore_client_abort: the caller waits for a request whose client is gone';
     $own->answer('/own/stubborn/1');
-    is $caller->response->{status}, 200, 'until it is done';
+    is $caller->response->{status}, 200, 'proxy_ignore_client_abort: the caller is answered when the backend is done';
     $http2->close;
     reopen();
 };
@@ -188,8 +188,8 @@ subtest 'a client that uploads slowly does not count once the backend has answer
     $own->wait('/own/streamed/1');
     my $caller = waiter('enable?wait=20s');
     $own->answer('/own/streamed/1');
-    is $caller->response->{status}, 200, 'though nginx still waits for the rest of its body';
-    is $client->response->{status}, 200, 'it is answered';
+    is $caller->response->{status}, 200, 'the backend has answered a slow upload: the caller is answered 200';
+    is $client->response->{status}, 200, 'the slow upload is answered';
     $client->close;
     reopen();
 };
@@ -201,11 +201,11 @@ subtest 'what a drain has let go is in flight' => sub {
     $t->control('disable');
     $own->wait(map { "/own/$_" } 1 .. 3);
     $t->wait_state('open');
-    too_late($t->control('enable?wait=300ms'), 3, 'it is waited for');
+    too_late($t->control('enable?wait=300ms'), 3, 'enable?wait= after a drain: too late for three released requests');
     my $caller = waiter('enable?wait=20s');
     $own->answer("/own/$_") for 1 .. 3;
-    is $caller->response->{status}, 200, 'until it is finished';
-    is $_->response->{status}, 200, 'all are answered' for @clients;
+    is $caller->response->{status}, 200, 'the released requests are finished: the caller is answered 200';
+    is $_->response->{status}, 200, 'the released requests are answered' for @clients;
     reopen();
 };
 
@@ -220,24 +220,24 @@ subtest 'under load, again and again: no request is cut off or answered with an 
     reopen();
     note "answers: @{[%answers]}";
     my $done = $load->done;
-    is_deeply [@$done{qw(answered failed timed_out)}], [1500, 0, 0], 'everybody is served';
-    is $done->{statuses}{200}, 1500, 'by the backend';
-    is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'and the callers are told 200 or 504';
+    is_deeply [@$done{qw(answered failed timed_out)}], [1500, 0, 0], 'pauses under load: 1500 requests are answered, none fails';
+    is $done->{statuses}{200}, 1500, 'pauses under load: the backend answers all requests';
+    is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'pauses under load: the callers are answered 200 or 504';
     $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
-    pass 'in the end nothing is in flight';
+    pass 'pauses under load: in the end nothing is in flight';
 };
 
 subtest 'a WebSocket does not count, and is reported' => sub {
     my @sockets = map { $t->send("/sockets/$_", keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'}) } 1 .. 3;
-    is $_->response->{status}, 101, 'upgraded' for @sockets;
-    is $t->control('enable?wait=20s', timeout => 20)->{status}, 200, 'nobody waits for it';
-    is_deeply [@{$t->status}{qw(in_flight upgraded)}], [0, 3], 'the status tells how many there are';
+    is $_->response->{status}, 101, 'three WebSockets are upgraded' for @sockets;
+    is $t->control('enable?wait=20s', timeout => 20)->{status}, 200, 'open WebSockets do not keep enable?wait= waiting';
+    is_deeply [@{$t->status}{qw(in_flight upgraded)}], [0, 3], 'the status counts open WebSockets apart from what is in flight';
     $sockets[0]->write('ping');
     my $echo = '';
     sysread $sockets[0]->socket, $echo, 4 if IO::Select->new($sockets[0]->socket)->can_read(10);
-    is $echo, 'ping', 'they go on';
+    is $echo, 'ping', 'an open WebSocket goes on in the pause';
     $_->close for @sockets;
-    ok $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'none upgraded'), 'until they are closed';
+    ok $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'none upgraded'), 'closed WebSockets are not counted any more';
     reopen();
 };
 
@@ -245,20 +245,20 @@ subtest 'who bypassed the pause does not count, nor do places with intermission 
     $t->control('enable');
     my @clients = (
         unfinished('/own/health'), unfinished('/own/agent', headers => {'User-Agent' => 'Pingdom'}), unfinished('/own/off/1'));
-    is $t->control('enable?wait=20s', timeout => 20)->{status}, 200, 'nobody waits for them';
-    is $own->waiting, 3, 'who are still with the backend';
-    is $t->status->{in_flight}, 0, 'and not in flight';
+    is $t->control('enable?wait=20s', timeout => 20)->{status}, 200, 'enable?wait= does not wait for requests that bypassed the pause';
+    is $own->waiting, 3, 'the requests that bypassed the pause are with the backend';
+    is $t->status->{in_flight}, 0, 'the requests that bypassed the pause are not in flight';
     reopen();
-    is $_->response->{status}, 200, 'they are answered' for @clients;
+    is $_->response->{status}, 200, 'the requests that bypassed the pause are answered' for @clients;
 };
 
 subtest 'what expires into the backend is in flight again' => sub {
     $t->reload(locations => $locations . 'location /own/short/ { set $intermission_max_time 0.2; intermission on; proxy_pass http://own; }');
     $t->control('enable');
     my $client = unfinished('/own/short/1');
-    too_late($t->control('enable?wait=300ms'), 1, 'it is waited for');
+    too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= is too late for an expired request');
     reopen();
-    is $client->response->{status}, 200, 'it is answered';
+    is $client->response->{status}, 200, 'the expired request is answered';
 };
 
 subtest 'too late: the pause never was, and those held go out in order' => sub {
@@ -271,19 +271,19 @@ subtest 'too late: the pause never was, and those held go out in order' => sub {
         $t->wait_held(scalar @held);
     }
     my $answer = $caller->response;
-    too_late($answer, 1, 'the caller comes too late');
-    like $answer->{body}, qr/rolled back/, 'and that the pause was rolled back';
-    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'nobody whom it held sees an error';
+    too_late($answer, 1, 'enable?wait= comes too late: 504');
+    like $answer->{body}, qr/rolled back/, 'the 504 says that the pause was rolled back';
+    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'rolled back: the held requests are answered';
     $t->came_ok([map { "/held/$_" } 1 .. 10], 'and they go out in order', after => $start);
     $t->wait_state('open');
-    is $t->get('/after')->{status}, 200, 'the app is open';
-    ok !$client->answered, 'what was on the way still is';
+    is $t->get('/after')->{status}, 200, 'rolled back: the app is open';
+    ok !$client->answered, 'rolled back: the request in flight goes on';
     $own->answer('/own/late');
-    is $client->response->{status}, 200, 'and is answered in the end';
-    is said(qr/\[notice\][^\n]*app "basecamp": rolled back, pause \d+/), $rolled + 1, 'the log says it once';
+    is $client->response->{status}, 200, 'rolled back: the request in flight is answered in the end';
+    is said(qr/\[notice\][^\n]*app "basecamp": rolled back, pause \d+/), $rolled + 1, 'rolled back: the log says so once';
     $client = unfinished('/own/json');
     my $json = $t->control('enable?wait=100ms&format=json');
-    like eval { decode_json($json->{body})->{error} } // '', qr/^1 request is still in flight/, 'in JSON it is an error';
+    like eval { decode_json($json->{body})->{error} } // '', qr/^1 request is still in flight/, 'too late as JSON: an error';
     reopen();
 };
 
@@ -294,17 +294,17 @@ subtest 'too late: what drained goes on draining' => sub {
     push @held, $t->send("/next/$_") and $t->wait_held($_) for 1 .. 5;
     $t->control('disable?spread=1h');
     my $before = $t->status;
-    is $before->{state}, 'draining', 'an app drains';
-    too_late($t->control('enable?wait=300ms'), 1, 'somebody pauses it and is too late');
+    is $before->{state}, 'draining', 'the app drains before enable?wait=';
+    too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= during a drain is too late');
     my $after = $t->status;
-    is $after->{state}, 'draining', 'it drains again';
-    cmp_ok $after->{held}, '>=', $before->{held} - 1, 'at its pace: as anew, one goes out at once';
-    is $t->control('disable?spread=1h')->{status}, 304, 'at the same pace';
+    is $after->{state}, 'draining', 'rolled back into a drain: the app drains again';
+    cmp_ok $after->{held}, '>=', $before->{held} - 1, 'rolled back into a drain: the pace begins anew, with one request at once';
+    is $t->control('disable?spread=1h')->{status}, 304, 'rolled back into a drain: the pace is the same';
     $t->control('disable?spread=0');
-    is scalar(grep { $_->response->{status} == 200 } @held), 5, 'until all have gone out';
+    is scalar(grep { $_->response->{status} == 200 } @held), 5, 'rolled back into a drain: all held requests are answered';
     $t->came_ok([map { "/next/$_" } 1 .. 5], 'in order', after => $t->backend_log - 5);
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'rolled back into a drain: the request in flight is answered';
 };
 
 subtest 'too late: an earlier pause is as it was' => sub {
@@ -313,28 +313,28 @@ subtest 'too late: an earlier pause is as it was' => sub {
     my $before = $t->status;
     my $caller = $t->send('/_intermission/enable?wait=500ms&for=10m&reason=second');
     $t->wait_for(sub { $t->status->{reason} eq 'second' }, 'another reason');
-    cmp_ok $t->status->{until}, 'gt', $before->{until}, 'as long as it waits the other end counts';
-    too_late($caller->response, 1, 'it comes too late');
+    cmp_ok $t->status->{until}, 'gt', $before->{until}, 'enable?wait= in a pause: its lease counts while it waits';
+    too_late($caller->response, 1, 'enable?wait= in a pause is too late');
     my $after = $t->status;
     my @same = qw(state pause since until reason by);
-    is_deeply [@$after{@same}], [@$before{@same}], 'the pause has its end and its reason again';
+    is_deeply [@$after{@same}], [@$before{@same}], 'rolled back into a pause: end and reason are as before';
     my $rolled = said(qr/rolled back/);
     $t->control('enable?wait=100ms&for=1s&reason=third');
-    is_deeply [@{$t->status}{@same}], [@$before{@same}], 'also where only the reason was another';
-    is said(qr/rolled back/), $rolled + 1, 'and the log says so';
+    is_deeply [@{$t->status}{@same}], [@$before{@same}], 'rolled back into a pause: end and reason are as before also where the lease was not changed';
+    is said(qr/rolled back/), $rolled + 1, 'rolled back into a pause: the log says so';
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'rolled back into a pause: the request in flight is answered';
 };
 
 subtest 'too late: an earlier pause whose lease has ended meanwhile is over' => sub {
     my $client = unfinished('/own/late');
     $t->control('enable?for=300ms');
     my $held = $t->send('/held');
-    too_late($t->control('enable?wait=1s&for=1h'), 1, 'the caller comes too late');
-    is $held->response->{status}, 200, 'who was held goes out';
+    too_late($t->control('enable?wait=1s&for=1h'), 1, 'enable?wait= is too late, and the earlier lease has ended');
+    is $held->response->{status}, 200, 'the earlier lease has ended: the held request goes out';
     $t->wait_state('open');
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'the earlier lease has ended: the request in flight is answered';
 };
 
 subtest 'too late: a stopped app is stopped again' => sub {
@@ -344,22 +344,22 @@ subtest 'too late: a stopped app is stopped again' => sub {
     my $caller = waiter('enable?wait=700ms&reason=mended');
     my $held = $t->send('/held');
     $t->wait_held(1);
-    too_late($caller->response, 1, 'the caller comes too late');
+    too_late($caller->response, 1, 'enable?wait= of a stopped app is too late');
     my $after = $t->status;
-    is_deeply [@$after{qw(state pause until reason by)}], [@$before{qw(state pause until reason by)}], 'the app is stopped as it was';
-    is $held->response->{status}, 503, 'who came meanwhile is answered as by that stop';
+    is_deeply [@$after{qw(state pause until reason by)}], [@$before{qw(state pause until reason by)}], 'rolled back into a stop: the app is stopped as before';
+    is $held->response->{status}, 503, 'rolled back into a stop: the request that was held meanwhile is answered 503';
     reopen();
-    is $client->response->{status}, 200, 'nobody on the way is cut off';
+    is $client->response->{status}, 200, 'rolled back into a stop: the request in flight is answered';
 };
 
 subtest 'keep=1: too late, and the pause stays' => sub {
     my $client = unfinished('/own/late');
-    too_late($t->control('enable?wait=300ms&keep=1&for=60s'), 1, 'the caller comes too late');
+    too_late($t->control('enable?wait=300ms&keep=1&for=60s'), 1, 'enable?wait= with keep=1 is too late');
     my $status = $t->status;
-    is $status->{state}, 'paused', 'the app is paused';
-    ok $status->{until}, 'with its lease';
+    is $status->{state}, 'paused', 'keep=1: the app stays paused';
+    ok $status->{until}, 'keep=1: the pause has its lease';
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'keep=1: the request in flight is answered';
 };
 
 for my $way ('HTTP/1.1', 'HTTP/2', 'HTTP/2, a reset stream') {
@@ -375,12 +375,12 @@ for my $way ('HTTP/1.1', 'HTTP/2', 'HTTP/2, a reset stream') {
         my @held = map { $t->send("/held/$_") } 1 .. 3;
         $t->wait_held(3);
         $way =~ /reset/ ? $caller->reset($stream) : $caller->close;
-        is $_->response->{status}, 200, 'those held go out' for @held;
+        is $_->response->{status}, 200, "the caller goes away ($way): held requests go out" for @held;
         $t->wait_state('open');
-        is said(qr/rolled back/), $rolled + 1, 'the log says why';
+        is said(qr/rolled back/), $rolled + 1, "the caller goes away ($way): the log says rolled back";
         $caller->close if $way =~ /reset/;
         reopen();
-        is $client->response->{status}, 200, 'nobody is cut off';
+        is $client->response->{status}, 200, "the caller goes away ($way): the request in flight is answered";
     };
 }
 
@@ -394,29 +394,29 @@ subtest 'a caller whose body comes late goes away: rolled back' => sub {
     $t->wait_state('paused');
     $caller->close;
     $t->wait_state('open');
-    is said(qr/rolled back/), $rolled + 1, 'the log says so';
+    is said(qr/rolled back/), $rolled + 1, 'a caller with a late body goes away: the log says rolled back';
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'a caller with a late body goes away: the request in flight is answered';
 };
 
 subtest 'a request counts as long as a copy of it is under way' => sub {
     my $client = $t->send('/own/copied/1');
     $own->wait('/own/copy');
-    is $client->response->{status}, 200, 'it is answered';
-    too_late($t->control('enable?wait=300ms'), 1, 'the copy is not');
+    is $client->response->{status}, 200, 'the request with a copy is answered';
+    too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= is too late for the copy of a request');
     reopen();
-    is $t->control('enable?wait=10s')->{status}, 200, 'both are';
+    is $t->control('enable?wait=10s')->{status}, 200, 'the copy is finished: enable?wait= is answered 200';
     reopen();
 };
 
 subtest 'HTTP/2: the caller is answered as over HTTP/1.1' => sub {
     my $client = unfinished('/own/late');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
-    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'too late';
+    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller who is too late is answered 504';
     my $stream = $http2->request('/_intermission/enable?wait=20s');
     $t->wait_state('paused');
     $own->answer('/own/late');
-    is $http2->answer($stream)->{status}, 200, 'in time';
+    is $http2->answer($stream)->{status}, 200, 'HTTP/2: a caller is answered 200 when all is finished';
     $http2->close;
     reopen();
 };
@@ -430,14 +430,14 @@ subtest 'what else the caller sends disturbs nobody' => sub {
     $t->wait_state('paused');
     $slow->write('x' x 5000);
     $own->answer('/own/late');
-    is $post->response->{status}, 415, 'no form';
-    is $slow->response->{status}, 415, 'nor this';
-    is $pipeline->response->{status}, 200, 'answered';
+    is $post->response->{status}, 415, 'a caller with a large body that is no form: 415';
+    is $slow->response->{status}, 415, 'a caller with a slow body that is no form: 415';
+    is $pipeline->response->{status}, 200, 'a caller with another request behind it in the pipeline: 200';
     $pipeline->{response} = undef;
-    is $pipeline->response->{body}, "Pause enabled.\n", 'and then the request behind it';
+    is $pipeline->response->{body}, "Pause enabled.\n", "the second request of the caller's pipeline is answered";
     $_->close for $post, $slow;
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'odd callers do not cut off the request in flight';
 };
 
 subtest 'disabled or stopped meanwhile: 409' => sub {
@@ -448,18 +448,18 @@ subtest 'disabled or stopped meanwhile: 409' => sub {
         $t->wait_for(sub { $t->status->{pause} }, 'a pause');
         my $held = $t->send("/held/$verb");
         $t->wait_held(1);
-        is $t->control($verb)->{status}, 200, "somebody's $verb";
-        is $caller->response->{status}, 409, 'answers who waits: 409';
+        is $t->control($verb)->{status}, 200, "$verb while two callers wait: 200";
+        is $caller->response->{status}, 409, "$verb while a caller waits: the caller is answered 409";
         my $answer = $keeper->response;
-        is $answer->{status}, 409, 'with keep=1, too';
-        like eval { decode_json($answer->{body})->{error} } // '', qr/somebody else/, 'and why';
-        is $held->response->{status}, $verb eq 'stop' ? 503 : 200, 'those held go the way of the verb';
-        is $t->status->{state}, $verb eq 'stop' ? 'stopped' : 'open', 'which is not rolled back';
+        is $answer->{status}, 409, "$verb while a caller with keep=1 waits: the caller is answered 409";
+        like eval { decode_json($answer->{body})->{error} } // '', qr/somebody else/, "$verb while a caller waits: the 409 says that somebody else did it";
+        is $held->response->{status}, $verb eq 'stop' ? 503 : 200, "$verb while a caller waits: held requests are answered as by the verb";
+        is $t->status->{state}, $verb eq 'stop' ? 'stopped' : 'open', "$verb while a caller waits is not rolled back";
         $t->control('disable');
         $t->wait_state('open');
     }
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'the other verbs do not cut off the request in flight';
 };
 
 subtest 'the lease ends meanwhile: 409' => sub {
@@ -476,56 +476,56 @@ subtest 'the lease ends meanwhile: 409' => sub {
     $t->wait_for(sub { said($line) > $ended }, 'the end of the lease') if !$caller->answered;
     kill CONT => $pid;
     # If all went slowly he had timed out before.
-    is $caller->response->{status}, said($line) > $ended ? 409 : 504, 'the caller is told';
+    is $caller->response->{status}, said($line) > $ended ? 409 : 504, 'the lease ends while a caller waits: 409';
     $t->wait_state('open');
     reopen();
-    is $client->response->{status}, 200, 'nobody is cut off';
+    is $client->response->{status}, 200, 'the lease ends while a caller waits: the request in flight is answered';
 };
 
 subtest "somebody else's enable was answered meanwhile: too late, but the pause stays as his" => sub {
     my $client = unfinished('/own/late');
     my $caller = waiter('enable?wait=800ms&reason=mine');
-    is $t->control('enable?for=60s&reason=his')->{status}, 200, 'somebody pauses';
-    too_late($caller->response, 1, 'who waited is too late');
+    is $t->control('enable?for=60s&reason=his')->{status}, 200, "another caller's enable is answered 200";
+    too_late($caller->response, 1, "another caller's enable: the one that waits is too late");
     my $status = $t->status;
-    is_deeply [@$status{qw(state reason)}], ['paused', 'his'], 'the pause stays';
-    ok $status->{until}, 'with the lease of the one who was answered';
-    unlike $caller->response->{body}, qr/not paused/, 'and the answer does not say otherwise';
+    is_deeply [@$status{qw(state reason)}], ['paused', 'his'], "another caller's enable: the pause stays with its reason";
+    ok $status->{until}, "another caller's enable: the pause has its lease";
+    unlike $caller->response->{body}, qr/not paused/, "another caller's enable: the 504 does not say that the app is open";
     reopen();
 
     my $next = unfinished('/own/next');
     $caller = waiter('enable?wait=800ms');
-    like $t->control('enable')->{status}, qr/^(?:200|304)$/, 'an enable that asks for nothing is answered too';
-    too_late($caller->response, 1, 'who waited is too late');
-    is $t->status->{state}, 'paused', 'the pause stays';
+    like $t->control('enable')->{status}, qr/^(?:200|304)$/, "another caller's enable without parameters is answered";
+    too_late($caller->response, 1, "another caller's enable without parameters: the one that waits is too late");
+    is $t->status->{state}, 'paused', "another caller's enable without parameters: the pause stays";
     reopen();
-    is $_->response->{status}, 200, 'nobody is cut off' for $client, $next;
+    is $_->response->{status}, 200, "another caller's enable does not cut off requests in flight" for $client, $next;
 };
 
 subtest 'two who wait' => sub {
     my $client = unfinished('/own/late');
     my @callers = map { waiter("enable?wait=20s&for=${_}0m") } 3, 6;
-    ok !$_->answered, 'neither is answered' for @callers;
+    ok !$_->answered, 'two callers wait: neither is answered yet' for @callers;
     $own->answer('/own/late');
-    is $_->response->{status}, 200, 'then both are' for @callers;
-    is $client->response->{status}, 200, 'as is the client';
+    is $_->response->{status}, 200, 'two callers wait: both are answered 200' for @callers;
+    is $client->response->{status}, 200, 'two callers wait: the request in flight is answered';
     reopen();
 
     $client = unfinished('/own/later');
     my $short = waiter('enable?wait=500ms&for=1h&reason=short');
     my $long = $t->send('/_intermission/enable?wait=20s&for=60s&reason=long');
     my $held = $t->send('/held');
-    too_late($short->response, 1, 'one of two comes too late');
+    too_late($short->response, 1, 'the first of two callers is too late');
     my $status = $t->status;
-    is_deeply [@$status{qw(state reason)}], ['paused', 'long'], 'the app stays paused as the other asked';
+    is_deeply [@$status{qw(state reason)}], ['paused', 'long'], 'the first of two callers is too late: the app stays paused as the second asked';
     my $end = (decode_json($t->control('apps')->{body}))->{now};
-    cmp_ok substr($status->{until}, 0, 13), 'le', substr(_later($end, 120), 0, 13), 'until when the other asked';
-    ok !$held->answered && !$long->answered, 'and holds who came meanwhile';
+    cmp_ok substr($status->{until}, 0, 13), 'le', substr(_later($end, 120), 0, 13), "the first of two callers is too late: the end is the second's";
+    ok !$held->answered && !$long->answered, 'the first of two callers is too late: a newcomer stays held';
     $own->answer('/own/later');
-    is $long->response->{status}, 200, 'the other is answered in time';
-    is $t->status->{state}, 'paused', 'and has his pause';
+    is $long->response->{status}, 200, 'the second of two callers is answered 200';
+    is $t->status->{state}, 'paused', 'the second of two callers has its pause';
     reopen();
-    is $_->response->{status}, 200, 'nobody sees an error' for $held, $client;
+    is $_->response->{status}, 200, 'two callers: no client sees an error' for $held, $client;
 };
 
 subtest 'bad parameters: 400, and nothing has changed' => sub {
@@ -538,14 +538,14 @@ subtest 'bad parameters: 400, and nothing has changed' => sub {
     for my $request (sort keys %wrong) {
         my $answer = $t->control($request);
         is $answer->{status}, 400, $request;
-        like $answer->{body}, qr/"$wrong{$request}"/, "names $wrong{$request}";
+        like $answer->{body}, qr/"$wrong{$request}"/, "$request: the answer names $wrong{$request}";
     }
     for my $request ('enable?wait=5s', 'enable?wait=6s') {
         is $t->control($request, at => '/leased')->{status}, 400, "$request where intermission_lease is 5s";
     }
-    is $t->status->{state}, 'open', 'nothing is paused';
-    is $t->control('enable?wait=4s', at => '/leased')->{status}, 200, 'wait below the lease is fine';
-    is $t->control('enable?wait=6s&for=10s', at => '/leased')->{status}, 200, 'so is one below for=';
+    is $t->status->{state}, 'open', 'bad parameters have paused nothing';
+    is $t->control('enable?wait=4s', at => '/leased')->{status}, 200, 'wait= shorter than intermission_lease: 200';
+    is $t->control('enable?wait=6s&for=10s', at => '/leased')->{status}, 200, 'wait= shorter than for=: 200';
     reopen();
     is $t->control('enable?wait=1s&id=1')->{status}, 409, 'id= of another pause: 409';
     $t->control('enable');
@@ -556,15 +556,15 @@ subtest 'bad parameters: 400, and nothing has changed' => sub {
 subtest 'an app that was never paused: what it has already is counted' => sub {
     my @clients = map { unfinished("/own/fresh/$_") } 1 .. 3;
     my $other = unfinished('/own/other');
-    too_late($t->control('enable?wait=300ms', at => '/fresh'), 3, 'its first enable knows how many there are');
+    too_late($t->control('enable?wait=300ms', at => '/fresh'), 3, 'the first enable?wait= of an app counts what is in flight');
     my $caller = $t->send('/fresh/enable?wait=20s');
     $t->wait_state('paused', at => '/fresh');
     $own->answer("/own/fresh/$_") for 1 .. 3;
-    is $caller->response->{status}, 200, "and waits for these, not for another app's";
-    is $_->response->{status}, 200, 'who are answered' for @clients;
+    is $caller->response->{status}, 200, "the first enable?wait= of an app waits for that app's requests only";
+    is $_->response->{status}, 200, 'the requests of the fresh app are answered' for @clients;
     $t->control('disable', at => '/fresh');
     reopen();
-    is $other->response->{status}, 200, 'as is the other';
+    is $other->response->{status}, 200, "the other app's request is answered";
 };
 
 subtest 'the table of those who wait is full: 503, and nothing has changed' => sub {
@@ -572,12 +572,12 @@ subtest 'the table of those who wait is full: 503, and nothing has changed' => s
     my @callers = map { $t->send('/_intermission/enable?wait=60s&format=json') } 1 .. 70;
     my @over = @{$t->wait_for(sub { my @over = grep { $_->answered } @callers; @over == 6 ? \@over : undef }, 'six answers')};
     is_deeply [map { $_->response->{status} } @over], [(503) x 6], 'of 70 callers 64 wait';
-    like eval { decode_json($_->response->{body})->{error} } // '', qr/too many/, 'the others are told why' for @over;
-    is $t->status->{state}, 'paused', 'and the pause of those who wait goes on';
+    like eval { decode_json($_->response->{body})->{error} } // '', qr/too many/, 'beyond 64 callers: the answer says too many' for @over;
+    is $t->status->{state}, 'paused', 'beyond 64 callers: the pause of the others goes on';
     $own->answer('/own/late');
-    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'who are answered in the end';
+    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'the 64 callers who wait are answered 200';
     reopen();
-    is $client->response->{status}, 200, 'and nobody is cut off';
+    is $client->response->{status}, 200, 'many callers do not cut off the request in flight';
 };
 
 # A time of RFC 3339, so many seconds later.

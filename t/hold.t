@@ -53,36 +53,36 @@ sub read_until {
     my $first = $t->send('/first');
     $t->wait_held(1);
     my $short = $t->send('/short');
-    is $short->response->{status}, 200, 'one that was held for its max_time is passed on';
-    ok !$first->answered, 'out of turn: the one ahead of it is still held';
+    is $short->response->{status}, 200, 'a request that was held for its max_time is passed on';
+    ok !$first->answered, 'an expired request is passed on out of turn: the one ahead stays held';
     is $t->get('/off')->{status}, 200, 'a place without intermission is never held';
-    is $t->get('/up')->{status}, 200, 'nor is a health check';
+    is $t->get('/up')->{status}, 200, 'a health check is never held';
 
     my $leaver = $t->send('/leaver');
     $t->wait_held(2);
     $leaver->close;
     $t->wait_held(1);
     $t->control('disable');
-    is $first->response->{status}, 200, 'the one ahead is released in the end';
+    is $first->response->{status}, 200, 'the request ahead of the expired one is released in the end';
 
     my $shown = sub {
         my $line = $t->logged($_[0]);
         return [@$line{qw(status intermission position)}];
     };
     my $time = sub { $t->logged($_[0])->{hold_time} };
-    is_deeply $shown->('/before'), [200, 'PASSED', '-'], 'the access log says PASSED';
-    is_deeply $shown->('/first'), [200, 'HELD', 0], 'HELD, and that nobody was ahead';
-    is_deeply $shown->('/short'), [200, 'EXPIRED', 1], 'EXPIRED, and that one was';
-    is_deeply $shown->('/up'), [200, 'BYPASSED', '-'], 'BYPASSED';
-    is_deeply $shown->('/leaver'), [499, 'LEFT', 1], 'LEFT';
-    is_deeply $shown->('/off'), [200, '-', '-'], 'nothing where intermission is off';
-    is $time->($_), '-', "no hold_time for $_" for '/before', '/up', '/off';
-    like $time->($_), qr/^\d+\.\d{3}$/, "a hold_time with milliseconds for $_" for '/first', '/short', '/leaver';
-    cmp_ok $time->('/short'), '>=', 0.3, 'the whole max_time for the one that expired';
-    cmp_ok $time->('/first'), '>=', $time->('/short'), 'more for the one that waited longer';
+    is_deeply $shown->('/before'), [200, 'PASSED', '-'], 'access log: PASSED';
+    is_deeply $shown->('/first'), [200, 'HELD', 0], 'access log: HELD, with 0 ahead';
+    is_deeply $shown->('/short'), [200, 'EXPIRED', 1], 'access log: EXPIRED, with 1 ahead';
+    is_deeply $shown->('/up'), [200, 'BYPASSED', '-'], 'access log: BYPASSED';
+    is_deeply $shown->('/leaver'), [499, 'LEFT', 1], 'access log: LEFT';
+    is_deeply $shown->('/off'), [200, '-', '-'], 'access log: nothing where intermission is off';
+    is $time->($_), '-', "access log: no hold_time for $_" for '/before', '/up', '/off';
+    like $time->($_), qr/^\d+\.\d{3}$/, "access log: a hold_time with milliseconds for $_" for '/first', '/short', '/leaver';
+    cmp_ok $time->('/short'), '>=', 0.3, 'access log: the hold_time of the expired request is its max_time';
+    cmp_ok $time->('/first'), '>=', $time->('/short'), 'access log: the request ahead was held longer than the expired one';
     my $totals = $t->status->{totals};
-    is_deeply [@$totals{qw(held released expired left bypassed)}], [3, 1, 1, 1, 1], 'the totals agree';
-    ok !at_backend($t)->{'/leaver'}, 'the one that left never reached the backend';
+    is_deeply [@$totals{qw(held released expired left bypassed)}], [3, 1, 1, 1, 1], 'the totals agree with the access log';
+    ok !at_backend($t)->{'/leaver'}, 'a request whose client left never reaches the backend';
     $t->clean_ok;
 }
 
@@ -102,23 +102,23 @@ sub read_until {
     my %asked = map { $_ => $t->send("/$_/x", keepalive => 1) } 429, 503, 504, 'page', 'ok';
     my %got = map { $_ => $asked{$_}->response } keys %asked;
     is $got{$_}{status}, $_, "intermission_expired $_ answers $_" for 429, 503, 504;
-    is $got{$_}{headers}{'retry-after'}, 10, "$_ says when to come again" for 503, 504;
-    is $got{429}{headers}{'retry-after'}, undef, '429 does not';
-    is_deeply [$got{page}{status}, $got{page}{body}], [503, "Back soon.\n"], "the site's own page is shown";
-    is $got{page}{headers}{'retry-after'}, 10, 'which says when to come again too';
-    is $got{ok}{status}, 200, 'error_page may answer with another status';
-    is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], 'and come from a backend; nothing else reaches one';
-    is $t->status->{totals}{expired}, 5, 'all count as expired';
-    is $t->status->{totals}{held}, 5, 'and nobody was held again for the page';
-    is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'the access log says so';
+    is $got{$_}{headers}{'retry-after'}, 10, "intermission_expired $_ sends Retry-After" for 503, 504;
+    is $got{429}{headers}{'retry-after'}, undef, 'intermission_expired 429 sends no Retry-After';
+    is_deeply [$got{page}{status}, $got{page}{body}], [503, "Back soon.\n"], "the site's own page is shown for an expired request";
+    is $got{page}{headers}{'retry-after'}, 10, "the site's own page for an expired request has Retry-After";
+    is $got{ok}{status}, 200, 'error_page may answer an expired request with another status';
+    is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], "only error_page's own request reaches the backend";
+    is $t->status->{totals}{expired}, 5, 'five answered requests count as expired';
+    is $t->status->{totals}{held}, 5, 'the error_page of an expired request is not held';
+    is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'access log: an answered request is EXPIRED';
 
     my $body = $t->send('/504/body', body => 'x' x 5000, keepalive => 1);
-    is $body->response->{status}, 504, 'a request with a body is answered';
-    is $body->request('/503/next', keepalive => 1)->response->{status}, 503, 'and its connection goes on';
+    is $body->response->{status}, 504, 'an expired request with a body is answered 504';
+    is $body->request('/503/next', keepalive => 1)->response->{status}, 503, 'an expired request with a body: the connection goes on';
     my $late = $t->send('/504/late', keepalive => 1, method => 'POST', headers => {'Content-Length' => 5000});
-    is $late->response->{status}, 504, 'so is one whose body has not come yet';
+    is $late->response->{status}, 504, 'an expired request whose body has not come is answered 504';
     $late->write('x' x 5000);
-    is $late->request('/503/next', keepalive => 1)->response->{status}, 503, 'and the body that comes is thrown away';
+    is $late->request('/503/next', keepalive => 1)->response->{status}, 503, 'an expired request whose body comes late: the connection goes on';
     $t->control('disable');
     $t->clean_ok;
 
@@ -128,7 +128,7 @@ sub read_until {
     $t->control('enable');
     my @all = map { $t->send("/$_") } @codes;
     is_deeply [map { $_->response->{status} } @all], \@codes, 'any status that is allowed is given';
-    is $t->backend_log, 0, 'and the backend sees nobody';
+    is $t->backend_log, 0, 'no request that was answered reaches the backend';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -154,9 +154,9 @@ sub read_until {
     is $answer->response->{status}, 504, 'intermission_expired 504 answers while draining too';
     ok !$pass->answered, 'but nobody is passed on out of turn then';
     kill CONT => $holder;
-    is $_->response->{status}, 200, 'they go on in their turn' for $head, $pass;
-    $t->came_ok(['/head', '/pass'], 'in their order');
-    is $t->logged('/pass')->{intermission}, 'HELD', 'having been held';
+    is $_->response->{status}, 200, 'requests that were not passed on out of turn go on in their turn' for $head, $pass;
+    $t->came_ok(['/head', '/pass'], 'an expired request in a drain: the backend gets it in its turn');
+    is $t->logged('/pass')->{intermission}, 'HELD', 'access log: a request that expires in a drain is HELD';
     $t->wait_state('open');
     $t->clean_ok;
 }
@@ -165,7 +165,7 @@ sub read_until {
     # One connection, many requests.
     my $t = Intermission->new(workers => 2);
     my $client = $t->send('/0', keepalive => 1);
-    is $client->response->{status}, 200, 'a connection is kept alive';
+    is $client->response->{status}, 200, 'keepalive: the request before the pause is answered';
     for my $round (1 .. 5) {
         $t->control('enable');
         $client->request("/$round", keepalive => 1);
@@ -174,7 +174,7 @@ sub read_until {
         is $client->response->{status}, 200, "its request $round is held and released";
         $t->wait_state('open');
     }
-    is $t->status->{totals}{held}, 5, 'each was held once';
+    is $t->status->{totals}{held}, 5, 'keepalive: each of five requests was held once';
 
     $t->control('enable');
     my $both = $t->send('', raw => join '', map { "GET /together$_ HTTP/1.1\r\nHost: x\r\n\r\n" } 1, 2);
@@ -187,9 +187,9 @@ sub read_until {
         my ($connection, $name) = @$pipeline;
         is $connection->response->{status}, 200, "$name: the first of two pipelined requests is answered";
         $connection->{response} = undef;
-        is $connection->response->{status}, 200, "$name: and then the second";
+        is $connection->response->{status}, 200, "$name: the second of two pipelined requests is answered";
         my %at = map { $_->{target} => $_->{seq} } $t->backend_log;
-        cmp_ok $at{"/${name}1"}, '<', $at{"/${name}2"}, "$name: in this order";
+        cmp_ok $at{"/${name}1"}, '<', $at{"/${name}2"}, "$name: the backend gets pipelined requests in order";
     }
     $t->wait_state('open');
 
@@ -236,14 +236,14 @@ sub read_until {
     $t->wait_held(scalar @posts);
     $body_of->('during');
     $push->();
-    is $t->status->{held}, scalar @posts, 'bodies that come meanwhile disturb nobody';
+    is $t->status->{held}, scalar @posts, 'parts of bodies that come during the hold disturb no held request';
     $t->control('disable');
     $body_of->('after');
     $t->wait_for(sub { $push->(); !grep { !$_->{client}->answered } @posts }, 'all bodies are through');
     my $arrived = at_backend($t);
     for my $post (@posts) {
         my ($answer, $line) = ($post->{client}->response, $arrived->{$post->{target}} // {});
-        is_deeply [$answer->{status}, @$line{qw(length ended)}], [200, $post->{size}, 'whole'], "whole: $post->{target}";
+        is_deeply [$answer->{status}, @$line{qw(length ended)}], [200, $post->{size}, 'whole'], "the body arrives whole: $post->{target}";
         $post->{client}->close;    # nginx lingers behind a body until its client closes
     }
     $t->clean_ok;
@@ -254,16 +254,16 @@ sub read_until {
     $t->control('enable');
     my $expecting = $t->send('/expecting', method => 'POST', headers => {Expect => '100-continue', 'Content-Length' => 5});
     $t->wait_held(1);
-    ok !IO::Select->new($expecting->socket)->can_read(0), 'nobody is told to send a body while held';
+    ok !IO::Select->new($expecting->socket)->can_read(0), 'Expect: a held client is not told to send its body';
     my $old = $t->send('', raw => "GET /old HTTP/1.0\r\n\r\n");
     $t->wait_held(2);
     $t->control('disable');
-    like read_until($expecting, qr/\r\n\r\n/), qr{^HTTP/1.1 100 }, 'then it is told to go on';
+    like read_until($expecting, qr/\r\n\r\n/), qr{^HTTP/1.1 100 }, 'Expect: a released client is told to send its body';
     $expecting->write('12345');
-    is $expecting->response->{status}, 200, 'and answered';
+    is $expecting->response->{status}, 200, 'Expect: the released request is answered';
     is $old->response->{status}, 200, 'a client of HTTP/1.0, with neither Host nor User-Agent, is held and released';
     my @whole = sort map { "$_->{target} $_->{length}" } $t->backend_log;
-    is_deeply \@whole, ['/expecting 5', '/old 0'], 'both have come to the backend whole';
+    is_deeply \@whole, ['/expecting 5', '/old 0'], 'Expect and HTTP/1.0: both requests come to the backend whole';
     $_->close for $expecting, $old;
     $t->clean_ok;
 }
@@ -280,7 +280,7 @@ sub read_until {
     $t->control('disable');
     is $upgrade->response->{status}, 101, 'a connection that asks for an upgrade is held, then upgraded';
     $upgrade->write('ping');
-    is read_until($upgrade, qr/ping/), 'ping', 'and talks to the backend';
+    is read_until($upgrade, qr/ping/), 'ping', 'the upgraded connection talks to the backend';
     $upgrade->close;
     $t->clean_ok;
 }
@@ -294,9 +294,9 @@ sub read_until {
     );
     $t->control('enable');
     my ($pass, $answer) = map { $t->crowd_http2('--count', 20, '--connections', 1, '--path', "/$_/{i}") } 'pass', 'answer';
-    is $pass->done->{statuses}{200}, 20, 'HTTP/2: streams expire';
-    is $answer->done->{statuses}{503}, 20, 'HTTP/2: into an answer too';
-    is $t->backend_log, 20, 'HTTP/2: which is not the backend\'s';
+    is $pass->done->{statuses}{200}, 20, 'HTTP/2: expired streams are passed on';
+    is $answer->done->{statuses}{503}, 20, 'HTTP/2: expired streams are answered 503';
+    is $t->backend_log, 20, 'HTTP/2: the backend gets only the streams that are passed on';
     $t->control('disable');
     $t->clean_ok;
 }

@@ -55,7 +55,7 @@ sub answer {
     is answer($client, 'open')->{status}, 200, 'while the app is open a request passes';
     $t->control('enable');
     $client->say('request up /up');
-    is answer($client, 'up')->{status}, 200, 'a health check goes by';
+    is answer($client, 'up')->{status}, 200, 'a health check passes';
     $client->say('request one /one');
     $t->wait_held(1);
     my $other = connection($t);
@@ -67,10 +67,10 @@ sub answer {
     $t->wait_held(4);
     $t->control('disable');
     is answer($client, $_)->{status}, 200, "held, then released: $_" for 'one', 'four';
-    is answer($other, 'two')->{status}, 200, 'so is that of another connection';
-    is $plain->response->{status}, 200, 'and one of HTTP/1.1 between them';
-    $t->came_ok(['/open', '/up', '/one', '/two', '/three', '/four'], 'in the order in which they came');
-    is $t->logged('/one')->{intermission}, 'HELD', 'the access log says HELD';
+    is answer($other, 'two')->{status}, 200, 'a held stream of another connection is released';
+    is $plain->response->{status}, 200, 'a held request of HTTP/1.1 is released';
+    $t->came_ok(['/open', '/up', '/one', '/two', '/three', '/four'], 'streams of two connections and HTTP/1.1 come to the backend in order');
+    is $t->logged('/one')->{intermission}, 'HELD', 'access log: a released stream is HELD';
 
     $t->wait_state('open');
     $t->control('enable');
@@ -88,11 +88,11 @@ sub answer {
     $t->wait_held(1);
     $t->control('stop');
     my $stopped = answer($client, 'stopped');
-    is $stopped->{status}, 503, 'a stop answers 503';
-    like $stopped->{headers}{'retry-after'}, qr{^10$}, 'with Retry-After';
+    is $stopped->{status}, 503, 'a stop answers a held stream 503';
+    like $stopped->{headers}{'retry-after'}, qr{^10$}, "a stop's 503 to a stream has Retry-After";
     $t->control('disable');
     $client->say('request after /after');
-    is answer($client, 'after')->{status}, 200, 'and the connection goes on';
+    is answer($client, 'after')->{status}, 200, 'the connection of a stopped stream goes on';
     $client->say('close');
     $other->say('close');
     $t->clean_ok;
@@ -127,12 +127,12 @@ sub answer {
     $client->say('mark');
     $client->wait_event('mark');
     kill CONT => $t->workers;
-    is $t->logged("/gone/hasty-$_")->{intermission}, 'LEFT', "$_ in the very event that brought the request" for 'reset', 'stop';
-    is $t->status->{held}, @ways, 'nobody else is held for it';
-    is $t->status->{totals}{left}, @ways + 2, 'each is counted';
+    is $t->logged("/gone/hasty-$_")->{intermission}, 'LEFT', "$_ in the event that brought the request: LEFT" for 'reset', 'stop';
+    is $t->status->{held}, @ways, 'streams that leave take no other stream out of the line';
+    is $t->status->{totals}{left}, @ways + 2, 'each stream that leaves is counted';
     $t->control('disable');
-    is scalar(grep { answer($client, "kept$_")->{status} == 200 } 1 .. @ways), scalar @ways, 'all others are answered';
-    $t->came_ok([map { "/kept/$_" } 1 .. @ways], 'in their order, and nobody else reaches the backend');
+    is scalar(grep { answer($client, "kept$_")->{status} == 200 } 1 .. @ways), scalar @ways, 'streams that stay are answered';
+    $t->came_ok([map { "/kept/$_" } 1 .. @ways], 'the streams that stay come to the backend in order, and no other');
     $client->say('close');
     $t->clean_ok;
 }
@@ -153,14 +153,14 @@ sub answer {
     }
     $closes->say('close');
     $t->wait_held(4);
-    is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a connection that is closed takes along what it has in line: $_" for 1, 2;
+    is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a closed connection takes its held streams along: $_" for 1, 2;
     $vanishes->kill;
     $t->wait_for(sub { $pings->say('ping'); $t->status->{held} == 2 }, 'the silent one is given up');
-    is $t->logged("/vanishes/$_")->{intermission}, 'LEFT', "one that is silent for keepalive_timeout too: $_" for 1, 2;
+    is $t->logged("/vanishes/$_")->{intermission}, "a connection that is silent for keepalive_timeout takes its held streams along: $_", "one that is silent for keepalive_timeout too: $_" for 1, 2;
     $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'twice that time and more');
     $t->control('disable');
-    is answer($pings, $_)->{status}, 200, "one that says that it is there is not: $_" for 1, 2;
-    $t->came_ok(['/pings/1', '/pings/2'], 'nothing of the others reaches the backend');
+    is answer($pings, $_)->{status}, 200, "a connection that sends pings keeps its held streams: $_" for 1, 2;
+    $t->came_ok(['/pings/1', '/pings/2'], 'no stream of a lost connection reaches the backend');
     $pings->say('close');
     $t->clean_ok;
 }
@@ -181,13 +181,13 @@ END
     $client->say('request get /get');
     $t->wait_held(5);
     $client->say('request expires /expires');
-    is answer($client, 'expires')->{status}, 504, 'bodies that wait keep no other stream from its answer';
+    is answer($client, 'expires')->{status}, 504, 'a stream expires while bodies of other streams wait';
     $t->control('disable');
-    is answer($client, 'get')->{status}, 200, 'nor from its release';
+    is answer($client, 'get')->{status}, 200, 'a stream is released while bodies of other streams wait';
     $client->say("rest $_") for grep { /2$/ } @posts;
     is answer($client, $_)->{status}, 200, "a body larger than the window held goes on: $_" for @posts;
     my %arrived = map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log;
-    is $arrived{$_}, '300000 whole', "and arrives whole: $_" for @posts;
+    is $arrived{$_}, '300000 whole', "a body larger than the window arrives whole: $_" for @posts;
     $client->say('close');
     $t->clean_ok;
 }
@@ -204,8 +204,8 @@ END
     my @uploads = map { ("/buffered/$_", "/streamed/$_") } 1, 2;
     $client->say("request $_ $_ 300000 " . (/1$/ ? 1000 : 290000)) for @uploads;
     $client->say('request get /refuses');
-    is answer($client, 'get')->{status}, 403, 'bodies on their way keep no other stream from its answer';
-    is $t->control('enable?wait=5s')->{status}, 200, 'they are not in flight';
+    is answer($client, 'get')->{status}, 403, 'read_body: a stream is answered while bodies of others are on their way';
+    is $t->control('enable?wait=5s')->{status}, 200, 'read_body: bodies on their way are not in flight';
     $client->say('request first /first');
     $t->wait_held(1);
     my $held = 1;
@@ -216,29 +216,29 @@ END
     $client->say('request whole /whole 5000');
     $t->wait_held(++$held);
     $client->say('request refused /refuses 5000');
-    is answer($client, 'refused')->{status}, 403, 'who is turned away is answered at once';
+    is answer($client, 'refused')->{status}, 403, 'read_body: a refused stream is answered at once';
     $client->say('request left /left 5000');
     $t->wait_held($held + 1);
     $client->say('reset left');
     $t->wait_held($held);
-    is $t->logged('/left')->{intermission}, 'LEFT', 'who leaves behind a body that was read is out of the line at once';
+    is $t->logged('/left')->{intermission}, 'LEFT', 'read_body: a stream that leaves when its body was read is out of the line';
     $client->say('request reset /reset 5000 100');
     $client->say('request silent /silent 5000 100');
     $client->say('mark');
     $client->wait_event('mark');
     $client->say('reset reset');
     $t->logged($_) for '/reset', '/silent';
-    is $t->logged($_)->{intermission}, '-', "who leaves or stalls before has never come: $_" for '/reset', '/silent';
-    is $t->logged('/silent')->{status}, 408, 'and gets the answer of nginx';
+    is $t->logged($_)->{intermission}, '-', "read_body: a stream that leaves or stalls before its body is whole has no status: $_" for '/reset', '/silent';
+    is $t->logged('/silent')->{status}, 408, 'read_body: a stream that stalls is answered 408 by nginx';
     $t->control('disable');
-    is answer($client, $_)->{status}, 200, "released: $_" for 'first', @uploads, 'whole';
+    is answer($client, $_)->{status}, 200, "read_body: released: $_" for 'first', @uploads, 'whole';
     my @line = sort { $a->{position} <=> $b->{position} } $t->backend_log;
-    is_deeply [map { $_->{target} } @line], ['/first', reverse(@uploads), '/whole'], 'their order was that in which their bodies were whole';
-    is_deeply [map { "$_->{length} $_->{ended}" } @line], ['0 whole', ('300000 whole') x 4, '5000 whole'], 'and with all of them';
+    is_deeply [map { $_->{target} } @line], ['/first', reverse(@uploads), '/whole'], 'read_body: the order is that in which the bodies were whole';
+    is_deeply [map { "$_->{length} $_->{ended}" } @line], ['0 whole', ('300000 whole') x 4, '5000 whole'], 'read_body: the bodies arrive whole';
     $t->wait_state('open');
     $t->control('stop');
     $client->say('request stopped /stopped 300000 1000');
-    is answer($client, 'stopped')->{status}, 503, 'a stop does not wait for a body';
+    is answer($client, 'stopped')->{status}, 503, 'read_body: a stop does not wait for a body';
     $client->say('close');
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
 }
@@ -255,8 +255,8 @@ END
     $t->reload;
     ok $t->wait_held(1), 'after a reload QUIC does not find its worker any more: what is held leaves after keepalive_timeout';
     $t->control('disable');
-    is $behind->response->{status}, 200, 'who is behind is released';
-    $t->came_ok(['/behind'], 'alone');
+    is $behind->response->{status}, 200, 'after a reload the request behind the lost stream is released';
+    $t->came_ok(['/behind'], 'after a reload the lost stream does not reach the backend');
     $t->wait_old_workers_gone;
     $t->wait_state('open');
 
@@ -267,9 +267,9 @@ END
     kill QUIT => $t->master;
     my $quit = answer($client, 'a');
     is_deeply [$quit->{status}, $quit->{headers}{'retry-after'}], [503, 10], 'a quit answers 503, with Retry-After';
-    is answer($client, 'b')->{status}, 503, 'to every stream';
-    ok $t->stop, 'and nginx ends';
-    unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, 'without a complaint';
+    is answer($client, 'b')->{status}, 503, 'a quit answers the second stream of a connection 503';
+    ok $t->stop, 'nginx ends after it has answered its streams';
+    unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, 'a quit with held streams: no alert or error in the log';
 }
 
 done_testing;

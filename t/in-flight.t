@@ -39,20 +39,20 @@ my %first = (
     },
     'status of another app' => sub {
         my ($t) = @_;
-        is $t->status(app => 'campfire')->{in_flight}, 2, 'of the app that apps= names';
+        is $t->status(app => 'campfire')->{in_flight}, 2, 'status?app= counts what the named app has in flight';
         return ($t->status->{in_flight}, 'basecamp');
     },
     apps => sub {
         my ($t) = @_;
         my %by_name = map { $_->{app} => $_->{in_flight} } @{decode_json($t->control('apps')->{body})->{apps}};
-        is $by_name{campfire}, 2, 'of the app that apps= names';
+        is $by_name{campfire}, 2, 'the list of apps counts what the named app has in flight';
         return ($by_name{basecamp}, 'basecamp');
     },
     metrics => sub {
         my ($t) = @_;
         my $series = series($t->control('metrics')->{body});
-        is $series->{'intermission_in_flight{app="campfire"}'}, 2, 'of the app that apps= names';
-        cmp_ok $series->{'intermission_oldest_in_flight_seconds{app="basecamp"}'}, '>', 0, 'and its oldest';
+        is $series->{'intermission_in_flight{app="campfire"}'}, 2, 'the metrics count what the named app has in flight';
+        cmp_ok $series->{'intermission_oldest_in_flight_seconds{app="basecamp"}'}, '>', 0, 'the metrics have the age of the oldest in flight';
         return ($series->{'intermission_in_flight{app="basecamp"}'}, 'basecamp');
     },
     'enable, then status' => sub { my ($t) = @_; $t->control('enable'); my $now = $t->status; $t->control('disable'); return @$now{qw(in_flight app)} },
@@ -64,11 +64,11 @@ for my $what (sort keys %first) {
         push @flying, map { $t->send("/campfire/$_?delay=3000") } 1 .. 2;
         $t->wait_backend(10);
         my ($in_flight, $app) = $first{$what}->($t);
-        is_deeply [$in_flight, $app], [8, 'basecamp'], 'all that are in flight';
-        is $t->get('/more')->{status}, 200, 'one more';
+        is_deeply [$in_flight, $app], [8, 'basecamp'], "$what: all eight requests are in flight";
+        is $t->get('/more')->{status}, 200, "$what: a request after it is answered";
         my $totals = $t->status->{totals};
-        is $totals->{passed}, 1, 'who passes from then on is counted';
-        is $_->response->{status}, 200, 'answered' for @flying;
+        is $totals->{passed}, 1, "$what: a request after it counts as passed";
+        is $_->response->{status}, 200, "$what: the requests in flight are answered" for @flying;
         $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
         $t->clean_ok;
     };
@@ -76,11 +76,11 @@ for my $what (sort keys %first) {
 
 subtest 'looking makes no app known that only the request names' => sub {
     my $t = start();
-    is $t->status(at => '/any', app => "random-$_")->{pause}, 0, 'any app has a status' for 1 .. 5;
+    is $t->status(at => '/any', app => "random-$_")->{pause}, 0, 'the status of an unknown app is answered' for 1 .. 5;
     my $apps = sub { return join ' ', map { $_->{app} } @{decode_json($t->control('apps', at => '/any')->{body})->{apps}} };
-    is $apps->(), 'basecamp', 'and none of them is known';
-    is $t->get('/unlisted')->{status}, 200, 'traffic makes none known either';
-    is $apps->(), 'basecamp', 'nor that of an app that nothing names';
+    is $apps->(), 'basecamp', 'the status of an unknown app makes it not known';
+    is $t->get('/unlisted')->{status}, 200, 'a request of an unlisted app is answered';
+    is $apps->(), 'basecamp', 'a request of an unlisted app makes it not known';
     $t->clean_ok;
 };
 
@@ -94,9 +94,9 @@ subtest 'a worker that does not answer delays the status for a moment only' => s
     # A connection may be the frozen worker's to accept.
     my @asked = map { $t->send('/_intermission/status?format=json') } 1 .. 12;
     $t->wait_for(sub { $answered = grep { $_->answered } @asked }, 'an answer', 5);
-    cmp_ok time - $before, '<', 3, 'soon';
+    cmp_ok time - $before, '<', 3, 'a worker stands still: the status is answered soon';
     kill CONT => $frozen;
-    is $_->response->{status}, 200, 'and all are answered in the end' for @asked;
+    is $_->response->{status}, 200, 'a worker stands still: all callers are answered in the end' for @asked;
     $t->clean_ok;
 };
 
@@ -111,26 +111,26 @@ subtest 'a drain that does not end says whom it waits for' => sub {
     $t->wait_backend(4);
 
     my $status = $t->status;
-    is $status->{in_flight}, 4, 'four are in flight';
+    is $status->{in_flight}, 4, 'four requests in flight are counted';
     my @oldest = @{$status->{oldest_in_flight}};
-    is scalar @oldest, 3, 'three of them are told';
-    is_deeply [sort map { $_->{uri} } @oldest[0, 1]], ['/slow/1?delay=4000', '/slow/2?delay=4000'], 'the oldest first';
-    is $oldest[2]{uri}, substr($long, 0, 128), 'a long name is cut off';
-    is_deeply [@{$oldest[0]}{qw(method client waits_for)}], ['GET', '127.0.0.1', 'app'], 'what, whose, and what they wait for';
+    is scalar @oldest, 3, 'the status names three requests in flight at most';
+    is_deeply [sort map { $_->{uri} } @oldest[0, 1]], ['/slow/1?delay=4000', '/slow/2?delay=4000'], 'the status names the oldest requests in flight first';
+    is $oldest[2]{uri}, substr($long, 0, 128), 'the status cuts off a long URI of a request in flight';
+    is_deeply [@{$oldest[0]}{qw(method client waits_for)}], ['GET', '127.0.0.1', 'app'], 'the status has method, client and what a request waits for';
     my @ages = map { $_->{seconds} } @oldest;
-    is_deeply \@ages, [sort { $b <=> $a } @ages], 'and since when';
+    is_deeply \@ages, [sort { $b <=> $a } @ages], 'the status has the ages of requests in flight';
 
     my $answer = $t->control('enable?wait=300ms');
-    is $answer->{status}, 504, 'the caller waits in vain';
+    is $answer->{status}, 504, 'enable?wait= is too late for four requests';
     my ($first, @lines) = split /\n/, $answer->{body};
-    is $first, '4 requests are still in flight: rolled back, the app is not paused any more', 'for four';
-    is scalar @lines, 3, 'and hears of three';
-    like $lines[0], qr{^GET /slow/[12]\?delay=4000 of 127\.0\.0\.1, for \d+(?:\.\d+)? s, waits for the app$}, 'a line each';
+    is $first, '4 requests are still in flight: rolled back, the app is not paused any more', 'the 504 counts four requests in flight';
+    is scalar @lines, 3, 'the 504 names three requests in flight';
+    like $lines[0], qr{^GET /slow/[12]\?delay=4000 of 127\.0\.0\.1, for \d+(?:\.\d+)? s, waits for the app$}, 'the 504 has a line for each request that it names';
     $answer = $t->control('enable?wait=100ms&format=json');
-    is scalar(split /\n/, decode_json($answer->{body})->{error}), 4, 'in JSON too';
-    is $_->response->{status}, 200, 'answered' for @flying;
+    is scalar(split /\n/, decode_json($answer->{body})->{error}), 4, 'the 504 as JSON names the requests in flight';
+    is $_->response->{status}, 200, 'the named requests are answered' for @flying;
     $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
-    is_deeply $t->status->{oldest_in_flight}, [], 'and none is told any more';
+    is_deeply $t->status->{oldest_in_flight}, [], 'when all are answered the status names none';
     $t->clean_ok;
 };
 
@@ -139,7 +139,7 @@ subtest 'what they wait for' => sub {
     my $upload = $t->send('/upload', method => 'POST', headers => {'Content-Length' => 10});
     my $waits_for = sub { return join ' ', map { $_->{waits_for} } @{$t->status->{oldest_in_flight}} };
     $t->wait_for(sub { $waits_for->() eq "client's body" }, "client's body");
-    pass 'a body that does not come';
+    pass 'waits for its body: a request whose body does not come';
     $upload->close;
     $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
 
@@ -149,7 +149,7 @@ subtest 'what they wait for' => sub {
     $t->reload(locations => $locations =~ s/\@FULL\@/$full->sockport/er);
     my $nowhere = $t->send('/nowhere/a');
     $t->wait_for(sub { $waits_for->() eq 'connection' }, 'a connection');
-    pass 'an app that takes no connection';
+    pass 'waits for the app: a request whose app takes no connection';
     $nowhere->close;
     $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
 
@@ -158,13 +158,13 @@ subtest 'what they wait for' => sub {
     close $large;
     my $taker = $t->send('/large');
     $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
-    pass 'a client that does not take the answer';
-    is $t->status->{oldest_in_flight}[0]{uri}, '/large', 'of nginx\'s own';
+    pass 'waits for the client: a request whose client does not take the answer';
+    is $t->status->{oldest_in_flight}[0]{uri}, '/large', 'the request for a file is named';
     $taker->close;
     $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
     my $through = $t->send('/through?size=32000000');
     $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
-    pass 'or that of an app, where nginx keeps none of it';
+    pass 'waits for the client: an unbuffered answer that the client does not take';
     $through->close;
     $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
     $t->clean_ok;
@@ -174,10 +174,10 @@ subtest 'what a dead worker told is forgotten' => sub {
     my $t = start();
     my @flying = map { $t->send("/$_?delay=3000") } 1 .. 6;
     $t->wait_backend(6);
-    is $t->status->{in_flight}, 6, 'six';
+    is $t->status->{in_flight}, 6, 'six requests in flight are counted';
     kill KILL => $t->workers;
     $t->wait_for(sub { my $now = eval { $t->status }; $now && !$now->{in_flight} && !@{$now->{oldest_in_flight}} }, 'nobody');
-    pass 'nobody is in flight, nobody is told';
+    pass 'the requests of a dead worker are forgotten';
     $t->clean_ok(killed_process => 1);
 };
 

@@ -24,11 +24,11 @@ END
     is $t->get('/long', headers => $long)->{status}, 200, 'an app name that is too long is not held';
     $t->wait_log(qr/\[error\].*"\$app_name" is longer than 128 bytes: not held/);
     my $answer = $t->control('enable', headers => $long);
-    is $answer->{status}, 400, 'and cannot be paused';
-    like $answer->{body}, qr/longer than 128 bytes/, 'the answer says why';
+    is $answer->{status}, 400, 'an app name that is too long cannot be paused: 400';
+    like $answer->{body}, qr/longer than 128 bytes/, 'an app name that is too long: the answer says why';
     my $just = {'X-App' => 'x' x 128};
-    is $t->control('enable', headers => $just)->{status}, 200, '128 bytes are a name';
-    is $t->control('disable', headers => $just)->{status}, 200, 'that can be paused and resumed';
+    is $t->control('enable', headers => $just)->{status}, 200, 'an app name of 128 bytes can be paused';
+    is $t->control('disable', headers => $just)->{status}, 200, 'an app name of 128 bytes can be resumed';
 
     for my $max ('soon', '-1', '1.5s', '9' x 40) {
         # A worker says so once a second.
@@ -44,7 +44,7 @@ END
         $t->control('enable');
     }
     my @complaints = $t->error_log =~ /is not a time/g;
-    cmp_ok scalar @complaints, '<', 20, 'a line a second and worker, not one each';
+    cmp_ok scalar @complaints, '<', 20, 'wrong values of max_time: the log has a line a second and worker, not one for each request';
 
     for my $pattern ('[a-', '%', '(a', 'a%b', '%f[a]', '%1') {
         my %headers = ('X-Agents' => $pattern, 'User-Agent' => "my $pattern client");
@@ -61,13 +61,13 @@ END
 
     my $huge = 'y' x 7000;
     is $t->control("enable?$huge")->{status}, 400, 'a query of 7 kB is refused';
-    is $t->get("/_intermission/$huge")->{status}, 404, 'so is a verb of 7 kB';
-    cmp_ok length $t->control("enable?$huge")->{body}, '<', 200, 'and the answer is short';
+    is $t->get("/_intermission/$huge")->{status}, 404, 'a verb of 7 kB is refused';
+    cmp_ok length $t->control("enable?$huge")->{body}, '<', 200, 'the answer to a query of 7 kB is short';
     my $beyond = $t->control('enable?' . 'y' x 9000);
-    is $beyond->{status}, 414, 'beyond what nginx reads, nginx answers';
+    is $beyond->{status}, 414, 'a query that is too large for nginx: 414';
     is $t->control("status?\0\x{1}\xff")->{status}, 400, 'bytes of any kind are refused';
     $t->control('disable');
-    is $held->response->{status}, 200, 'whoever waited meanwhile is served';
+    is $held->response->{status}, 200, 'a request held during bad input is served';
     $t->clean_ok(allow => [qr/\$app_name|\$intermission_max_time|too costly/]);
 }
 
@@ -82,7 +82,7 @@ END
     $t->wait_held(1);
     is $t->control('status')->{body}, "Pause enabled.\n", 'a control location is never held';
     $t->control('disable');
-    is $held->response->{status}, 200, 'all the rest is';
+    is $held->response->{status}, 200, 'intermission on in http: other locations are held';
     $t->clean_ok;
 }
 
@@ -94,16 +94,16 @@ END
     my $crowd = $t->crowd('--count', $room);
     $t->wait_held($room, seconds => 30);
     my @over = map { $t->get("/over/$_") } 1 .. 20;
-    is scalar(grep { $_->{status} == 503 } @over), 20, 'beyond the zone: 503';
-    is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'with Retry-After';
-    is $t->get('/up')->{status}, 200, 'health checks go by';
+    is scalar(grep { $_->{status} == 503 } @over), 20, 'a full zone: requests are answered 503';
+    is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'a full zone: the 503 has Retry-After';
+    is $t->get('/up')->{status}, 200, 'a full zone: health checks pass';
     $t->wait_log(qr/\[warn\].*app "basecamp": no room, \d+ rejected, the last for intermission_zone/);
     my @lines = $t->error_log =~ /no room/g;
-    cmp_ok scalar @lines, '<', 10, 'a line a second at most, not one each';
-    is $t->status->{totals}{rejected}, 20, 'and counted';
+    cmp_ok scalar @lines, '<', 10, 'a full zone: the log has a line a second at most';
+    is $t->status->{totals}{rejected}, 20, 'a full zone: the rejected are counted';
     $t->control('disable');
-    is $crowd->done->{statuses}{200}, $room, 'whoever had room is served';
-    is $t->position_inversions, 0, 'in order';
+    is $crowd->done->{statuses}{200}, $room, 'a full zone: all held requests are served';
+    is $t->position_inversions, 0, 'a full zone: the held requests are released in order';
     $t->clean_ok;
 }
 
@@ -115,9 +115,9 @@ END
     $count++ while $count < 2000 && ($last = $enable->($count)) == 200;
     is $last, 503, "after $count paused apps the table is full: 503";
     $t->wait_log(qr/\[error\].*app "app$count": the table of apps is full: not paused/);
-    is $t->control('disable', headers => {'X-App' => 'app0'})->{status}, 200, 'one is resumed';
-    is $enable->('another'), 200, 'and its entry used again';
-    is $t->control('status', headers => {'X-App' => 'app1'})->{body}, "Pause enabled.\n", 'the others are as they were';
+    is $t->control('disable', headers => {'X-App' => 'app0'})->{status}, 200, 'a full table of apps: one app is resumed';
+    is $enable->('another'), 200, 'a full table of apps: the entry of the open app is used again';
+    is $t->control('status', headers => {'X-App' => 'app1'})->{body}, "Pause enabled.\n", 'a full table of apps: the other apps stay paused';
     $t->clean_ok(allow => [qr/the table of apps is full/]);
 }
 

@@ -74,7 +74,7 @@ sub restarted_in_silence {
     kill USR1 => $pid;
     $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' });
     $t->control('disable');
-    is_deeply $held->done->{statuses}, {200 => 200}, 'those held meet none that died in the pause';
+    is_deeply $held->done->{statuses}, {200 => 200}, "$workers workers: no released request meets a connection that died in the pause";
 
     $t->control('enable');
     unlink $t->dir . '/app.sock.restarted';
@@ -82,7 +82,7 @@ sub restarted_in_silence {
     $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' });
     $t->control('disable');
     my $new = $t->crowd('--count', 200, @post, '--path', '/app/new/{i}')->done;
-    is_deeply $new->{statuses}, {200 => 200}, 'nor do those who come after it';
+    is_deeply $new->{statuses}, {200 => 200}, "$workers workers: no later request meets a connection that died in the pause";
     kill TERM => $pid;
     waitpid $pid, 0;
     $t->clean_ok;
