@@ -17,13 +17,13 @@ END
 {
     my $t = Intermission->new(workers => 2, locations => $control);
     my $start = Time::HiRes::time();
-    is $t->control('enable?for=1s')->{status}, 200, 'enable for a second';
-    like $t->status->{until}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'the status says until when';
+    is $t->control('enable?for=1s')->{status}, 200, 'enable?for=1s is answered 200';
+    like $t->status->{until}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'the status has the end of the lease';
     my $held = $t->send('/');
-    is $held->response->{status}, 200, 'the lease ends, with nobody calling, and releases';
+    is $held->response->{status}, 200, 'the lease ends by itself, and releases the held request';
     my $took = Time::HiRes::time() - $start;
-    cmp_ok $took, '>=', 0.95, 'not before its time';
-    cmp_ok $took, '<', 10, 'and soon after';
+    cmp_ok $took, '>=', 0.95, 'the lease does not end before its time';
+    cmp_ok $took, '<', 10, 'the lease ends soon after its time';
     $t->wait_log(qr/app "basecamp": lease ended, pause \d+, after \S+ s, 1 held/);
     is $t->status->{until}, undef, 'an open app has no lease';
 
@@ -38,14 +38,14 @@ END
     $t->control('enable?for=60s');
     my $until = $t->status->{until};
     is $t->control('enable?for=1s')->{status}, 200, 'an enable with a shorter lease is answered';
-    is $t->status->{until}, $until, 'and shortens nothing';
-    is $t->control('enable?for=2m')->{status}, 200, 'one with a longer lease';
-    cmp_ok $t->status->{until}, 'gt', $until, 'moves the end';
-    is $t->control('enable')->{status}, 200, 'one without end';
-    is $t->status->{until}, undef, 'makes it endless';
-    is $t->control('enable')->{status}, 304, 'once more: nothing changes';
+    is $t->status->{until}, $until, 'an enable with a shorter lease does not change the end';
+    is $t->control('enable?for=2m')->{status}, 200, 'an enable with a longer lease is answered 200';
+    cmp_ok $t->status->{until}, 'gt', $until, 'an enable with a longer lease moves the end';
+    is $t->control('enable')->{status}, 200, 'an enable without a lease is answered 200';
+    is $t->status->{until}, undef, 'an enable without a lease makes the pause endless';
+    is $t->control('enable')->{status}, 304, 'enable of an endless pause: 304';
     $t->control('enable?for=1s');
-    is $t->status->{until}, undef, 'and endless it stays';
+    is $t->status->{until}, undef, 'enable of an endless pause leaves it endless';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -58,7 +58,7 @@ END
     my $held = $t->send('/');
     is $held->response->{status}, 200, 'with a log at debug level a lease ends';
     $t->wait_state('open');
-    is_deeply [sort $t->workers], \@workers, 'and no worker dies of it';
+    is_deeply [sort $t->workers], \@workers, 'with a log at debug level the end of a lease kills no worker';
     $t->clean_ok;
 }
 
@@ -70,12 +70,12 @@ END
     $t->wait_held(1);
     $t->kill_worker(($t->workers)[0]);
     $t->wait_state('open');
-    pass 'the lease ends although a worker died';
+    pass 'the lease ends although a worker is killed';
     $t->reload;
     $t->control('enable?for=500ms');
     $t->reload;
     $t->wait_state('open');
-    pass 'and although nginx was reloaded';
+    pass 'the lease ends although nginx is reloaded';
     $held->close;
     $t->clean_ok(killed_process => 1);
 }
@@ -86,7 +86,7 @@ END
     my $wrong = 0;
     for my $round (1 .. 50) {
         my $mine = $t->control('enable?new=1')->{headers}{'intermission-pause'};
-        is $t->control('enable?new=1')->{status}, 409, 'nobody begins a pause in a pause' if $round == 1;
+        is $t->control('enable?new=1')->{status}, 409, 'enable?new=1 in a pause: 409' if $round == 1;
         $t->control('disable');
         my @late = map { $t->send("/_intermission/$_?id=$mine") } 'enable', 'disable', 'enable';
         my $other = $t->control('enable?new=1');

@@ -37,10 +37,10 @@ sub http2 {
         $t->wait_held(scalar @stays);
         is $t->logged("/gone/$way")->{intermission}, 'LEFT', "a client that leaves ($way) is out of the line";
     }
-    is $t->status->{totals}{left}, keys %leaves, 'each is counted';
+    is $t->status->{totals}{left}, keys %leaves, 'each client that leaves while held is counted';
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @stays), keys %leaves, 'those behind them are released';
-    $t->came_ok([map { "/stays/$_" } sort keys %leaves], 'and nobody else reaches the backend');
+    is scalar(grep { $_->response->{status} == 200 } @stays), keys %leaves, 'the requests behind those that left are released';
+    $t->came_ok([map { "/stays/$_" } sort keys %leaves], 'only the requests whose clients stay reach the backend, in order');
     $t->wait_state('open');
 
     $t->control('enable');
@@ -50,7 +50,7 @@ sub http2 {
     $t->wait_backend(@stays + 1);
     $late->close;
     my $line = $t->logged('/late?delay=200');
-    is_deeply [@$line{qw(status intermission)}], [200, 'HELD'], 'one that leaves after its release is for proxy_ignore_client_abort';
+    is_deeply [@$line{qw(status intermission)}], [200, 'HELD'], 'a client leaves after its release: HELD, with proxy_ignore_client_abort';
     $t->clean_ok;
 }
 
@@ -67,10 +67,10 @@ sub http2 {
     kill CONT => $t->workers;
     $t->wait_for(sub { $t->status->{totals}{left} == 30 }, 'all thirty seen to leave');
     is $t->status->{held}, 0, 'a client that closes in the very event that brought its request is not held';
-    is scalar(grep { $_->{intermission} eq 'LEFT' } $t->access_log), 30, 'the access log says LEFT';
+    is scalar(grep { $_->{intermission} eq 'LEFT' } $t->access_log), 30, 'access log: a client that closes at once is LEFT';
     $t->control('disable');
     $t->get('/last');
-    ok !grep({ $_->{target} eq '/hasty' } $t->backend_log), 'and its request never reaches the backend';
+    ok !grep({ $_->{target} eq '/hasty' } $t->backend_log), 'the request of a client that closes at once never reaches the backend';
     $t->clean_ok;
 }
 
@@ -82,13 +82,13 @@ sub http2 {
     $crowd->say('leave');
     $crowd->wait_event('left');
     $t->wait_held(200);
-    is $t->status->{totals}{left}, 100, 'those who leave are counted';
+    is $t->status->{totals}{left}, 100, 'a hundred clients that leave are counted';
     $t->control('disable');
     my $done = $crowd->done;
-    is_deeply [@$done{qw(answered left failed timed_out)}], [200, 100, 0, 0], 'a third is gone before the release: the rest is answered';
-    is_deeply [sort { $a <=> $b } map { $_->{id} } $t->backend_log], [grep { $_ % 3 } 0 .. 299], 'nobody of the gone reaches the backend';
-    is $t->position_inversions, 0, 'the rest comes in order';
-    cmp_ok $done->{last_answer_us} - $done->{first_answer_us}, '<', 2e6, 'and waits for nobody who is gone';
+    is_deeply [@$done{qw(answered left failed timed_out)}], [200, 100, 0, 0], 'a third of the clients leaves: the rest is answered';
+    is_deeply [sort { $a <=> $b } map { $_->{id} } $t->backend_log], [grep { $_ % 3 } 0 .. 299], 'a third of the clients leaves: only the rest reaches the backend';
+    is $t->position_inversions, 0, 'a third of the clients leaves: the rest comes in order';
+    cmp_ok $done->{last_answer_us} - $done->{first_answer_us}, '<', 2e6, 'a third of the clients leaves: the rest waits for none of them';
     $t->clean_ok;
 }
 
@@ -106,17 +106,17 @@ sub http2 {
     is $t->status->{totals}{left}, 100, 'HTTP/2: streams that are reset while held are out of the line';
     $gone->kill;
     $t->wait_held(220);
-    is $t->status->{totals}{left}, 300, 'HTTP/2: so are those of a connection that is closed';
+    is $t->status->{totals}{left}, 300, 'HTTP/2: streams of a closed connection are out of the line';
     $t->control('disable');
     my ($done, $posted) = ($one->done, $post->done);
-    is_deeply [@$done{qw(answered left failed)}], [200, 100, 0], 'HTTP/2: all others are answered';
-    is $posted->{statuses}{200}, 20, 'HTTP/2: those with a body too';
-    is scalar(grep { $_->{target} =~ m{^/post/} && $_->{length} == 200_000 } $t->backend_log), 20, 'HTTP/2: which arrives whole';
+    is_deeply [@$done{qw(answered left failed)}], [200, 100, 0], 'HTTP/2: streams that stay are answered';
+    is $posted->{statuses}{200}, 20, 'HTTP/2: streams with a body are answered';
+    is scalar(grep { $_->{target} =~ m{^/post/} && $_->{length} == 200_000 } $t->backend_log), 20, 'HTTP/2: bodies of held streams arrive whole';
     my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
     is $t->inversions(@order), 0, 'HTTP/2: many held streams of one connection are released in order';
     my @ids = map { $_->{id} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
     is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: those that were reset never reach the backend';
-    ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: nor does anything of a closed connection';
+    ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: no stream of a closed connection reaches the backend';
     $t->clean_ok;
 }
 
@@ -147,12 +147,12 @@ sub http2 {
         Intermission::Process::end($leaver->{pid}, [KILL => 5]);
     }
     $t->wait_held(4);
-    is $t->status->{totals}{left}, 2, 'TLS: clients that leave are seen to';
+    is $t->status->{totals}{left}, 2, 'TLS: clients that leave while held are counted';
     $t->control('disable');
     is readline($_->{output}), '200 1.1', 'TLS: a held client is answered' for @one;
-    is readline($_->{output}), '200 2', 'TLS: over HTTP/2 too' for @two;
-    is $t->backend_log, 4, 'TLS: those who left never reach the backend';
-    is $t->position_inversions, 0, 'TLS: the others come in order';
+    is readline($_->{output}), '200 2', 'TLS: a held client is answered over HTTP/2' for @two;
+    is $t->backend_log, 4, 'TLS: requests of clients that left never reach the backend';
+    is $t->position_inversions, 0, 'TLS: the requests that stay come in order';
 
     $t->wait_state('open');
     $t->control('enable');
@@ -160,7 +160,7 @@ sub http2 {
     $t->wait_held(2);
     $t->control('disable');
     like readline($_->{output}), qr/^200 /, 'TLS: a request with a body is answered' for @posts;
-    is_deeply [map { $_->{length} } ($t->backend_log)[4, 5]], [30_000, 30_000], 'TLS: and arrives whole';
+    is_deeply [map { $_->{length} } ($t->backend_log)[4, 5]], [30_000, 30_000], 'TLS: bodies of held requests arrive whole';
     $t->clean_ok;
 }
 

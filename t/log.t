@@ -60,12 +60,12 @@ instance();
 subtest 'enable: who, why, until' => sub {
     from_now();
     $t->control('enable?for=60s&reason=db%20%22switch%22%0A');
-    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "db \\"switch\\"\\n"/, 'a pause');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "db \\"switch\\"\\n"/, 'enable: the log has who, until when and why');
     $t->control('enable?for=2m&reason=more');
-    says(notice => qr/$app: pause changed by 127\.0\.0\.1, pause \d+, until $time, reason "more"/, 'a change');
+    says(notice => qr/$app: pause changed by 127\.0\.0\.1, pause \d+, until $time, reason "more"/, 'a changed pause: the log has who, until when and why');
     reopen();
     $t->control('enable', at => '/default');
-    says(notice => qr/intermission: the default app: paused by 127\.0\.0\.1, pause \d+/, 'the default app, without reason or end');
+    says(notice => qr/intermission: the default app: paused by 127\.0\.0\.1, pause \d+/, 'enable of the default app: the log needs no name, end or reason');
     $t->control('disable', at => '/default');
 };
 
@@ -76,32 +76,32 @@ subtest 'disable: how many were held, how long; drained: how many, in which time
     $t->wait_held(3);
     reopen();
     $_->response for @held;
-    says(notice => qr/$app: resumed by 127\.0\.0\.1, pause \d+, after \d+\.\d{3} s, 3 held/, 'disable');
-    says(notice => qr/$app: drained, 3 released in \d+\.\d{3} s/, 'drained');
-    says(info => qr/$app: held, ticket 1, 0 ahead/, 'each request that is held, at info');
-    says(info => qr/$app: held, ticket 3, 2 ahead/, 'with its ticket');
+    says(notice => qr/$app: resumed by 127\.0\.0\.1, pause \d+, after \d+\.\d{3} s, 3 held/, 'disable: the log has who, how long and how many held');
+    says(notice => qr/$app: drained, 3 released in \d+\.\d{3} s/, 'drained: the log has how many were released, in which time');
+    says(info => qr/$app: held, ticket 1, 0 ahead/, 'a held request: at info');
+    says(info => qr/$app: held, ticket 3, 2 ahead/, 'a held request: with its ticket and how many are ahead');
     from_now();
     $t->control('enable');
     my $held = $t->send('/4');
     $t->wait_held(1);
     $t->control('disable?spread=10s');
     $t->control('disable?spread=0');
-    is $held->response->{status}, 200, 'a drain';
+    is $held->response->{status}, 200, 'a held request behind a drain is answered';
     $t->wait_state('open');
-    is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'each drain is told once';
+    is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'two drains in a row: each is told once';
 };
 
 subtest 'stop, and the pace of a drain' => sub {
     from_now();
     $t->control('stop?for=60s&reason=broken');
-    says(notice => qr/$app: stopped by 127\.0\.0\.1, pause \d+, until $time, reason "broken"/, 'a stop');
+    says(notice => qr/$app: stopped by 127\.0\.0\.1, pause \d+, until $time, reason "broken"/, 'stop: the log has who, until when and why');
     $t->control('enable');
-    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+/, 'and back into a pause');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+/, 'enable of a stopped app: the log says paused');
     my @held = map { $t->send("/$_") } 1 .. 5;
     $t->wait_held(5);
     $t->control('disable?spread=1h');
     $t->control('disable?spread=0');
-    says(notice => qr/$app: pace of the drain changed by 127\.0\.0\.1/, 'another pace');
+    says(notice => qr/$app: pace of the drain changed by 127\.0\.0\.1/, 'disable with another pace during a drain: the log says so');
     $_->response for @held;
     $t->wait_state('open');
 };
@@ -112,22 +112,22 @@ subtest 'lease ended' => sub {
     my $held = $t->send('/');
     $held->response;
     $t->wait_state('open');
-    says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, [01] held/, 'of a pause');
+    says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, [01] held/, 'the lease of a pause ends: the log has how long and how many held');
     $t->control('stop?for=300ms');
     $t->wait_state('open');
-    says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, 0 held/, 'of a stop');
+    says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, 0 held/, 'the lease of a stop ends: the log has how long');
 };
 
 subtest 'enable?wait=: nothing is in flight, or rolled back' => sub {
     from_now();
     $t->control('enable?wait=10s');
-    says(notice => qr/$app: nothing is in flight, pause \d+/, 'in time');
+    says(notice => qr/$app: nothing is in flight, pause \d+/, 'enable?wait= in time: the log says that nothing is in flight');
     reopen();
     my $client = $t->send('/own/1');
     $own->wait('/own/1');
     $t->control('enable?wait=100ms&reason=maybe&for=60s');
-    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "maybe"/, 'begun');
-    says(notice => qr/$app: rolled back, pause \d+/, 'rolled back');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "maybe"/, 'enable?wait= begins: the log says paused');
+    says(notice => qr/$app: rolled back, pause \d+/, 'enable?wait= too late: the log says rolled back');
     $own->answer('/own/1');
     $client->response;
     $t->wait_state('open');
@@ -153,13 +153,13 @@ subtest 'rejected and expired: a line a second at most, with a count, and nobody
         $expired += grep { $_->response->{status} == 504 } @short;
     }
     my $totals = $t->status->{totals};
-    is_deeply [@$totals{qw(rejected expired)}], [$rejected, $expired], "$rejected rejected, $expired expired";
+    is_deeply [@$totals{qw(rejected expired)}], [$rejected, $expired], "the totals count $rejected rejected and $expired expired";
     reopen();
     my $log = substr $t->error_log, $read;
-    says(warn => qr/$app: no room, \d+ rejected/, 'rejected, at warn');
-    says(warn => qr/$app: \d+ expired/, 'expired, at warn');
-    is told(rejected => $log), $rejected, 'all rejected are told';
-    is told(expired => $log), $expired, 'all expired are';
+    says(warn => qr/$app: no room, \d+ rejected/, 'rejected requests: at warn');
+    says(warn => qr/$app: \d+ expired/, 'expired requests: at warn');
+    is told(rejected => $log), $rejected, 'the log counts all rejected requests';
+    is told(expired => $log), $expired, 'the log counts all expired requests';
     for my $what ('no room', '\d+ expired') {
         my %in_second;
         $in_second{$_}++ for $log =~ /^(\S+ \S+) \[warn\] [^\n]*$app: $what/mg;
@@ -179,7 +179,7 @@ subtest 'those whom a drain rejects are told by its end' => sub {
     $_->response for @held;
     $t->wait_state('open');
     $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
-    is told(rejected => substr $t->error_log, $read), 10, 'all of them';
+    is told(rejected => substr $t->error_log, $read), 10, 'the log counts all requests that a drain rejected, by its end';
     from_now();
     my $client = $t->send('/own/1');
     $own->wait('/own/1');
@@ -191,41 +191,41 @@ subtest 'those whom a drain rejects are told by its end' => sub {
     $caller->close;
     $held->response;
     $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
-    is told(rejected => substr $t->error_log, $read), 10, 'so are those of a pause that was rolled back';
+    is told(rejected => substr $t->error_log, $read), 10, 'the log counts all rejected requests of a pause that was rolled back';
     $own->answer('/own/1');
     $client->response;
     $t->wait_state('open');
 };
 
 subtest 'the access log has a word for each' => sub {
-    is $t->logged($_->[0])->{intermission}, $_->[1], "$_->[1]: $_->[0]" for ['/1', 'HELD'], ['/short/1', 'EXPIRED'], ['/full/1', 'REJECTED'];
+    is $t->logged($_->[0])->{intermission}, $_->[1], "access log: $_->[1] for $_->[0]" for ['/1', 'HELD'], ['/short/1', 'EXPIRED'], ['/full/1', 'REJECTED'];
     $t->get($_) for '/pass', '/off/1';
-    is $t->logged('/pass')->{intermission}, 'PASSED', 'PASSED';
-    is $t->logged('/off/1')->{intermission}, '-', 'nothing where intermission is off';
+    is $t->logged('/pass')->{intermission}, 'PASSED', 'access log: PASSED for a request of an open app';
+    is $t->logged('/off/1')->{intermission}, '-', 'access log: nothing where intermission is off';
     $t->control('enable');
     my ($leaver, $stopped) = map { $t->send($_) } '/leaver', '/stopped';
     $t->wait_held(2);
     $t->get('/up');
-    is $t->logged('/up')->{intermission}, 'BYPASSED', 'BYPASSED';
+    is $t->logged('/up')->{intermission}, 'BYPASSED', 'access log: BYPASSED for a health check';
     $leaver->close;
-    is $t->logged('/leaver')->{intermission}, 'LEFT', 'LEFT';
+    is $t->logged('/leaver')->{intermission}, 'LEFT', 'access log: LEFT for a client that leaves';
     $t->control('stop');
     $stopped->response;
-    is $t->logged('/stopped')->{intermission}, 'STOPPED', 'STOPPED, by stop';
+    is $t->logged('/stopped')->{intermission}, 'STOPPED', 'access log: STOPPED by a stop';
     $t->control('enable');
     my $quit = $t->send('/quit');
     $t->wait_held(1);
     kill QUIT => $t->master;
-    is $quit->response->{status}, 503, 'nginx quits';
-    is $t->logged('/quit')->{intermission}, 'STOPPED', 'STOPPED, by a quit';
+    is $quit->response->{status}, 503, 'a quit answers the held request 503';
+    is $t->logged('/quit')->{intermission}, 'STOPPED', 'access log: STOPPED by a quit';
     my $line = $t->logged('/stopped');
-    like $line->{hold_time}, qr/^\d+\.\d{3}$/, 'with seconds and milliseconds';
-    like $line->{position}, qr/^[01]$/, 'and how many were ahead';
+    like $line->{hold_time}, qr/^\d+\.\d{3}$/, 'access log: the hold_time is in seconds and milliseconds';
+    like $line->{position}, qr/^[01]$/, 'access log: the position is how many were ahead';
 };
 
 $t->stop;
 my @bad = grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $t->error_log;
-is_deeply \@bad, [], 'the log has nothing that is worse';
+is_deeply \@bad, [], 'none of these lines is worse than a warning';
 
 subtest 'restored at start' => sub {
     instance(http => "\nintermission_state_file state;");
@@ -237,10 +237,10 @@ subtest 'restored at start' => sub {
     };
     $t->control('enable');
     $restart->();
-    says(notice => qr/$app: still paused, pause \d+, restored from ".*state"/, 'a pause');
+    says(notice => qr/$app: still paused, pause \d+, restored from ".*state"/, 'a restart restores a pause: the log says so');
     $t->control('stop');
     $restart->();
-    says(notice => qr/$app: still stopped, pause \d+, restored from ".*state"/, 'a stop');
+    says(notice => qr/$app: still stopped, pause \d+, restored from ".*state"/, 'a restart restores a stop: the log says so');
     $t->control('disable');
     $t->control('enable?for=300ms');
     my $end = Time::HiRes::time() + 0.4;
@@ -250,7 +250,7 @@ subtest 'restored at start' => sub {
     $t->wait_for(sub { Time::HiRes::time() > $end }, 'the end of the lease');
     from_now();
     $t->start_nginx;
-    says(notice => qr/$app: its lease ended before nginx started: open/, 'one whose lease has ended');
+    says(notice => qr/$app: its lease ended before nginx started: open/, 'a restart finds a lease that has ended: the log says so');
     $t->clean_ok(killed_process => 1);
 };
 
@@ -267,18 +267,18 @@ END_OF_CONF
     $t->control('enable');
     my $held = $t->send('/held');
     $t->wait_held(1);
-    is $t->get('/rejected')->{status}, 503, 'one is rejected';
+    is $t->get('/rejected')->{status}, 503, 'JSON log: a request is rejected';
     $t->control('disable');
-    is $held->response->{status}, 200, 'one is held';
+    is $held->response->{status}, 200, 'JSON log: a request is held';
     my @lines;
     $t->wait_for(sub { @lines = split /\n/, Intermission::slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines');
     my %by_uri = map { my $line = eval { JSON::PP::decode_json($_) } // {uri => "not JSON: $_"}; ($line->{uri} => $line) } @lines;
-    is_deeply [@{$by_uri{'/passed'}}{qw(intermission hold_time position)}], ['PASSED', '', ''], 'one that was not held';
-    is_deeply [@{$by_uri{'/off'}}{qw(intermission hold_time position)}], ['', '', ''], 'one that intermission has nothing to do with';
-    is_deeply [@{$by_uri{'/rejected'}}{qw(intermission hold_time position)}], ['REJECTED', '', ''], 'one that was rejected';
-    is $by_uri{'/held'}{intermission}, 'HELD', 'one that was held';
-    like $by_uri{'/held'}{hold_time}, qr/^\d+\.\d{3}$/, 'and for how long';
-    is_deeply [grep { /^not JSON/ } keys %by_uri], [], 'and all is JSON';
+    is_deeply [@{$by_uri{'/passed'}}{qw(intermission hold_time position)}], ['PASSED', '', ''], 'JSON log: a request that was not held is PASSED';
+    is_deeply [@{$by_uri{'/off'}}{qw(intermission hold_time position)}], ['', '', ''], 'JSON log: a request where intermission is off has empty fields';
+    is_deeply [@{$by_uri{'/rejected'}}{qw(intermission hold_time position)}], ['REJECTED', '', ''], 'JSON log: a rejected request is REJECTED';
+    is $by_uri{'/held'}{intermission}, 'HELD', 'JSON log: a held request is HELD';
+    like $by_uri{'/held'}{hold_time}, qr/^\d+\.\d{3}$/, 'JSON log: a held request has a hold_time';
+    is_deeply [grep { /^not JSON/ } keys %by_uri], [], 'JSON log: every line is JSON';
     $t->clean_ok;
 };
 

@@ -52,15 +52,15 @@ for my $order (sort keys %order) {
     my $content = $t->send('/content');
     $t->wait_held(1);
     is $t->get($_)->{status}, 401, "$order: $_, without the cookie, is turned away at once" for '/', '/slow', '/';
-    is $t->get('/any')->{status}, 403, "$order: satisfy any: likewise";
+    is $t->get('/any')->{status}, 403, "$order: satisfy any: /any, without the cookie, is turned away at once";
     is $t->get('/says')->{body}, "lua\n", "$order: what lua answers is answered at once";
-    is $t->status->{totals}{held}, 1, 'none of them took a ticket';
+    is $t->status->{totals}{held}, 1, "$order: no request that lua answers took a ticket";
     my @held = ($t->send('/page'), map { $t->send($_, headers => {Cookie => 'sid=1'}) } '/', '/any', '/page', '/slow');
     $t->wait_held(6);
     $t->control('disable');
-    is_deeply [map { $_->response->{status} } @held], [401, (200) x 4], 'who is let in, or sees the app\'s login page, is held and goes on';
-    is $content->response->{body}, "content\n", 'and who lua answers itself';
-    is scalar($t->backend_log), 5, 'each comes to the app once';
+    is_deeply [map { $_->response->{status} } @held], [401, (200) x 4], "$order: requests that lua lets in, or that see the app's login page, are held and go on";
+    is $content->response->{body}, "content\n", "$order: a request to lua's own content is held and goes on";
+    is scalar($t->backend_log), 5, "$order: each released request comes to the app once";
     $t->clean_ok(allow => [qr/access forbidden by rule/, qr/resty/]);
 }
 done_testing;

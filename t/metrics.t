@@ -66,12 +66,12 @@ subtest 'promtool and prometheus are here' => sub {
 
 subtest 'everything is there from the start, at 0' => sub {
     my $answer = $t->control('metrics');
-    is $answer->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', 'in the format 0.0.4';
+    is $answer->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', 'metrics have the content type of format 0.0.4';
     my $page = $answer->{body};
     my %typed = $page =~ /^# TYPE intermission_(\w+) (\w+)$/mg;
     is_deeply \%typed, \%type, 'each metric has its type';
     my @help = $page =~ /^# HELP intermission_(\w+) \S.*\.$/mg;
-    is_deeply [sort @help], [sort keys %type], 'and says what it is';
+    is_deeply [sort @help], [sort keys %type], 'each metric has a help text';
     my $series = series($page);
     my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:room|slots|slots_used|state_file_ok|requests_total|rejected_total|hold_seconds)$/ } keys %type;
     push @expected, map { "intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}" } @outcomes;
@@ -79,11 +79,11 @@ subtest 'everything is there from the start, at 0' => sub {
     push @expected, map { "intermission_hold_seconds_bucket{app=\"basecamp\",le=\"$_\"}" } @bounds;
     push @expected, map { "intermission_hold_seconds_${_}{app=\"basecamp\"}" } 'sum', 'count';
     is_deeply [grep { ($series->{$_} // 'none') != 0 } @expected], [], 'every series of the app is 0';
-    is $series->{'intermission_room{app="basecamp"}'}, $t->status->{room}, 'there is room';
-    is $series->{intermission_slots_used}, 0, 'no slot is used';
-    is $series->{intermission_slots}, $t->status->{slots}{total}, 'of all that there are';
-    is_deeply [sort keys %$series], [sort @expected, 'intermission_room{app="basecamp"}', 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'and there is nothing else';
-    is_clean($page, 'it');
+    is $series->{'intermission_room{app="basecamp"}'}, $t->status->{room}, 'before the first pause there is room';
+    is $series->{intermission_slots_used}, 0, 'before the first pause no slot is used';
+    is $series->{intermission_slots}, $t->status->{slots}{total}, 'before the first pause all slots are counted';
+    is_deeply [sort keys %$series], [sort @expected, 'intermission_room{app="basecamp"}', 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'metrics have no other series';
+    is_clean($page, 'metrics before the first pause');
     like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
 };
 
@@ -95,9 +95,9 @@ subtest 'each thing that happens moves its own number' => sub {
     $t->control('enable');
     push @held, map { $t->send("/held/$_") } 1 .. 3;
     $t->wait_held(3);
-    is $t->get('/short/1')->{status}, 504, 'one expires';
-    is $t->get('/full/1')->{status}, 503, 'one is rejected';
-    is $t->get('/up')->{status}, 200, 'one bypasses';
+    is $t->get('/short/1')->{status}, 504, 'a request expires: 504';
+    is $t->get('/full/1')->{status}, 503, 'a request is rejected: 503';
+    is $t->get('/up')->{status}, 200, 'a health check passes: 200';
     my $leaver = $t->send('/leaver');
     $t->wait_held(4);
     $leaver->close;
@@ -107,18 +107,18 @@ subtest 'each thing that happens moves its own number' => sub {
     my $of = sub { return $series->{"intermission_$_[0]\{app=\"basecamp\"" . ($_[1] // '') . '}'} };
     my %now = map { $_ => $of->('requests_total', ",outcome=\"$_\"") } @outcomes;
     # /own/1 came after the first question about the app, and passed.
-    is_deeply \%now, {passed => 1, released => 0, expired => 1, rejected => 1, bypassed => 1, stopped => 0, left => 1, lost => 0}, 'outcomes';
-    is_deeply [map { $of->('rejected_total', ",reason=\"$_\"") } @reasons], [0, 0, 1, 0, 0], 'for lack of what';
-    is_deeply [map { $of->($_) } qw(paused stopped draining held in_flight holds_total pauses_total)], [1, 0, 0, 3, 1, 5, 1], 'states and counts';
-    cmp_ok $of->('oldest_held_seconds'), '>', 0, 'how long the first has been held';
-    is $of->('hold_seconds_count'), 2, 'two are held no longer';
-    is $of->('hold_seconds_bucket', ',le="+Inf"'), 2, 'all in the last bucket';
-    is $of->('hold_seconds_bucket', ',le="0.1"') + 0, $of->('hold_seconds_bucket', ',le="0.1"'), 'a number';
-    cmp_ok $of->('hold_seconds_sum'), '>=', 0.2, 'together as long as the one that expired';
-    is $series->{intermission_slots_used}, 3, 'slots in use';
+    is_deeply \%now, {passed => 1, released => 0, expired => 1, rejected => 1, bypassed => 1, stopped => 0, left => 1, lost => 0}, 'each outcome of a request has its count';
+    is_deeply [map { $of->('rejected_total', ",reason=\"$_\"") } @reasons], [0, 0, 1, 0, 0], 'rejected requests are counted by their reason';
+    is_deeply [map { $of->($_) } qw(paused stopped draining held in_flight holds_total pauses_total)], [1, 0, 0, 3, 1, 5, 1], 'states, held requests and pauses have their numbers';
+    cmp_ok $of->('oldest_held_seconds'), '>', 0, 'the oldest held request has an age';
+    is $of->('hold_seconds_count'), 2, 'the histogram has the two holds that are over';
+    is $of->('hold_seconds_bucket', ',le="+Inf"'), 2, 'the last bucket of the histogram has all holds';
+    is $of->('hold_seconds_bucket', ',le="0.1"') + 0, $of->('hold_seconds_bucket', ',le="0.1"'), 'a bucket of the histogram is a number';
+    cmp_ok $of->('hold_seconds_sum'), '>=', 0.2, "the histogram's sum has the time of the expired request";
+    is $series->{intermission_slots_used}, 3, 'the metrics have the slots in use';
     my @buckets = map { $of->('hold_seconds_bucket', ",le=\"$_\"") } @bounds;
-    is_deeply \@buckets, [sort { $a <=> $b } @buckets], 'buckets add up';
-    is_clean($page, 'it');
+    is_deeply \@buckets, [sort { $a <=> $b } @buckets], 'no bucket of the histogram is smaller than the one before';
+    is_clean($page, 'metrics of a paused app');
 };
 
 my @odd = ('quote"d', 'back\\slash', "line\nfeed", "nul\0bell\a\r\t", 'a,b{c="d"} 1', "caf\xc3\xa9", "bad\xff", "bad\xfe", '');
@@ -128,8 +128,8 @@ subtest 'odd names are labels like any' => sub {
         is $t->control("stop?app=$app", at => '/any')->{status}, 200, 'stopped: ' . $name =~ s/[^\x20-\x7e]/?/gr;
     }
     my $page = $t->control('metrics', at => '/any')->{body};
-    is scalar(() = $page =~ /^intermission_stopped\{/mg), 1 + @odd, 'each has a line';
-    is_clean($page, 'them');
+    is scalar(() = $page =~ /^intermission_stopped\{/mg), 1 + @odd, 'each odd name has a line in the metrics';
+    is_clean($page, 'metrics of odd names');
 };
 
 subtest 'a real Prometheus scrapes it' => sub {
@@ -170,49 +170,49 @@ END_OF_YAML
     };
 
     $shows->('up', 1, 'up == 1') or diag Intermission::Process::slurp("$dir/prometheus.log");
-    $shows->('intermission_held{app="basecamp"}', 3, 'so many are held');
-    $shows->('intermission_paused{app="basecamp"}', 1, 'the app is paused');
-    $shows->("intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}", 1, "one $_") for qw(expired rejected bypassed left);
-    $shows->('intermission_hold_seconds_count{app="basecamp"}', 2, 'the histogram has two');
-    $shows->('histogram_quantile(0.9, intermission_hold_seconds_bucket{app="basecamp"}) > bool 0', 1, 'and quantiles');
-    $shows->('intermission_slots', $t->status->{slots}{total}, 'the zone has its slots');
+    $shows->('intermission_held{app="basecamp"}', 3, 'Prometheus: so many are held');
+    $shows->('intermission_paused{app="basecamp"}', 1, 'Prometheus: the app is paused');
+    $shows->("intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}", 1, "Prometheus: one request $_") for qw(expired rejected bypassed left);
+    $shows->('intermission_hold_seconds_count{app="basecamp"}', 2, 'Prometheus: the histogram has two holds');
+    $shows->('histogram_quantile(0.9, intermission_hold_seconds_bucket{app="basecamp"}) > bool 0', 1, 'Prometheus: the histogram has quantiles');
+    $shows->('intermission_slots', $t->status->{slots}{total}, 'Prometheus: the zone has its slots');
     my @names;
     $t->wait_for(sub { @names = map { $_->{metric}{app} // '' } @{$query->('intermission_stopped == 1')} }, 'stopped apps');
     my @expected = map { my $text = $_; utf8::decode($text) ? $text : s/([^\x20-\x7e])/sprintf '\\x%02x', ord $1/ger } @odd;
-    is_deeply [sort @names], [sort @expected], 'odd names come through, each its own';
+    is_deeply [sort @names], [sort @expected], 'Prometheus: odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
     my @rules = @{$rules->{groups}[0]{rules}};
-    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong RoomRunsOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'it has taken the alerts';
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong RoomRunsOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'Prometheus: it has loaded the alerts';
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;
     }, 'a long pause pending', 20);
-    pass 'they are evaluated, and the one for long pauses counts the minutes';
+    pass 'Prometheus: the alert for long pauses is pending';
 
     $t->control('disable');
-    is $_->response->{status}, 200, 'the pause ends' for @held;
-    $shows->('intermission_requests_total{app="basecamp",outcome="released"}', 3, 'and the next scrape has it');
-    $shows->('intermission_paused{app="basecamp"}', 0, 'the app is open');
-    $shows->('time() - intermission_last_drain_timestamp_seconds{app="basecamp"} < bool 60', 1, 'and when the drain ended');
+    is $_->response->{status}, 200, 'a held request is answered when the pause ends' for @held;
+    $shows->('intermission_requests_total{app="basecamp",outcome="released"}', 3, 'Prometheus: the released requests are counted at the next scrape');
+    $shows->('intermission_paused{app="basecamp"}', 0, 'Prometheus: the app is open');
+    $shows->('time() - intermission_last_drain_timestamp_seconds{app="basecamp"} < bool 60', 1, 'Prometheus: the end of the drain has its time');
     my ($signal, $status) = Intermission::Process::end($pid, [TERM => 10], [KILL => 5]);
-    is $signal, 'TERM', 'and it is gone';
+    is $signal, 'TERM', 'Prometheus ends at TERM';
 };
 
 subtest 'the alerts are good, and fire when they should' => sub {
     my $root = Intermission::root();
     my ($exit, $output) = run(['promtool', 'check', 'rules', "$root/nginx-conf/alerts.yml"]);
-    is $exit, 0, 'promtool check rules' or diag $output;
+    is $exit, 0, 'promtool check rules accepts the alerts' or diag $output;
     ($exit, $output) = run(['promtool', 'test', 'rules', "$root/t/alerts.yml"]);
-    is $exit, 0, 'promtool test rules' or diag $output;
+    is $exit, 0, 'promtool test rules: the alerts fire when they should' or diag $output;
     my %known = map { $_ => 1 } keys %{series($t->control('metrics')->{body})};
     my %names = map { s/\{.*//r => 1 } keys %known;
     my @used = Intermission::Process::slurp("$root/nginx-conf/alerts.yml") =~ /\b(intermission_\w+)/g;
     my @unknown = grep { !$names{$_} && !/^intermission_(?:overflow|zone|max_held|max_time|expired)$/ } @used;
-    is_deeply \@unknown, [], 'they name metrics that there are';
+    is_deeply \@unknown, [], 'the alerts name only metrics that exist';
 };
 
 $own->answer('/own/1');
-is $others[0]->response->{status}, 200, 'what was in flight is answered';
+is $others[0]->response->{status}, 200, 'the request in flight is answered';
 $t->control('disable?app=' . join('', map { sprintf '%%%02x', ord } split //), at => '/any') for @odd;
 $t->clean_ok(at => ['/_intermission', '/any']);
 done_testing;

@@ -38,7 +38,7 @@ sub here {
     return "$user daemon off; pid \@DIR\@/nginx.pid;\n$text";
 }
 
-is_deeply([sort map { m{([^/]+)\.conf$} } glob "$folder/*"], [sort @names], 'there are three');
+is_deeply([sort map { m{([^/]+)\.conf$} } glob "$folder/*"], [sort @names], 'nginx-conf/ has three configurations');
 
 for my $name (@names) {
     my ($exit, $output) = Intermission::nginx_t(conf => here($name));
@@ -50,7 +50,7 @@ for my $name (@names) {
     my $source = slurp(Intermission::root() . '/src/ffi/directives.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
     my @words = $source =~ /ngx_string!\("(\w+)"\)/g;
     cmp_ok(scalar @words, '>=', 17, 'the module has directives and variables');
-    is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every one of them');
+    is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every directive and variable');
 }
 
 {
@@ -62,17 +62,17 @@ for my $name (@names) {
     };
     my $t = Intermission->new(workers => 2);
     is($t->control('status')->{body}, "Pause disabled.\n", 'original.conf: nginx starts, open');
-    is($t->get('/before')->{status}, 200, 'and passes requests on');
-    is($t->control('enable')->{body}, "Pause enabled.\n", 'it can be paused');
+    is($t->get('/before')->{status}, 200, 'original.conf: a request passes while the app is open');
+    is($t->control('enable')->{body}, "Pause enabled.\n", 'original.conf: the app can be paused');
     my $held = $t->send('/held');
     $t->wait_held(1);
-    is($t->get($_)->{status}, 200, "$_ passes") for '/up', '/up/database';
-    is($t->get('/robot', headers => {'User-Agent' => 'Pingdom.com_bot'})->{status}, 200, 'a privileged client passes');
-    ok(!$held->answered, 'all others are held');
-    is($t->control('disable')->{body}, "Pause disabled.\n", 'it can be resumed');
-    is($held->response->{status}, 200, 'and whoever was held is answered');
-    $t->came_ok([qw(/before /up /up/database /robot /held)], 'each request came to the app once');
-    like($t->error_log, qr/\[notice\].*the default app: resumed by 127\.0\.0\.1/, 'the error log tells of it');
+    is($t->get($_)->{status}, 200, "original.conf: $_ passes in a pause") for '/up', '/up/database';
+    is($t->get('/robot', headers => {'User-Agent' => 'Pingdom.com_bot'})->{status}, 200, 'original.conf: a privileged client passes in a pause');
+    ok(!$held->answered, 'original.conf: another request is held');
+    is($t->control('disable')->{body}, "Pause disabled.\n", 'original.conf: the app can be resumed');
+    is($held->response->{status}, 200, 'original.conf: the held request is answered');
+    $t->came_ok([qw(/before /up /up/database /robot /held)], 'original.conf: each request came to the app once');
+    like($t->error_log, qr/\[notice\].*the default app: resumed by 127\.0\.0\.1/, 'original.conf: the error log says resumed');
     $t->clean_ok;
 }
 

@@ -68,19 +68,19 @@ sub all_agree {
     my $status = $t->status;
     is_deeply $status->{totals}, \%totals, 'the status has the totals';
     my ($listed) = @{decode_json($t->control('apps')->{body})->{apps}};
-    is_deeply $listed->{totals}, \%totals, 'so has the list of apps';
+    is_deeply $listed->{totals}, \%totals, 'the list of apps has the totals';
     my $metrics = metrics();
     is_deeply {map { $_ => $metrics->{"intermission_requests_total{outcome=\"$_\"}"} } @outcomes},
         {map { $_ => $totals{$_} } @outcomes}, 'so have the metrics';
-    is $metrics->{'intermission_failed_total{}'}, $totals{failed}, 'and how many of the released failed';
-    is $metrics->{'intermission_holds_total{}'}, $totals{held}, 'and how many were held';
-    is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'nobody is held any more: all are in the histogram';
-    is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'in its last bucket';
-    is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'they add up';
+    is $metrics->{'intermission_failed_total{}'}, $totals{failed}, 'the metrics have how many released requests failed';
+    is $metrics->{'intermission_holds_total{}'}, $totals{held}, 'the metrics have how many were held';
+    is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'the histogram has all holds';
+    is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'the last bucket of the histogram has all holds';
+    is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'held is the sum of what became of the held';
     is told(qr/intermission: app "basecamp": no room, (\d+) rejected/) + told(qr/: (\d+) more rejected/), $totals{rejected}, 'the error log has the rejected';
-    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the expired';
-    is scalar(() = $t->error_log =~ /\[info\][^\n]*held, ticket/g), $totals{held}, 'a line for each held';
-    is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'and all who were released';
+    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the error log has the expired';
+    is scalar(() = $t->error_log =~ /\[info\][^\n]*held, ticket/g), $totals{held}, 'the error log has a line for each held request';
+    is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'the error log has all released requests';
 }
 
 subtest 'a pause of 300 requests' => sub {
@@ -94,24 +94,24 @@ subtest 'a pause of 300 requests' => sub {
     my $short = crowd(10, '/short/{i}');
     my $full = crowd(5, '/full/{i}', '--expect', 503);
     my ($checks, $privileged) = (crowd(3, '/up'), crowd(2, '/agent/{i}', '--agent', 'Pingdom/1.0'));
-    is $short->done->{statuses}{200}, 10, '10 expire, and are passed on';
-    is $full->done->{statuses}{503}, 5, '5 are rejected';
-    is $_->done->{answered}, $_ == $checks ? 3 : 2, 'bypassed' for $checks, $privileged;
+    is $short->done->{statuses}{200}, 10, 'ten requests expire and are passed on';
+    is $full->done->{statuses}{503}, 5, 'five requests are rejected';
+    is $_->done->{answered}, $_ == $checks ? 3 : 2, 'health checks and privileged clients are answered in the pause' for $checks, $privileged;
     $leavers->say('leave');
     $leavers->wait_event('left');
     $t->wait_held(260);
-    is $t->backend_log, 4 + 10 + 5, 'up to now the backend has seen nobody else';
+    is $t->backend_log, 4 + 10 + 5, 'the backend has seen only requests from before the pause and bypassed or expired ones';
 
     $t->control('disable');
     my ($plain, $streams) = map { $_->done } @released;
-    is_deeply [$plain->{statuses}{200}, $streams->{statuses}{200}], [240, 20], '260 are released';
+    is_deeply [$plain->{statuses}{200}, $streams->{statuses}{200}], [240, 20], '260 requests are released';
     $t->wait_state('open');
     my %holders = map { $_ => 1 } $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/g;
-    cmp_ok scalar keys %holders, '>', 1, 'more than one worker held them';
+    cmp_ok scalar keys %holders, '>', 1, 'more than one worker held requests';
     my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/(?:r|h2)/} } $t->backend_log;
-    is $t->inversions(@order), 0, 'in order';
-    is $t->get("/after/$_")->{status}, 200, 'afterwards one passes' for 1 .. 7;
-    is $t->get('/off/1')->{status}, 200, 'a place without intermission is not counted';
+    is $t->inversions(@order), 0, 'the backend gets the released requests in order';
+    is $t->get("/after/$_")->{status}, 200, 'after the pause a request passes' for 1 .. 7;
+    is $t->get('/off/1')->{status}, 200, 'a request where intermission is off is answered';
 
     wait_logged(4 + 300 + 7 + 1);
     %totals = (%totals, held => 290, released => 260, expired => 10, rejected => 5, bypassed => 5, left => 20, passed => 7);
@@ -119,33 +119,33 @@ subtest 'a pause of 300 requests' => sub {
         'the access log has what became of each';
     all_agree(0);
     my @resumed = $t->error_log =~ /app "basecamp": resumed by 127\.0\.0\.1, pause (\d+), after \d+\.\d{3} s, (\d+) held/g;
-    is_deeply \@resumed, [$t->status->{pause}, 260], 'the error log has how many were held at the end';
-    is $t->status->{last_drain}{released}, 260, 'the status how the drain went';
+    is_deeply \@resumed, [$t->status->{pause}, 260], 'the error log has how many were held when the pause ended';
+    is $t->status->{last_drain}{released}, 260, 'the status has how many the drain released';
 
     my %has_time = (HELD => 1, EXPIRED => 1, LEFT => 1);
     my @lines = grep { $_->{target} !~ m{^/_intermission} } $t->access_log;
     my @wrong = grep { my $held = $has_time{$_->{intermission}}; $_->{hold_time} !~ ($held ? qr/^\d+\.\d{3}$/ : qr/^-$/) } @lines;
-    is scalar @wrong, 0, 'each who was held has a hold time, and nobody else';
+    is scalar @wrong, 0, 'access log: held requests, and no others, have a hold time';
     @wrong = grep { my $held = $has_time{$_->{intermission}}; $_->{position} !~ ($held ? qr/^\d+$/ : qr/^-$/) } @lines;
-    is scalar @wrong, 0, 'and a position';
+    is scalar @wrong, 0, 'access log: held requests, and no others, have a position';
     # Nobody had gone yet when the first 280 came.
     my @positions = sort { $a <=> $b } map { $_->{position} } grep { $_->{target} =~ m{^/(?:r|h2|leave)/} } @lines;
-    is_deeply \@positions, [0 .. 279], 'all different as long as nobody had gone';
+    is_deeply \@positions, [0 .. 279], 'access log: as long as none has gone each position is another';
     my $logged = sum0(map { $_->{hold_time} } grep { $has_time{$_->{intermission}} } @lines);
     my $sum = metrics()->{'intermission_hold_seconds_sum{}'};
-    cmp_ok abs($sum - $logged), '<=', 0.05 * $logged + 1, "the histogram's sum is that of the access log: $sum, $logged";
+    cmp_ok abs($sum - $logged), '<=', 0.05 * $logged + 1, "the histogram's sum is the sum of the access log's hold times: $sum, $logged";
     my @times = map { $_->{hold_time} } grep { $has_time{$_->{intermission}} && $_->{hold_time} < 60 } @lines;
-    is metrics()->{'intermission_hold_seconds_bucket{le="60"}'}, scalar @times, 'and so is a bucket';
+    is metrics()->{'intermission_hold_seconds_bucket{le="60"}'}, scalar @times, 'a bucket of the histogram has as many as the access log';
 };
 
 subtest 'a pause of 30 that is stopped' => sub {
     $t->control('enable');
     my $crowd = crowd(30, '/stop/{i}', '--expect', 503);
     $t->wait_held(30);
-    is $t->control('stop?reason=too%20long')->{status}, 200, 'it takes too long';
-    is $crowd->done->{statuses}{503}, 30, 'those held are answered';
-    is crowd(4, '/come/{i}', '--expect', 503)->done->{statuses}{503}, 4, 'as are those who come';
-    is $t->get('/up')->{status}, 200, 'but a health check';
+    is $t->control('stop?reason=too%20long')->{status}, 200, 'stop of the second pause: 200';
+    is $crowd->done->{statuses}{503}, 30, 'stop answers the 30 held requests 503';
+    is crowd(4, '/come/{i}', '--expect', 503)->done->{statuses}{503}, 4, 'stop answers four newcomers 503';
+    is $t->get('/up')->{status}, 200, 'a health check passes the stop';
     $t->control('disable');
     $t->wait_state('open');
     wait_logged(312 + 30 + 4 + 1);
@@ -153,10 +153,10 @@ subtest 'a pause of 30 that is stopped' => sub {
     is_deeply outcomes(), {PASSED => 11, HELD => 260, EXPIRED => 10, REJECTED => 5, BYPASSED => 6, LEFT => 20, STOPPED => 34, '-' => 1},
         'the access log has them';
     my @stopped = grep { $_->{intermission} eq 'STOPPED' } $t->access_log;
-    is scalar(grep { $_->{hold_time} ne '-' } @stopped), 30, 'with a hold time those who were held';
+    is scalar(grep { $_->{hold_time} ne '-' } @stopped), 30, 'access log: held requests that were stopped have a hold time';
     all_agree(30);
     my @said = $t->error_log =~ /app "basecamp": (stopped|resumed) by 127\.0\.0\.1, pause \d+(?:, reason "too long"|, after \d+\.\d{3} s, 0 held)/g;
-    is_deeply \@said, ['stopped', 'resumed'], 'the error log tells the story';
+    is_deeply \@said, ['stopped', 'resumed'], 'the error log has the stop and the disable';
 };
 
 subtest 'a pause in which a worker dies' => sub {
@@ -171,11 +171,11 @@ subtest 'a pause in which a worker dies' => sub {
     $t->wait_held(40 - $lost);
     $t->control('disable');
     my $done = $crowd->done;
-    is_deeply [$done->{answered}, $done->{timed_out}], [40 - $lost, 0], "all but the $lost whom the dead worker held are served";
+    is_deeply [$done->{answered}, $done->{timed_out}], [40 - $lost, 0], "all but the $lost requests of the dead worker are served";
     $t->wait_state('open');
     wait_logged(347 + 40 - $lost);
     %totals = (%totals, held => 360, released => 300 - $lost, lost => $lost);
-    is outcomes()->{HELD}, $totals{released}, 'the access log has them; of the lost it knows nothing';
+    is outcomes()->{HELD}, $totals{released}, 'access log: HELD are the released requests, not the lost ones';
     all_agree(30);
 };
 

@@ -78,9 +78,9 @@ subtest 'what a browser says of another site is refused' => sub {
 
 subtest 'the refusal is said plainly' => sub {
     my $answer = $t->control('enable?format=json', method => 'POST', headers => {Origin => 'null'});
-    like eval { decode_json($answer->{body})->{error} } // '', qr/Origin/, 'as JSON, naming the header';
-    is $answer->{headers}{'cache-control'}, 'no-store', 'not stored';
-    unlike $t->control('enable', headers => {Origin => 'null'})->{body}, qr/an error page/, 'and not by an error page';
+    like eval { decode_json($answer->{body})->{error} } // '', qr/Origin/, 'the refusal as JSON names the header Origin';
+    is $answer->{headers}{'cache-control'}, 'no-store', 'the refusal is not stored';
+    unlike $t->control('enable', headers => {Origin => 'null'})->{body}, qr/an error page/, 'the refusal does not go through error_page';
 };
 
 subtest 'its own pages, and whoever is no browser, may act' => sub {
@@ -106,13 +106,13 @@ my $chromium = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like 
 subtest 'a browser that does not say where a GET comes from' => sub {
     my %browser = ('User-Agent' => $chromium);
     my $answer = $t->control('enable', host => $host, headers => \%browser);
-    is $answer->{status}, 403, 'changes nothing by a GET';
-    like $answer->{body}, qr/dashboard.*curl/, 'and is told what to do instead';
-    is $t->status->{state}, 'open', 'nothing was changed';
-    is $t->control('status', host => $host, headers => \%browser)->{status}, 200, 'it may read';
-    is $t->control('enable', host => $host, method => 'POST', headers => \%browser)->{status}, 200, 'and post: from a foreign page that would have an Origin';
-    is $t->control('disable', host => $host, headers => {%browser, 'Sec-Fetch-Site' => 'none'})->{status}, 200, 'what was typed over https says so';
-    is $t->control('enable', host => $host, headers => {%browser, Referer => "http://$host/_intermission/"})->{status}, 200, 'so does its own page';
+    is $answer->{status}, 403, "a browser's GET without Sec-Fetch-Site, Origin or Referer: 403";
+    like $answer->{body}, qr/dashboard.*curl/, "a browser's GET without origin: the answer says what to do instead";
+    is $t->status->{state}, 'open', "a browser's GET without origin has changed nothing";
+    is $t->control('status', host => $host, headers => \%browser)->{status}, 200, 'a browser may read the status without an origin';
+    is $t->control('enable', host => $host, method => 'POST', headers => \%browser)->{status}, 200, "a browser's POST without origin: 200, as a foreign page's would have an Origin";
+    is $t->control('disable', host => $host, headers => {%browser, 'Sec-Fetch-Site' => 'none'})->{status}, 200, 'a URL that was typed, over https: 200';
+    is $t->control('enable', host => $host, headers => {%browser, Referer => "http://$host/_intermission/"})->{status}, 200, "the endpoint's own page: 200";
     $t->control('disable');
 };
 
@@ -120,35 +120,35 @@ subtest 'a name that is none of the server\'s' => sub {
     for my $evil ('evil.example', 'evil.example:8080', 'app.example.evil.example', 'wild.example', '1.regex.example', '127.0.0.1.evil.example', 'localhost.evil.example') {
         my %browser = (Origin => "http://$evil");
         my $answer = $t->control('stop', method => 'POST', host => $evil, headers => \%browser);
-        is $answer->{status}, 403, $evil;
-        like $answer->{body}, qr/server_name/, 'is told what to do instead';
-        is $t->get('/posted/stop', method => 'POST', host => $evil, headers => \%browser)->{status}, 403, 'with post, too';
-        is $t->control('stop', method => 'POST', host => $evil, headers => {'User-Agent' => $chromium})->{status}, 403, 'by its User-Agent alone';
-        is $t->control('stop', host => $evil, headers => {'User-Agent' => $chromium, 'Sec-Fetch-Site' => 'same-origin'})->{status}, 403, 'by a GET';
-        is $t->control('status', host => $evil, headers => \%browser)->{status}, 200, 'it may read';
+        is $answer->{status}, 403, "a browser's POST under the name $evil: 403";
+        like $answer->{body}, qr/server_name/, "a browser's POST under the name $evil: the answer says what to do instead";
+        is $t->get('/posted/stop', method => 'POST', host => $evil, headers => \%browser)->{status}, 403, "with post, a browser's POST under the name $evil: 403";
+        is $t->control('stop', method => 'POST', host => $evil, headers => {'User-Agent' => $chromium})->{status}, 403, "a POST under the name $evil that only its User-Agent shows to be a browser's: 403";
+        is $t->control('stop', host => $evil, headers => {'User-Agent' => $chromium, 'Sec-Fetch-Site' => 'same-origin'})->{status}, 403, "a browser's GET under the name $evil: 403";
+        is $t->control('status', host => $evil, headers => \%browser)->{status}, 200, "a browser may read the status under the name $evil";
     }
-    is $t->status->{state}, 'open', 'nothing was changed';
+    is $t->status->{state}, 'open', 'no request under a foreign name has changed anything';
     for my $own ('app.example', 'APP.example.', 'b.wild.example:81', 'ops.regex.example', '127.0.0.1', '10.1.2.3:99', '[::1]:8080', 'localhost:8080') {
         my %browser = ('User-Agent' => $chromium, Origin => "http://$own");
         is $t->control('enable', method => 'POST', host => $own, headers => \%browser)->{status}, 200, "$own is its own";
         $t->control('disable');
     }
-    is $t->control('enable', host => 'evil.example', headers => {'User-Agent' => 'curl/8.5.0'})->{status}, 200, 'curl is not asked';
+    is $t->control('enable', host => 'evil.example', headers => {'User-Agent' => 'curl/8.5.0'})->{status}, 200, 'curl may use any name';
     $t->control('disable');
 };
 
 subtest 'over HTTP/2 the host is the same' => sub {
     my $curl = "curl -s -o /dev/null -w '%{http_version} %{http_code}' --http2-prior-knowledge --unix-socket " . $t->dir . '/http2.sock';
     my $enable = sub { return `$curl -X POST -H 'Origin: $_[0]' http://$host/_intermission/enable` };
-    is $enable->('http://evil.example'), '2 403', 'another origin';
-    is $enable->("http://$host"), '2 200', 'its own';
+    is $enable->('http://evil.example'), '2 403', 'HTTP/2: an enable from another origin: 403';
+    is $enable->("http://$host"), '2 200', 'HTTP/2: an enable from its own origin: 200';
     $t->control('disable');
 };
 
 subtest 'who only reads is not asked' => sub {
     for my $verb ('status', 'apps', 'metrics') {
         my @statuses = map { $t->control($verb, host => $host, headers => $_)->{status} } @foreign;
-        is_deeply \@statuses, [(200) x @foreign], $verb;
+        is_deeply \@statuses, [(200) x @foreign], "$verb from any origin: 200";
     }
 };
 
@@ -182,7 +182,7 @@ SKIP: {
                 $browser->script("$add $attack{$attack}", "$origin$target");
                 is $t->logged($target)->{status}, 403, $attack;
             }
-            is $t->status->{state}, 'open', 'the app stays open';
+            is $t->status->{state}, 'open', "no page of $where has changed the app";
         };
     }
 
@@ -198,21 +198,21 @@ SKIP: {
         my $rebound = '/_intermission/stop?reason=rebound';
         $named->open('http://evil.example:' . $t->port . '/_intermission/status');
         $named->script('fetch(arguments[0], {method: "POST"})', $rebound);
-        is $t->logged($rebound)->{status}, 403, 'a rebound name';
-        is $t->status->{state}, 'open', 'the app stays open';
+        is $t->logged($rebound)->{status}, 403, 'a page of a rebound name: 403';
+        is $t->status->{state}, 'open', 'no page that hides where it is has changed the app';
         my $own = '/_intermission/enable?reason=own';
         $named->open("$endpoint/_intermission/status");
         $named->script('fetch(arguments[0], {method: "POST"})', $own);
-        is $t->logged($own)->{status}, 200, 'its own page may act';
+        is $t->logged($own)->{status}, 200, "the endpoint's own page may act: 200";
         $t->control('disable');
         $named->close;
     };
 
     subtest 'what was typed into the browser is carried out' => sub {
         $browser->open("$origin/_intermission/enable?reason=typed");
-        is $t->status->{reason}, 'typed', 'enable';
+        is $t->status->{reason}, 'typed', 'enable typed into the browser pauses';
         $browser->open("$origin/_intermission/disable");
-        is $t->status->{state}, 'open', 'disable';
+        is $t->status->{state}, 'open', 'disable typed into the browser resumes';
     };
     $browser->close;
     $evil->stop;

@@ -28,16 +28,16 @@ sub held {
     my $crowd = held($t, 300);
     my $start = Time::HiRes::time();
     is $t->control('disable?spread=2s')->{status}, 200, 'disable with a spread';
-    is $t->control('disable?spread=2s')->{status}, 304, 'the same again: nothing to do';
-    is $t->status->{state}, 'draining', 'the app drains meanwhile';
-    is $crowd->done->{statuses}{200}, 300, 'all are served';
+    is $t->control('disable?spread=2s')->{status}, 304, 'disable with the same spread in the drain: 304';
+    is $t->status->{state}, 'draining', 'disable with a spread: the app drains';
+    is $crowd->done->{statuses}{200}, 300, 'disable with a spread: all are served';
     my $took = Time::HiRes::time() - $start;
-    cmp_ok $took, '>=', 1.9, sprintf 'not earlier than asked: %.3f s', $took;
-    cmp_ok $took, '<', 12, 'and not much later';
-    is $t->position_inversions, 0, 'in order';
+    cmp_ok $took, '>=', 1.9, sprintf 'disable with a spread takes no less time: %.3f s', $took;
+    cmp_ok $took, '<', 12, 'disable with a spread takes little more time';
+    is $t->position_inversions, 0, 'disable with a spread: released in order';
     my @times = map { $_->{time} / 1e6 - $start } $t->backend_log;
     my $half = (grep { $_ < 1 } @times) / @times;
-    cmp_ok abs($half - 0.5), '<', 0.2, sprintf 'evenly: %.0f %% in the first half', 100 * $half;
+    cmp_ok abs($half - 0.5), '<', 0.2, sprintf 'disable with a spread: %.0f %% of the requests in the first half of the time', 100 * $half;
     $t->clean_ok;
 }
 
@@ -45,15 +45,15 @@ sub held {
     my $t = Intermission->new(workers => 4, locations => $control, backend => ['--delay', 50]);
     my $crowd = held($t, 60);
     $t->control('disable?concurrency=5');
-    is $crowd->done->{statuses}{200}, 60, 'so many at a time: all are served';
+    is $crowd->done->{statuses}{200}, 60, 'disable with concurrency: all are served';
     my @times = sort { $a <=> $b } map { $_->{time} / 1e6 } $t->backend_log;
     my $most = 0;
     for my $i (0 .. $#times) {
         my $together = grep { $_ >= $times[$i] && $_ < $times[$i] + 0.045 } @times;
         $most = $together if $together > $most;
     }
-    cmp_ok $most, '<=', 5, "never more than five at a time: $most";
-    is $t->position_inversions, 0, 'in order';
+    cmp_ok $most, '<=', 5, "disable with concurrency=5: never more than five at a time: $most";
+    is $t->position_inversions, 0, 'disable with concurrency: released in order';
     $t->clean_ok;
 }
 
@@ -62,12 +62,12 @@ sub held {
     my $crowd = held($t, 200);
     $t->control('disable?spread=1h');
     is $t->control('disable?spread=0')->{status}, 200, 'a pace can be lifted while draining';
-    is $crowd->done->{statuses}{200}, 200, 'and all go at once';
+    is $crowd->done->{statuses}{200}, 200, 'a pace that is lifted in the drain: all are served';
 
     $crowd = held($t, 200);
     $t->control('disable?concurrency=1&spread=1h');
-    is $t->control('disable?spread=0')->{status}, 200, 'one of two can be lifted';
-    is $crowd->done->{statuses}{200}, 200, 'and the other stays';
+    is $t->control('disable?spread=0')->{status}, 200, 'disable in the drain may lift one of spread and concurrency';
+    is $crowd->done->{statuses}{200}, 200, 'spread is lifted: all are served at the concurrency that is left';
     $t->wait_state('open');
 
     $t->control('enable?for=300ms', at => '/slow');
@@ -75,7 +75,7 @@ sub held {
     $t->wait_held(100);
     my $start = Time::HiRes::time();
     is $later->done->{statuses}{200}, 100, "the pace of the control location is kept with the pause";
-    cmp_ok Time::HiRes::time() - $start, '>=', 0.9, 'and the end of a lease uses it';
+    cmp_ok Time::HiRes::time() - $start, '>=', 0.9, 'the end of a lease releases at the pace of the pause';
     $t->clean_ok;
 }
 
@@ -85,11 +85,11 @@ sub held {
     my $crowd = held($t, 100);
     $t->control('disable?spread=1s');
     my $load = $t->crowd('--count', 1000, '--first', 100, '--rate', 400, '--path', '/late/{i}');
-    is $crowd->done->{answered}, 100, 'the first are served';
-    is $t->status->{state}, 'draining', 'those behind them do not come as a herd';
-    is $load->done->{statuses}{200}, 1000, 'they are served';
+    is $crowd->done->{answered}, 100, 'a paced drain: the requests held by the pause are served';
+    is $t->status->{state}, 'draining', 'a paced drain: newcomers behind it are released at a pace too';
+    is $load->done->{statuses}{200}, 1000, 'a paced drain: newcomers behind it are served';
     $t->wait_state('open');
-    is $t->ticket_inversions, 0, 'in order';
+    is $t->ticket_inversions, 0, 'a paced drain: released in order';
     $t->clean_ok;
 }
 
@@ -102,8 +102,8 @@ sub held {
     $crowd->say('leave');
     $crowd->wait_event('left');
     my $start = Time::HiRes::time();
-    is $crowd->done->{answered}, 4, 'the others are served';
-    cmp_ok Time::HiRes::time() - $start, '<', 20, 'without waiting for those who left';
+    is $crowd->done->{answered}, 4, 'some released clients leave: the others are served';
+    cmp_ok Time::HiRes::time() - $start, '<', 20, 'some released clients leave: their places are given to others at once';
     $t->wait_state('open');
 
     $crowd = held($t, 20);
@@ -111,7 +111,7 @@ sub held {
     $t->wait_for(sub { $t->status->{held} <= 18 }, 'two under way');
     $t->kill_worker(($t->workers)[0]);
     my $done = $crowd->done;
-    is $done->{timed_out}, 0, 'nor for those whose worker died';
+    is $done->{timed_out}, 0, 'a worker with released requests dies: the others are served';
     $t->clean_ok(killed_process => 1);
 }
 
@@ -122,7 +122,7 @@ sub held {
     my @sockets = map { $t->send("/socket/$_", headers => {Upgrade => 'websocket', Connection => 'upgrade'}) } 1 .. 6;
     $t->wait_held(6);
     $t->control('disable?concurrency=2');
-    is $_->response->{status}, 101, 'a WebSocket is released' for @sockets;
+    is $_->response->{status}, 101, 'disable with concurrency: each WebSocket is released' for @sockets;
     $t->wait_state('open');
     $_->close for @sockets;
 
@@ -132,7 +132,7 @@ sub held {
     my $last = $t->send('/last');
     $t->wait_held(3);
     $t->control('disable?concurrency=2');
-    is $last->response(25)->{status}, 200, 'requests without end are waited for ten seconds';
+    is $last->response(25)->{status}, 200, 'disable with concurrency: a request without end gives its place away after ten seconds';
     $_->close for @streams;
     $t->clean_ok;
 }

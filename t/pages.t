@@ -133,22 +133,22 @@ for my $state ('paused', 'stopped') {
 
     is_held('/app/deny', 'a page that the app serves');
     is_held('/app/auth', 'a login page, as it is mostly written');
-    is_held('/app/status', 'one with another status');
-    is_held('/app/named', 'one in a named location');
+    is_held('/app/status', 'a page that the app serves with another status');
+    is_held('/app/named', 'a page that the app serves in a named location');
     is_held('/app/goto', 'an error that is a way to the app');
     is_held('/app/tried', 'try_files that falls to the app');
     is_held('/app/recursive', 'a page that is missing, so that the app is asked');
     is_held('/app/if', 'a page that an if serves');
     is_held('/app/missing', 'a missing file, for which the app is asked');
-    is_held('/unheld/missing', 'the same where files are not held');
-    is_held('/app/rewritten', 'a rewritten URI');
-    is_held('/static/err.html', 'a file that is asked for');
+    is_held('/unheld/missing', 'a missing file where files are not held, for which the app is asked');
+    is_held('/app/rewritten', 'a rewritten URI that goes to the app');
+    is_held('/static/err.html', 'a file that is asked for by its name');
     my $before = $t->backend_log;
-    is scalar(grep { $_->{target} !~ /^.auth/ && $_->{seq} > $first } $t->backend_log), 0, 'none of them came to the app';
+    is scalar(grep { $_->{target} !~ /^.auth/ && $_->{seq} > $first } $t->backend_log), 0, 'no held page came to the app';
     $t->control('disable');
     $_->response for @held;
     my @came = grep { $_->{seq} > $before } $t->backend_log;
-    is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'then they do, once each';
+    is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'after the pause each held page comes to the app once';
 }
 
 # The same for what nginx says of TLS and of connections.
@@ -202,7 +202,7 @@ my $first_one = $t->send('/', to => 'unix:' . $t->dir . '/conn.sock');
 $t->wait_held(1);
 is_answered('/', 'limit_conn', to => 'unix:' . $t->dir . '/conn.sock');
 $t->control('disable');
-is $first_one->response->{status}, 200, 'who may connect is held, and goes on';
+is $first_one->response->{status}, 200, 'limit_conn: the request that may connect is held and goes on';
 $t->reload(http => $http);
 
 # Our own answers have the site's pages too, but not by way of an app that is stopped.
@@ -233,26 +233,26 @@ is $t->get($_)->{body}, "a page of nginx's\n", "stopped: $_ gets the site's page
 for my $target ('/app', '/app/recursive') {
     my $answer = $t->get($target);
     is $answer->{status}, 503, "stopped: $target, whose page the app would have to serve, gets 503";
-    like $answer->{body}, qr/503 Service/, 'which is nginx\'s';
-    is $answer->{headers}{'retry-after'}, 10, 'with when to come again, once';
+    like $answer->{body}, qr/503 Service/, "stopped: $target: the 503 is nginx's own page";
+    is $answer->{headers}{'retry-after'}, 10, "stopped: $target: the 503 has one Retry-After";
 }
 my $equals = $t->get('/equals');
 is $equals->{status}, 503, 'stopped: a page of any status that would be the app\'s gets 503, whatever the answer is where there is no room';
-is $equals->{headers}{'retry-after'}, 10, 'with when to come again';
-is scalar($t->backend_log), $came, 'the app was asked for no page';
-is $t->get('/other')->{status}, 200, 'a page of another app that is open comes from there';
-is $t->get('/off')->{status}, 200, 'and one from where intermission is off';
-is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'these two';
+is $equals->{headers}{'retry-after'}, 10, "stopped: a page of any status that would be the app's: the 503 has Retry-After";
+is scalar($t->backend_log), $came, 'stopped: the app was asked for no page';
+is $t->get('/other')->{status}, 200, 'stopped: a page that another, open app serves comes from there';
+is $t->get('/off')->{status}, 200, 'stopped: a page from where intermission is off comes from there';
+is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'stopped: only the pages of open places came to the backend';
 $t->control('enable');
 my $one = $t->send('/full');
 $t->wait_held(1);
 is $t->get('/full')->{body}, "a page of nginx's\n", 'no room: the site\'s page';
 my $full = $t->get('/full/app');
 is $full->{status}, 507, 'no room, and the page would be the app\'s';
-is $t->get('/equals')->{status}, 507, 'of any status: the answer is still that of the place that had no room';
+is $t->get('/equals')->{status}, 507, "no room, and the page of any status would be the app's: intermission_overflow's status";
 is $t->get('/expired')->{body}, "a page of nginx's\n", 'held too long: the site\'s page';
 $t->control('disable');
-is $one->response->{status}, 200, 'who was held is answered';
+is $one->response->{status}, 200, 'the request that had room is answered';
 
 # An app's page counts as in flight.
 $t->wait_state('open');
@@ -268,17 +268,17 @@ location /_intermission { intermission_control apps=other; }
 END
 my $login = $t->send('/');
 $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page is in flight');
-is $t->control('enable?wait=0.3')->{status}, 504, 'and the app is not said to be quiet';
-is $login->response->{status}, 401, 'it is answered';
+is $t->control('enable?wait=0.3')->{status}, 504, 'a page that the app serves counts as in flight: enable?wait= is answered 504';
+is $login->response->{status}, 401, 'the page that the app serves is answered';
 $t->control('enable');
 my $expired = $t->send('/expired');
 $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'a page for who expired counts too');
-is $expired->response->{status}, 200, 'and is answered';
+is $expired->response->{status}, 200, 'the expired page is answered';
 $t->control('stop');
 my $stopped = $t->send('/stopped?delay=2000');
 $t->wait_for(sub { $t->status(app => 'other')->{in_flight} == 1 }, 'the page of another app counts there');
-is $t->status->{in_flight}, 0, 'and not for the app that is stopped';
-is $stopped->response->{status}, 200, 'and is answered';
+is $t->status->{in_flight}, 0, 'a page of another app does not count as in flight for the stopped app';
+is $stopped->response->{status}, 200, 'a page of another app is answered';
 $t->control('disable');
 $t->wait_state('open');
 
