@@ -57,27 +57,27 @@ sub unchunked {
     $t->wait_held(6);
     is $t->logged('/one/2')->{intermission}, 'LEFT', 'HTTP/2: one of several held streams is reset';
     $one->request('/one/hasty', reset => 1);
-    is $t->logged('/one/hasty')->{intermission}, 'LEFT', '... and one right behind its request';
-    is $t->status->{held}, 6, 'the others are not concerned';
+    is $t->logged('/one/hasty')->{intermission}, 'LEFT', 'HTTP/2: a stream that is reset right behind its request is out of the line';
+    is $t->status->{held}, 6, 'HTTP/2: other streams stay held when some are reset';
     $stream{5} = $one->request('/one/5');
     $t->wait_held(7);
-    ok $one->ping, 'a connection with held streams answers a PING';
-    is $one->answer($one->request('/up'))->{status}, 200, 'and a health check';
+    ok $one->ping, 'HTTP/2: a connection with held streams answers a PING';
+    is $one->answer($one->request('/up'))->{status}, 200, 'HTTP/2: a connection with held streams answers a health check';
     $other->close;
     $t->wait_held(4);
-    is $t->logged("/other/$_")->{intermission}, 'LEFT', "a lost connection takes along what it has in line: $_" for 1 .. 3;
+    is $t->logged("/other/$_")->{intermission}, 'LEFT', "HTTP/2: a lost connection takes its held streams along: $_" for 1 .. 3;
     $t->control('disable');
-    is $one->answer($stream{$_})->{status}, 200, "stream $_ is released" for 1, 3, 4, 5;
-    $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'in order; nobody who is gone comes to the backend');
+    is $one->answer($stream{$_})->{status}, 200, "HTTP/2: stream $_ is released" for 1, 3, 4, 5;
+    $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'HTTP/2: only streams that stay come to the backend, in order');
     $t->wait_state('open');
 
     $t->control('enable');
     my $stopped = $one->request('/stopped');
     $t->wait_held(1);
     $t->control('stop');
-    is $one->answer($stopped)->{status}, 503, 'a stop answers a stream';
+    is $one->answer($stopped)->{status}, 503, 'HTTP/2: a stop answers a held stream';
     $t->control('disable');
-    is $one->answer($one->request('/after'))->{status}, 200, 'and its connection goes on';
+    is $one->answer($one->request('/after'))->{status}, 200, 'HTTP/2: the connection of a stopped stream goes on';
     $one->close;
     $t->clean_ok;
 }
@@ -104,21 +104,21 @@ END
     $gone->request('/gone/lost', body => $large);
     $t->wait_held(8);
     ok $client->ping, 'HTTP/2: bodies that are held stop no connection';
-    is_deeply [map { $client->sent($post{$_}) } '/large', '/streamed/large'], [$window, $window], 'each is sent up to its window and no further';
-    is $client->answer($client->request('/up'))->{status}, 200, 'other streams are answered meanwhile';
+    is_deeply [map { $client->sent($post{$_}) } '/large', '/streamed/large'], [$window, $window], 'HTTP/2: a held body is sent up to its window and no further';
+    is $client->answer($client->request('/up'))->{status}, 200, 'HTTP/2: other streams are answered while bodies are held';
     $client->reset($reset);
     $gone->close;
     $t->wait_held(6);
     $client->data($post{$_}, 'y' x 1000) for '/open', '/streamed/open';
-    ok $client->ping, 'more of a body may come meanwhile';
+    ok $client->ping, 'HTTP/2: more of a body may come while its request is held';
     $t->control('disable');
     $client->data($post{$_}, 'z' x 1000, end => 1) for '/open', '/streamed/open';
-    is $client->answer($post{$_})->{status}, 200, "released: $_" for sort keys %post;
+    is $client->answer($post{$_})->{status}, 200, "HTTP/2: a stream with a body is released: $_" for sort keys %post;
     my $arrived = arrived($t);
-    is_deeply [map { delete $arrived->{"$_/large"} } '', '/streamed'], [('1000000 whole') x 2], 'what is larger than the window comes whole';
-    is_deeply [map { delete $arrived->{"$_/small"} } '', '/streamed'], [('1000 whole') x 2], 'so does what fits into it';
-    is_deeply [map { delete $arrived->{"$_/open"} } '', '/streamed'], [('3000 whole') x 2], 'and what comes before, during and after';
-    is_deeply $arrived, {'/up' => '0 whole'}, 'nothing comes of those that were reset or lost';
+    is_deeply [map { delete $arrived->{"$_/large"} } '', '/streamed'], [('1000000 whole') x 2], 'HTTP/2: a body larger than the window comes whole';
+    is_deeply [map { delete $arrived->{"$_/small"} } '', '/streamed'], [('1000 whole') x 2], 'HTTP/2: a body that fits into the window comes whole';
+    is_deeply [map { delete $arrived->{"$_/open"} } '', '/streamed'], [('3000 whole') x 2], 'HTTP/2: a body that comes before, during and after the hold comes whole';
+    is_deeply $arrived, {'/up' => '0 whole'}, 'HTTP/2: no body of a reset or lost stream comes to the backend';
     $client->close;
     $t->clean_ok;
 }
@@ -135,9 +135,9 @@ location /local { allow unix:; deny all; intermission_control; }
 END
     );
     my ($site, $proxied) = map { 'unix:' . $t->dir . "/$_.sock" } 'site', 'proxied';
-    is $t->control('enable', at => '/local', to => $site)->{status}, 200, 'control over a unix socket';
-    is $t->status->{by}, 'unix:', 'by says so';
-    is $t->control('disable', to => $site)->{status}, 403, 'where it is allowed';
+    is $t->control('enable', at => '/local', to => $site)->{status}, 200, 'unix socket: enable is answered';
+    is $t->status->{by}, 'unix:', 'unix socket: the status says by unix:';
+    is $t->control('disable', to => $site)->{status}, 403, 'unix socket: a control endpoint for 127.0.0.1 only answers 403';
     my @held;
     my $hold = sub { push @held, $t->send(@_); $t->wait_held(scalar @held) };
     $hold->('/1', to => $site);
@@ -145,7 +145,7 @@ END
     $hold->('/leaver', to => $site);
     (pop @held)->close;
     $t->wait_held(2);
-    is $t->logged('/leaver')->{intermission}, 'LEFT', 'who leaves over a unix socket is out of the line';
+    is $t->logged('/leaver')->{intermission}, 'LEFT', 'unix socket: a client that leaves is out of the line';
     $hold->('/3', to => $site);
     $hold->('', to => $proxied, raw => "PROXY TCP4 203.0.113.9 192.0.2.1 40000 80\r\nGET /4 HTTP/1.1\r\nHost: x\r\n\r\n");
     like $t->wait_log(qr/held, ticket.*"GET \/4 /) && $t->error_log, qr/held, ticket .*client: 203\.0\.113\.9, .*"GET \/4 /, 'PROXY protocol: the log has the real address';
@@ -158,7 +158,7 @@ END
     $t->wait_held(@held + 1);
     $leaver->close;
     $t->wait_held(scalar @held);
-    is $t->logged('/leaver2')->{intermission}, 'LEFT', 'who leaves behind a proxy is out of the line';
+    is $t->logged('/leaver2')->{intermission}, 'LEFT', 'PROXY protocol: a client that leaves behind the proxy is out of the line';
 
     my $verb = sub {
         my ($proxy, $verb) = @_;
@@ -166,15 +166,15 @@ END
     };
     my $tcp6 = "PROXY TCP6 2001:db8::7 2001:db8::1 40002 80\r\n";
     my $second = "\r\n\r\n\0\r\nQUIT\n" . pack 'CCn a4a4nn', 0x21, 0x11, 12, inet_aton('203.0.113.7'), inet_aton('192.0.2.1'), 40003, 80;
-    is $verb->("PROXY TCP4 203.0.113.9 192.0.2.1 40004 80\r\n", 'disable'), 403, 'control is for those who are really allowed';
-    is $verb->($second, 'disable'), 200, 'such as this one, by the second version of the protocol';
+    is $verb->("PROXY TCP4 203.0.113.9 192.0.2.1 40004 80\r\n", 'disable'), 403, 'PROXY protocol: control is refused to a real address that is not allowed';
+    is $verb->($second, 'disable'), 200, 'PROXY protocol, version 2: control is open to a real address that is allowed';
     $t->wait_log(qr/\[notice\].*the default app: resumed by 203\.0\.113\.7, pause \d+/);
-    is $_->response->{status}, 200, 'all are released' for @held;
-    $t->came_ok([map { "/$_" } 1 .. 6], 'in the order of their tickets, whatever they came over');
+    is $_->response->{status}, 200, 'unix socket, PROXY protocol and TCP: all held requests are released' for @held;
+    $t->came_ok([map { "/$_" } 1 .. 6], 'unix socket, PROXY protocol and TCP: released in the order of their tickets');
     $_->close for @held;
     $t->wait_state('open');
-    is $verb->($tcp6, 'enable'), 200, 'over IPv6, too';
-    is $t->status->{by}, '2001:db8::7', 'by is the real address';
+    is $verb->($tcp6, 'enable'), 200, 'PROXY protocol: control over IPv6 is answered';
+    is $t->status->{by}, '2001:db8::7', 'PROXY protocol: the status has the real IPv6 address';
     $t->control('disable');
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
 }
@@ -191,22 +191,22 @@ END
     );
     my $from = sub { return headers => {'X-Real-IP' => $_[0]} };
     is $t->control('enable', $from->('198.51.100.9'))->{status}, 200, 'realip: control by a real address that is allowed';
-    is $t->status->{by}, '198.51.100.9', 'by is that address';
+    is $t->status->{by}, '198.51.100.9', 'realip: the status has the real address';
     $t->wait_log(qr/\[notice\].*paused by 198\.51\.100\.9/);
-    is $t->control('disable', $from->('203.0.113.1'))->{status}, 403, 'one that is not allowed may not';
+    is $t->control('disable', $from->('203.0.113.1'))->{status}, 403, 'realip: control is refused to a real address that is not allowed';
     my $client = $t->send('/first', keepalive => 1, $from->('203.0.113.2'));
     $t->wait_held(1);
     $t->wait_log(qr/held, ticket .*client: 203\.0\.113\.2, .*"GET \/first /);
     $t->control('disable');
-    is $client->response->{status}, 200, 'held and released';
+    is $client->response->{status}, 200, 'realip: the first request of a connection is held and released';
     $t->wait_state('open');
     $t->control('enable');
     $client->request('/second', $from->('203.0.113.3'));
     $t->wait_held(1);
-    ok $t->wait_log(qr/held, ticket .*client: 203\.0\.113\.3, .*"GET \/second /), 'each request of a connection has its own in the log';
+    ok $t->wait_log(qr/held, ticket .*client: 203\.0\.113\.3, .*"GET \/second /), 'realip: the log has the real address of each request of a connection';
     $t->control('disable', $from->('198.51.100.8'));
-    is $client->response->{status}, 200, 'held and released';
-    ok $t->wait_log(qr/\[notice\].*resumed by 198\.51\.100\.8/), 'so has a disable';
+    is $client->response->{status}, 200, 'realip: the second request of a connection is held and released';
+    ok $t->wait_log(qr/\[notice\].*resumed by 198\.51\.100\.8/), 'realip: the log of disable has the real address';
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
 }
 
@@ -260,12 +260,12 @@ END
     $stream->data($upload, pack('CNa*', 0, 5, 'world'), end => 1);
     for my $number (1 .. 3) {
         my $output = do { local $/; readline $calls[$number - 1] };
-        like $output, qr/:status: 200.*grpc-status: 0/s, "call $number is released, and its trailers come";
-        like $output, qr/grpc-message: ${\($number - 1)}\b/, '... of its own answer';
+        like $output, qr/:status: 200.*grpc-status: 0/s, "gRPC: call $number is released, and its trailers come";
+        like $output, qr/grpc-message: ${\($number - 1)}\b/, "gRPC: call $number gets its own trailers";
     }
-    is $stream->answer($upload)->{status}, 200, 'a stream of messages goes on where it was held';
+    is $stream->answer($upload)->{status}, 200, 'gRPC: a stream of messages goes on where it was held';
     is_deeply [map { "$_->{target} $_->{length}" } sort { $a->{position} <=> $b->{position} } $t->backend_log],
-        ['/echo.Echo/1 10', '/echo.Echo/2 10', '/echo.Echo/3 10', '/echo.Echo/upload 20'], 'all messages arrive; nothing of the call that was cancelled';
+        ['/echo.Echo/1 10', '/echo.Echo/2 10', '/echo.Echo/3 10', '/echo.Echo/upload 20'], 'gRPC: all messages arrive; none of the call that was cancelled';
     $stream->close;
     $t->clean_ok;
 }
@@ -289,21 +289,21 @@ END
     $t->wait_held(1);
     is $t->logged('/leaver')->{intermission}, 'LEFT', 'WebSocket: a client that leaves behind its first frames is out of the line';
     $t->control('disable');
-    is $eager->response->{status}, 101, 'one that is released is upgraded';
-    is read_until($eager->socket, qr/frames/, $eager->{input}), 'early frames', 'and what it has sent before is not lost';
+    is $eager->response->{status}, 101, 'WebSocket: a released client is upgraded';
+    is read_until($eager->socket, qr/frames/, $eager->{input}), 'early frames', 'WebSocket: what a client has sent before its release is not lost';
     $t->wait_state('open');
 
     $t->control('enable');
     $eager->write('ping');
-    is read_until($eager->socket, qr/ping/), 'ping', 'the next pause leaves it alone';
+    is read_until($eager->socket, qr/ping/), 'ping', 'WebSocket: an open one goes on in the next pause';
     my $next = $t->send('', raw => "GET /next $upgrade");
     $t->wait_held(1);
     $t->control('disable');
-    is $next->response->{status}, 101, 'while the next one is held and upgraded';
+    is $next->response->{status}, 101, 'WebSocket: a client of the next pause is held and upgraded';
     $eager->write('pong');
-    is read_until($eager->socket, qr/pong/), 'pong', 'beside it';
+    is read_until($eager->socket, qr/pong/), 'pong', 'WebSocket: an open one goes on beside it';
     $_->close for $eager, $next;
-    $t->came_ok(['/eager', '/next'], 'the one that left never came to the backend');
+    $t->came_ok(['/eager', '/next'], 'WebSocket: a client that left never comes to the backend');
     $t->clean_ok;
 }
 
@@ -335,14 +335,14 @@ END
     $http2->data($stream, '2345');
     $t->wait_for(sub { $t->status->{oldest_held_seconds} > 2.6 }, 'and again');
     is $t->status->{held}, 6, "nginx's own timeouts do not run while a request is held, whatever comes of its body";
-    ok !IO::Select->new($own)->can_read(0), 'nothing of a body that is not buffered goes to the backend';
+    ok !IO::Select->new($own)->can_read(0), 'an unbuffered body that is held does not go to the backend';
     $t->control('disable');
     my @streamed;
     for (1, 2) {
         my $connection = $own->accept;
         my $head = read_until($connection, qr/\r\n\r\n(?:12345|3\r\n123\r\n)\z/);
         my $kind = $head =~ m{^POST /streamed/(\w+) } ? $1 : 'unknown';
-        like $head, $kind eq 'sized' ? qr/12345\z/ : qr/123\r\n\z/, "$kind: what has come of it goes on at the release, before the rest is there";
+        like $head, $kind eq 'sized' ? qr/12345\z/ : qr/123\r\n\z/, "$kind: the body that has come goes on at the release";
         push @streamed, [$connection, $kind];
     }
     $_->write('67890') for $sized, $streamed;
@@ -351,13 +351,13 @@ END
     for (@streamed) {
         my ($connection, $kind) = @$_;
         my $rest = read_until($connection, $kind eq 'sized' ? qr/0\z/ : qr/\r\n0\r\n\r\n\z/);
-        is $kind eq 'sized' ? $rest : unchunked($rest), $kind eq 'sized' ? '67890' : '45abc', "$kind: and the rest follows";
+        is $kind eq 'sized' ? $rest : unchunked($rest), $kind eq 'sized' ? '67890' : '45abc', "$kind: the rest of the body follows";
         print {$connection} "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
         close $connection;
     }
-    is $_->response->{status}, 200, 'all are answered' for $get, $sized, $chunked, $streamed, $mixed;
-    is $http2->answer($stream)->{status}, 200, 'over HTTP/2, too';
-    is_deeply arrived($t), {'/get' => '0 whole', '/sized' => '10 whole', '/chunked' => '8 whole', '/http2' => '10 whole'}, 'bodies that are buffered arrive whole';
+    is $_->response->{status}, 200, 'requests with slow bodies are answered' for $get, $sized, $chunked, $streamed, $mixed;
+    is $http2->answer($stream)->{status}, 200, 'a request with a slow body over HTTP/2 is answered';
+    is_deeply arrived($t), {'/get' => '0 whole', '/sized' => '10 whole', '/chunked' => '8 whole', '/http2' => '10 whole'}, 'slow bodies that are buffered arrive whole';
     $_->close for $get, $sized, $chunked, $streamed, $mixed, $http2;
     $t->clean_ok;
 }

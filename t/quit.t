@@ -18,8 +18,8 @@ sub held {
     $t->control('enable');
     my $crowd = held($t, 500);
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits although it is paused';
-    is $crowd->done->{statuses}{503}, 500, 'everybody held is answered 503';
-    is scalar(grep { /\[alert\]/ } split /\n/, $t->error_log), 0, 'without an alert';
+    is $crowd->done->{statuses}{503}, 500, 'nginx quits: all held requests are answered 503';
+    is scalar(grep { /\[alert\]/ } split /\n/, $t->error_log), 0, 'nginx quits: no alert in the log';
 }
 
 {
@@ -31,9 +31,9 @@ sub held {
     my $new = $t->crowd('--count', 100, '--first', 100, '--expect', '200,503');
     $t->wait_held(200);
     $t->reload;
-    is $t->status->{held}, 200, 'reloads answer nobody';
+    is $t->status->{held}, 200, 'reloads answer no held request';
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after reloads under a pause';
-    is $_->done->{statuses}{503}, 100, 'those whom old workers held are answered too' for $old, $new;
+    is $_->done->{statuses}{503}, 100, 'nginx quits after reloads: requests of old and new workers are answered 503' for $old, $new;
 }
 
 {
@@ -43,7 +43,7 @@ sub held {
     $t->control('disable?spread=1s');
     kill QUIT => $t->master;
     is $crowd->done->{statuses}{200}, 200, 'a drain goes on while nginx quits';
-    is $t->position_inversions, 0, 'in order';
+    is $t->position_inversions, 0, 'a drain while nginx quits: released in order';
     $t->stop;
 }
 
@@ -75,11 +75,11 @@ sub held {
     my $held = $t->wait_for(sub { my $status = $t->status; $status->{totals}{lost} + $status->{held} == 20 && $status->{held} }, 'the dead one is seen', 20);
     select undef, undef, undef, 1;
     is $t->status->{held}, $held, 'one told by hand and one dead: those held stay';
-    is $t->status->{totals}{stopped}, 0, 'nobody is answered';
-    ok $t->stop(signal => 'QUIT', seconds => 10), 'then nginx quits';
+    is $t->status->{totals}{stopped}, 0, 'one told by hand and one dead: no held request is answered';
+    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after one worker was told by hand and one died';
     my %statuses;
     $statuses{$_->response->{status}}++ for @clients;
-    is $statuses{503} // 0, $held, 'and those who were held are answered';
+    is $statuses{503} // 0, $held, 'nginx quits: the requests that were still held are answered 503';
 }
 
 {
@@ -87,8 +87,8 @@ sub held {
     my $t = Intermission->new(workers => 2, http => 'proxy_cache_path @DIR@/cache keys_zone=c:1m loader_files=1 loader_sleep=1s loader_threshold=1ms;');
     is $t->control('enable?wait=3s')->{status}, 200, 'an app is quiet although a helper has said nothing';
     my $crowd = held($t, 20);
-    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits';
-    is $crowd->done->{statuses}{503}, 20, 'at once';
+    ok $t->stop(signal => 'QUIT', seconds => 10), "nginx with a cache's helpers quits";
+    is $crowd->done->{statuses}{503}, 20, "nginx with a cache's helpers quits: held requests are answered 503";
 }
 
 {
@@ -99,9 +99,9 @@ sub held {
     my ($one) = $t->workers;
     kill QUIT => $one;
     $t->wait_for(sub { !grep { $_ == $one } $t->workers }, 'a worker that leaves');
-    is $t->status->{held}, 100, 'one worker that leaves answers nobody';
+    is $t->status->{held}, 100, 'one worker that leaves: no held request is answered';
     $t->control('disable');
-    is $crowd->done->{statuses}{200}, 100, 'all are served';
+    is $crowd->done->{statuses}{200}, 100, 'one worker that leaves: all held requests are served when the pause ends';
     $t->clean_ok;
 }
 
@@ -121,10 +121,10 @@ for my $round (1 .. 3) {
     kill CONT => $t->master;
     $t->wait_for(sub { grep { $_ != $killed } $t->workers }, 'another worker');
     $t->wait_for(sub { ($t->status->{totals}{lost} // 0) + $t->status->{held} == $theirs }, 'the dead one forgotten');
-    is $t->status->{totals}{stopped}, 0, 'one told to leave and the other killed: nobody is answered 503';
+    is $t->status->{totals}{stopped}, 0, 'one told to leave and the other killed: no request is answered 503';
     my $left = $t->status->{held};
     $t->control('disable');
-    is $crowd->done->{statuses}{200} // 0, $left, 'all that are left are served';
+    is $crowd->done->{statuses}{200} // 0, $left, 'one told to leave and the other killed: the remaining requests are served';
     $t->clean_ok(killed_process => 1);
 }
 
@@ -136,10 +136,10 @@ for my $round (1 .. 3) {
     $t->wait_held(4);
     $t->reload;
     my @answers = map { $_->response } @held;
-    is scalar(grep { $_->{status} == 503 } @answers), 4, 'under worker_shutdown_timeout those held are answered 503';
-    is scalar(grep { ($_->{headers}{'retry-after'} // 0) > 50 } @answers), 4, 'and told when to come again';
-    is $t->logged('/1')->{intermission}, 'STOPPED', 'as stopped';
-    is $t->status->{totals}{left}, 0, 'nobody left';
+    is scalar(grep { $_->{status} == 503 } @answers), 4, 'worker_shutdown_timeout: held requests of an old worker are answered 503';
+    is scalar(grep { ($_->{headers}{'retry-after'} // 0) > 50 } @answers), 4, 'worker_shutdown_timeout: the 503 says when the lease ends';
+    is $t->logged('/1')->{intermission}, 'STOPPED', 'worker_shutdown_timeout: the access log says STOPPED';
+    is $t->status->{totals}{left}, 0, 'worker_shutdown_timeout: no held request counts as left';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -156,7 +156,7 @@ for my $round (1 .. 3) {
     kill KILL => $hangs;
     my $done = $crowd->done;
     is $done->{timed_out}, 0, 'a worker that dies before it was told to leave is not waited for';
-    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, 'the others are answered 503';
+    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to leave: the others' requests are answered 503";
     $t->stop;
 }
 
@@ -169,10 +169,10 @@ for my $round (1 .. 3) {
     kill KILL => $t->master;
     $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the end of the master');
     kill QUIT => @workers;
-    is $crowd->done->{statuses}{503}, 20, 'a killed master: those held are answered when the workers quit';
+    is $crowd->done->{statuses}{503}, 20, 'a killed master: held requests are answered 503 when the workers quit';
     my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /: (\d+) answered 503, for nginx quits/g; return $sum };
     $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the end of the workers');
-    is $said->(), 20, 'and the log says how many';
+    is $said->(), 20, 'a killed master: the log says how many were answered';
     $t->stop;
 }
 
@@ -182,9 +182,9 @@ for my $round (1 .. 3) {
     $t->control('enable');
     my $crowd = held($t, 100);
     $t->reload(with_module => 0, locations => 'location / { proxy_pass http://backend; }');
-    is $crowd->done->{statuses}{503}, 100, 'a reload without the module answers everybody';
+    is $crowd->done->{statuses}{503}, 100, 'a reload without the module: held requests are answered 503';
     $t->wait_old_workers_gone;
-    pass 'and the old workers leave';
+    pass 'a reload without the module: the old workers leave';
     $t->clean_ok;
 }
 

@@ -41,52 +41,52 @@ my @cases = map { my $place = $_; map { ["/$place/$_", $_] } sort keys %end } 'p
 $t->control('status');
 my @clients = map { half($t, @$_) } @cases;
 is $t->control('enable?wait=2s')->{status}, 200, 'uploads that stall are not in flight';
-is $t->status->{held}, 0, 'nor held';
+is $t->status->{held}, 0, 'uploads that stall are not held';
 my $get = $t->send('/get');
 $t->wait_held(1);
 for my $number (reverse 0 .. $#cases) {
     $clients[$number]->write($end{$cases[$number][1]});
     $t->wait_held(1 + @cases - $number);
 }
-is $t->backend_log, 0, 'they are held when their bodies are whole';
+is $t->backend_log, 0, 'no upload comes to the app in the pause';
 $t->control('disable');
-is answer($_)->{status}, 200, 'then all are answered' for $get, @clients;
-$t->came_ok(['/get', reverse map { $_->[0] } @cases], 'in the order in which they were whole');
-is_deeply [map { $_->{length} } sort { $a->{position} <=> $b->{position} } $t->backend_log], [0, (8) x @cases], 'with their bodies';
+is answer($_)->{status}, 200, 'a request with an early body is answered' for $get, @clients;
+$t->came_ok(['/get', reverse map { $_->[0] } @cases], 'requests with early bodies come in the order in which they were whole');
+is_deeply [map { $_->{length} } sort { $a->{position} <=> $b->{position} } $t->backend_log], [0, (8) x @cases], 'early bodies arrive with all of their bytes';
 
 $t->control('enable');
 my $post = sub { return $t->send($_[0], body => 'x' x 20_000, @_[1 .. $#_]) };
-is answer($post->('/plain', headers => {'User-Agent' => 'Pingdom'}))->{status}, 200, 'who is privileged passes';
-is answer($post->('/short'))->{status}, 504, 'who is held for too long is answered';
-is $t->get('/good', body => 'x' x 100, method => 'GET')->{status}, 200, 'so is a health check that has a body';
+is answer($post->('/plain', headers => {'User-Agent' => 'Pingdom'}))->{status}, 200, "a privileged client's upload passes";
+is answer($post->('/short'))->{status}, 504, 'an upload that is held for its max_time is answered 504';
+is $t->get('/good', body => 'x' x 100, method => 'GET')->{status}, 200, 'a health check with a body passes';
 my $leaver = $post->('/leaver');
 $t->wait_held(1);
 $leaver->close;
 $t->wait_held(0);
-is $t->logged('/leaver')->{intermission}, 'LEFT', 'who leaves is seen to';
+is $t->logged('/leaver')->{intermission}, 'LEFT', 'a client that leaves behind its early body is LEFT';
 my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
 $http2->request('/http2', method => 'POST', body => 'x' x 20_000);
 $t->wait_held(1);
 my $before = $t->backend_log;
 $t->control('disable');
 $t->wait_backend($before + 1);
-is(($t->backend_log)[-1]{length}, 20_000, 'over HTTP/2 too a body arrives whole');
+is(($t->backend_log)[-1]{length}, 20_000, 'over HTTP/2 an early body arrives whole');
 $http2->close;
 $t->wait_state('open');
 
 # The endpoint's own forms, some of which nginx has put into a file.
 my %form = ('Content-Type' => 'application/x-www-form-urlencoded');
-is $t->control('enable', body => 'for=60s', headers => \%form)->{status}, 200, 'a form is read';
-is $t->control('enable', body => 'app=campfire&reason=a+reason+that+is+too+long+for+sixteen+bytes', headers => \%form)->{status}, 200, 'also from a file';
-is $t->status(app => 'campfire')->{reason}, 'a reason that is too long for sixteen bytes', 'all of it';
-is $t->control('enable', body => 'reason=' . 'x' x 9000, headers => \%form)->{status}, 413, 'one that is too large is refused';
-is $t->control('enable?wait=2s', method => 'POST')->{status}, 200, 'a caller may wait';
+is $t->control('enable', body => 'for=60s', headers => \%form)->{status}, 200, 'a control form in an early body is read';
+is $t->control('enable', body => 'app=campfire&reason=a+reason+that+is+too+long+for+sixteen+bytes', headers => \%form)->{status}, 200, 'a control form that nginx has put into a file is read';
+is $t->status(app => 'campfire')->{reason}, 'a reason that is too long for sixteen bytes', 'a control form that nginx has put into a file is read to its end';
+is $t->control('enable', body => 'reason=' . 'x' x 9000, headers => \%form)->{status}, 413, 'a control form that is too large: 413';
+is $t->control('enable?wait=2s', method => 'POST')->{status}, 200, 'enable?wait= by POST is answered 200';
 
 my $stopped = half($t, '/plain/stopped', 'sized');
 $t->control('stop');
-ok !$stopped->answered, 'a stop waits for the body, as nginx reads that before it asks anybody';
+ok !$stopped->answered, 'a stop waits for an early body that nginx is reading';
 $stopped->write('5678');
-is answer($stopped)->{status}, 503, 'and answers then';
+is answer($stopped)->{status}, 503, 'a stop answers when the early body is whole';
 $t->control("disable?app=$_") for 'basecamp', 'campfire';
 $t->clean_ok(apps => ['basecamp', 'campfire']);
 

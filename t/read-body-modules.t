@@ -57,7 +57,7 @@ END_OF_PLACES
         $t->wait_held(4);
         $t->control('disable');
         is answer($_)->{status}, 200, "lua loaded $where: answered" for values %begun, $whole;
-        is_deeply arrived($t), {'/reads' => '10 10', '/needs' => '10 10', '/reads/whole' => '3000 3000', '/later' => '10 -'}, 'lua has seen the bodies, and they arrive whole';
+        is_deeply arrived($t), {'/reads' => '10 10', '/needs' => '10 10', '/reads/whole' => '3000 3000', '/later' => '10 -'}, "lua loaded $where: lua has the bodies, and they arrive whole";
         $t->clean_ok;
     }
     SKIP: {
@@ -85,8 +85,8 @@ END_OF_PLACES
         $t->wait_for(sub { $evil->answered || $t->status->{held} == 4 }, 'evil is seen');
         $t->control('disable');
         is answer($_)->{status}, 200, "ModSecurity loaded $where: answered" for $begun, $spills, $whole;
-        is answer($evil)->{status}, 403, 'what its rules deny is denied';
-        is_deeply arrived($t), {'/begun' => '10 -', '/spills' => '5000 -', '/whole' => '3000 -'}, 'bodies arrive whole';
+        is answer($evil)->{status}, 403, "ModSecurity loaded $where: an upload that its rules deny is answered 403";
+        is_deeply arrived($t), {'/begun' => '10 -', '/spills' => '5000 -', '/whole' => '3000 -'}, "ModSecurity loaded $where: bodies arrive whole";
         $t->clean_ok(allow => [qr/ModSecurity: /]);
     }
 }

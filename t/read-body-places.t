@@ -39,14 +39,14 @@ sub all_come_whole {
     $t->control('enable');
     my $before = $t->status->{totals}{held};
     my %upload = map { $_ => upload($t, $_) } @targets;
-    is $t->status->{held}, 0, 'nobody is held before the body is there';
+    is $t->status->{held}, 0, 'no request is held before its body is there';
     for my $number (1 .. @targets) {
         $upload{$targets[$number - 1]}->write('567890');
-        ok eval { $t->wait_held($number) }, "$targets[$number - 1]: held when it is";
+        ok eval { $t->wait_held($number) }, "$targets[$number - 1]: held when its body is there";
     }
     $t->control('disable');
     is answer($upload{$_})->{status}, 200, "$_: answered" for @targets;
-    is $t->status->{totals}{held} - $before, @targets, 'each was held once';
+    is $t->status->{totals}{held} - $before, @targets, 'each of these requests was held once';
     $t->wait_state('open');
 }
 
@@ -93,8 +93,8 @@ END_OF_PLACES
     is answer(expecting($t, $_))->{status}, 403, "$_: 403 at once: nobody is asked for a body in vain" for '/refuses', '/denies';
     my @through = map { upload($t, $_) } '/off', '/variable?held=off';
     $_->write('567890') for @through;
-    is answer($_)->{status}, 200, 'where requests are not held the directive says nothing' for @through;
-    is $t->status->{held}, 0, 'nobody was held for it';
+    is answer($_)->{status}, 200, 'where requests are not held, intermission_read_body changes nothing' for @through;
+    is $t->status->{held}, 0, 'where requests are not held, none was held';
 
     # An answer that comes within the call that reads the body.
     my $kept = $t->send('/static', method => 'POST', body => 'x', keepalive => 1);
@@ -104,10 +104,10 @@ END_OF_PLACES
     $t->wait_state('open');
     for my $try (1, 2) {
         $kept->request('/static', method => 'POST', body => 'x', keepalive => 1);
-        is $kept->response->{status}, 405, 'with no pause too, and the connection goes on';
+        is $kept->response->{status}, 405, 'nginx answers a body that it has read with no pause: 405';
     }
     $kept->request('/plain', keepalive => 1);
-    is answer($kept)->{status}, 200, 'with another request';
+    is answer($kept)->{status}, 200, 'the connection of the 405 goes on with another request';
     $t->control('enable');
 
     # Two requests in one segment, the first with a body.
@@ -115,10 +115,10 @@ END_OF_PLACES
     my $piped = $t->send('', raw => $post . "GET /behind HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     $t->wait_held(1);
     $t->control('disable');
-    is $piped->response->{status}, 200, 'a pipelined request: answered';
+    is $piped->response->{status}, 200, 'a pipelined request with a body is answered';
     $piped->{response} = undef;
-    is answer($piped)->{status}, 200, 'so is the next';
-    is((grep { $_->{target} eq '/piped' } $t->backend_log)[0]{length}, 4, 'with its own body alone');
+    is answer($piped)->{status}, 200, 'the request behind a pipelined one is answered';
+    is((grep { $_->{target} eq '/piped' } $t->backend_log)[0]{length}, 4, 'a pipelined request comes with its own body alone');
     $t->clean_ok(allow => [qr/access forbidden by rule/, qr/nobody\.sock/]);
 }
 
@@ -152,7 +152,7 @@ END_OF_PLACES
     $t->wait_held(1);
     $t->control('disable');
     is answer($put)->{status}, 201, 'WebDAV with client_body_in_file_only: a file is put';
-    is -s $t->dir . '/dav/file', 7, 'all of it';
+    is -s $t->dir . '/dav/file', 7, 'WebDAV with client_body_in_file_only: the file is whole';
     $t->clean_ok;
 }
 
@@ -177,7 +177,7 @@ END_OF_PLACES
     $t->wait_held(6);
     $t->control('stop');
     is answer($get)->{status}, 503, 'a stop answers who is held behind an early body';
-    is $crowd->done->{statuses}{503}, 5, 'over HTTP/2 too';
+    is $crowd->done->{statuses}{503}, 5, 'a stop answers streams of HTTP/2 that are held behind early bodies';
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
 }
 

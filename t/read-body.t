@@ -77,13 +77,13 @@ my $chunked = 'Transfer-Encoding: chunked';
         $t->wait_held(@held + 2);
         push @held, $clients[$number];
     }
-    is $t->backend_log, 0, 'they are held when their bodies are whole';
+    is $t->backend_log, 0, 'no upload comes to the app in the pause';
     $t->control('disable');
-    is answer($_)->{status}, 200, 'all are answered' for @held, $eager;
+    is answer($_)->{status}, 200, 'requests held with their whole bodies are answered' for @held, $eager;
     my @line = map { $_->{target} } sort { $a->{position} <=> $b->{position} } $t->backend_log;
-    is_deeply \@line, ['/get', '/eager', reverse map { $_->[0] } @uploads], 'their order was that in which their bodies were whole';
-    is_deeply arrived($t), {'/get' => '0 whole', '/eager' => '11 whole', map { $_->[0] => "$_->[4] whole" } @uploads}, 'and the bodies arrive whole';
-    is $t->logged('/sized')->{intermission}, 'HELD', 'HELD, says the access log';
+    is_deeply \@line, ['/get', '/eager', reverse map { $_->[0] } @uploads], 'the order is that in which the bodies were whole';
+    is_deeply arrived($t), {'/get' => '0 whole', '/eager' => '11 whole', map { $_->[0] => "$_->[4] whole" } @uploads}, 'held bodies arrive whole';
+    is $t->logged('/sized')->{intermission}, 'HELD', 'access log: an upload that was held is HELD';
     $t->clean_ok;
 }
 
@@ -94,25 +94,25 @@ my $chunked = 'Transfer-Encoding: chunked';
     my $streamed = upload($t, '/streamed/stalls', $length->(10), '1234');
     my $stalls = upload($t, '/stalls', $chunked, "5\r\n123");
     is $t->status->{in_flight}, 0, 'an upload under way is not in flight';
-    is $t->control('enable?wait=5s')->{status}, 200, 'so a drain does not wait for it';
+    is $t->control('enable?wait=5s')->{status}, 200, 'enable?wait= does not wait for an upload under way';
     $streamed->write('567890');
     $stalls->write("45\r\n0\r\n\r\n");
     $t->wait_held(2);
-    is $t->backend_log, 0, 'its end in the middle of the pause takes it into the line';
+    is $t->backend_log, 0, 'an upload that ends in the pause does not go to the app';
     $t->control('disable');
-    is answer($_)->{status}, 200, 'and it is answered after it' for $streamed, $stalls;
-    is_deeply arrived($t), {'/streamed/stalls' => '10 whole', '/stalls' => '5 whole'}, 'with all of its body';
+    is answer($_)->{status}, 200, 'an upload that ends in the pause is answered after it' for $streamed, $stalls;
+    is_deeply arrived($t), {'/streamed/stalls' => '10 whole', '/stalls' => '5 whole'}, 'an upload that ends in the pause arrives whole';
     $t->wait_state('open');
 
     my $later = upload($t, '/later', $length->(10), '1234');
-    is $t->control('enable?wait=300ms')->{status}, 504, 'without the directive it is in flight';
+    is $t->control('enable?wait=300ms')->{status}, 504, 'without intermission_read_body an upload under way is in flight';
     $later->write('567890');
-    is answer($later)->{status}, 200, 'and goes on whenever it is whole';
+    is answer($later)->{status}, 200, 'without intermission_read_body an upload goes on in the pause';
 
     my $open = upload($t, '/open', $length->(10), '1234');
     $open->write('567890');
-    is answer($open)->{status}, 200, 'with no pause it is as ever';
-    is $t->logged('/open')->{intermission}, 'PASSED', 'PASSED';
+    is answer($open)->{status}, 200, 'with no pause an upload is answered';
+    is $t->logged('/open')->{intermission}, 'PASSED', 'access log: an upload with no pause is PASSED';
     $t->clean_ok;
 }
 
@@ -127,32 +127,32 @@ my $chunked = 'Transfer-Encoding: chunked';
     ok $http2->ping, 'HTTP/2: the connection lives';
     $http2->reset($reset);
     is $t->logged($_->[0])->{status}, $_->[1], "$_->[0]: nginx's own answer" for ['/stalls', 408], ['/leaves', 400], ['/reset', 499], ['/silent', 408];
-    is $t->logged($_)->{intermission}, '-', "$_: with no word of ours" for '/stalls', '/leaves', '/reset', '/silent';
+    is $t->logged($_)->{intermission}, '-', "$_: an upload that was never whole has no status of ours" for '/stalls', '/leaves', '/reset', '/silent';
 
     my $big = $t->send('', raw => "POST /small/sized HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n");
     is answer($big)->{status}, 413, 'client_max_body_size: 413 at once';
     my $bigger = upload($t, '/small/chunked', $chunked, "800\r\n" . 'x' x 100);
     $bigger->write('x' x 1948);
-    is answer($bigger)->{status}, 413, 'for a chunked body too, before its end';
-    is $http2->answer($http2->request('/small/http2', body => 'x' x 5000, open => 1))->{status}, 413, 'and over HTTP/2';
-    is $t->logged($_)->{intermission}, '-', "$_: no word of ours" for '/small/sized', '/small/chunked', '/small/http2';
+    is answer($bigger)->{status}, 413, 'client_max_body_size: 413 for a chunked body before its end';
+    is $http2->answer($http2->request('/small/http2', body => 'x' x 5000, open => 1))->{status}, 413, 'client_max_body_size: 413 over HTTP/2';
+    is $t->logged($_)->{intermission}, '-', "$_: an upload that is too large has no status of ours" for '/small/sized', '/small/chunked', '/small/http2';
 
     my $bad = upload($t, '/bad', $chunked, "5\r\n12345\r\nno size\r\n");
     is answer($bad)->{status}, 400, 'a malformed chunk: 400';
     my $totals = $t->status->{totals};
-    is_deeply [@$totals{qw(held left passed stopped)}], [0, 0, 0, 0], 'none of them has taken a ticket';
+    is_deeply [@$totals{qw(held left passed stopped)}], [0, 0, 0, 0], 'uploads that were never whole took no ticket';
 
     my $large = $t->send('/large', body => 'x' x 1_000_000);
     my $stream = $http2->request('/large/http2', body => 'x' x 1_000_000);
     $t->wait_for(sub { $http2->ping; $t->status->{held} == 2 }, 'two large bodies are there');
     $large->close;
     $t->wait_held(1);
-    is $t->logged('/large')->{intermission}, 'LEFT', 'who closes behind a large body is out of the line at once';
+    is $t->logged('/large')->{intermission}, 'LEFT', 'a client that leaves behind a large body is out of the line at once';
     $http2->reset($stream);
     $t->wait_held(0);
-    is $t->logged('/large/http2')->{intermission}, 'LEFT', 'over HTTP/2 too';
+    is $t->logged('/large/http2')->{intermission}, 'LEFT', 'a stream of HTTP/2 that leaves behind a large body is out of the line at once';
     $t->control('disable');
-    $t->came_ok([], 'the app sees none of them');
+    $t->came_ok([], 'the app sees no upload whose client left');
     $http2->close;
     $t->clean_ok(allow => [qr/client intended to send too large/, qr/client sent invalid chunked body/]);
 }
@@ -164,7 +164,7 @@ my $chunked = 'Transfer-Encoding: chunked';
     $t->control('enable');
     my $leaves = upload($t, '/leaves', $length->(10), '1234');
     my $stream = $http2->request('/leaves/http2', body => '1234', open => 1);
-    ok $http2->ping, 'both bodies are on their way';
+    ok $http2->ping, 'HTTP/2: the connection lives while a body is on its way';
     my @workers = $t->workers;
     $t->freeze(@workers);
     $leaves->write('567890');
@@ -173,9 +173,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     $http2->reset($stream);
     kill CONT => @workers;
     ok $t->logged($_), "$_: nginx notices" for '/leaves', '/leaves/http2';
-    is $t->status->{held}, 0, 'nobody is held';
+    is $t->status->{held}, 0, 'a client that leaves with its last byte is not held';
     $t->control('disable');
-    $t->came_ok([], 'and the app sees nothing');
+    $t->came_ok([], 'the app sees no client that leaves with its last byte');
     $http2->close;
     $t->clean_ok;
 }
@@ -191,8 +191,8 @@ my $chunked = 'Transfer-Encoding: chunked';
     $t->wait_held(900);
     $t->control('disable');
     is $_->done->{failed}, 0, 'a crowd is answered' for $crowd, $streams, $small;
-    is scalar(grep { $_->{ended} ne 'whole' } $t->backend_log), 0, 'all bodies arrive whole';
-    is $t->position_inversions, 0, 'in order: nothing of a body is awaited at the release';
+    is scalar(grep { $_->{ended} ne 'whole' } $t->backend_log), 0, 'bodies over several workers arrive whole';
+    is $t->position_inversions, 0, 'bodies over several workers come in order';
     $t->clean_ok;
 }
 
@@ -205,26 +205,26 @@ my $chunked = 'Transfer-Encoding: chunked';
     my $second = upload($t, '/one/second', $length->(4), '12');
     $second->write('34');
     my $rejected = answer($second);
-    is_deeply [$rejected->{status}, $rejected->{headers}{'retry-after'}], [503, 10], 'where there is no room a request is rejected when it has come';
-    is $t->logged('/one/second')->{intermission}, 'REJECTED', 'REJECTED';
+    is_deeply [$rejected->{status}, $rejected->{headers}{'retry-after'}], [503, 10], 'no room: an upload is rejected when it is whole';
+    is $t->logged('/one/second')->{intermission}, 'REJECTED', 'access log: an upload without room is REJECTED';
 
     my $under_way = upload($t, '/under/way', $length->(10), '1234');
     $t->control('stop');
-    is answer($first)->{status}, 503, 'a stop answers who is held';
+    is answer($first)->{status}, 503, 'a stop answers the upload that is held';
     for my $body ($length->(1_000_000), $chunked) {
         my $late = $t->send('', raw => "POST /late HTTP/1.1\r\nHost: x\r\n$body\r\n\r\n");
         my $stopped = answer($late);
-        is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], "and who comes, at once: nobody sends a body for a 503 ($body)";
+        is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], "a stop answers a new upload at once: no client sends a body for a 503 ($body)";
     }
-    is $t->logged('/late')->{intermission}, 'STOPPED', 'STOPPED';
+    is $t->logged('/late')->{intermission}, 'STOPPED', 'access log: a new upload during a stop is STOPPED';
     my $privileged = upload($t, '/privileged', "User-Agent: Pingdom\r\nContent-Length: 4", '12');
-    $t->came_ok([], 'who is privileged sends its body first, too');
+    $t->came_ok([], 'a privileged upload is not passed on before its body is whole');
     $privileged->write('34');
-    is answer($privileged)->{status}, 200, 'and goes by';
-    is $t->logged('/privileged')->{intermission}, 'BYPASSED', 'BYPASSED';
+    is answer($privileged)->{status}, 200, 'a privileged upload passes a stop';
+    is $t->logged('/privileged')->{intermission}, 'BYPASSED', 'access log: a privileged upload is BYPASSED';
     $under_way->write('567890');
-    is answer($under_way)->{status}, 503, 'who was under way when the stop began is answered when its body is whole';
-    is $t->status->{totals}{stopped}, 4, 'all are counted';
+    is answer($under_way)->{status}, 503, 'an upload under way when a stop began is answered when its body is whole';
+    is $t->status->{totals}{stopped}, 4, 'all stopped uploads are counted';
     $t->clean_ok;
 }
 
@@ -239,8 +239,8 @@ my $chunked = 'Transfer-Encoding: chunked';
     $reloaded->write('567890');
     $t->wait_held(2);
     $t->control('disable');
-    is answer($_)->{status}, 200, 'a body may end after a reload' for $behind, $reloaded;
-    $t->came_ok(['/behind', '/reloaded'], 'and its request stands in the line of all workers');
+    is answer($_)->{status}, 200, 'an upload that ends after a reload is answered' for $behind, $reloaded;
+    $t->came_ok(['/behind', '/reloaded'], 'an upload that ends after a reload stands in the line of all workers');
     $t->wait_old_workers_gone;
     $t->wait_state('open');
 
@@ -249,11 +249,11 @@ my $chunked = 'Transfer-Encoding: chunked';
     my $held = $t->send('/held');
     $t->wait_held(1);
     kill QUIT => $t->master;
-    is answer($held)->{status}, 503, 'a quit answers who is held';
+    is answer($held)->{status}, 503, 'a quit answers the upload that is held';
     $quit->write('567890');
     my $late = answer($quit);
-    is_deeply [$late->{status}, $late->{headers}{'retry-after'}], [503, 10], 'and who comes later, its body whole';
-    ok $t->stop, 'and nginx ends';
+    is_deeply [$late->{status}, $late->{headers}{'retry-after'}], [503, 10], 'a quit answers an upload whose body ends later';
+    ok $t->stop, 'nginx ends after it has answered its uploads';
 }
 
 done_testing;

@@ -150,7 +150,7 @@ for my $name (sort keys %redirect) {
         my ($answer, $want) = ($held{$target}->response, $asked{$target});
         is_deeply [$answer->{status}, @$want > 1 ? $answer->{body} : ()], $want, "try_files: $target is held, then $want->[0]";
     }
-    is $t->status->{totals}{held}, 3, 'try_files: each once';
+    is $t->status->{totals}{held}, 3, 'try_files: each request is held once';
     $t->clean_ok;
 }
 
@@ -177,19 +177,19 @@ END
     $t->control('enable');
     answer($open{$_}[1], @{$answer{$_}}) for keys %open;
     is $open{$_}[0]->response->{status}, 200, "$_: what was under way is not held by a later redirect" for sort keys %open;
-    is $t->status->{totals}{held}, 0, 'none of them took a ticket';
-    is $t->logged('/accel')->{intermission}, 'PASSED', 'the access log says PASSED';
+    is $t->status->{totals}{held}, 0, 'a request that was under way is not held by a redirect: no ticket';
+    is $t->logged('/accel')->{intermission}, 'PASSED', 'access log: a request that was under way is PASSED';
 
     my $expired = [$t->send('/expired'), accepted()];
     answer($expired->[1], 404);
-    is $expired->[0]->response->{status}, 200, 'one that expired is not held again either';
-    is $t->logged('/expired')->{intermission}, 'EXPIRED', 'the access log says EXPIRED';
+    is $expired->[0]->response->{status}, 200, 'a request that expired is not held again by a redirect';
+    is $t->logged('/expired')->{intermission}, 'EXPIRED', 'access log: a request that expired and was redirected is EXPIRED';
 
     answer($off->[1], 404);
     $t->wait_held(1);
-    is $t->status->{totals}{held}, 2, 'one that comes from a place with intermission off is held where it is on';
+    is $t->status->{totals}{held}, 2, 'a redirect from a place with intermission off to one with it on: held';
     $t->control('disable');
-    is $off->[0]->response->{status}, 200, 'until the pause ends';
+    is $off->[0]->response->{status}, 200, 'a request that was held after a redirect is answered when the pause ends';
 
     # And while a second pause begins: those of the first one have waited.
     $t->wait_state('open');
@@ -201,8 +201,8 @@ END
     $t->wait_state('open');
     $t->control('enable');
     answer($peer, 404);
-    is $held->response->{status}, 200, 'one that was held is not held by the next pause';
-    is $t->status->{totals}{held}, 3, 'nobody is held twice';
+    is $held->response->{status}, 200, 'a request of the first pause is not held by the next one';
+    is $t->status->{totals}{held}, 3, 'no request is held twice';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -234,8 +234,8 @@ END
     my %off = map { $_ => $t->get("/off$_") } '/ssi.html', '/added', '/mirrored', '/checked';
     is $off{$_}{status}, 200, "$_: where intermission is off, a subrequest to where it is on is not held" for sort keys %off;
     $t->wait_for(sub { grep { $_->{target} eq '/copy/off/mirrored' } $t->backend_log }, 'the copy has come');
-    like $off{'/ssi.html'}{body}, qr/^aseq=\d+\nb$/, 'the page is whole';
-    is $t->status->{totals}{held}, 0, 'nobody took a ticket';
+    like $off{'/ssi.html'}{body}, qr/^aseq=\d+\nb$/, 'SSI where intermission is off: the page is whole';
+    is $t->status->{totals}{held}, 0, 'subrequests where intermission is off took no ticket';
 
     my $before = $t->backend_log;
     my @targets = ('/added', '/any/check', '/any/mirrored', '/checked', '/mirrored', '/ssi.html');
@@ -243,11 +243,11 @@ END
     $t->wait_held(6);
     my @meanwhile = grep { $_->{seq} > $before } $t->backend_log;
     @meanwhile = sort map { $_->{target} } @meanwhile;
-    is_deeply \@meanwhile, ['/check/any/check', '/check/checked'], 'while they are held only their checks were made';
+    is_deeply \@meanwhile, ['/check/any/check', '/check/checked'], 'only access checks are made while their requests are held';
     $t->control('disable');
     is $held{$_}->response->{status}, 200, "$_: held, then answered" for @targets;
-    like $held{'/ssi.html'}->response->{body}, qr/^aseq=\d+\nb$/, 'the page is whole';
-    is $t->status->{totals}{held}, 6, 'each is held once';
+    like $held{'/ssi.html'}->response->{body}, qr/^aseq=\d+\nb$/, 'SSI of a held request: the page is whole';
+    is $t->status->{totals}{held}, 6, 'requests with subrequests are held once each';
     $t->wait_for(sub { 2 == grep { $_->{target} =~ /^.copy/ && $_->{seq} > $before } $t->backend_log }, 'copies of both');
     my @came = grep { $_->{seq} > $before } $t->backend_log;
     is scalar @came, 11, 'every request and subrequest comes to the backend once';

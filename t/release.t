@@ -13,16 +13,16 @@ sub held_and_released {
     $t->control('enable');
     my $crowd = $t->crowd('--count', $count);
     $t->wait_held($count, seconds => 30);
-    is $t->backend_log, 0, "$workers workers: nobody passes while the app is paused";
+    is $t->backend_log, 0, "$workers workers: no request passes while the app is paused";
 
     my $newcomers = $t->crowd('--count', 1000, '--first', $count, '--rate', 2000, '--path', '/new/{i}');
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $newcomers->done);
     is $done->{statuses}{200}, $count, "$workers workers: all who were held are answered";
-    is $new->{statuses}{200}, 1000, "$workers workers: so are all who came meanwhile";
+    is $new->{statuses}{200}, 1000, "$workers workers: all newcomers are answered";
 
     my @order = grep { defined $_->{position} && $_->{target} =~ m{^/r/} } $t->backend_log;
-    is scalar @order, $count, 'each of them once';
+    is scalar @order, $count, "$workers workers: each held request comes to the app once";
     is $t->inversions(map { {%$_, place => $_->{position}} } @order), 0, "$workers workers: in the order in which they came";
     my @new = grep { !defined $_->{position} && $_->{target} =~ m{^/new/} } $t->backend_log;
     my @all = sort { $a->{seq} <=> $b->{seq} } @order, @new;
@@ -46,7 +46,7 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     $t->wait_held(600);
     $t->control('disable');
     is $_->done->{statuses}{200}, 100, 'requests with bodies over HTTP/2, and others: all are answered' for @crowds;
-    is $t->ticket_inversions, 0, 'in the order in which they came';
+    is $t->ticket_inversions, 0, 'requests with bodies over HTTP/2, and others: released in order';
     $t->clean_ok;
 }
 
@@ -79,7 +79,7 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     $t->control('disable');
     $t->wait_state('open');
     is $crowd->done->{answered}, 1000, 'the app opens under a load that goes on';
-    is $load->done->{failed}, 0, 'and the load never fails';
+    is $load->done->{failed}, 0, 'a load that goes on while the app opens never fails';
     $t->clean_ok;
 }
 
@@ -95,8 +95,8 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     my $left = $t->status->{held};
     note "$left still held";
     $t->control('disable');
-    is $crowd->done->{statuses}{200}, 2000, 'all are answered';
-    is $t->position_inversions, 0, 'in their order';
+    is $crowd->done->{statuses}{200}, 2000, 'enable in a drain: all held requests are answered';
+    is $t->position_inversions, 0, 'enable in a drain: released in order';
     $t->clean_ok;
 }
 
@@ -111,19 +111,19 @@ END
     $t->control('enable', $at->($_)) for 'a', 'b';
     my %held = map { my $app = $_; $app => [map { $t->send("/$app/$_") } 1 .. 20] } 'a', 'b';
     $t->wait_held(20, $at->($_)) for 'a', 'b';
-    is $t->get('/c/open')->{status}, 200, 'an app that is not paused is open';
+    is $t->get('/c/open')->{status}, 200, 'an app that was never paused is open';
 
     $t->control('enable',  $at->('c'));
     $t->control('disable', $at->('c'));
     $t->control('disable', $at->('a'));
-    is $_->response->{status}, 200, 'released' for @{$held{a}};
+    is $_->response->{status}, 200, "the resumed app's requests are released" for @{$held{a}};
     is $t->status($at->('b'))->{held}, 20, "another app's enable and disable release nobody";
-    is scalar(grep { $_->answered } @{$held{b}}), 0, 'nobody of it is answered';
+    is scalar(grep { $_->answered } @{$held{b}}), 0, 'no request of the paused app is answered';
 
     $t->control('enable', $at->('a'));
-    is $t->status($at->('b'))->{state}, 'paused', 'and change no other pause';
+    is $t->status($at->('b'))->{state}, 'paused', "another app's disable does not end the pause";
     $t->control('disable', $at->($_)) for 'a', 'b';
-    is $_->response->{status}, 200, 'released in their turn' for @{$held{b}};
+    is $_->response->{status}, 200, "the other app's requests are released when its pause ends" for @{$held{b}};
     $t->clean_ok(at => ['/control/a', '/control/b', '/control/c']);
 }
 

@@ -50,17 +50,17 @@ sub holder {
     is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'a pause lives through three reloads';
     $t->wait_held(1000);
     cmp_ok scalar $t->old_workers, '>', 4, 'old workers of more than one reload stay for those whom they hold';
-    is $t->backend_log, 0, 'nobody has passed';
+    is $t->backend_log, 0, 'reloads in a pause: no request has passed';
     $t->control('disable');
     my $done = $crowd->done;
-    is_deeply [@$done{qw(answered failed timed_out)}], [900, 0, 0], 'of those who came throughout nobody is lost';
-    is $streams->done->{statuses}{200}, 100, 'nor of those on connections of HTTP/2';
-    is_deeply [sort { $a <=> $b } map { $_->{position} } $t->backend_log], [0 .. 999], 'each comes to the backend once';
-    is $t->position_inversions, 0, 'in order over old and new workers';
+    is_deeply [@$done{qw(answered failed timed_out)}], [900, 0, 0], 'reloads in a pause: all clients are answered';
+    is $streams->done->{statuses}{200}, 100, 'reloads in a pause: all HTTP/2 streams are answered';
+    is_deeply [sort { $a <=> $b } map { $_->{position} } $t->backend_log], [0 .. 999], 'reloads in a pause: each request comes to the backend once';
+    is $t->position_inversions, 0, 'reloads in a pause: released in order over old and new workers';
     $t->wait_old_workers_gone;
     wait_only($t, 4);
-    pass 'and no old worker is left';
-    is $t->status->{totals}{lost}, 0, 'no request counts as lost';
+    pass 'reloads in a pause: no old worker is left in the end';
+    is $t->status->{totals}{lost}, 0, 'reloads in a pause: no request counts as lost';
     $t->clean_ok;
 }
 
@@ -78,25 +78,25 @@ sub holder {
     my $short = $t->send('/short');
     $t->wait_for(sub { $t->status->{totals}{held} == 22 }, '22 held');
     $t->reload;
-    cmp_ok $t->status->{held}, '>=', 21, 'new workers know whom the old ones hold';
-    is $t->control('enable')->{status}, 304, 'and that the app is paused';
-    is $t->control('enable?reason=more')->{status}, 200, 'they may change the pause';
+    cmp_ok $t->status->{held}, '>=', 21, 'new workers count the requests that old ones hold';
+    is $t->control('enable')->{status}, 304, 'new workers know that the app is paused';
+    is $t->control('enable?reason=more')->{status}, 200, 'new workers may change the pause';
     $leaver->close;
     $t->wait_for(sub { $t->status->{totals}{left} == 1 }, 'one left');
-    is $short->response->{status}, 504, 'one whom an old worker holds expires';
-    is $t->status->{held}, 20, 'one that leaves is out of the line';
+    is $short->response->{status}, 504, 'a request that an old worker holds expires';
+    is $t->status->{held}, 20, 'a client of an old worker that leaves is out of the line';
     push @held, map { $t->send("/$_") } 21 .. 40;
     $t->wait_held(40);
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @held), 40, 'disable on a new worker releases those of old ones';
-    is $t->position_inversions, 0, 'in order';
+    is $t->position_inversions, 0, 'requests of old and new workers are released in order';
     $t->wait_old_workers_gone;
     $t->control('enable');
-    is $t->status->{state}, 'paused', 'the next pause begins';
+    is $t->status->{state}, 'paused', "the next pause begins after the old workers' requests are released";
     my $next = $t->send('/next');
     $t->wait_held(1);
     $t->control('disable');
-    is $next->response->{status}, 200, 'and ends';
+    is $next->response->{status}, 200, 'the next pause ends';
     $t->clean_ok;
 }
 
@@ -118,11 +118,11 @@ sub holder {
     $t->reload(locations => $to->('three', 503), workers => 1);
     $hold->();
     $t->reload(locations => "$control location / { return 404; }", workers => 3);
-    is $t->get('/now')->{status}, 404, 'the new configuration holds for new requests';
+    is $t->get('/now')->{status}, 404, 'a new configuration applies to new requests';
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @held), 30, 'those who were held are answered';
+    is scalar(grep { $_->response->{status} == 200 } @held), 30, 'a new configuration: requests that were held before are answered';
     my @came = map { my $configuration = $_; map { "/$configuration/$_" } 1 .. 10 } 'one', 'two', 'three';
-    $t->came_ok(\@came, 'each by the configuration it came under, in order');
+    $t->came_ok(\@came, 'a new configuration: each held request follows the one it came under, in order');
     $t->wait_old_workers_gone;
     wait_only($t, 3);
     $t->clean_ok;
@@ -135,10 +135,10 @@ sub holder {
     $t->wait_held(10);
     $t->reload(locations => "set \$app_name basecamp; $control location / { intermission off; proxy_pass http://backend; }");
     is $t->get('/new')->{status}, 200, 'where a reload turns intermission off new requests pass';
-    is $t->status->{held}, 10, 'and those held stay held';
-    is scalar(grep { $_->answered } @held), 0, 'unanswered';
+    is $t->status->{held}, 10, 'intermission is turned off: held requests stay held';
+    is scalar(grep { $_->answered } @held), 0, 'intermission is turned off: no held request is answered';
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'until the pause ends';
+    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'intermission is turned off: held requests are answered when the pause ends';
     $t->wait_old_workers_gone;
     $t->clean_ok;
 }
@@ -156,23 +156,23 @@ sub holder {
         my $line = qr/\[emerg\][^\n]*intermission[^\n]*paused or[^\n]*held[^\n]*"intermission_zone"/;
         $t->wait_for(sub { $refusals == (() = $t->error_log =~ /$line/g) }, 'a refusal');
         pass "another size of the zone is refused $what";
-        is_deeply [sort $t->workers], \@workers, 'the old workers go on';
-        is $t->status->{slots}{total}, $slots, 'with the old zone';
+        is_deeply [sort $t->workers], \@workers, "another size of the zone is refused $what: the old workers go on";
+        is $t->status->{slots}{total}, $slots, "another size of the zone is refused $what: the old zone goes on";
         return;
     };
     $t->control('enable');
     $refused->('while paused');
-    is $t->status->{state}, 'paused', 'the pause goes on';
+    is $t->status->{state}, 'paused', 'another size of the zone is refused: the pause goes on';
     my @held = map { $t->send("/$_") } 1 .. 10;
     $t->wait_held(10);
     $refused->('while requests are held');
-    is $t->status->{held}, 10, 'they are held as before';
+    is $t->status->{held}, 10, 'another size of the zone is refused: requests stay held';
     $t->reload(http => 'intermission_zone 2m;');
     is $t->status->{held}, 10, 'a reload with the same size is accepted';
     $refused->('while old workers hold them');
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'all are answered';
-    is $t->position_inversions, 0, 'in order';
+    is scalar(grep { $_->response->{status} == 200 } @held), 10, 'after refused reloads all held requests are answered';
+    is $t->position_inversions, 0, 'after refused reloads requests are released in order';
     $t->wait_state('open');
     $t->wait_old_workers_gone;
 
@@ -184,7 +184,7 @@ sub holder {
     $t->control('disable');
     $refused->('while a drain goes on');
     kill CONT => $holder;
-    is $head->response->{status}, 200, 'which ends';
+    is $head->response->{status}, 200, 'after a refused reload the drain ends';
     $t->wait_state('open');
 
     $t->reload(http => 'intermission_zone 4m;');
@@ -194,7 +194,7 @@ sub holder {
     my $next = $t->send('/next');
     $t->wait_held(1);
     $t->control('disable');
-    is $next->response->{status}, 200, 'and the new zone serves';
+    is $next->response->{status}, 200, 'a new zone of another size serves requests';
     $t->clean_ok(allow => [qr/\[emerg\].*intermission_zone/]);
 }
 
@@ -210,9 +210,9 @@ sub holder {
     $t->hup(module => $copy);
     $t->wait_log(qr/\[emerg\][^\n]*paused or[^\n]*held[^\n]*another build/);
     is_deeply [sort $t->workers], \@workers, 'another build of the module is refused while paused: the old workers go on';
-    is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'with the pause, and who is held';
+    is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'another build of the module is refused: the pause and its held request stay';
     $t->control('disable');
-    is $held->response->{status}, 200, 'who goes on when it ends';
+    is $held->response->{status}, 200, 'another build of the module is refused: the held request is answered when the pause ends';
     $t->wait_state('open');
     $t->reload(module => $copy);
     is $t->control($_)->{status}, 200, "while all is open it is accepted, and serves: $_" for 'enable', 'disable';
@@ -235,7 +235,7 @@ sub holder {
     $t->wait_for(sub { !grep { $_ == $old } $t->workers }, 'the old worker shutting down');
     is $t->status->{state}, $enabled == 200 ? 'paused' : 'open', "while the zone changes its size enable tells the truth: $enabled";
     $t->control('disable');
-    is $client->response(3)->{status}, 200, 'and nobody is held where no verb reaches';
+    is $client->response(3)->{status}, 200, 'no request is held in a zone that no verb reaches';
     $_->close for $operator, $client;
     $t->wait_old_workers_gone;
     $t->clean_ok;
@@ -256,7 +256,7 @@ sub holder {
     pass 'a reload that fails leaves the zone that it was to replace as it was';
     my $now;
     my $closed = Intermission::Process::wait_until(sub { ($now = () = glob "/proc/$pid/fd/*") <= $bells }, 10);
-    ok $closed, "and no descriptor open: $bells, $now";
+    ok $closed, "a failed reload leaves no descriptor open: $bells, $now";
     $t->clean_ok(allow => [qr/bind\(\)|still could not bind/]);
 }
 
@@ -276,10 +276,10 @@ sub holder {
     is $t->status->{state}, 'draining', 'a drain lives through a reload';
     my @late = map { $t->send("/late/$_") } 1 .. 20;
     $t->wait_held(41);
-    is $t->backend_log, 0, 'nobody overtakes';
+    is $t->backend_log, 0, 'a drain over a reload: no newcomer overtakes';
     kill CONT => $holder;
-    is scalar(grep { $_->response->{status} == 200 } $head, @held, @late), 41, 'all are answered';
-    is $t->position_inversions, 0, 'in the order in which they came';
+    is scalar(grep { $_->response->{status} == 200 } $head, @held, @late), 41, 'a drain over a reload: all are answered';
+    is $t->position_inversions, 0, 'a drain over a reload: released in order';
     $t->wait_state('open');
     $t->wait_old_workers_gone;
     $t->clean_ok;
@@ -294,7 +294,7 @@ sub holder {
     $t->control('disable');
     $t->reload for 1 .. 3;
     is $crowd->done->{statuses}{200}, 3000, 'reloads while a drain runs lose nobody';
-    is $t->position_inversions, 0, 'and keep the order';
+    is $t->position_inversions, 0, 'reloads while a drain runs: released in order';
     $t->wait_state('open');
     wait_only($t, 2);
     $t->clean_ok;
@@ -312,20 +312,20 @@ sub holder {
     $t->wait_held(40);
     my ($exit, $output) = nginx($t, '-t');
     is $exit, 0, 'nginx -t on the running configuration passes';
-    unlike $output, qr/intermission:/, 'and announces nothing of ours';
+    unlike $output, qr/intermission:/, 'nginx -t on the running configuration logs nothing of intermission';
     my $other = Intermission::Process::slurp($t->dir . '/nginx.conf') =~ s/^http \{/http { intermission_zone 3m;/mr;
     Intermission::write_file($t->dir . '/other.conf', $other);
-    is +(nginx($t, '-t', '-c', $t->dir . '/other.conf'))[0], 0, 'so does one with another size of the zone, which is tested apart';
+    is +(nginx($t, '-t', '-c', $t->dir . '/other.conf'))[0], 0, 'nginx -t passes with another size of the zone';
     $t->hup(http => 'nonsense;');
     $t->wait_log(qr/unknown directive "nonsense"/);
     $t->hup(http => '');
-    is_deeply [@{$t->status}{qw(state held)}], ['paused', 40], 'the pause and those held are as before';
+    is_deeply [@{$t->status}{qw(state held)}], ['paused', 40], 'after nginx -t and hasty reloads the pause and its held requests are as before';
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @held), 40, 'after three hasty reloads all are answered';
-    is $t->position_inversions, 0, 'in order';
+    is $t->position_inversions, 0, 'after three hasty reloads requests are released in order';
     wait_only($t, 2);
     is +(nginx($t, '-t'))[0], 0, 'nginx -t passes while the app is open';
-    is $t->get('/last')->{status}, 200, 'and the running one goes on';
+    is $t->get('/last')->{status}, 200, 'after nginx -t the running nginx answers';
     $t->clean_ok(allow => [qr/unknown directive "nonsense"/]);
 }
 
