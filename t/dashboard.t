@@ -465,7 +465,7 @@ my @said = grep { $_->{message} !~ $refused } $browser->console;
 is_deeply \@said, [], 'and the console has nothing to say';
 $browser->close;
 
-# Two apps with traffic, as the README shows them.
+# Two apps with traffic, as docs/dashboard.png shows them.
 sub readme_picture {
     my $t = Intermission->new(workers => 2, locations => $locations . $control);
     my $browser = Intermission::Browser->new(height => 800);

@@ -254,8 +254,8 @@ subtest 'restored at start' => sub {
     $t->clean_ok(killed_process => 1);
 };
 
-subtest 'the JSON log of the README is JSON, whatever became of the request' => sub {
-    my ($format) = Intermission::slurp(Intermission::root() . '/README.md') =~ /^ +(log_format json .*?;)$/ms;
+subtest 'the JSON log of docs/reference.md is JSON, whatever became of the request' => sub {
+    my ($format) = Intermission::slurp(Intermission::root() . '/docs/reference.md') =~ /^(log_format json .*?;)$/ms;
     my $t = Intermission->new(http => $format, locations => <<'END_OF_CONF');
 set $app_name basecamp;
 access_log @DIR@/json.log json;

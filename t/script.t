@@ -1,4 +1,4 @@
-# The README's script for a maintenance, as it stands there.
+# The script for a maintenance in docs/recipes.md, as it stands there.
 
 use strict;
 use warnings;
@@ -25,9 +25,7 @@ END
 my $here = 'http://127.0.0.1:' . $t->port;
 my $folder = File::Temp::tempdir(CLEANUP => 1);
 
-open my $readme, '<', $t->root . '/README.md' or die "README.md: $!";
-my ($script) = join('', <$readme>) =~ /^(    #!\/bin\/sh\n(?:(?:    .*)?\n)*)/m or die 'no script';
-$script =~ s/^    //mg;
+my ($script) = Intermission::slurp($t->root . '/docs/recipes.md') =~ /^```sh\n(#!\/bin\/sh\n.*?)^```$/ms or die 'no script';
 
 # The script with these settings and this maintenance.
 sub script {

@@ -34,10 +34,10 @@ sub kind {
     return JSON::PP->new->allow_nonref->encode($value) =~ /^"/ ? $value =~ $time ? 'time' : 'text' : 'number';
 }
 
-# As the README shows a status: its own example is one of a paused app.
-my ($shown) = Intermission::slurp(Intermission::root() . '/README.md') =~ /status\?format=json' \| jq\n\n((?: {4}.*\n)+)/;
+# As the docs show a status: their example is one of a paused app.
+my ($shown) = Intermission::slurp(Intermission::root() . '/docs/reference.md') =~ /status\?format=json' \| jq\n\n```json\n(.*?)^```$/ms;
 
-subtest 'each field is there, of its kind, as the README shows it' => sub {
+subtest 'each field is there, of its kind, as docs/reference.md shows it' => sub {
     my $t = start(http => "intermission_state_file state;\n");
     my $example = kind(decode_json($shown // '{}'));
     my $fresh = kind($t->status);
