@@ -17,27 +17,27 @@ my $file = sub { $_[0]->dir . '/state' };
 
 {
     my $t = instance();
-    is sprintf('%o', (stat $file->($t))[2] & 07777), '600', 'the state file is its owner\'s alone';
+    is sprintf('%o', (stat $file->($t))[2] & 07777), '600', "the state file is its owner's alone";
     $t->control('enable?reason=db%20switch');
     my $before = $t->status;
-    ok $t->end_nginx(signal => 'TERM'), 'nginx is stopped';
+    ok $t->end_nginx(signal => 'TERM'), 'nginx with a pause is stopped';
     $t->start_nginx;
     my $after = $t->status;
-    is_deeply [@$after{qw(state pause since reason by)}], [@$before{qw(state pause since reason by)}], 'and starts paused as it was';
+    is_deeply [@$after{qw(state pause since reason by)}], [@$before{qw(state pause since reason by)}], 'after the restart the pause is as it was';
     $t->wait_log(qr/\[notice\].*app "basecamp": still paused, pause $before->{pause}, restored from ".*state"/);
     my $held = $t->send('/');
     $t->wait_held(1);
     $t->control('disable');
-    is $held->response->{status}, 200, 'the pause ends as usual';
+    is $held->response->{status}, 200, 'after the restart the pause ends, and its held request is answered';
     $t->end_nginx;
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'what was open at the stop is open at the start';
-    cmp_ok $t->control('enable')->{headers}{'intermission-pause'}, '>', $before->{pause}, 'numbers go on: none is used twice';
+    is $t->status->{state}, 'open', 'an app that was open at the stop is open at the start';
+    cmp_ok $t->control('enable')->{headers}{'intermission-pause'}, '>', $before->{pause}, 'the next pause has a greater number than any before the restart';
 
     $t->control('stop');
-    ok $t->end_nginx(signal => 'QUIT'), 'nginx quits';
+    ok $t->end_nginx(signal => 'QUIT'), 'nginx with a stopped app quits';
     $t->start_nginx;
-    is $t->status->{state}, 'stopped', 'a stop is kept too';
+    is $t->status->{state}, 'stopped', 'a stop lives through a restart';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -48,15 +48,15 @@ my $file = sub { $_[0]->dir . '/state' };
     my $until = $t->status->{until};
     $t->end_nginx;
     $t->start_nginx;
-    is $t->status->{until}, $until, 'a lease counts on';
+    is $t->status->{until}, $until, 'a lease goes on over a restart';
     $t->wait_state('open');
-    pass 'and ends';
+    pass 'a lease ends after a restart';
     $t->control('enable?for=200ms');
     $t->end_nginx;
     my $end = Time::HiRes::time() + 0.3;
     $t->wait_for(sub { Time::HiRes::time() > $end }, 'the end of the lease');
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'one that ended meanwhile is over';
+    is $t->status->{state}, 'open', 'a lease that ended while nginx was down: the app is open';
     $t->clean_ok;
 }
 
@@ -104,7 +104,7 @@ my $file = sub { $_[0]->dir . '/state' };
     $t->control('enable');
     $t->end_nginx;
     $t->start_nginx;
-    is $t->status->{state}, 'paused', 'which is a good one from then on';
+    is $t->status->{state}, 'paused', 'after the start with a broken file the next pause is kept';
     $t->control('disable');
     $t->clean_ok(allow => [qr/is broken/]);
 }
@@ -120,7 +120,7 @@ my $file = sub { $_[0]->dir . '/state' };
     is $t->control('enable')->{status}, 200, "somebody else's file: the pause works";
     $t->wait_log(qr/\[error\].*notes\.txt" is not a state file: it is left alone/);
     open $f, '<', $notes or die $!;
-    is join('', <$f>), "my notes\n", 'and the file is left alone';
+    is join('', <$f>), "my notes\n", "somebody else's file is left alone";
     $t->control('disable');
     $t->clean_ok(allow => [qr/is not a state file/]);
 }
@@ -129,7 +129,7 @@ for my $path ('/dev/null', '/tmp') {
     my $t = instance(http => "intermission_state_file $path;\n");
     $t->wait_log(qr/\[error\].*"intermission_state_file" "\Q$path\E" cannot be used: .*: pauses are not kept/);
     is $t->control('enable')->{status}, 200, "$path: nginx starts, and pauses";
-    is $t->control('disable')->{status}, 200, "$path: and resumes";
+    is $t->control('disable')->{status}, 200, "$path: nginx resumes";
     $t->clean_ok(allow => [qr/cannot be used/]);
 }
 
@@ -145,9 +145,9 @@ SKIP: {
     close $f;
     is $t->control('enable')->{status}, 200, 'a full disk: the pause works';
     $t->wait_log(qr/\[error\].*cannot be written: .*a restart may forget pauses/);
-    is $t->status->{state}, 'paused', 'in memory';
-    like $t->status->{state_file}, qr/^cannot be written: No space left/, 'the status says so';
-    is $t->control('disable')->{status}, 200, 'and ends';
+    is $t->status->{state}, 'paused', 'a full disk: the pause counts';
+    like $t->status->{state_file}, qr/^cannot be written: No space left/, 'a full disk: the status says that the state file cannot be written';
+    is $t->control('disable')->{status}, 200, 'a full disk: the pause can be ended';
     $t->clean_ok(allow => [qr/cannot be written/]);
     system 'umount ' . $t->dir . '/small';
 }
@@ -159,10 +159,10 @@ SKIP: {
     is $t->status->{state}, 'paused', 'a reload with another state file keeps the pause';
     $t->end_nginx;
     $t->start_nginx;
-    is $t->status->{state}, 'paused', 'and writes it there';
+    is $t->status->{state}, 'paused', 'a reload with another state file: the pause is in the new file';
     my ($exit, $output) = Intermission::nginx_t(http => "intermission_state_file a;\nintermission_state_file b;\n");
     isnt $exit, 0, 'two state files are refused';
-    like $output, qr/"intermission_state_file" directive is duplicate/, 'by name';
+    like $output, qr/"intermission_state_file" directive is duplicate/, 'two state files are refused: the answer names the directive';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -173,20 +173,20 @@ SKIP: {
     my $mine = $t->control('enable?new=1')->{headers}{'intermission-pause'};
     $t->control("disable?id=$mine");
     my $last = $t->control('enable?new=1')->{headers}{'intermission-pause'};
-    cmp_ok $last, '<', 2**53, 'a number that no reader of JSON rounds';
+    cmp_ok $last, '<', 2**53, "a pause's number is one that no reader of JSON rounds";
     $t->end_nginx;
     $t->start_nginx;
     is $t->status->{state}, 'open', 'a restart without a state file forgets the pause';
     my $other = $t->control('enable?new=1')->{headers}{'intermission-pause'};
-    cmp_ok $other, '>', $last, 'but the next one has another number';
-    is $t->control("disable?id=$_")->{status}, 409, "a late disable of $_ does not end it" for $mine, $last;
+    cmp_ok $other, '>', $last, 'the next pause after a restart without a state file has another number';
+    is $t->control("disable?id=$_")->{status}, 409, "a late disable of $_ from before the restart: 409" for $mine, $last;
     $t->control('disable');
     $t->wait_state('open');
     for (1 .. 300) { $t->control($_) for 'enable', 'disable' }
     $last = $t->status->{pause};
     $t->reload(http => "intermission_zone 2m;\n");
     $t->wait_old_workers_gone;
-    cmp_ok $t->control('enable')->{headers}{'intermission-pause'}, '>', $last, 'nor does a zone of another size begin anew';
+    cmp_ok $t->control('enable')->{headers}{'intermission-pause'}, '>', $last, 'a zone of another size: the numbers of pauses go on';
     $t->control('disable');
     $t->clean_ok;
 }
@@ -208,12 +208,12 @@ SKIP: {
     $t->end_nginx;
     $t->{conf}{http} = '';
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'without the directive nothing is restored';
+    is $t->status->{state}, 'open', 'a restart without the directive restores nothing';
     $t->reload(http => "intermission_state_file state;\n");
-    is $t->status->{state}, 'open', 'nor by a reload with it';
+    is $t->status->{state}, 'open', 'a reload with an old state file restores nothing';
     $t->end_nginx;
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'nor by the restart after that';
+    is $t->status->{state}, 'open', 'a restart after that reload restores nothing';
     $t->clean_ok(allow => [qr/bind\(\)|still could not bind/]);
 }
 

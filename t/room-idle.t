@@ -34,8 +34,8 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     $t->control('disable');
     is_deeply $crowd->done->{statuses}, {200 => $count}, "$name: all are served";
     my $took = Time::HiRes::time() - $start;
-    cmp_ok $took, '<', 6, sprintf "$name: in %.2f s", $took;
-    is $t->ticket_inversions, 0, "$name: in order";
+    cmp_ok $took, '<', 6, sprintf "$name: all are served in %.2f s", $took;
+    is $t->ticket_inversions, 0, "$name: released in order";
     $_->close for @idle;
     $t->clean_ok;
 }
@@ -47,9 +47,9 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     $crowd->wait_event('sent', 30);
     $t->wait_for(sub { my $s = $t->status; $s->{held} + $s->{totals}{rejected} == 900 }, 'all came');
     my $held = $t->status->{held};
-    is $held, 640, 'five eighths of the connections are for those held';
+    is $held, 640, 'idle connections take no room: five eighths of all are for held requests';
     $t->control('disable');
-    is_deeply $crowd->done->{statuses}, {200 => $held, 503 => 900 - $held}, 'all who were held are served';
+    is_deeply $crowd->done->{statuses}, {200 => $held, 503 => 900 - $held}, 'all requests that were held beside idle connections are served';
     $t->clean_ok;
 }
 
@@ -60,12 +60,12 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     my ($one, $other) = map { Intermission::Http2->new(to => $to) } 1, 2;
     $one->request("/one/$_") for 1 .. 60;
     $t->wait_held(60);
-    is $t->status->{totals}{rejected}, 0, 'a stream of HTTP/2 takes no connection';
+    is $t->status->{totals}{rejected}, 0, 'streams of HTTP/2 up to the bound: none is rejected';
     $other->request("/other/$_") for 1 .. 60;
     $t->wait_for(sub { $t->status->{totals}{rejected} == 56 }, '56 rejected');
     $t->wait_log(qr/no room, \d+ rejected, the last for streams of HTTP\/2/);
     is_deeply [@{$t->status}{qw(held room)}], [64, 0], 'as many streams are held as the worker has connections';
-    like $t->control('metrics')->{body}, qr/^intermission_rejected_total\{app="basecamp",reason="streams"\} 56$/m, 'the metrics say for lack of what';
+    like $t->control('metrics')->{body}, qr/^intermission_rejected_total\{app="basecamp",reason="streams"\} 56$/m, 'more streams than the bound: the metrics say why they are rejected';
     $t->control('disable');
     $t->wait_backend(64);
     $t->wait_for(sub { $t->status->{state} eq 'open' }, 'the drain has an end');

@@ -32,26 +32,26 @@ sub come {
 my @open;
 my $t = Intermission->new(workers => 2, events => 'worker_connections 768;', backend => ['--delay', 20]);
 subtest 'what is said to be room is held, and no more' => sub {
-    is $t->status->{room}, 960, 'five eighths of the connections of both workers';
-    is metric($t, 'room{app="basecamp"}'), 960, 'so say the metrics';
-    cmp_ok $t->status->{slots}{total}, '>', 10_000, 'whatever slots there are';
-    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable says it too';
+    is $t->status->{room}, 960, "the status's room is five eighths of the connections of both workers";
+    is metric($t, 'room{app="basecamp"}'), 960, 'the metrics have the same room as the status';
+    cmp_ok $t->status->{slots}{total}, '>', 10_000, 'the zone has more slots than the room needs';
+    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable tells the room';
     my $crowd = come($t, 1400);
     my $status = $t->status;
     my ($held, $rejected) = ($status->{held}, $status->{totals}{rejected});
-    is $held + $status->{room}, 960, "$held are held, and the rest of the room is left";
-    is $held + $rejected, 1400, "$rejected are rejected";
-    is rejected_for($t, 'connections'), $rejected, 'for lack of connections';
-    is rejected_for($t, $_), 0, "none for lack of $_" for qw(streams max_held zone workers);
+    is $held + $status->{room}, 960, "$held held, and the rest of the room is left";
+    is $held + $rejected, 1400, "$rejected rejected, and all others held";
+    is rejected_for($t, 'connections'), $rejected, 'all rejected requests are rejected for lack of connections';
+    is rejected_for($t, $_), 0, "no request is rejected for lack of $_" for qw(streams max_held zone workers);
     # Workers get no equal shares: whoever is full rejects while the other one has room.
     push @open, come($t, 200) while $t->status->{room} > 0 && @open < 20;
-    is_deeply [@{$t->status}{qw(room held)}], [0, 960], 'when the room is 0, all of it is used';
+    is_deeply [@{$t->status}{qw(room held)}], [0, 960], 'the room is 0 when all of it is used';
     push @open, come($t, 50);
-    is $t->status->{held}, 960, 'and nobody more is held';
+    is $t->status->{held}, 960, 'no more requests are held when the room is 0';
     $t->control('disable');
-    is $_->done->{failed}, 0, 'every answer is 200 or 503' for $crowd, @open;
+    is $_->done->{failed}, 0, 'a full nginx answers 200 or 503' for $crowd, @open;
     $t->wait_for(sub { $t->status->{room} == 960 }, 'the room is there again');
-    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable knows it without asking';
+    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable tells the room without a question before';
     $t->control('disable');
     $t->clean_ok;
 };
@@ -66,10 +66,10 @@ location /_intermission { intermission_control; }
 END
     $t->control('enable');
     my $crowd = come($t, 4);
-    is $t->status->{room}, 6, 'of ten';
+    is $t->status->{room}, 6, 'intermission_max_held 10 with four held: room for six';
     my $others = come($t, 8);
-    is $t->status->{room}, 0, 'none';
-    is_deeply [map { rejected_for($t, $_) } qw(max_held connections)], [2, 0], 'two are rejected for lack of that';
+    is $t->status->{room}, 0, 'intermission_max_held 10 with ten held: no room';
+    is_deeply [map { rejected_for($t, $_) } qw(max_held connections)], [2, 0], 'intermission_max_held 10: two requests are rejected for lack of it';
     $t->control('disable');
     $_->done for $crowd, $others;
     $t->clean_ok;
@@ -77,16 +77,16 @@ END
 
 subtest 'what others use is no room, and it is said though nothing is paused' => sub {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 64;');
-    is $t->status->{room}, 40, 'at rest';
+    is $t->status->{room}, 40, 'an open app without connections in use has room for 40';
     my @busy = map { $t->send("/busy/$_?delay=3000") } 1 .. 18;
     $t->wait_for(sub { $t->status->{in_flight} == 18 }, 'two connections each');
     my $room = $t->status->{room};
-    cmp_ok $room, '<', 10, "$room is left";
+    cmp_ok $room, '<', 10, "open connections leave less room: $room";
     $t->control('enable');
     my $crowd = come($t, 12);
     my $held = $t->status->{held};
-    cmp_ok abs($held - $room), '<=', 1, "$held of 12 are held";
-    is $t->status->{room}, 0, 'and then none is left';
+    cmp_ok abs($held - $room), '<=', 1, "as many are held as there was room for: $held of 12";
+    is $t->status->{room}, 0, 'after those are held there is no room';
     $t->control('disable');
     $_->response for @busy;
     $crowd->done;
@@ -97,17 +97,17 @@ subtest 'old workers have no room, and those that died' => sub {
     my $t = Intermission->new(workers => 2, events => 'worker_connections 256;');
     $t->control('enable');
     my $crowd = come($t, 50);
-    is $t->status->{room}, 270, '320 less 50';
+    is $t->status->{room}, 270, 'the room is that of two workers without the 50 held by old ones';
     my @old = $t->workers;
     $t->reload;
     $t->wait_for(sub { $t->status->{room} == 320 }, 'all the room of the new workers');
-    is $t->status->{held}, 50, 'while the old ones hold theirs';
+    is $t->status->{held}, 50, 'old workers hold theirs while the room is said';
     my %old = map { $_ => 1 } @old;
     my ($new) = grep { !$old{$_} } $t->workers;
     $t->kill_worker($new);
     $t->wait_for(sub { $t->status->{room} == 320 }, 'and of the one in a dead one\'s place');
     $t->control('disable');
-    is_deeply $crowd->done->{statuses}, {200 => 50}, 'those held go on';
+    is_deeply $crowd->done->{statuses}, {200 => 50}, 'requests of old workers are answered';
     $t->clean_ok(killed_process => 1);
 };
 

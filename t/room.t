@@ -26,10 +26,10 @@ use Time::HiRes ();
     cmp_ok $held, '>=', 310, "$held are held";
     $quick->('disable', sub { $t->control('disable') });
     my $done = $crowd->done;
-    is $done->{failed}, 0, 'every answer is 200 or 503';
-    cmp_ok $done->{statuses}{200}, '>=', $held, 'all who were held are served';
-    is $done->{statuses}{200} + $done->{statuses}{503}, 1500, 'everybody is answered';
-    is $t->ticket_inversions, 0, 'in order';
+    is $done->{failed}, 0, 'a full nginx answers every request with 200 or 503';
+    cmp_ok $done->{statuses}{200}, '>=', $held, 'a full nginx serves all held requests';
+    is $done->{statuses}{200} + $done->{statuses}{503}, 1500, 'a full nginx answers all 1500 requests';
+    is $t->ticket_inversions, 0, 'a full nginx releases in order';
     $t->clean_ok;
 }
 
@@ -62,14 +62,14 @@ END
     my $crowd = $t->crowd('--count', 300, '--expect', '200,429');
     $crowd->wait_event('sent');
     $t->wait_for(sub { $t->status->{totals}{rejected} == 200 }, '200 rejected');
-    is $t->status->{held}, 100, 'at most so many are held, over all workers';
+    is $t->status->{held}, 100, 'intermission_max_held 100: 100 are held over all workers';
     $t->wait_log(qr/no room, \d+ rejected, the last for intermission_max_held/);
     my $over = $t->get('/over');
-    is $over->{status}, 429, 'beyond, the answer is the configured one';
-    is $over->{headers}{'retry-after'}, undef, 'Retry-After goes with 503 and 504';
+    is $over->{status}, 429, 'intermission_max_held 100: one more is answered with intermission_overflow';
+    is $over->{headers}{'retry-after'}, undef, 'intermission_overflow 429 has no Retry-After';
     $t->control('disable');
     my $done = $crowd->done;
-    is_deeply $done->{statuses}, {200 => 100, 429 => 200}, 'who was held is served, the rest was told';
+    is_deeply $done->{statuses}, {200 => 100, 429 => 200}, 'intermission_max_held 100: the held are served, the others get 429';
     $t->clean_ok;
 }
 

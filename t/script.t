@@ -56,46 +56,46 @@ $t->get('/');
 
 subtest 'a good maintenance' => sub {
     my ($exit, $printed) = run(maintenance => $look);
-    is $exit, 0, 'ends well' or diag $printed;
-    is mark(), "Pause enabled.\n", 'was done in the pause';
-    is $t->status->{state}, 'open', 'the app goes on';
-    like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, 'what the server said is shown';
+    is $exit, 0, 'a good maintenance: the script ends with 0' or diag $printed;
+    is mark(), "Pause enabled.\n", 'a good maintenance is done in the pause';
+    is $t->status->{state}, 'open', 'a good maintenance: the app is open again';
+    like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, "a good maintenance: the server's answers are shown";
 };
 
 subtest 'without a pause nothing is done' => sub {
     $t->control('enable?by=alice');
     my ($exit, $printed) = run(maintenance => $look);
-    isnt $exit, 0, 'somebody else has paused the app';
-    like $printed, qr/by alice/, 'who is shown';
-    is mark(), '', 'nothing is done';
-    is $t->status->{state}, 'paused', 'that pause goes on';
+    isnt $exit, 0, 'another pause is under way: the script fails';
+    like $printed, qr/by alice/, 'another pause is under way: the script shows whose it is';
+    is mark(), '', 'another pause is under way: no maintenance is done';
+    is $t->status->{state}, 'paused', 'another pause is under way: it goes on';
     $t->control('disable');
     for my $control ('/moved', '/anything', '/none') {
         ($exit) = run(control => $control, maintenance => $look);
-        isnt $exit, 0, "an nginx whose $control is no control endpoint";
-        is mark(), '', 'nothing is done';
+        isnt $exit, 0, "$control is no control endpoint: the script fails";
+        is mark(), '', "$control is no control endpoint: no maintenance is done";
     }
-    is $t->status->{state}, 'open', 'and nobody is paused';
+    is $t->status->{state}, 'open', 'no control endpoint at that place: the app stays open';
 };
 
 subtest 'a maintenance that fails' => sub {
     my ($exit) = run(maintenance => "$look; false");
-    isnt $exit, 0, 'is said to have failed';
-    is mark(), "Pause enabled.\n", 'it was done in the pause';
-    is $t->status->{state}, 'open', 'the app is well and goes on';
+    isnt $exit, 0, 'a maintenance that fails: the script fails';
+    is mark(), "Pause enabled.\n", 'a maintenance that fails was done in the pause';
+    is $t->status->{state}, 'open', 'a maintenance that fails: the app is well, and open again';
     my $printed;
     ($exit, $printed) = run(app => '/ill', maintenance => 'true');
-    isnt $exit, 0, 'an app that is not well afterwards';
-    is $t->status->{state}, 'paused', 'is not resumed';
-    like $printed, qr/lease/, 'which is said';
+    isnt $exit, 0, 'an app that is ill after the maintenance: the script fails';
+    is $t->status->{state}, 'paused', 'an app that is ill after the maintenance stays paused';
+    like $printed, qr/lease/, 'an app that is ill after the maintenance: the script names the lease';
     my ($disable) = $printed =~ /(disable\?id=\d+)/;
-    is $t->control($disable)->{status}, 200, 'with what will do it';
+    is $t->control($disable)->{status}, 200, 'an app that is ill after the maintenance: the command that the script shows ends the pause';
 };
 
 subtest 'a pause that somebody else ended' => sub {
     my ($exit, $printed) = run(maintenance => "curl -s '$here/_intermission/disable?by=bob'");
-    isnt $exit, 0, 'is no success';
-    like $printed, qr/ended by bob/, 'who did it is shown';
+    isnt $exit, 0, 'a pause that somebody else ended: the script fails';
+    like $printed, qr/ended by bob/, 'a pause that somebody else ended: the script shows who did it';
 };
 
 subtest 'a script that is told to end' => sub {
@@ -107,7 +107,7 @@ subtest 'a script that is told to end' => sub {
     kill TERM => $pid;
     $t->wait_state('open');
     $t->wait_for(sub { Intermission::Process::reaped($pid) // undef }, 'its end');
-    pass 'ends its pause';
+    pass 'a script that is told to end ends its pause';
     open my $left, '<', "$folder/pid" or die "pid: $!";
     kill TERM => <$left> =~ /(\d+)/;
 };

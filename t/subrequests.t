@@ -31,32 +31,32 @@ for my $verb ('stop', 'enable', 'disable', 'status') {
 
 subtest 'a part of a page' => sub {
     for my $verb ('stop', 'enable') {
-        like $t->get("/ssi/$verb")->{body}, qr/a subrequest changes nothing/, "$verb is refused, and says so";
-        is $t->status->{state}, 'open', 'nothing is changed';
+        like $t->get("/ssi/$verb")->{body}, qr/a subrequest changes nothing/, "SSI: $verb is refused, and the answer says so";
+        is $t->status->{state}, 'open', 'SSI: the app stays open';
     }
     $t->control('enable');
-    like $t->get('/ssi/disable')->{body}, qr/a subrequest changes nothing/, 'disable is';
-    is $t->get('/ssi/status')->{body}, "<p>Pause enabled.\n</p>", 'a status may be read';
-    is $t->status->{state}, 'paused', 'nothing is changed';
+    like $t->get('/ssi/disable')->{body}, qr/a subrequest changes nothing/, 'SSI: disable in a pause is refused';
+    is $t->get('/ssi/status')->{body}, "<p>Pause enabled.\n</p>", 'SSI: status is answered';
+    is $t->status->{state}, 'paused', 'SSI: the app stays paused';
     $t->control('disable');
 };
 
 subtest 'a mirror, an auth_request, an addition' => sub {
-    is $t->get('/mirrored')->{status}, 200, 'mirror: the request itself goes on';
-    is $t->get('/asked')->{status}, 403, 'auth_request: refused';
-    is $t->get('/asked-status')->{status}, 200, 'which may read';
-    is $t->get('/mirrored', body => '{"a":1}', headers => {'Content-Type' => 'application/json'})->{status}, 200, "the request's body is not the mirror's";
+    is $t->get('/mirrored')->{status}, 200, 'mirror: the request that is mirrored is answered';
+    is $t->get('/asked')->{status}, 403, 'auth_request: enable is refused';
+    is $t->get('/asked-status')->{status}, 200, 'auth_request: status is answered';
+    is $t->get('/mirrored', body => '{"a":1}', headers => {'Content-Type' => 'application/json'})->{status}, 200, "mirror: a request's body is not taken for the mirror's parameters";
     SKIP: {
         my $added = $t->get('/added')->{body};
         skip 'no addition module', 1 if $added eq "page\n";
-        like $added, qr/a subrequest changes nothing.*page\nPause disabled/s, 'addition: refused; it may read';
+        like $added, qr/a subrequest changes nothing.*page\nPause disabled/s, 'addition: enable is refused, status is answered';
     }
-    is $t->status->{state}, 'open', 'nothing is changed';
+    is $t->status->{state}, 'open', 'mirror, auth_request, addition: the app stays open';
 };
 
 subtest 'a client\'s request that was rewritten is its own' => sub {
-    is $t->get('/rewritten')->{body}, "Pause enabled.\n", 'enable';
-    is $t->control('disable')->{status}, 200, 'and disable';
+    is $t->get('/rewritten')->{body}, "Pause enabled.\n", 'a rewritten request of a client: enable';
+    is $t->control('disable')->{status}, 200, 'a rewritten request of a client: the app was paused';
 };
 
 $t->clean_ok;

@@ -23,11 +23,11 @@ note sprintf 'the longest took %.3f s', $longest;
 $t->wait_state('open');
 my $result = $load->done;
 is $result->{failed}, 0, 'no request fails';
-is $result->{timed_out}, 0, 'no request is stuck';
-is $result->{statuses}{200}, $result->{sent}, 'every request is answered';
+is $result->{timed_out}, 0, '500 pauses under load: no request is stuck';
+is $result->{statuses}{200}, $result->{sent}, '500 pauses under load: every request is answered';
 my $totals = $t->status->{totals};
-cmp_ok $totals->{held}, '>', 0, 'requests were held meanwhile';
-is $totals->{held}, $totals->{released}, 'and every one of them was released';
+cmp_ok $totals->{held}, '>', 0, '500 pauses under load: requests were held';
+is $totals->{held}, $totals->{released}, '500 pauses under load: every held request was released';
 $t->clean_ok;
 
 done_testing;

@@ -54,22 +54,22 @@ $t->wait_held(4);
 ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause those who connect are held';
 $late[2]->close;
 $t->wait_held(3);
-is $t->status->{totals}{left}, 1, 'who leaves is out of the line';
+is $t->status->{totals}{left}, 1, 'a CONNECT whose client leaves is out of the line';
 $early->write("GET /early/2 HTTP/1.1\r\nHost: app.test\r\n\r\n");
-like read_until($early, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, 'a tunnel that was open before stays so';
+like read_until($early, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, 'a tunnel that was open before the pause stays open';
 $t->control('disable');
 leads_to_app($late[0], '/late/1', 'held and released');
-is $late[1]->response->{status}, 405, 'what is no CONNECT gets the answer of nginx';
+is $late[1]->response->{status}, 405, "a held request that is no CONNECT gets nginx's 405";
 leads_to_app($late[3], '/late/2', 'and the last one');
 $t->wait_state('open');
-is_deeply [@{$t->status->{totals}}{qw(held released left)}], [4, 3, 1], 'each is counted';
+is_deeply [@{$t->status->{totals}}{qw(held released left)}], [4, 3, 1], 'held, released and left CONNECTs are counted';
 $_->close for $early, @late[0, 3];
 $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'no tunnel is left');
 
 $t->control('stop');
 my $stopped = connecting($t)->response;
-is $stopped->{status}, 503, 'a stop answers those who connect';
-ok $stopped->{headers}{'retry-after'}, 'and says when to come again';
+is $stopped->{status}, 503, 'a stop answers a CONNECT 503';
+ok $stopped->{headers}{'retry-after'}, "a stop's 503 to a CONNECT has Retry-After";
 $t->control('disable');
 $t->clean_ok;
 
@@ -83,9 +83,9 @@ location /_intermission { auth_basic off; intermission_control; }
 END_OF_CONF
     Intermission::write_file($t->dir . '/users', "user:{PLAIN}secret\n");
     $t->control('enable');
-    is connecting($t)->response->{status}, 407, 'without a password: 407 at once';
-    is connecting($t, 'Proxy-Authorization: Basic dXNlcjp3cm9uZw==')->response->{status}, 407, 'with a wrong one too';
-    is $t->status->{totals}{held}, 0, 'neither was held';
+    is connecting($t)->response->{status}, 407, 'a CONNECT without a password: 407 at once';
+    is connecting($t, 'Proxy-Authorization: Basic dXNlcjp3cm9uZw==')->response->{status}, 407, 'a CONNECT with a wrong password: 407 at once';
+    is $t->status->{totals}{held}, 0, 'a CONNECT without the right password was not held';
     my $known = connecting($t, 'Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=');
     $t->wait_held(1);
     $t->control('disable');

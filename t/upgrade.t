@@ -96,36 +96,36 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     my $to_new = connection_to($t, $new);
     my $after = status_of($to_new);
     is_deeply [@$after{qw(state pause since until reason by)}], [@$before{qw(state pause since until reason by)}], 'USR2: the new nginx starts paused as the old one is';
-    is_deeply [status_of($to_old)->{held}, $after->{held}], [3, 0], 'and those held stay where they are';
+    is_deeply [status_of($to_old)->{held}, $after->{held}], [3, 0], 'USR2: held requests stay with the old nginx';
     $to_new->request('/new/1', keepalive => 1);
     my $watch = connection_to($t, $new);
     wait_held_by($t, $watch, 1);
     $to_old->request('/old/4', keepalive => 1);
     my $other_old = connection_to($t, $old);
     wait_held_by($t, $other_old, 4);
-    is status_of($watch)->{held}, 1, 'each holds who comes to it';
+    is status_of($watch)->{held}, 1, 'USR2: each nginx holds the requests that come to it';
 
     kill WINCH => $old;
     my @answers = map { $_->response } @old_held;
     is_deeply [map { $_->{status} } @answers], [(503) x 3], 'WINCH: those whom the old nginx holds are answered 503 at once';
-    is scalar(grep { my $seconds = $_->{headers}{'retry-after'}; $seconds > 10 && $seconds <= 60 } @answers), 3, 'and told when the lease ends';
-    is $to_old->response->{status}, 503, 'on connections that are kept alive, too';
+    is scalar(grep { my $seconds = $_->{headers}{'retry-after'}; $seconds > 10 && $seconds <= 60 } @answers), 3, 'WINCH: the 503 says when the lease ends';
+    is $to_old->response->{status}, 503, 'WINCH: a held request on a kept connection is answered 503';
     wait_workless($t, $old);
-    is $t->status->{held}, 1, 'the new one holds on';
+    is $t->status->{held}, 1, 'WINCH: the new nginx holds on';
     my $late = $t->send('/new/2');
     $t->wait_held(2);
 
     my ($signal, $status) = Intermission::Process::end($old, [QUIT => 5], [KILL => 5]);
-    is_deeply [$signal, $status], ['QUIT', 0], 'QUIT: the old one ends';
+    is_deeply [$signal, $status], ['QUIT', 0], 'QUIT: the old nginx ends';
     turn_to($t, $new);
-    is_deeply [$t->status->{state}, $t->status->{held}], ['paused', 2], 'and changes nothing';
+    is_deeply [$t->status->{state}, $t->status->{held}], ['paused', 2], 'QUIT: the new nginx stays paused';
     $t->control('disable');
-    is $_->response->{status}, 200, 'what the new one holds is released' for $to_new, $late;
-    $t->came_ok(['/new/1', '/new/2'], 'in order; nothing else came to the backend');
+    is $_->response->{status}, 200, 'the new nginx: held requests are released' for $to_new, $late;
+    $t->came_ok(['/new/1', '/new/2'], 'the new nginx: released in order; no request of the old one came to the backend');
     $t->wait_state('open');
     ok $t->end_nginx, 'the new nginx quits';
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'what the new one did last is what a restart finds';
+    is $t->status->{state}, 'open', 'after a restart the app is as the new nginx left it';
     $t->clean_ok;
 }
 
@@ -140,11 +140,11 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     my $new = upgrade($t);
     is ask($to_old, '/_intermission/disable?spread=1s')->{status}, 200, 'disable reaches the nginx that it comes to';
     my $to_new = connection_to($t, $new);
-    is status_of($to_new)->{state}, 'paused', 'and not the other: both have to be told';
+    is status_of($to_new)->{state}, 'paused', 'disable does not reach the other nginx: both have to be told';
     my ($signal, $status) = Intermission::Process::end($old, [QUIT => 10], [KILL => 5]);
     is_deeply [$signal, $status], ['QUIT', 0], 'QUIT at once: the old nginx ends';
-    is $crowd->done->{statuses}{200}, 200, 'after its drain: everybody is passed on';
-    is $t->position_inversions, 0, 'in order';
+    is $crowd->done->{statuses}{200}, 200, "QUIT at once: all requests of the old nginx's drain are answered";
+    is $t->position_inversions, 0, 'QUIT at once: released in order';
     turn_to($t, $new);
     $t->control('disable');
     $t->clean_ok;
@@ -161,13 +161,13 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     my $new = upgrade($t);
     my $to_new = connection_to($t, $new);
     is_deeply [status_of($to_old)->{state}, status_of($to_new)->{state}], ['paused', 'open'], 'without a state file the new nginx starts open';
-    is ask($to_new, '/new')->{status}, 200, 'and passes on who comes to it';
+    is ask($to_new, '/new')->{status}, 200, 'without a state file the new nginx passes requests on';
     kill QUIT => $old;
     is_deeply answers(@held), [([503, 10]) x 3], 'QUIT: those whom the old one holds are answered 503 at once';
     my ($signal, $status) = Intermission::Process::end($old, [CONT => 5], [KILL => 5]);
-    is_deeply [$signal, $status], ['CONT', 0], 'and it ends';
+    is_deeply [$signal, $status], ['CONT', 0], 'without a state file the old nginx ends';
     turn_to($t, $new);
-    is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'nobody held came to the backend';
+    is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'without a state file no held request came to the backend';
     $t->clean_ok;
 }
 
@@ -195,15 +195,15 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->wait_for(sub { !Intermission::Process::is_alive($new) }, 'the end of the new one');
     turn_to($t, $old);
     my $status = $t->status;
-    is_deeply [@$status{qw(state pause reason)}], ['paused', $pause, 'first'], 'and the old one is paused as it was at USR2';
+    is_deeply [@$status{qw(state pause reason)}], ['paused', $pause, 'first'], 'after HUP and QUIT the old nginx is paused as it was at USR2';
     $held = $t->send('/back');
     $t->wait_held(1);
-    pass 'it holds';
-    is $t->control('disable')->{status}, 200, 'it resumes';
-    is $held->response->{status}, 200, 'and releases';
-    ok $t->end_nginx(signal => 'TERM'), 'it is stopped';
+    pass 'after HUP and QUIT the old nginx holds';
+    is $t->control('disable')->{status}, 200, 'after HUP and QUIT the old nginx resumes';
+    is $held->response->{status}, 200, 'after HUP and QUIT the old nginx releases';
+    ok $t->end_nginx(signal => 'TERM'), 'after HUP and QUIT the old nginx is stopped';
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'the last change that was answered is what a restart finds, whoever made it';
+    is $t->status->{state}, 'open', 'after a restart the last answered change counts, of either nginx';
 
     $t->control('enable');
     $old = $t->master;
@@ -213,13 +213,13 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $held = $t->send('/held');
     $t->wait_held(1);
     kill TERM => $new;
-    is $held->response->{error}, 'closed', 'TERM cuts off whom the new one holds';
+    is $held->response->{error}, 'closed', 'TERM: held requests of the new nginx are cut off';
     $t->wait_for(sub { workers_of($old) == 2 }, 'old workers again');
     $held = $t->send('/after');
     $t->wait_held(1);
-    pass 'when the new nginx ends the old one takes over by itself, and is still paused';
+    pass 'TERM of the new nginx: the old one is still paused';
     $t->control('disable');
-    is $held->response->{status}, 200, 'and releases';
+    is $held->response->{status}, 200, 'TERM of the new nginx: the old one releases';
     $t->clean_ok;
 }
 
@@ -237,7 +237,7 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->wait_for(sub { !-e $t->dir . '/nginx.pid.oldbin' }, 'the old one to be alone again');
     is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'a new nginx that does not start changes nothing';
     $t->control('disable');
-    is $held->response->{status}, 200, 'for nobody';
+    is $held->response->{status}, 200, 'a new nginx that does not start: the held request is released';
     $t->clean_ok(allow => [qr/nonsense/]);
 }
 
@@ -254,7 +254,7 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     like slurp("/proc/$new/maps"), qr/\Q$copy\E/, 'a new build of the module takes effect';
     Intermission::Process::end($old, [QUIT => 5], [KILL => 5]);
     turn_to($t, $new);
-    is $t->status->{state}, 'paused', 'and the pause goes on';
+    is $t->status->{state}, 'paused', 'a new build of the module: the pause goes on';
     $t->control('disable');
     $t->clean_ok;
 }

@@ -69,24 +69,24 @@ $t->control('enable');
 
 is_held('/a', 'without variables a request is held');
 passes('/up', '/up passes');
-is_held('/up/', '/up/ does not');
-is_held('/UP', 'nor /UP');
-passes('/up?x=1', '/up with arguments does');
+is_held('/up/', '/up/ is no health check');
+is_held('/UP', '/UP is no health check');
+passes('/up?x=1', '/up with arguments passes');
 passes('/geo-health', 'a health path from geo passes');
-is_held('/health/dbx', 'a path must be equal');
-is_held('/health/db/', 'exactly');
-passes('/health/db', 'and then passes');
-passes('/health/./db', 'as $uri, not as it came');
+is_held('/health/dbx', '/health/dbx is no health check: a path must be equal');
+is_held('/health/db/', '/health/db/ is no health check: a path must be equal');
+passes('/health/db', '/health/db is a health check');
+passes('/health/./db', '/health/./db is a health check: \$uri counts');
 for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS') {
     is_held($_, "$method to $_ is no health check", method => $method) for '/up', '/health/db', '/answered/up';
 }
-passes($_, "HEAD to $_ is one", method => 'HEAD') for '/up', '/health/db', '/answered/up';
+passes($_, "HEAD to $_ is a health check", method => 'HEAD') for '/up', '/health/db', '/answered/up';
 is_held('/no-checks/up', 'where health checks are off, /up is like any other');
-is_held('/no-checks/off', 'and so is a path of that name');
+is_held('/no-checks/off', 'where health checks are off, the path /no-checks/off is held');
 
 passes('/agents', 'a privileged agent passes', headers => {'User-Agent' => 'Mozilla/5.0 Pingdom.com_bot'});
 is_held('/agents', 'case matters', headers => {'User-Agent' => 'pingdom'});
-is_held('/agents', 'without an agent one is held');
+is_held('/agents', 'without a User-Agent a request is held');
 is_held('/nobody', 'an empty value privileges nobody', headers => {'User-Agent' => 'x'});
 is_held('/nobody', 'nor an empty agent', headers => {'User-Agent' => ''});
 passes('/pattern', 'a Lua pattern matches', headers => {'User-Agent' => 'Check-42 v1.3'});
@@ -95,37 +95,37 @@ is_held('/pattern', 'its anchor holds', headers => {'User-Agent' => 'A Check-42 
 passes('/pattern', 'the value itself matches too', headers => {'User-Agent' => 'is ^Check%-%d+ v[12]%.%d$ here'});
 passes('/literal', 'a value that is no pattern is taken literally', headers => {'User-Agent' => 'a.b(c'});
 
-is_held('/interval', 'an old $intermission_interval does no harm');
+is_held('/interval', 'with a value of the old \$intermission_interval a request is held');
 is_held('/tenant', 'an app from a map is held');
-passes('/tenant', 'another is not', headers => {'X-Tenant' => 'other'});
-passes('/iffy', 'an app set in an if', headers => {'X-Other' => 1});
-is_held('/iffy', 'or not');
+passes('/tenant', 'another app from a map, not paused, passes', headers => {'X-Tenant' => 'other'});
+passes('/iffy', 'another app from an if, not paused, passes', headers => {'X-Other' => 1});
+is_held('/iffy', 'without the if the paused app is held');
 
-passes('/long', 'an app name too long is not held');
-ok($t->wait_log(qr/\[error\].*app/), 'and that is logged');
+passes('/long', 'a request with an app name that is too long is not held');
+ok($t->wait_log(qr/\[error\].*app/), 'an app name that is too long is logged');
 
 for my $case (['/decimal'], ['/suffix'], ['/a', headers => {'X-Max' => 'half'}]) {
     my ($target, %opt) = @$case;
     my $start = time;
     is($t->get($target, %opt)->{status}, 200, "$target expires and passes");
     my $took = time - $start;
-    ok($took > 0.35 && $took < 2, "in its time ($took s)");
+    ok($took > 0.35 && $took < 2, "$target: expires at its time ($took s)");
 }
-is_held('/wrong', 'a wrong max_time is the default');
-ok($t->wait_log(qr/\[error\].*soon/), 'and is logged');
+is_held('/wrong', 'a request with a wrong max_time is held');
+ok($t->wait_log(qr/\[error\].*soon/), 'a wrong max_time is logged');
 
-is($t->status->{totals}{expired}, 3, 'three expired');
+is($t->status->{totals}{expired}, 3, 'three requests expired');
 my $passed = $t->backend_log;
 $t->control('disable');
-is($_->response->{status}, 200, 'a held one is answered') for @held;
+is($_->response->{status}, 200, 'a held request is answered') for @held;
 $t->wait_state('open');
-is($t->position_inversions(after => $passed), 0, 'and they went in order');
+is($t->position_inversions(after => $passed), 0, 'the held requests were released in order');
 
 is($t->logged('/decimal')->{intermission}, 'EXPIRED', 'the access log says EXPIRED');
-is($t->logged('/up?x=1')->{intermission}, 'BYPASSED', 'BYPASSED');
-is($t->logged('/interval')->{intermission}, 'HELD', 'HELD');
-is($t->get('/last')->{status}, 200, 'and open again');
-is($t->logged('/last')->{intermission}, 'PASSED', 'PASSED');
+is($t->logged('/up?x=1')->{intermission}, 'BYPASSED', 'access log: BYPASSED');
+is($t->logged('/interval')->{intermission}, 'HELD', 'access log: HELD');
+is($t->get('/last')->{status}, 200, 'after the pause a request is answered');
+is($t->logged('/last')->{intermission}, 'PASSED', 'access log: PASSED');
 
 $t->clean_ok(allow => [qr/\[error\].*soon/, qr/\[error\].*app/]);
 done_testing;

@@ -18,9 +18,9 @@ my $http = 'intermission_zone 128k;';
     my $more = $t->crowd('--count', 200, '--first', 200, '--expect', '503');
     $t->wait_held(400);
     unlike $t->error_log, qr/table is full/, 'the smallest zone has entries for ten workers and their reloads';
-    is $t->status->{totals}{rejected}, 0, 'nobody is rejected';
-    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits';
-    is $_->done->{statuses}{503}, 200, 'everybody is answered' for $crowd, $more;
+    is $t->status->{totals}{rejected}, 0, 'workers of the smallest zone reject no request';
+    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx with the smallest zone quits';
+    is $_->done->{statuses}{503}, 200, 'all requests of the smallest zone are answered 503' for $crowd, $more;
 }
 
 {
@@ -34,9 +34,9 @@ my $http = 'intermission_zone 128k;';
     $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'quiet when all have one', 20);
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
-    is $t->status->{totals}{rejected}, 0, 'all of them hold';
+    is $t->status->{totals}{rejected}, 0, 'workers that got their entry late hold';
     $t->control('disable');
-    is $crowd->done->{statuses}{200}, 300, 'and release';
+    is $crowd->done->{statuses}{200}, 300, 'workers that got their entry late release';
     $t->clean_ok(allow => [qr/worker table is full/]);
 }
 
@@ -55,12 +55,12 @@ my $http = 'intermission_zone 128k;';
     my $answer;
     # A new worker without an entry answers that with 503.
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s')->{status}) != 503 }, 'a worker that has an entry', 20);
-    is $answer, 504, 'nor when it is to leave';
+    is $answer, 504, 'no app is quiet while a worker without an entry stands still, even one that is to leave';
     kill KILL => @without;
     $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'quiet when it is dead', 20);
-    pass 'quiet when it is dead';
+    pass 'the app is quiet when the worker without an entry is dead';
     $t->control('disable');
-    is $held->response->{status}, 200, 'the one held goes on';
+    is $held->response->{status}, 200, 'the held request is released when the worker without an entry is dead';
     $t->clean_ok(allow => [qr/worker table is full/], killed_process => 1);
 }
 
@@ -87,26 +87,26 @@ END
         cmp_ok scalar(keys %pids), '>', 1, "generation $generation: some workers have WebSockets";
         $t->reload;
     }
-    cmp_ok scalar($t->old_workers), '>', 4, 'old workers linger';
+    cmp_ok scalar($t->old_workers), '>', 4, 'generation by generation old workers linger';
     my $answer;
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'an app is quiet: every new worker has an entry', 20);
     is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
     $caller->write("\r\n");
-    is $caller->response->{status}, 200, 'an old worker can have its caller wait';
+    is $caller->response->{status}, 200, 'an old worker without an entry can have its caller wait';
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $_->write("\r\n") for @slow;
     $t->wait_held(304);
-    is $t->status->{totals}{rejected}, 0, 'new workers hold, and old ones that get a request again do';
+    is $t->status->{totals}{rejected}, 0, 'new workers, and old ones that get a request again, reject nothing';
     $t->control('disable');
-    is $crowd->done->{statuses}{200}, 300, 'all go on';
-    is $_->response->{status}, 200, 'those of old workers too' for @slow;
-    is $t->position_inversions, 0, 'in order';
+    is $crowd->done->{statuses}{200}, 300, 'all held requests of new workers are answered';
+    is $_->response->{status}, 200, 'a held request of an old worker is answered' for @slow;
+    is $t->position_inversions, 0, 'requests of new and old workers are released in order';
     for my $socket (@sockets[0, -1]) {
         $socket->write('ping');
         my $echo = '';
         sysread $socket->socket, $echo, 4 if IO::Select->new($socket->socket)->can_read(10);
-        is $echo, 'ping', 'the WebSockets go on';
+        is $echo, 'ping', 'the WebSockets of old workers go on';
     }
     $_->close for @sockets;
     $t->wait_old_workers_gone;

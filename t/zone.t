@@ -26,12 +26,12 @@ sub touches_little {
 {
     my $t = Intermission->new(workers => 2, http => $http);
     touches_little('the master that makes it', $t->master);
-    cmp_ok $t->status->{slots}{total}, '>', 5_000_000, 'all of it is there';
+    cmp_ok $t->status->{slots}{total}, '>', 5_000_000, 'a large zone has all of its slots';
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(20);
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @held), 20, 'it holds, and releases';
+    is scalar(grep { $_->response->{status} == 200 } @held), 20, 'a large zone holds and releases';
     touches_little('workers that use some of it', $t->workers);
     $t->reload;
     touches_little('workers after a reload', $t->workers);
