@@ -151,7 +151,7 @@ subtest 'a reason' => sub {
     is($t->status->{reason}, "Move to \"db2\"\n", 'the reason is decoded');
     unlike($t->error_log, qr/^\S*"db2/m, 'the reason cannot break the log line');
     answers('/_intermission/enable', 304, '', 'enable without a reason in a pause changes nothing: 304');
-    answers('/_intermission/enable?reason=Other', 200, $text{enabled}, 'another reason is a change');
+    answers('/_intermission/enable?reason=Other', 200, $text{enabled}, 'enable with another reason: 200');
     is($t->status->{reason}, 'Other', 'the status has the new reason');
     is($t->status->{by}, '127.0.0.1', 'the status has who changed the reason');
     my $full = 'r' x 256;
@@ -202,7 +202,7 @@ subtest 'JSON' => sub {
     for my $way (['/_intermission/disable?format=json'], ['/_intermission/enable', headers => {Accept => 'application/json'}]) {
         my ($request, %opt) = @$way;
         my $answer = answers($request, 200, undef, $request, %opt);
-        like($answer->{headers}{'content-type'}, qr{^application/json}, 'is JSON');
+        like($answer->{headers}{'content-type'}, qr{^application/json}, 'an answer in JSON has its content type');
         is(eval { decode_json($answer->{body})->{app} }, 'basecamp', 'the JSON answer names the app');
     }
     for my $request ('/_intermission/enable?format=json&foo=1', '/_intermission/nonsense?format=json', '/_intermission/enable?format=json&new=1') {
@@ -241,9 +241,9 @@ subtest 'what changes nothing is said in a way that the client understands' => s
         my ($before, $verb, $said) = @$pair;
         $t->control($before);
         my $first = answers("/_intermission/$verb?format=json", 200, undef, "$verb, JSON");
-        is eval { decode_json($first->{body})->{changed} }, JSON::PP::true, 'is said to have changed something';
+        is eval { decode_json($first->{body})->{changed} }, JSON::PP::true, "$verb as JSON: changed is true";
         my $json = answers("/_intermission/$verb?format=json", 200, undef, "$verb again");
-        is eval { decode_json($json->{body})->{changed} }, JSON::PP::false, 'is said to have changed nothing';
+        is eval { decode_json($json->{body})->{changed} }, JSON::PP::false, "$verb again as JSON: changed is false";
         answers("/_intermission/$verb", 200, $text{$said}, "$verb again by POST", method => 'POST');
         answers("/_intermission/$verb", 304, '', "$verb again by GET");
     }
@@ -252,9 +252,9 @@ subtest 'what changes nothing is said in a way that the client understands' => s
 };
 
 subtest 'errors never go through error_page' => sub {
-    unlike($t->get('/shown/nonsense')->{body}, qr/an error page/, 'not a 404');
-    unlike($t->get('/shown/enable?foo=1')->{body}, qr/an error page/, 'not a 400');
-    unlike($t->get('/shown/status', method => 'PUT')->{body}, qr/an error page/, 'not a 405');
+    unlike($t->get('/shown/nonsense')->{body}, qr/an error page/, 'a 404 does not go through error_page');
+    unlike($t->get('/shown/enable?foo=1')->{body}, qr/an error page/, 'a 400 does not go through error_page');
+    unlike($t->get('/shown/status', method => 'PUT')->{body}, qr/an error page/, 'a 405 does not go through error_page');
 };
 
 $t->clean_ok(at => [qw(/_intermission /other /nameless)]);

@@ -274,7 +274,7 @@ subtest 'too late: the pause never was, and those held go out in order' => sub {
     too_late($answer, 1, 'enable?wait= comes too late: 504');
     like $answer->{body}, qr/rolled back/, 'the 504 says that the pause was rolled back';
     is scalar(grep { $_->response->{status} == 200 } @held), 10, 'rolled back: the held requests are answered';
-    $t->came_ok([map { "/held/$_" } 1 .. 10], 'and they go out in order', after => $start);
+    $t->came_ok([map { "/held/$_" } 1 .. 10], 'rolled back: the held requests go out in order', after => $start);
     $t->wait_state('open');
     is $t->get('/after')->{status}, 200, 'rolled back: the app is open';
     ok !$client->answered, 'rolled back: the request in flight goes on';
@@ -302,7 +302,7 @@ subtest 'too late: what drained goes on draining' => sub {
     is $t->control('disable?spread=1h')->{status}, 304, 'rolled back into a drain: the pace is the same';
     $t->control('disable?spread=0');
     is scalar(grep { $_->response->{status} == 200 } @held), 5, 'rolled back into a drain: all held requests are answered';
-    $t->came_ok([map { "/next/$_" } 1 .. 5], 'in order', after => $t->backend_log - 5);
+    $t->came_ok([map { "/next/$_" } 1 .. 5], 'rolled back into a drain: released in order', after => $t->backend_log - 5);
     reopen();
     is $client->response->{status}, 200, 'rolled back into a drain: the request in flight is answered';
 };

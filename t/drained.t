@@ -107,7 +107,7 @@ subtest 'too late: 504 with how many are left, and the drain goes on' => sub {
     reopen();
     is $caller->response->{status}, 200, 'the pace is lifted: the caller who waits is answered';
     answered_well('nobody sees an error', @held);
-    $t->came_ok([map { "/held/$_" } 1 .. 5], 'and they went in order', after => $t->backend_log - 5);
+    $t->came_ok([map { "/held/$_" } 1 .. 5], 'the pace is lifted: the rest is released in order', after => $t->backend_log - 5);
 };
 
 subtest 'paused again or stopped meanwhile: 409' => sub {

@@ -152,7 +152,7 @@ sub read_until {
     $t->wait_held(2);
     my $answer = $t->send('/answer');
     is $answer->response->{status}, 504, 'intermission_expired 504 answers while draining too';
-    ok !$pass->answered, 'but nobody is passed on out of turn then';
+    ok !$pass->answered, 'a request that expires in a drain is not passed on out of turn';
     kill CONT => $holder;
     is $_->response->{status}, 200, 'requests that were not passed on out of turn go on in their turn' for $head, $pass;
     $t->came_ok(['/head', '/pass'], 'an expired request in a drain: the backend gets it in its turn');

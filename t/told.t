@@ -126,11 +126,11 @@ subtest 'a disable of a pause that is over' => sub {
 subtest 'who it was' => sub {
     my $basic = {Authorization => 'Basic ' . encode_base64('carol:secret', '')};
     $t->control('enable', headers => $basic);
-    is $t->status->{by}, 'carol', 'by is \$remote_user';
+    is $t->status->{by}, 'carol', 'by is $remote_user';
     $t->control('disable', headers => $basic);
     $t->wait_log(qr/resumed by carol, pause \d+, after/);
     $t->control('enable?by=dave', headers => $basic);
-    is $t->status->{by}, 'dave', 'by= goes before \$remote_user';
+    is $t->status->{by}, 'dave', 'by= goes before $remote_user';
     $t->control('disable');
     $t->control('enable?by=');
     is $t->status->{by}, '127.0.0.1', 'without user and by= the address is shown';
@@ -140,7 +140,7 @@ subtest 'who it was' => sub {
     $t->control('disable');
     is $t->control('enable?by=' . 'x' x 65)->{status}, 400, 'by= of 65 bytes: 400';
     $t->control('enable', headers => {Authorization => 'Basic ' . encode_base64('y' x 99 . ':', '')});
-    is $t->status->{by}, 'y' x 64, 'a \$remote_user of more than 64 bytes is cut off';
+    is $t->status->{by}, 'y' x 64, 'a $remote_user of more than 64 bytes is cut off';
     $t->control('disable');
     $t->control('stop?by=eve%2C%20pause%207');
     $t->wait_log(qr/stopped by "eve, pause 7", pause \d+/);

@@ -76,7 +76,7 @@ passes('/geo-health', 'a health path from geo passes');
 is_held('/health/dbx', '/health/dbx is no health check: a path must be equal');
 is_held('/health/db/', '/health/db/ is no health check: a path must be equal');
 passes('/health/db', '/health/db is a health check');
-passes('/health/./db', '/health/./db is a health check: \$uri counts');
+passes('/health/./db', '/health/./db is a health check: $uri counts');
 for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS') {
     is_held($_, "$method to $_ is no health check", method => $method) for '/up', '/health/db', '/answered/up';
 }
@@ -85,17 +85,17 @@ is_held('/no-checks/up', 'where health checks are off, /up is like any other');
 is_held('/no-checks/off', 'where health checks are off, the path /no-checks/off is held');
 
 passes('/agents', 'a privileged agent passes', headers => {'User-Agent' => 'Mozilla/5.0 Pingdom.com_bot'});
-is_held('/agents', 'case matters', headers => {'User-Agent' => 'pingdom'});
+is_held('/agents', 'a User-Agent in another case is held', headers => {'User-Agent' => 'pingdom'});
 is_held('/agents', 'without a User-Agent a request is held');
 is_held('/nobody', 'an empty value privileges nobody', headers => {'User-Agent' => 'x'});
-is_held('/nobody', 'nor an empty agent', headers => {'User-Agent' => ''});
+is_held('/nobody', 'an empty User-Agent where the value is empty is held', headers => {'User-Agent' => ''});
 passes('/pattern', 'a Lua pattern matches', headers => {'User-Agent' => 'Check-42 v1.3'});
-is_held('/pattern', 'or not', headers => {'User-Agent' => 'Check-x v1.3'});
-is_held('/pattern', 'its anchor holds', headers => {'User-Agent' => 'A Check-42 v1.3'});
-passes('/pattern', 'the value itself matches too', headers => {'User-Agent' => 'is ^Check%-%d+ v[12]%.%d$ here'});
+is_held('/pattern', 'a User-Agent that does not match the Lua pattern is held', headers => {'User-Agent' => 'Check-x v1.3'});
+is_held('/pattern', 'a User-Agent that matches only behind the anchor is held', headers => {'User-Agent' => 'A Check-42 v1.3'});
+passes('/pattern', 'a User-Agent with the pattern as it stands passes', headers => {'User-Agent' => 'is ^Check%-%d+ v[12]%.%d$ here'});
 passes('/literal', 'a value that is no pattern is taken literally', headers => {'User-Agent' => 'a.b(c'});
 
-is_held('/interval', 'with a value of the old \$intermission_interval a request is held');
+is_held('/interval', 'with a value of the old $intermission_interval a request is held');
 is_held('/tenant', 'an app from a map is held');
 passes('/tenant', 'another app from a map, not paused, passes', headers => {'X-Tenant' => 'other'});
 passes('/iffy', 'another app from an if, not paused, passes', headers => {'X-Other' => 1});

@@ -338,7 +338,7 @@ sub end_nginx {
 sub _no_crash {
     my ($self) = @_;
     my @crashes = grep { /exited on signal (?!9\b)/ && !/exited on signal 15\b/ } split /\n/, $self->error_log;
-    Test::More::fail("nobody died: $crashes[0]") if @crashes;
+    Test::More::fail("no process of nginx crashes: $crashes[0]") if @crashes;
 }
 
 # Starts nginx once more in the same directory, on another port, or on port => that one.
@@ -376,7 +376,7 @@ sub clean_ok {
         push @faults, $line if !grep { $line =~ $_ } @patterns;
     }
     splice @faults, 20, @faults - 20, '... ' . (@faults - 20) . ' more' if @faults > 20;
-    return Test::More::ok(!@faults, 'everybody is gone, and the error log is clean')
+    return Test::More::ok(!@faults, 'no request is held, no ticket is lost, and the error log is clean')
         || Test::More::diag(join "\n", @faults);
 }
 
