@@ -51,7 +51,7 @@ for my $round (1 .. 5) {
     $t->clean_ok(killed_process => 1);
 }
 
-{
+subtest 'an old worker that is killed after a reload takes only its own requests along' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 300);
@@ -71,9 +71,9 @@ for my $round (1 .. 5) {
     is $t->position_inversions, 0, 'an old worker killed after a reload: released in order';
     $t->wait_old_workers_gone;
     $t->clean_ok(killed_process => 1);
-}
+};
 
-{
+subtest 'a worker that is killed while it releases is noticed without a call or a newcomer' => sub {
     # Nobody calls, nobody comes: those who wait find out by themselves.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -88,7 +88,7 @@ for my $round (1 .. 5) {
     is $done->{timed_out}, 0, 'an old worker killed while releasing is not waited for';
     $t->wait_old_workers_gone;
     $t->clean_ok(killed_process => 1);
-}
+};
 
 SKIP: {
     skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;

@@ -7,8 +7,7 @@ use Intermission;
 use Intermission::Http2;
 use Test::More;
 
-{
-    # A drain at a pace that takes longer than the worker has.
+subtest 'a paced drain that takes longer than its worker has is cut off with answers' => sub {
     my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 3s;');
     $t->control('enable');
     my $crowd = $t->crowd('--count', 40, '--expect', '200,503');
@@ -27,9 +26,9 @@ use Test::More;
     $t->wait_state('open');
     is $t->status->{last_drain}{released}, $served, 'a paced drain that is cut off: the drain is over';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'held streams of HTTP/2 are answered before their connection is cut off' => sub {
     # Its connections over HTTP/2 stay open until then. A stream whose body comes late meets its gate behind the answers.
     my $t = Intermission->new(workers => 1, http2 => 1, main => 'worker_shutdown_timeout 5s;', server => 'intermission_read_body on;');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
@@ -50,6 +49,6 @@ use Test::More;
     is_deeply [@{$totals}{qw(stopped left rejected)}], [5, 0, 0], 'the totals count the answered streams as stopped';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
 done_testing;

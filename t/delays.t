@@ -74,7 +74,7 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     $t->clean_ok;
 }
 
-{
+subtest 'a name that must be resolved again and again in the drain keeps the order' => sub {
     # The name is good for some of those who were held only.
     my $dns = Intermission::Dns->new(ttl => 1, delay => 0.05);
     my $t = start($dns, workers => 2);
@@ -86,9 +86,9 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     in_order($t, 300, 'a name that must be found again and again meanwhile');
     cmp_ok $dns->asked, '>', 2, 'the name server was asked again and again';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a dead name server delays only requests that need it' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 2, timeout => '2s');
     $dns->freeze;
@@ -108,9 +108,9 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     cmp_ok Time::HiRes::time() - $start, '<', 6, 'a dead name server: the line waits for one timeout only';
     $t->wait_state('open');
     $t->clean_ok(at => [qw(/_intermission /_other)], allow => [qr/could not be resolved/]);
-}
+};
 
-{
+subtest 'a delayed request whose client leaves lets the next one go' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 2);
     $dns->freeze;
@@ -132,9 +132,9 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     in_order($t, 60, 'where one left');
     # Whose question was taken back is answered all the same.
     $t->clean_ok(allow => [qr/wrong ident \d+ in DNS response/]);
-}
+};
 
-{
+subtest 'a worker that is killed while its request is delayed does not stop the line' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 2);
     $dns->freeze;
@@ -157,9 +157,9 @@ for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     cmp_ok $totals->{released}, '>', 0, 'a worker is killed while one of its is delayed: those whom others hold go on';
     is $totals->{released} + $totals->{lost}, @held, 'a worker is killed while its request is delayed: each request is released or lost, once';
     $t->clean_ok(killed_process => 1);
-}
+};
 
-{
+subtest 'auth_request behind the hold does not change the order' => sub {
     # The place that the request is sent on to has an access check of its own, which takes longer for every other one.
     my $t = Intermission->new(
         workers => 4,
@@ -179,9 +179,9 @@ CONF
     is $crowd->done->{statuses}{200}, 60, 'auth_request behind the hold: all are answered';
     is $t->ticket_inversions, 0, 'auth_request behind the hold: the app gets the requests in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'files of the cache that a thread reads do not change the order' => sub {
     # Of every other one the cache has an old answer, which a thread reads.
     my $t = Intermission->new(
         workers => 4,
@@ -203,6 +203,6 @@ CONF
     is scalar @held, 200, 'files of the cache, read by a thread: the app answers all requests';
     is $t->inversions(map { {%$_, place => $_->{position}} } @held), 0, 'files of the cache, read by a thread: the app gets the requests in order';
     $t->clean_ok;
-}
+};
 
 done_testing;

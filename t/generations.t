@@ -8,7 +8,7 @@ use Test::More;
 
 my $http = 'intermission_zone 128k;';
 
-{
+subtest 'old workers that only WebSockets keep alive take no entry' => sub {
     # Old workers that have only WebSockets left stay for as long as these.
     my $t = Intermission->new(workers => 2, http => $http, locations => <<'END');
 set $app_name basecamp;
@@ -33,6 +33,6 @@ END
     is $crowd->done->{statuses}{503}, 100, 'nginx quits: the held requests are answered 503';
     $_->close for @sockets;
     ok $t->stop, 'nginx ends with the last WebSocket';
-}
+};
 
 done_testing;

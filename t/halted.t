@@ -46,7 +46,7 @@ sub halted {
     return @crowds;
 }
 
-{
+subtest 'stop answers the requests behind a delayed one' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 1);
     my ($first, $delayed, $behind) = halted($t);
@@ -60,9 +60,9 @@ sub halted {
     is_deeply [grep { $_->{target} =~ /late/ } $t->backend_log], [], 'stop while a released request is delayed: the app gets none of those behind it';
     $t->control('disable');
     $t->clean_ok(allow => [qr{DNS response}]);
-}
+};
 
-{
+subtest 'enable holds the requests behind a delayed one' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 1);
     my ($first, $delayed, $behind) = halted($t);
@@ -78,9 +78,9 @@ sub halted {
     is $behind->done->{statuses}{200}, 100, 'enable while a released request is delayed: those behind it are answered when the pause ends';
     is $t->ticket_inversions, 0, 'enable while a released request is delayed: the app gets them in order';
     $t->clean_ok(allow => [qr{DNS response}]);
-}
+};
 
-{
+subtest 'disable?wait= waits for a delayed request' => sub {
     my $dns = Intermission::Dns->new;
     my $t = start($dns, workers => 1);
     $t->control('enable');
@@ -94,6 +94,6 @@ sub halted {
     is $held->response->{status}, 200, 'the last released request is answered';
     $t->wait_state('open');
     $t->clean_ok;
-}
+};
 
 done_testing;

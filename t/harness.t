@@ -72,7 +72,7 @@ like($output, qr/unknown directive "nonsense"/, 'nginx_t: the output says why');
 my $master = $t->master;
 $t->clean_ok(killed_process => 1, allow => [qr/unknown directive "nonsense"/]);
 ok(!Intermission::Process::is_alive($master), 'clean_ok: the master is gone');
-{
+subtest 'a pid that another nginx uses is not taken for a worker' => sub {
     my ($one, $other) = map { Intermission->new(workers => 1) } 1, 2;
     my ($worker) = $other->workers;
     $one->workers;
@@ -80,6 +80,6 @@ ok(!Intermission::Process::is_alive($master), 'clean_ok: the master is gone');
     ok $one->stop, 'a process that has the pid of a worker that is gone is not taken for it';
     is_deeply [$other->workers], [$worker], 'stop kills no process of another nginx that has such a pid';
     $other->clean_ok;
-}
+};
 
 done_testing;

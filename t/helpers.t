@@ -14,7 +14,7 @@ sub helpers {
     return grep { Intermission::Process::title($_) =~ /^nginx: cache/ } Intermission::Process::children($t->master);
 }
 
-{
+subtest "nginx's cache helpers are no workers" => sub {
     my $t = Intermission->new(workers => 2, http => $http);
     my @helpers = $t->wait_for(sub { my @now = helpers($t); @now == 2 ? \@now : undef }, 'cache manager and loader')->@*;
     # As deaf as a loader that is at work.
@@ -30,6 +30,6 @@ sub helpers {
     is $_->response->{status}, 503, 'nginx quits: held requests are answered 503 although helpers stand still' for @held;
     kill CONT => @helpers, helpers($t);
     $t->stop;
-}
+};
 
 done_testing;

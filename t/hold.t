@@ -40,7 +40,7 @@ sub read_until {
     return $input;
 }
 
-{
+subtest 'a request whose max_time is over goes on out of turn' => sub {
     # Those whose time is up go on out of turn, and the access log tells what became of whom.
     my $t = Intermission->new(
         workers => 2,
@@ -84,9 +84,9 @@ sub read_until {
     is_deeply [@$totals{qw(held released expired left bypassed)}], [3, 1, 1, 1, 1], 'the totals agree with the access log';
     ok !at_backend($t)->{'/leaver'}, 'a request whose client left never reaches the backend';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'intermission_expired answers a request whose max_time is over' => sub {
     # An answer of our own for those who were held too long.
     my $t = Intermission->new(
         workers => 2,
@@ -131,9 +131,9 @@ sub read_until {
     is $t->backend_log, 0, 'no request that was answered reaches the backend';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a request that expires in a drain is not passed on out of turn' => sub {
     # While a drain goes on nobody overtakes by expiring. A worker that stands still makes it last.
     my $t = Intermission->new(
         workers => 2,
@@ -159,9 +159,9 @@ sub read_until {
     is $t->logged('/pass')->{intermission}, 'HELD', 'access log: a request that expires in a drain is HELD';
     $t->wait_state('open');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'each request of a kept connection is held for itself' => sub {
     # One connection, many requests.
     my $t = Intermission->new(workers => 2);
     my $client = $t->send('/0', keepalive => 1);
@@ -194,9 +194,9 @@ sub read_until {
     $t->wait_state('open');
 
     $t->clean_ok;
-}
+};
 
-{
+subtest 'bodies that come before, during or after the hold arrive whole' => sub {
     # Bodies: whatever comes of them before, during or after the hold, they arrive whole.
     my $t = Intermission->new(
         workers => 2,
@@ -247,9 +247,9 @@ sub read_until {
         $post->{client}->close;    # nginx lingers behind a body until its client closes
     }
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a client that sends Expect is told to go on when it is released' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $expecting = $t->send('/expecting', method => 'POST', headers => {Expect => '100-continue', 'Content-Length' => 5});
@@ -266,9 +266,9 @@ sub read_until {
     is_deeply \@whole, ['/expecting 5', '/old 0'], 'Expect and HTTP/1.0: both requests come to the backend whole';
     $_->close for $expecting, $old;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a client that asks for an upgrade is held, then upgraded' => sub {
     my $t = Intermission->new(
         workers => 2,
         server => 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;',
@@ -283,9 +283,9 @@ sub read_until {
     is read_until($upgrade, qr/ping/), 'ping', 'the upgraded connection talks to the backend';
     $upgrade->close;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'streams of HTTP/2 expire like other requests' => sub {
     my $t = Intermission->new(
         workers => 2, http2 => 1,
         locations => $control
@@ -299,6 +299,6 @@ sub read_until {
     is $t->backend_log, 20, 'HTTP/2: the backend gets only the streams that are passed on';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
 done_testing;

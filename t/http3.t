@@ -48,7 +48,7 @@ sub answer {
     return $client->wait_event("answer $name", 10);
 }
 
-{
+subtest 'streams are held and released in order with other requests' => sub {
     my $t = instance();
     my $client = connection($t);
     $client->say('request open /open');
@@ -96,9 +96,9 @@ sub answer {
     $client->say('close');
     $other->say('close');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a stream that ends while it is held is out of the line' => sub {
     # A stream that ends while it is held, in each of the ways in which clients end them.
     my $t = instance();
     my $client = connection($t);
@@ -135,9 +135,9 @@ sub answer {
     $t->came_ok([map { "/kept/$_" } 1 .. @ways], 'the streams that stay come to the backend in order, and no other');
     $client->say('close');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a connection that ends takes its held streams along' => sub {
     # Connections that end.
     my $t = instance(http => 'keepalive_timeout 2s;');
     my ($closes, $vanishes, $pings) = connections($t, 3);
@@ -163,9 +163,9 @@ sub answer {
     $t->came_ok(['/pings/1', '/pings/2'], 'no stream of a lost connection reaches the backend');
     $pings->say('close');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'bodies beyond the flow-control window arrive whole' => sub {
     # Bodies, beyond what nginx takes of a stream that nobody reads.
     my $t = instance(locations => <<'END');
 location / { intermission on; proxy_pass http://backend; }
@@ -190,9 +190,9 @@ END
     is $arrived{$_}, '300000 whole', "a body larger than the window arrives whole: $_" for @posts;
     $client->say('close');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'intermission_read_body: a stream comes when its body is whole' => sub {
     # intermission_read_body: a request comes when its body is whole.
     my $t = instance(server => 'client_body_timeout 2s;', locations => <<'END');
 location / { intermission on; intermission_read_body on; proxy_pass http://backend; }
@@ -241,9 +241,9 @@ END
     is answer($client, 'stopped')->{status}, 503, 'read_body: a stop does not wait for a body';
     $client->say('close');
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
-}
+};
 
-{
+subtest 'a reload or a quit ends held streams' => sub {
     # Reload and quit.
     my $t = instance(http => 'keepalive_timeout 2s;');
     my $client = connection($t);
@@ -270,6 +270,6 @@ END
     is answer($client, 'b')->{status}, 503, 'a quit answers the second stream of a connection 503';
     ok $t->stop, 'nginx ends after it has answered its streams';
     unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, 'a quit with held streams: no alert or error in the log';
-}
+};
 
 done_testing;

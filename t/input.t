@@ -17,7 +17,7 @@ location / {
 location /_intermission { intermission_control; }
 END
 
-{
+subtest 'wrong names, times, patterns and queries are answered clearly' => sub {
     my $t = Intermission->new(locations => $from_header);
     my $long = {'X-App' => 'x' x 129};
     $t->control('enable');
@@ -69,9 +69,9 @@ END
     $t->control('disable');
     is $held->response->{status}, 200, 'a request held during bad input is served';
     $t->clean_ok(allow => [qr/\$app_name|\$intermission_max_time|too costly/]);
-}
+};
 
-{
+subtest 'intermission on for the whole http does not hold the control location' => sub {
     # intermission on the whole http, the control location inside.
     my $t = Intermission->new(http => "intermission on;\n", locations => <<'END');
 location / { proxy_pass http://backend; }
@@ -84,9 +84,9 @@ END
     $t->control('disable');
     is $held->response->{status}, 200, 'intermission on in http: other locations are held';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a full zone rejects with 503' => sub {
     # The smallest zone there is, full.
     my $t = Intermission->new(workers => 2, http => 'intermission_zone 128k;');
     my $room = $t->status->{slots}{total};
@@ -105,9 +105,9 @@ END
     is $crowd->done->{statuses}{200}, $room, 'a full zone: all held requests are served';
     is $t->position_inversions, 0, 'a full zone: the held requests are released in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a full table of apps rejects with 503' => sub {
     # The table of apps, full of paused ones.
     my $t = Intermission->new(http => 'intermission_zone 128k;', locations => $from_header);
     my $enable = sub { $t->control('enable', headers => {'X-App' => "app$_[0]"})->{status} };
@@ -119,6 +119,6 @@ END
     is $enable->('another'), 200, 'a full table of apps: the entry of the open app is used again';
     is $t->control('status', headers => {'X-App' => 'app1'})->{body}, "Pause enabled.\n", 'a full table of apps: the other apps stay paused';
     $t->clean_ok(allow => [qr/the table of apps is full/]);
-}
+};
 
 done_testing;

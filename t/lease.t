@@ -14,7 +14,7 @@ location /_intermission { intermission_control; }
 location /leased { intermission_control; intermission_lease 500ms; }
 END
 
-{
+subtest 'a lease ends by itself' => sub {
     my $t = Intermission->new(workers => 2, locations => $control);
     my $start = Time::HiRes::time();
     is $t->control('enable?for=1s')->{status}, 200, 'enable?for=1s is answered 200';
@@ -31,9 +31,9 @@ END
     ok $t->status->{until}, 'intermission_lease is the lease of an enable that names none';
     $t->wait_state('open');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a shorter lease changes nothing, a longer one moves the end' => sub {
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable?for=60s');
     my $until = $t->status->{until};
@@ -48,9 +48,9 @@ END
     is $t->status->{until}, undef, 'enable of an endless pause leaves it endless';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a lease ends with a log at debug level' => sub {
     # What nginx writes of a timer at debug level, it reads from what the timer belongs to.
     my $t = Intermission->new(workers => 2, locations => $control, main => 'error_log @DIR@/debug.log debug;');
     my @workers = sort $t->workers;
@@ -60,9 +60,9 @@ END
     $t->wait_state('open');
     is_deeply [sort $t->workers], \@workers, 'with a log at debug level the end of a lease kills no worker';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a lease ends although workers are killed' => sub {
     # Whichever worker lives carries the end out; each in turn is killed.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable?for=1s');
@@ -78,9 +78,9 @@ END
     pass 'the lease ends although nginx is reloaded';
     $held->close;
     $t->clean_ok(killed_process => 1);
-}
+};
 
-{
+subtest 'a late enable or disable never changes the pause of another operator' => sub {
     # Two operators, many times: a late heartbeat or disable never touches the other's pause.
     my $t = Intermission->new(workers => 4, locations => $control);
     my $wrong = 0;
@@ -101,6 +101,6 @@ END
     }
     is $wrong, 0, 'stale heartbeats and disables change nothing';
     $t->clean_ok;
-}
+};
 
 done_testing;

@@ -16,7 +16,7 @@ sub http2 {
     return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . join '', $frame->(4, 0, 0, ''), map { $frame->(1, 5, 2 * $_ - 1, $header) } 1 .. $streams;
 }
 
-{
+subtest 'a client that leaves is out of the line, however it leaves' => sub {
     # However a client leaves: it is out of the line at once.
     my $t = Intermission->new(workers => 2, server => 'proxy_ignore_client_abort on;');
     my %leaves = (
@@ -52,9 +52,9 @@ sub http2 {
     my $line = $t->logged('/late?delay=200');
     is_deeply [@$line{qw(status intermission)}], [200, 'HELD'], 'a client leaves after its release: HELD, with proxy_ignore_client_abort';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a client that closes at once is not held' => sub {
     # The request and the end of its connection in one event.
     my $t = Intermission->new(workers => 2, http2 => 1);
     $t->control('enable');
@@ -72,9 +72,9 @@ sub http2 {
     $t->get('/last');
     ok !grep({ $_->{target} eq '/hasty' } $t->backend_log), 'the request of a client that closes at once never reaches the backend';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'clients that leave do not delay the others' => sub {
     my $t = Intermission->new(workers => 4);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 300, '--leave', 0.333);
@@ -90,9 +90,9 @@ sub http2 {
     is $t->position_inversions, 0, 'a third of the clients leaves: the rest comes in order';
     cmp_ok $done->{last_answer_us} - $done->{first_answer_us}, '<', 2e6, 'a third of the clients leaves: the rest waits for none of them';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'streams of HTTP/2 leave the line by themselves' => sub {
     # Many streams on one connection.
     my $t = Intermission->new(workers => 2, http2 => 1, http => 'http2_max_concurrent_streams 1000;');
     $t->control('enable');
@@ -118,9 +118,9 @@ sub http2 {
     is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: those that were reset never reach the backend';
     ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: no stream of a closed connection reaches the backend';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'clients over TLS leave the line' => sub {
     my $tls = File::Temp::tempdir('intermission-tls-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     my @certificate = ('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
         '-subj', '/CN=localhost', '-days', 2, '-keyout', "$tls/key", '-out', "$tls/certificate");
@@ -162,6 +162,6 @@ sub http2 {
     like readline($_->{output}), qr/^200 /, 'TLS: a request with a body is answered' for @posts;
     is_deeply [map { $_->{length} } ($t->backend_log)[4, 5]], [30_000, 30_000], 'TLS: bodies of held requests arrive whole';
     $t->clean_ok;
-}
+};
 
 done_testing;
