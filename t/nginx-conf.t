@@ -45,15 +45,15 @@ for my $name (@names) {
     ok($exit eq '0' && $output !~ /\[\w+\]/, "nginx -t is content with $name.conf") || diag $output;
 }
 
-{
+subtest 'full.conf has all directives and variables' => sub {
     my $full = file('full');
     my $source = slurp(Intermission::root() . '/src/ffi/directives.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
     my @words = $source =~ /ngx_string!\("(\w+)"\)/g;
     cmp_ok(scalar @words, '>=', 17, 'the module has directives and variables');
     is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every directive and variable');
-}
+};
 
-{
+subtest 'original.conf works as it stands' => sub {
     # As Intermission->new starts it; only the text of the configuration is the file's.
     no warnings 'redefine';
     local *Intermission::Conf::text = sub {
@@ -74,6 +74,6 @@ for my $name (@names) {
     $t->came_ok([qw(/before /up /up/database /robot /held)], 'original.conf: each request came to the app once');
     like($t->error_log, qr/\[notice\].*the default app: resumed by 127\.0\.0\.1/, 'original.conf: the error log says resumed');
     $t->clean_ok;
-}
+};
 
 done_testing;

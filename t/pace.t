@@ -23,7 +23,7 @@ sub held {
     return $crowd;
 }
 
-{
+subtest 'spread releases evenly over a time' => sub {
     my $t = Intermission->new(workers => 4, locations => $control);
     my $crowd = held($t, 300);
     my $start = Time::HiRes::time();
@@ -39,9 +39,9 @@ sub held {
     my $half = (grep { $_ < 1 } @times) / @times;
     cmp_ok abs($half - 0.5), '<', 0.2, sprintf 'disable with a spread: %.0f %% of the requests in the first half of the time', 100 * $half;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'concurrency releases so many at a time' => sub {
     my $t = Intermission->new(workers => 4, locations => $control, backend => ['--delay', 50]);
     my $crowd = held($t, 60);
     $t->control('disable?concurrency=5');
@@ -55,9 +55,9 @@ sub held {
     cmp_ok $most, '<=', 5, "disable with concurrency=5: never more than five at a time: $most";
     is $t->position_inversions, 0, 'disable with concurrency: released in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a pace can be changed in the drain' => sub {
     my $t = Intermission->new(workers => 4, locations => $control);
     my $crowd = held($t, 200);
     $t->control('disable?spread=1h');
@@ -77,9 +77,9 @@ sub held {
     is $later->done->{statuses}{200}, 100, "the pace of the control location is kept with the pause";
     cmp_ok Time::HiRes::time() - $start, '>=', 0.9, 'the end of a lease releases at the pace of the pause';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'newcomers behind a paced drain go on at a pace too' => sub {
     # What queues behind a paced drain follows twice as fast, and so on, until nobody is left.
     my $t = Intermission->new(workers => 2, locations => $control);
     my $crowd = held($t, 100);
@@ -91,9 +91,9 @@ sub held {
     $t->wait_state('open');
     is $t->ticket_inversions, 0, 'a paced drain: released in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a client that leaves, or a worker that dies, gives its place back' => sub {
     # Whoever leaves, or dies, gives the place back.
     my $t = Intermission->new(workers => 2, locations => $control, backend => ['--delay', 800]);
     my $crowd = held($t, 8, '--path', '/r/{i}', '--leave', 0.5, '--leave-on-stdin');
@@ -113,9 +113,9 @@ sub held {
     my $done = $crowd->done;
     is $done->{timed_out}, 0, 'a worker with released requests dies: the others are served';
     $t->clean_ok(killed_process => 1);
-}
+};
 
-{
+subtest 'WebSockets and streams without end give their places back' => sub {
     # WebSockets count no longer once they are such; streams without end for ten seconds.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable');
@@ -135,6 +135,6 @@ sub held {
     is $last->response(25)->{status}, 200, 'disable with concurrency: a request without end gives its place away after ten seconds';
     $_->close for @streams;
     $t->clean_ok;
-}
+};
 
 done_testing;

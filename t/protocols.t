@@ -40,8 +40,7 @@ sub unchunked {
     return $content;
 }
 
-{
-    # HTTP/2: streams of one connection.
+subtest 'HTTP/2: each stream is held by itself' => sub {
     my $t = Intermission->new(workers => 2, http2 => 1);
     my $to = 'unix:' . $t->dir . '/http2.sock';
     my ($one, $other) = map { Intermission::Http2->new(to => $to) } 1, 2;
@@ -80,10 +79,9 @@ sub unchunked {
     is $one->answer($one->request('/after'))->{status}, 200, 'HTTP/2: the connection of a stopped stream goes on';
     $one->close;
     $t->clean_ok;
-}
+};
 
-{
-    # HTTP/2: bodies against flow control.
+subtest 'HTTP/2: bodies of held streams keep to flow control' => sub {
     my $t = Intermission->new(workers => 2, http2 => 1, locations => $control . <<'END');
 location / { intermission on; proxy_pass http://backend; }
 location /streamed { intermission on; proxy_pass http://backend; proxy_http_version 1.1; proxy_request_buffering off; }
@@ -121,10 +119,9 @@ END
     is_deeply $arrived, {'/up' => '0 whole'}, 'HTTP/2: no body of a reset or lost stream comes to the backend';
     $client->close;
     $t->clean_ok;
-}
+};
 
-{
-    # Unix sockets, and the PROXY protocol on one, with the real address.
+subtest 'unix sockets and the PROXY protocol carry held requests' => sub {
     my $t = Intermission->new(
         workers => 2,
         server => 'listen unix:@DIR@/site.sock; listen unix:@DIR@/proxied.sock proxy_protocol; set_real_ip_from unix:; real_ip_header proxy_protocol;',
@@ -177,9 +174,9 @@ END
     is $t->status->{by}, '2001:db8::7', 'PROXY protocol: the status has the real IPv6 address';
     $t->control('disable');
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
-}
+};
 
-{
+subtest 'realip by a header gives each request its address' => sub {
     # realip by a header: it is the request's, not the connection's.
     my $t = Intermission->new(
         workers => 2,
@@ -208,10 +205,9 @@ END
     is $client->response->{status}, 200, 'realip: the second request of a connection is held and released';
     ok $t->wait_log(qr/\[notice\].*resumed by 198\.51\.100\.8/), 'realip: the log of disable has the real address';
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
-}
+};
 
-{
-    # gRPC, with trailers, through to a backend of HTTP/2.
+subtest 'gRPC calls are held and released' => sub {
     my $t = Intermission->new(
         workers => 2,
         server => 'listen 127.0.0.2:@PORT@ http2; listen unix:@DIR@/site.sock http2;',
@@ -268,10 +264,9 @@ END
         ['/echo.Echo/1 10', '/echo.Echo/2 10', '/echo.Echo/3 10', '/echo.Echo/upload 20'], 'gRPC: all messages arrive; none of the call that was cancelled';
     $stream->close;
     $t->clean_ok;
-}
+};
 
-{
-    # WebSockets.
+subtest 'WebSockets are held before they are upgraded' => sub {
     my $t = Intermission->new(
         workers => 2,
         locations => $control . <<'END',
@@ -305,9 +300,9 @@ END
     $_->close for $eager, $next;
     $t->came_ok(['/eager', '/next'], 'WebSocket: a client that left never comes to the backend');
     $t->clean_ok;
-}
+};
 
-{
+subtest "bodies that take their time outlive nginx's own timeouts while held" => sub {
     # Bodies that take their time, and nginx's own patience.
     my $t = Intermission->new(
         workers => 2, http2 => 1,
@@ -360,6 +355,6 @@ END
     is_deeply arrived($t), {'/get' => '0 whole', '/sized' => '10 whole', '/chunked' => '8 whole', '/http2' => '10 whole'}, 'slow bodies that are buffered arrive whole';
     $_->close for $get, $sized, $chunked, $streamed, $mixed, $http2;
     $t->clean_ok;
-}
+};
 
 done_testing;

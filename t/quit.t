@@ -13,16 +13,16 @@ sub held {
     return $crowd;
 }
 
-{
+subtest 'a quit answers the requests of a paused app' => sub {
     my $t = Intermission->new(workers => 4);
     $t->control('enable');
     my $crowd = held($t, 500);
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits although it is paused';
     is $crowd->done->{statuses}{503}, 500, 'nginx quits: all held requests are answered 503';
     is scalar(grep { /\[alert\]/ } split /\n/, $t->error_log), 0, 'nginx quits: no alert in the log';
-}
+};
 
-{
+subtest 'a quit answers the requests of old workers' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $old = held($t, 100);
@@ -34,9 +34,9 @@ sub held {
     is $t->status->{held}, 200, 'reloads answer no held request';
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after reloads under a pause';
     is $_->done->{statuses}{503}, 100, 'nginx quits after reloads: requests of old and new workers are answered 503' for $old, $new;
-}
+};
 
-{
+subtest 'a drain goes on while nginx quits' => sub {
     my $t = Intermission->new(workers => 2, backend => ['--delay', 20]);
     $t->control('enable');
     my $crowd = held($t, 200);
@@ -45,9 +45,9 @@ sub held {
     is $crowd->done->{statuses}{200}, 200, 'a drain goes on while nginx quits';
     is $t->position_inversions, 0, 'a drain while nginx quits: released in order';
     $t->stop;
-}
+};
 
-{
+subtest 'an only worker that leaves holds on' => sub {
     # The only worker is told by hand: the master starts no other, and nobody is answered for it.
     my $t = Intermission->new(workers => 1);
     $t->control('enable?for=4s');
@@ -58,9 +58,9 @@ sub held {
     is $crowd->done->{statuses}{200}, 20, 'the only worker is told to leave by hand: it holds until the lease is over';
     $t->wait_for(sub { ($t->workers)[0] // $one != $one }, 'another worker');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'one worker that leaves and one that dies are no quit' => sub {
     # One is told by hand, the other dies: both are no quit. Then nginx does quit.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -80,19 +80,17 @@ sub held {
     my %statuses;
     $statuses{$_->response->{status}}++ for @clients;
     is $statuses{503} // 0, $held, 'nginx quits: the requests that were still held are answered 503';
-}
+};
 
-{
-    # The cache's loader and manager are no workers: nobody waits for them.
+subtest "a quit does not wait for the cache's helpers" => sub {
     my $t = Intermission->new(workers => 2, http => 'proxy_cache_path @DIR@/cache keys_zone=c:1m loader_files=1 loader_sleep=1s loader_threshold=1ms;');
     is $t->control('enable?wait=3s')->{status}, 200, 'an app is quiet although a helper has said nothing';
     my $crowd = held($t, 20);
     ok $t->stop(signal => 'QUIT', seconds => 10), "nginx with a cache's helpers quits";
     is $crowd->done->{statuses}{503}, 20, "nginx with a cache's helpers quits: held requests are answered 503";
-}
+};
 
-{
-    # One worker told to quit is not nginx quitting.
+subtest 'one worker that leaves is no quit' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = held($t, 100);
@@ -103,7 +101,7 @@ sub held {
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 100, 'one worker that leaves: all held requests are served when the pause ends';
     $t->clean_ok;
-}
+};
 
 for my $round (1 .. 3) {
     # Nor is the death of the only other one.
@@ -128,7 +126,7 @@ for my $round (1 .. 3) {
     $t->clean_ok(killed_process => 1);
 }
 
-{
+subtest 'worker_shutdown_timeout answers held requests before it cuts them off' => sub {
     # What would be cut off is answered just before.
     my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 2s;');
     $t->control('enable?for=60s');
@@ -142,9 +140,9 @@ for my $round (1 .. 3) {
     is $t->status->{totals}{left}, 0, 'worker_shutdown_timeout: no held request counts as left';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a worker that hangs when nginx quits keeps no other from it' => sub {
     # A worker that hangs when nginx quits, and is killed then, keeps nobody else.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -158,9 +156,9 @@ for my $round (1 .. 3) {
     is $done->{timed_out}, 0, 'a worker that dies before it was told to leave is not waited for';
     is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to leave: the others' requests are answered 503";
     $t->stop;
-}
+};
 
-{
+subtest 'a killed master: workers that quit answer their requests' => sub {
     # The master is killed, and its workers are told by hand: nobody else can say how many were answered.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -174,10 +172,9 @@ for my $round (1 .. 3) {
     $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the end of the workers');
     is $said->(), 20, 'a killed master: the log says how many were answered';
     $t->stop;
-}
+};
 
-{
-    # A configuration without the module counts as a quit.
+subtest 'a reload without the module is a quit for it' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = held($t, 100);
@@ -186,6 +183,6 @@ for my $round (1 .. 3) {
     $t->wait_old_workers_gone;
     pass 'a reload without the module: the old workers leave';
     $t->clean_ok;
-}
+};
 
 done_testing;

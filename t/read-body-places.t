@@ -50,7 +50,7 @@ sub all_come_whole {
     $t->wait_state('open');
 }
 
-{
+subtest 'beside other directives each body is read once, and arrives whole' => sub {
     my $t = Intermission->new(workers => 2, http => <<'END_OF_SERVER', locations => <<"END_OF_PLACES");
 server {
     listen unix:@DIR@/accel.sock;
@@ -120,9 +120,9 @@ END_OF_PLACES
     is answer($piped)->{status}, 200, 'the request behind a pipelined one is answered';
     is((grep { $_->{target} eq '/piped' } $t->backend_log)[0]{length}, 4, 'a pipelined request comes with its own body alone');
     $t->clean_ok(allow => [qr/access forbidden by rule/, qr/nobody\.sock/]);
-}
+};
 
-{
+subtest 'a body that nginx throws away is not waited for' => sub {
     # A body that nginx throws away, and a page of the app's in its place.
     my $t = Intermission->new(workers => 2, locations => <<"END_OF_PLACES");
 location /large { client_max_body_size 4; error_page 413 = \@page; }
@@ -136,7 +136,7 @@ END_OF_PLACES
     is $large->response->{status}, 200, 'a body that is thrown away is not waited for';
     $large->close;
     $t->clean_ok(allow => [qr/client intended to send too large body/]);
-}
+};
 
 SKIP: {
     my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';

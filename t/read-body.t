@@ -51,7 +51,7 @@ sub upload {
 my $length = sub { "Content-Length: $_[0]" };
 my $chunked = 'Transfer-Encoding: chunked';
 
-{
+subtest 'the order is that in which the bodies are whole' => sub {
     # The order is that in which the bodies are whole, however they come and wherever nginx puts them.
     my $t = instance();
     my $large = 'x' x 300_000;
@@ -85,9 +85,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     is_deeply arrived($t), {'/get' => '0 whole', '/eager' => '11 whole', map { $_->[0] => "$_->[4] whole" } @uploads}, 'held bodies arrive whole';
     is $t->logged('/sized')->{intermission}, 'HELD', 'access log: an upload that was held is HELD';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'an upload that stalls is not in flight' => sub {
     # An upload that stalls is not in flight, and goes nowhere in the middle of a pause.
     my $t = instance();
     $t->control('status');
@@ -114,9 +114,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     is answer($open)->{status}, 200, 'with no pause an upload is answered';
     is $t->logged('/open')->{intermission}, 'PASSED', 'access log: an upload with no pause is PASSED';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'an upload that stalls, leaves or is too large never came' => sub {
     # Who stalls, leaves, or sends too much never came.
     my $t = instance(server => 'client_body_timeout 1s;');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
@@ -155,9 +155,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     $t->came_ok([], 'the app sees no upload whose client left');
     $http2->close;
     $t->clean_ok(allow => [qr/client intended to send too large/, qr/client sent invalid chunked body/]);
-}
+};
 
-{
+subtest 'a client that leaves with its last byte is not held' => sub {
     # A client that leaves in the very event that ends its body.
     my $t = instance();
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
@@ -178,9 +178,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     $t->came_ok([], 'the app sees no client that leaves with its last byte');
     $http2->close;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'many bodies over several workers come in order' => sub {
     # Many bodies, over several workers, to an app whose connections are not kept: it would take those first.
     my $t = instance(workers => 4);
     $t->control('enable');
@@ -194,9 +194,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     is scalar(grep { $_->{ended} ne 'whole' } $t->backend_log), 0, 'bodies over several workers arrive whole';
     is $t->position_inversions, 0, 'bodies over several workers come in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'uploads are rejected or stopped when they are whole' => sub {
     # No room, and a stop: with the body on its way, and under way when it begins.
     my $t = instance();
     $t->control('enable');
@@ -226,9 +226,9 @@ my $chunked = 'Transfer-Encoding: chunked';
     is answer($under_way)->{status}, 503, 'an upload under way when a stop began is answered when its body is whole';
     is $t->status->{totals}{stopped}, 4, 'all stopped uploads are counted';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'an upload goes on over a reload, and is answered at a quit' => sub {
     # A quit and a reload while a body is on its way.
     my $t = instance();
     $t->control('enable');
@@ -254,6 +254,6 @@ my $chunked = 'Transfer-Encoding: chunked';
     my $late = answer($quit);
     is_deeply [$late->{status}, $late->{headers}{'retry-after'}], [503, 10], 'a quit answers an upload whose body ends later';
     ok $t->stop, 'nginx ends after it has answered its uploads';
-}
+};
 
 done_testing;

@@ -134,7 +134,7 @@ for my $name (sort keys %redirect) {
     $t->clean_ok(allow => [qr/nobody\.sock/]);
 }
 
-{
+subtest 'try_files holds a request once' => sub {
     # What is served from files: held once, and the right page comes.
     my $t = Intermission->new(
         workers => 2,
@@ -152,9 +152,9 @@ for my $name (sort keys %redirect) {
     }
     is $t->status->{totals}{held}, 3, 'try_files: each request is held once';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a request that is under way is not held by a pause that begins' => sub {
     # A request that passed while the app was open is under way: a pause that begins does not hold it.
     my $t = Intermission->new(
         workers => 2,
@@ -205,9 +205,9 @@ END
     is $t->status->{totals}{held}, 3, 'no request is held twice';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'subrequests are never held' => sub {
     # Subrequests go where their request went: they are never held for themselves.
     my $t = Intermission->new(
         workers => 2,
@@ -252,6 +252,6 @@ END
     my @came = grep { $_->{seq} > $before } $t->backend_log;
     is scalar @came, 11, 'every request and subrequest comes to the backend once';
     $t->clean_ok;
-}
+};
 
 done_testing;

@@ -35,7 +35,7 @@ sub held_and_released {
 
 held_and_released($_, 1000) for 1, 2, 4, 8;
 
-{
+subtest 'bodies over HTTP/2 do not change the order' => sub {
     # Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there.
     my $t = Intermission->new(workers => 4, http2 => 1);
     $t->control('enable');
@@ -48,9 +48,9 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     is $_->done->{statuses}{200}, 100, 'requests with bodies over HTTP/2, and others: all are answered' for @crowds;
     is $t->ticket_inversions, 0, 'requests with bodies over HTTP/2, and others: released in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'held requests are released at once, without polling' => sub {
     # The first one goes as soon as disable is carried out: were there polling, it would show.
     my $t = Intermission->new(workers => 2);
     my @waits;
@@ -66,9 +66,9 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     my ($median) = (sort { $a <=> $b } @waits)[10];
     cmp_ok $median, '<', 0.1, "released at once: median ${\ sprintf '%.1f', 1000 * $median} ms for four";
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a drain ends under a load that never ends' => sub {
     # Under a load that never ends a drain does.
     my $t = Intermission->new(workers => 4);
     $t->control('enable');
@@ -81,9 +81,9 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     is $crowd->done->{answered}, 1000, 'the app opens under a load that goes on';
     is $load->done->{failed}, 0, 'a load that goes on while the app opens never fails';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'enable in a drain keeps the places of those still held' => sub {
     # enable while draining: those still held keep their places, and nothing is lost.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -98,9 +98,9 @@ held_and_released($_, 1000) for 1, 2, 4, 8;
     is $crowd->done->{statuses}{200}, 2000, 'enable in a drain: all held requests are answered';
     is $t->position_inversions, 0, 'enable in a drain: released in order';
     $t->clean_ok;
-}
+};
 
-{
+subtest "one app's verbs neither release nor hold requests of another" => sub {
     # One app's verbs neither release nor hold another's requests.
     my $locations = join '', map { <<"END" } 'a' .. 'c';
 location /$_/ { set \$app_name $_; intermission on; proxy_pass http://backend; }
@@ -125,6 +125,6 @@ END
     $t->control('disable', $at->($_)) for 'a', 'b';
     is $_->response->{status}, 200, "the other app's requests are released when its pause ends" for @{$held{b}};
     $t->clean_ok(at => ['/control/a', '/control/b', '/control/c']);
-}
+};
 
 done_testing;

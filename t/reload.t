@@ -36,7 +36,7 @@ sub holder {
     return $t->wait_for(sub { $t->error_log =~ /\[info\] (\d+)#[^\n]*intermission: [^\n]*held/ ? $1 : undef }, 'who holds it');
 }
 
-{
+subtest 'a pause and its requests live through reloads under load' => sub {
     my $t = Intermission->new(workers => 4, http2 => 1);
     $t->control('enable?reason=upgrade');
     my $pause = $t->status;
@@ -62,9 +62,9 @@ sub holder {
     pass 'reloads in a pause: no old worker is left in the end';
     is $t->status->{totals}{lost}, 0, 'reloads in a pause: no request counts as lost';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'the requests of old workers are released, expire and leave as before' => sub {
     # Those whom old workers hold: the verbs, their clients and their max_time work as before.
     my $t = Intermission->new(
         workers => 2,
@@ -98,9 +98,9 @@ sub holder {
     $t->control('disable');
     is $next->response->{status}, 200, 'the next pause ends';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a held request follows the configuration that it came under' => sub {
     # Held requests finish on the configuration they came under; other workers take over one after another.
     my $to = sub { "$control location / { intermission on; intermission_expired $_[1]; proxy_pass http://backend/$_[0]\$request_uri; }" };
     my $t = Intermission->new(workers => 2, locations => $to->('one', 503));
@@ -126,9 +126,9 @@ sub holder {
     $t->wait_old_workers_gone;
     wait_only($t, 3);
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a reload that turns intermission off leaves held requests held' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 10;
@@ -141,9 +141,9 @@ sub holder {
     is scalar(grep { $_->response->{status} == 200 } @held), 10, 'intermission is turned off: held requests are answered when the pause ends';
     $t->wait_old_workers_gone;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'another size of the zone is refused while requests depend on it' => sub {
     # Another size of the zone would leave those held where no new worker finds them.
     my $t = Intermission->new(workers => 2, http => 'intermission_zone 2m;');
     my $slots = $t->status->{slots}{total};
@@ -196,9 +196,9 @@ sub holder {
     $t->control('disable');
     is $next->response->{status}, 200, 'a new zone of another size serves requests';
     $t->clean_ok(allow => [qr/\[emerg\].*intermission_zone/]);
-}
+};
 
-{
+subtest 'another build of the module is refused while requests depend on it' => sub {
     # Another build of the module, whose tables may be others.
     my $t = Intermission->new(workers => 2);
     my $copy = $t->dir . '/another.so';
@@ -218,9 +218,9 @@ sub holder {
     is $t->control($_)->{status}, 200, "while all is open it is accepted, and serves: $_" for 'enable', 'disable';
     $t->wait_old_workers_gone;
     $t->clean_ok(allow => [qr/\[emerg\].*another build/]);
-}
+};
 
-{
+subtest 'enable tells the truth while the zone changes its size' => sub {
     # The workers of the old zone serve for a while beside those of the new one; one stands still until they do.
     my $t = Intermission->new(workers => 1, http => 'intermission_zone 2m;');
     my ($old) = $t->workers;
@@ -239,9 +239,9 @@ sub holder {
     $_->close for $operator, $client;
     $t->wait_old_workers_gone;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a reload that fails leaves the zone as it was' => sub {
     # The zone that was to be replaced goes on where the new configuration fails after all.
     my $t = Intermission->new(workers => 2);
     my $pid = $t->master;
@@ -258,9 +258,9 @@ sub holder {
     my $closed = Intermission::Process::wait_until(sub { ($now = () = glob "/proc/$pid/fd/*") <= $bells }, 10);
     ok $closed, "a failed reload leaves no descriptor open: $bells, $now";
     $t->clean_ok(allow => [qr/bind\(\)|still could not bind/]);
-}
+};
 
-{
+subtest 'a drain lives through a reload' => sub {
     # A worker that stands still makes a drain last.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -283,9 +283,9 @@ sub holder {
     $t->wait_state('open');
     $t->wait_old_workers_gone;
     $t->clean_ok;
-}
+};
 
-{
+subtest 'reloads in a drain at full speed keep the order' => sub {
     # Reloads in the middle of a drain at full speed.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -298,9 +298,9 @@ sub holder {
     $t->wait_state('open');
     wait_only($t, 2);
     $t->clean_ok;
-}
+};
 
-{
+subtest 'nginx -t and hasty reloads change nothing' => sub {
     my $t = Intermission->new(workers => 2);
     my %first = map { $_ => 1 } $t->workers;
     $t->control('enable');
@@ -327,6 +327,6 @@ sub holder {
     is +(nginx($t, '-t'))[0], 0, 'nginx -t passes while the app is open';
     is $t->get('/last')->{status}, 200, 'after nginx -t the running nginx answers';
     $t->clean_ok(allow => [qr/unknown directive "nonsense"/]);
-}
+};
 
 done_testing;

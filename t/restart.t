@@ -15,7 +15,7 @@ sub instance {
 
 my $file = sub { $_[0]->dir . '/state' };
 
-{
+subtest 'a pause lives through a restart' => sub {
     my $t = instance();
     is sprintf('%o', (stat $file->($t))[2] & 07777), '600', "the state file is its owner's alone";
     $t->control('enable?reason=db%20switch');
@@ -40,9 +40,9 @@ my $file = sub { $_[0]->dir . '/state' };
     is $t->status->{state}, 'stopped', 'a stop lives through a restart';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a lease counts on over a restart' => sub {
     my $t = instance();
     $t->control('enable?for=2s');
     my $until = $t->status->{until};
@@ -58,9 +58,9 @@ my $file = sub { $_[0]->dir . '/state' };
     $t->start_nginx;
     is $t->status->{state}, 'open', 'a lease that ended while nginx was down: the app is open';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'a kill of everything loses no answered change' => sub {
     # Killed at any moment, everything at once: never an older state than one that was answered.
     my $t = instance();
     my $wrong = 0;
@@ -89,9 +89,9 @@ my $file = sub { $_[0]->dir . '/state' };
     }
     is $wrong, 0, 'kill -9 of everything loses no answered change';
     $t->clean_ok(killed_process => 1);
-}
+};
 
-{
+subtest 'a broken state file is replaced' => sub {
     my $t = instance();
     $t->control('enable');
     $t->end_nginx;
@@ -107,9 +107,9 @@ my $file = sub { $_[0]->dir . '/state' };
     is $t->status->{state}, 'paused', 'after the start with a broken file the next pause is kept';
     $t->control('disable');
     $t->clean_ok(allow => [qr/is broken/]);
-}
+};
 
-{
+subtest 'a state file that cannot be used does not stop a pause' => sub {
     my $t = instance(http => "intermission_state_file notes.txt;\n");
     $t->end_nginx;
     my $notes = $t->dir . '/notes.txt';
@@ -123,7 +123,7 @@ my $file = sub { $_[0]->dir . '/state' };
     is join('', <$f>), "my notes\n", "somebody else's file is left alone";
     $t->control('disable');
     $t->clean_ok(allow => [qr/is not a state file/]);
-}
+};
 
 for my $path ('/dev/null', '/tmp') {
     my $t = instance(http => "intermission_state_file $path;\n");
@@ -152,7 +152,7 @@ SKIP: {
     system 'umount ' . $t->dir . '/small';
 }
 
-{
+subtest 'a reload with another state file moves the pauses' => sub {
     my $t = instance();
     $t->control('enable');
     $t->reload(http => "intermission_state_file other;\n");
@@ -165,9 +165,9 @@ SKIP: {
     like $output, qr/"intermission_state_file" directive is duplicate/, 'two state files are refused: the answer names the directive';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest "a pause's number is never used twice" => sub {
     # Without a state file, and with another size: a number is never given again.
     my $t = instance(http => '');
     my $mine = $t->control('enable?new=1')->{headers}{'intermission-pause'};
@@ -189,9 +189,9 @@ SKIP: {
     cmp_ok $t->control('enable')->{headers}{'intermission-pause'}, '>', $last, 'a zone of another size: the numbers of pauses go on';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
+subtest 'no older state comes back' => sub {
     # A second nginx that cannot start, and a file that was not in use: neither brings anything back.
     my $t = instance();
     $t->control('enable');
@@ -215,6 +215,6 @@ SKIP: {
     $t->start_nginx;
     is $t->status->{state}, 'open', 'a restart after that reload restores nothing';
     $t->clean_ok(allow => [qr/bind\(\)|still could not bind/]);
-}
+};
 
 done_testing;

@@ -40,7 +40,7 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     $t->clean_ok;
 }
 
-{
+subtest 'idle connections are closed for held requests' => sub {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 1024;', backend => ['--delay', 20]);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 900, '--expect', '200,503', '--timeout', 60);
@@ -51,9 +51,9 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     $t->control('disable');
     is_deeply $crowd->done->{statuses}, {200 => $held, 503 => 900 - $held}, 'all requests that were held beside idle connections are served';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'streams of HTTP/2 take no connection, and have a bound' => sub {
     my $t = Intermission->new(workers => 1, http2 => 1, events => 'worker_connections 64;');
     my $to = 'unix:' . $t->dir . '/http2.sock';
     $t->control('enable');
@@ -73,6 +73,6 @@ for my $case ([64, 30, 1], [64, 30, 20], [256, 168, 60]) {
     is scalar @lack, 0, 'connections do not run out';
     $_->close for $one, $other;
     $t->clean_ok;
-}
+};
 
 done_testing;

@@ -7,7 +7,7 @@ use Intermission;
 use Test::More;
 use Time::HiRes ();
 
-{
+subtest 'a full nginx answers control and health checks' => sub {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 512;', backend => ['--delay', 20]);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 1500, '--connecting', 64, '--expect', '200,503', '--timeout', 60);
@@ -31,7 +31,7 @@ use Time::HiRes ();
     is $done->{statuses}{200} + $done->{statuses}{503}, 1500, 'a full nginx answers all 1500 requests';
     is $t->ticket_inversions, 0, 'a full nginx releases in order';
     $t->clean_ok;
-}
+};
 
 for my $connections (64, 256, 1024) {
     my $t = Intermission->new(workers => 2, events => "worker_connections $connections;", backend => ['--delay', 50]);
@@ -50,7 +50,7 @@ for my $connections (64, 256, 1024) {
     $t->clean_ok;
 }
 
-{
+subtest 'intermission_max_held bounds what is held' => sub {
     my $t = Intermission->new(workers => 4, locations => <<'END');
 set $app_name basecamp;
 intermission_max_held 100;
@@ -71,6 +71,6 @@ END
     my $done = $crowd->done;
     is_deeply $done->{statuses}, {200 => 100, 429 => 200}, 'intermission_max_held 100: the held are served, the others get 429';
     $t->clean_ok;
-}
+};
 
 done_testing;

@@ -25,7 +25,7 @@ sub ends {
     return !@children && $clean && !Intermission::Process::is_alive($master);
 }
 
-{
+subtest 'one process without a master pauses and resumes' => sub {
     my $t = instance();
     $t->control('enable?reason=alone');
     my $status = $t->status;
@@ -64,7 +64,7 @@ sub ends {
     $t->control('disable');
     is $t->get('/last')->{status}, 200, 'one process: disable ends a stop';
     $t->clean_ok;
-}
+};
 
 for my $signal ('QUIT', 'TERM') {
     my $t = instance(http => "intermission_state_file state;\n");

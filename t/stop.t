@@ -26,7 +26,7 @@ location = /sorry { internal; return 503 "we are sorry\n"; }
 location /_intermission { intermission_control; }
 END
 
-{
+subtest 'a stop answers all requests at once' => sub {
     my $t = Intermission->new(workers => 4, locations => $locations);
     is $t->control('stop')->{body}, "Stopped.\n", 'stop answers Stopped';
     is $t->control('stop')->{status}, 304, 'stop of a stopped app: 304';
@@ -59,9 +59,9 @@ END
     $t->wait_state('open');
     pass 'stop with a lease ends by itself';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'the module answers health checks while the app is not open' => sub {
     my $t = Intermission->new(workers => 2, locations => $locations);
     my $check = sub { $t->get($_[0]) };
     is $check->('/checked/up')->{body}, "seq=1\n", 'an open app: a health check goes to it';
@@ -79,6 +79,6 @@ END
     is $t->logged('/checked/up')->{intermission}, 'BYPASSED', 'a stopped app: the access log of a health check says BYPASSED';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
 done_testing;

@@ -73,7 +73,7 @@ ok $stopped->{headers}{'retry-after'}, "a stop's 503 to a CONNECT has Retry-Afte
 $t->control('disable');
 $t->clean_ok;
 
-{
+subtest 'a CONNECT without a password is refused before the gate' => sub {
     # Who must say a password first is told so, and takes no ticket.
     my $t = Intermission->new(workers => 2, locations => <<'END_OF_CONF');
 auth_basic private;
@@ -92,6 +92,6 @@ END_OF_CONF
     leads_to_app($known, '/known', 'with the right one');
     $known->close;
     $t->clean_ok(allow => [qr/no user\/password|password mismatch/]);
-}
+};
 
 done_testing;

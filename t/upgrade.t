@@ -82,7 +82,7 @@ sub wait_workless {
 
 sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answer->{headers}{'retry-after'}] } @_] }
 
-{
+subtest 'USR2, WINCH, QUIT with a state file' => sub {
     # The whole way, with a state file.
     my $t = instance(@with_file);
     my $old = $t->master;
@@ -127,9 +127,9 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->start_nginx;
     is $t->status->{state}, 'open', 'after a restart the app is as the new nginx left it';
     $t->clean_ok;
-}
+};
 
-{
+subtest 'USR2 and QUIT at once, with a drain' => sub {
     # Straight to QUIT, while old workers hold and drain.
     my $t = instance(@with_file, backend => ['--delay', 20]);
     my $old = $t->master;
@@ -148,10 +148,9 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     turn_to($t, $new);
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
-{
-    # Without a state file.
+subtest 'USR2 and QUIT without a state file' => sub {
     my $t = instance();
     my $old = $t->master;
     $t->control('enable');
@@ -169,10 +168,9 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     turn_to($t, $new);
     is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'without a state file no held request came to the backend';
     $t->clean_ok;
-}
+};
 
-{
-    # Back to the old one, in both ways.
+subtest 'back to the old nginx, in both ways' => sub {
     my $t = instance(@with_file);
     my $old = $t->master;
     $t->control('enable?reason=first');
@@ -221,10 +219,9 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->control('disable');
     is $held->response->{status}, 200, 'TERM of the new nginx: the old one releases';
     $t->clean_ok;
-}
+};
 
-{
-    # A new nginx that does not start.
+subtest 'a new nginx that does not start changes nothing' => sub {
     my $t = instance(@with_file);
     $t->control('enable');
     my $held = $t->send('/held');
@@ -239,10 +236,9 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     $t->control('disable');
     is $held->response->{status}, 200, 'a new nginx that does not start: the held request is released';
     $t->clean_ok(allow => [qr/nonsense/]);
-}
+};
 
-{
-    # Another build of the module.
+subtest 'a new build of the module takes effect' => sub {
     my $t = instance(@with_file);
     my $copy = $t->dir . '/another.so';
     system('cp', Intermission::module_path(), $copy) == 0 or die "no copy of the module: $?";
@@ -257,6 +253,6 @@ sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answ
     is $t->status->{state}, 'paused', 'a new build of the module: the pause goes on';
     $t->control('disable');
     $t->clean_ok;
-}
+};
 
 done_testing;

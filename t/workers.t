@@ -9,7 +9,7 @@ use Test::More;
 
 my $http = 'intermission_zone 128k;';
 
-{
+subtest 'the smallest zone has entries for ten workers and their reloads' => sub {
     my $t = Intermission->new(workers => 10, http => $http);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 200, '--expect', '503');
@@ -21,9 +21,9 @@ my $http = 'intermission_zone 128k;';
     is $t->status->{totals}{rejected}, 0, 'workers of the smallest zone reject no request';
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx with the smallest zone quits';
     is $_->done->{statuses}{503}, 200, 'all requests of the smallest zone are answered 503' for $crowd, $more;
-}
+};
 
-{
+subtest 'a worker without an entry keeps every app from being quiet' => sub {
     # The table was made for one.
     my $t = Intermission->new(workers => 1, http => $http);
     $t->reload(workers => 17);
@@ -38,9 +38,9 @@ my $http = 'intermission_zone 128k;';
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 300, 'workers that got their entry late release';
     $t->clean_ok(allow => [qr/worker table is full/]);
-}
+};
 
-{
+subtest 'a worker that stands still without an entry is not forgotten' => sub {
     # One that stands still and has no entry is not forgotten, however long it stands.
     my $t = Intermission->new(workers => 1, http => $http);
     $t->control('enable');
@@ -62,9 +62,9 @@ my $http = 'intermission_zone 128k;';
     $t->control('disable');
     is $held->response->{status}, 200, 'the held request is released when the worker without an entry is dead';
     $t->clean_ok(allow => [qr/worker table is full/], killed_process => 1);
-}
+};
 
-{
+subtest 'old workers give their entries to new ones' => sub {
     # Four generations of 64, of which the old ones linger for their WebSockets: they give their entries to new workers.
     my $t = Intermission->new(
         workers => 64, http => $http, events => 'worker_connections 256;',
@@ -111,6 +111,6 @@ END
     $_->close for @sockets;
     $t->wait_old_workers_gone;
     $t->clean_ok(allow => [qr/worker table is full/]);
-}
+};
 
 done_testing;

@@ -23,7 +23,7 @@ sub touches_little {
     return cmp_ok $most, '<', 64, sprintf "$what: %.1f MB of 512", $most;
 }
 
-{
+subtest 'a large zone costs only what is used of it' => sub {
     my $t = Intermission->new(workers => 2, http => $http);
     touches_little('the master that makes it', $t->master);
     cmp_ok $t->status->{slots}{total}, '>', 5_000_000, 'a large zone has all of its slots';
@@ -36,7 +36,7 @@ sub touches_little {
     $t->reload;
     touches_little('workers after a reload', $t->workers);
     $t->clean_ok;
-}
+};
 
 SKIP: {
     skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
