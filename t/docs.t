@@ -4,13 +4,19 @@ use strict;
 use warnings;
 use utf8;
 use lib 't/lib';
+use File::Find ();
 use File::Temp;
 use Intermission;
 use Test::More;
 
 my $root = Intermission::root();
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output);
 my @texts = sort map { s{^\Q$root\E/}{}r } "$root/README.md", "$root/CONTRIBUTING.md", "$root/CHANGELOG.md", "$root/t/README.md", glob "$root/docs/*.md";
 my %text = map { my $text = Intermission::slurp("$root/$_"); utf8::decode($text); ($_ => $text) } @texts;
+
+# A file's name => what stands in all files of that name in src/.
+my %source;
+File::Find::find({no_chdir => 1, wanted => sub { $source{$1} .= Intermission::slurp($_) if m{([^/]+\.rs)$} }}, "$root/src");
 
 # ---- the text
 
@@ -137,16 +143,33 @@ subtest 'the reference has each directive and variable' => sub {
 
 subtest 'the design names what is there' => sub {
     my $design = $text{'docs/design.md'};
-    my %source = map { m{([^/]+)$} ? ($1 => Intermission::slurp($_)) : () } glob("$root/src/*/*.rs"), glob("$root/src/*.rs");
-    my $all = join '', map { Intermission::slurp($_) } glob("$root/src/*.rs"), glob("$root/src/*/*.rs");
+    my $all = join '', values %source;
     ok $source{$_}, "a file $_" for sort keys %{{map { $_ => 1 } $design =~ /\b(\w+\.rs)\b/g}};
     for my $name (sort keys %{{map { $_ => 1 } $design =~ /\b\w+::(\w+)/g}}) {
         like $all, qr/\bfn $name\b/, "a function $name";
     }
     for my $line ($design =~ /^ {4}.*?(\w+\.rs +\w+(?: ─▶ \w+)*)/gm) {
         my ($file, @functions) = $line =~ /(\w+\.rs|\w+)/g;
-        my $here = Intermission::slurp("$root/src/ffi/$file");
-        like $here, qr/\bfn $_\b/, "$file has $_" for @functions;
+        like $source{$file}, qr/\bfn $_\b/, "$file has $_" for @functions;
+    }
+};
+
+subtest 'what the docs say that the module prints, it prints' => sub {
+    my $source = join '', values %source;
+    $source =~ s/\\\n\s*//g;
+    $source =~ s/\\"/"/g;
+    my ($lines) = $text{'docs/reference.md'} =~ /^## Log lines\n(.*)/ms;
+    my ($events) = $text{'docs/operating.md'} =~ /^## What happens when\n(.*?)^## /ms;
+    my @said = $lines =~ /^ {4}\[.*?intermission: app "basecamp": (.*)$/gm;
+    push @said, map { /`([^`]+)`/g } $lines =~ /^\| (`.*?) \| (?:notice|warn|error|emerg|info) \|/gm;
+    push @said, grep { !/^nginx -|is shutting down|exited on signal|Address already/ } map { grep { / / } /`([^`]+)`/g } $events =~ /\| ([^|]*) \|$/gm;
+    cmp_ok scalar @said, '>', 40, 'they say much';
+    for my $said (@said) {
+        # Without values: what is left stands in the source as it is.
+        my @parts = map { s{^\s+|\s+$}{}gr } grep { /[a-z]{3}.*[a-z]{3}/ } split /…|, |: |"\$?\w+"|\d[\d.:TZ-]*/, $said;
+        s/^(?:paused|stopped|pause changed) (?=by)|^still \K(?:paused|stopped)$|\bmore \K(?:rejected|expired|bypassed requests failed)$|the last for \K\w+$// for @parts;
+        my @missing = grep { index($source, $_) < 0 } @parts;
+        is_deeply \@missing, [], $said;
     }
 };
 
