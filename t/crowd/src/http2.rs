@@ -114,7 +114,9 @@ async fn handshake<S>(socket: S) -> Result<SendRequest<Bytes>, h2::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = h2::client::handshake(socket).await?;
+    // A burst of small answers is what a release looks like, and no attack.
+    let mut builder = h2::client::Builder::new();
+    let (sender, connection) = builder.data_frame_budget(usize::MAX).handshake(socket).await?;
     tokio::task::spawn_local(async move {
         // The streams see the error too.
         let _ = connection.await;
