@@ -89,13 +89,22 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
     hold.belongs_to(evaluate::variable(r, main.variables.app_name));
-    worker.zone.gates().hear(NameHash::of(hold.app_name()));
+    let (name, endings) = (hold.app_name(), worker.zone.gates().endings());
+    // SAFETY: the value is not part of the request itself, and lives as long as it.
+    let max_time = evaluate::at_hand(unsafe { &mut *r_ptr }, main.variables.max_time);
+    let familiar = worker.familiar.knows(place, endings, name, max_time);
+    if !familiar {
+        worker.zone.gates().hear(NameHash::of(name));
+    }
     entry::is_needed(worker);
     flight::refresh(worker);
     let verdict = ask(r, main, place, worker, hold);
     if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
-        if let Some(value) = evaluate::at_hand(r, main.variables.max_time) {
-            tell_expiry(worker, place, hold, MaxTime::parse(value).unwrap_or_default());
+        if !familiar {
+            if let Some(value) = max_time {
+                tell_expiry(worker, place, hold, MaxTime::parse(value).unwrap_or_default());
+            }
+            worker.familiar.learn(place, endings, name, max_time);
         }
         kept::freshen(worker);
         flight::set_out(worker, hold);

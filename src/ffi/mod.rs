@@ -16,6 +16,7 @@ mod doorbell;
 mod entry;
 mod evaluate;
 mod failed;
+mod familiar;
 #[cfg(feature = "faults")]
 mod faults;
 mod file_lock;

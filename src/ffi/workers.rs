@@ -12,6 +12,7 @@ use super::ask::Asking;
 use super::channel::{self, Channel};
 use super::entry::Entry;
 use super::evaluate::Kept;
+use super::familiar::Familiar;
 use super::flight::InFlight;
 use super::halt::Halts;
 use super::hold::Hold;
@@ -56,6 +57,7 @@ pub(super) struct ThisWorker {
     /// The app that was served last.
     pub last: Cell<AppId>,
     pub complaints: Complaints,
+    pub familiar: Familiar,
     /// What of a request's state is put back after a value has been read for it.
     pub kept: Cell<Kept>,
     /// The one that goes on at this moment; null as soon as it is gone.
@@ -231,6 +233,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         cutting: Timer::new(on_cutting, log),
         last: Cell::new(AppId::NONE),
         complaints: Complaints::default(),
+        familiar: Familiar::new(),
         kept: Cell::default(),
         going_on: Cell::new(core::ptr::null()),
         run: Queue::new(),
