@@ -163,10 +163,14 @@ subtest 'what the docs say that the module prints, it prints' => sub {
     my @said = $lines =~ /^ {4}\[.*?intermission: app "basecamp": (.*)$/gm;
     push @said, map { /`([^`]+)`/g } $lines =~ /^\| (`.*?) \| (?:notice|warn|error|emerg|info) \|/gm;
     push @said, grep { !/^nginx -|is shutting down|exited on signal|Address already/ } map { grep { / / } /`([^`]+)`/g } $events =~ /\| ([^|]*) \|$/gm;
-    cmp_ok scalar @said, '>', 40, 'they say much';
+    my ($answers) = $text{'docs/reference.md'} =~ /^The first line of an answer.*?\n\n(.*?)\n\n/ms;
+    push @said, grep { !/^wait$/ } map { /`([^`]+)`/g } $answers;
+    push @said, $text{'docs/operating.md'} =~ /`(waits for [^`]+|\d worker[^`]+)`/g;
+    cmp_ok scalar @said, '>', 60, 'they say much';
     for my $said (@said) {
         # Without values: what is left stands in the source as it is.
         my @parts = map { s{^\s+|\s+$}{}gr } grep { /[a-z]{3}.*[a-z]{3}/ } split /…|, |: |"\$?\w+"|\d[\d.:TZ-]*/, $said;
+        s/^waits for //, s{^(?:parameter|the method must be (?:one of .*)?|the app is|pause)\b *}{} for @parts;
         s/^(?:paused|stopped|pause changed) (?=by)|^still \K(?:paused|stopped)$|\bmore \K(?:rejected|expired|bypassed requests failed)$|the last for \K\w+$// for @parts;
         my @missing = grep { index($source, $_) < 0 } @parts;
         is_deeply \@missing, [], $said;
