@@ -165,6 +165,10 @@ impl Gates<'_> {
         if before == value {
             return;
         }
+        // Before anybody passes, and says it anew.
+        if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
+            word.store(0, Ordering::Relaxed);
+        }
         gate.store(value, Ordering::Release);
         step();
         let count = self.shut.load(Ordering::Relaxed);
@@ -172,9 +176,6 @@ impl Gates<'_> {
             (0, _) => self.shut.store(count.saturating_add(1), Ordering::Release),
             (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Release),
             _ => {}
-        }
-        if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
-            word.store(0, Ordering::Relaxed);
         }
     }
 
