@@ -144,13 +144,13 @@ fn prometheus(apps: &[Status]) {
             assert!(*key == "app" && names.contains(app), "{line:?}");
         }
     }
-    assert_eq!((kinds.len(), seen.len()), (FAMILIES, 2 + apps.len() * SERIES));
+    assert_eq!((kinds.len(), seen.len()), (FAMILIES, 3 + apps.len() * SERIES));
 }
 
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
-const FAMILIES: usize = 15;
-/// Of an app: gauges and counters, outcomes, buckets, and a histogram's sum and count.
-const SERIES: usize = 11 + 8 + 11 + 2;
+const FAMILIES: usize = 22;
+/// Of an app: gauges and counters, outcomes, reasons, buckets, and a histogram's sum and count.
+const SERIES: usize = 16 + 8 + 5 + 11 + 2;
 
 /// A name that can be read is its own label; any other, or what looks like one, shows its bytes.
 fn label(app: &Status) -> String {
