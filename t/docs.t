@@ -86,6 +86,14 @@ subtest 'each file of docs/ can be found from the README' => sub {
     ok $linked{$_}, "README.md links to $_" for grep { m{^docs/} } @texts;
 };
 
+subtest 'each file that the docs name is there' => sub {
+    for my $name (@texts) {
+        my $text = $text{$name} =~ s/^\*\*nginx's own tests.*?\n\n//gmsr;
+        my %named = map { $_ => 1 } $text =~ /`((?:src|tests|scripts|build|nginx-conf)\/[\w.\/-]*|\.ci\/\w+)`/g, map { "t/$_" } $text =~ /`(?:t\/)?([\w-]+\.t)`/g;
+        ok -e "$root/$_", "$name: $_" for sort keys %named;
+    }
+};
+
 # ---- configurations
 
 # A sample as a whole configuration: the addresses and paths of this test, and the blocks around it.
@@ -139,6 +147,14 @@ subtest 'the reference has each directive and variable' => sub {
     for my $name (@names) {
         like $reference, qr/^ {4}Syntax:  (?:set \$)?$name [^\n]*\n {4}Default: \S|^\| `\$$name` \|/m, $name;
     }
+};
+
+subtest 'the reference has each metric and alert' => sub {
+    my %metrics = map { $_ => 1 } Intermission::slurp("$root/src/metrics.rs") =~ /\.(?:gauge|per_app|head)\(\s*"(\w+)"/g;
+    cmp_ok scalar keys %metrics, '>', 15, 'there are metrics';
+    like $text{'docs/reference.md'}, qr/`intermission_$_`/, "intermission_$_" for sort keys %metrics;
+    my @alerts = Intermission::slurp("$root/nginx-conf/alerts.yml") =~ /- alert: (\w+)/g;
+    is_deeply [$text{'docs/reference.md'} =~ /^\| `(Intermission\w+)` \|/gm], \@alerts, 'the alerts, in the order of alerts.yml';
 };
 
 subtest 'the design names what is there' => sub {
