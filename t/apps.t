@@ -81,7 +81,7 @@ subtest 'a location touches its own app and those that it names, no others' => s
     }
 };
 
-subtest 'apps lists exactly what may be seen' => sub {
+subtest 'apps lists the apps that this location may touch, and no others' => sub {
     $t->control('enable?app=other', at => '/any');
     is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'apps at a location without apps=: only its own app';
     is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'apps at a location with apps=: its own app and the named ones, known or not';
@@ -121,7 +121,7 @@ subtest 'odd names: valid JSON, one line of log, a header that tells them apart'
     json($t->control('apps', at => '/any'), 'the whole list');
 };
 
-subtest 'reason, by, since and until' => sub {
+subtest 'reason, by, since and until are in the answer and in the log' => sub {
     my $answer = json($t->control('enable?reason=%00%FF%22%5C%0A%C3%A9&for=1h&format=json'), 'enable');
     is $answer->{reason}, "\0\x{fffd}\"\\\n\x{e9}", 'a reason of any bytes is valid JSON';
     is $answer->{by}, '127.0.0.1', 'by is the caller';
@@ -129,10 +129,10 @@ subtest 'reason, by, since and until' => sub {
     like $_, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'a time of RFC 3339' for $since, $until;
     is_deeply [map { substr $_, 14 } $since, $until], [(substr $since, 14) x 2], 'until is an hour after since';
     my @lines = grep { /reason/ } split /\n/, $t->error_log;
-    like $lines[-1], qr/paused by 127\.0\.0\.1, pause \d+, until \Q$until\E, reason "\\x00\\xff\\"\\\\\\n\\xc3\\xa9"/, 'the log has who, until and why, escaped';
+    like $lines[-1], qr/paused by 127\.0\.0\.1, pause \d+, until \Q$until\E, reason "\\x00\\xff\\"\\\\\\n\\xc3\\xa9"/, 'the log has the caller, the end and the reason, escaped';
     my $over = $t->control('disable?format=json', to => 'unix:' . $t->dir . '/site.sock');
     is_deeply [@{json($over, 'disable')}{qw(reason by until)}], [undef, undef, undef], 'an open app has none';
-    ok $t->wait_log(qr/resumed by unix:, pause \d+, after \d+\.\d{3} s, 0 held/), 'the log tells who resumed it, and how long it was paused';
+    ok $t->wait_log(qr/resumed by unix:, pause \d+, after \d+\.\d{3} s, 0 held/), 'the log has the caller who resumed, and the length of the pause';
     $t->wait_state('open');
 };
 
@@ -272,7 +272,7 @@ END_OF_CONF
     $t->clean_ok(allow => [qr/table of apps is full/]);
 };
 
-subtest 'bad values of intermission_control' => sub {
+subtest 'bad values of intermission_control are refused' => sub {
     my $refused = sub {
         my ($arguments, @says) = @_;
         my ($exit, $output) = Intermission::nginx_t(locations => "location /c { intermission_control $arguments; }");

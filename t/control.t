@@ -72,7 +72,7 @@ subtest 'an answer can be part of a page' => sub {
     is $t->get('/included/page')->{body}, "<p>$text{disabled}</p>", 'the included answer does not end the page';
 };
 
-subtest 'the original words' => sub {
+subtest 'each verb answers in the words of the Lua original' => sub {
     my $status = answers('/_intermission/status', 200, $text{disabled}, 'status while open');
     like($status->{headers}{'content-type'}, qr{^text/plain}, 'status: plain text');
     is($status->{headers}{'intermission-app'}, 'basecamp', 'status names the app in a header');
@@ -84,7 +84,7 @@ subtest 'the original words' => sub {
     answers('/_intermission/status', 200, $text{disabled}, 'status after it');
 };
 
-subtest 'methods' => sub {
+subtest "other methods than a verb's own: 405" => sub {
     answers('/_intermission/enable', 200, $text{enabled}, 'POST enable', method => 'POST');
     answers('/_intermission/disable', 200, $text{disabled}, 'POST disable', method => 'POST');
     answers('/_intermission/status', 200, '', 'HEAD status', method => 'HEAD');
@@ -99,7 +99,7 @@ subtest 'methods' => sub {
     state_is('open', 'wrong methods have changed nothing');
 };
 
-subtest 'where the verb is' => sub {
+subtest "the verb is what follows the location's prefix" => sub {
     for my $place (qw(/slash /pause /guarded /conditional)) {
         answers("$place/enable", 200, $text{enabled}, "$place/enable");
         answers("$place/status", 200, $text{enabled}, "$place/status");
@@ -118,7 +118,7 @@ subtest 'where the verb is' => sub {
     state_is('open', 'wrong verbs have changed nothing');
 };
 
-subtest 'parameters that are wrong' => sub {
+subtest 'wrong parameters: 400, and nothing has changed' => sub {
     my $long = 'x' x 257;
     my %wrong = (
         'foo=1' => 'foo', 'foo' => 'foo', 'Reason=x' => 'Reason', '=x' => '',
@@ -146,7 +146,7 @@ subtest 'parameters that are wrong' => sub {
     $t->control('disable');
 };
 
-subtest 'a reason' => sub {
+subtest 'a reason is shown, can be changed, and has 256 bytes at most' => sub {
     answers('/_intermission/enable?reason=Move%20to%20%22db2%22%0A', 200, $text{enabled}, 'enable with a reason');
     is($t->status->{reason}, "Move to \"db2\"\n", 'the reason is decoded');
     unlike($t->error_log, qr/^\S*"db2/m, 'the reason cannot break the log line');
@@ -159,7 +159,7 @@ subtest 'a reason' => sub {
     $t->control('disable');
 };
 
-subtest 'whose pause it is' => sub {
+subtest 'a pause has a number, and a verb with another changes nothing' => sub {
     my $first = answers('/_intermission/enable?new=1', 200, $text{enabled}, 'a new pause');
     my $id = $first->{headers}{'intermission-pause'};
     like($id, qr/^[1-9]\d*$/, "enable answers with the pause's number");
@@ -181,7 +181,7 @@ subtest 'whose pause it is' => sub {
     $t->control('disable');
 };
 
-subtest 'apps are apart' => sub {
+subtest 'a pause of one app changes no other' => sub {
     answers('/other/enable', 200, $text{enabled}, 'pausing one app');
     is(answers('/other/status', 200, $text{enabled}, 'pauses it')->{headers}{'intermission-app'}, 'other', "the paused app's status is enabled, under its name");
     answers('/_intermission/status', 200, $text{disabled}, 'the other app is not paused');
@@ -193,7 +193,7 @@ subtest 'apps are apart' => sub {
     answers('/nameless/disable', 200, $text{disabled}, 'the default app can be resumed');
 };
 
-subtest 'JSON' => sub {
+subtest 'the status and errors in JSON' => sub {
     $t->control('enable?reason=upgrade');
     my $status = $t->status;
     is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'the JSON status has app, state, reason and held');
@@ -214,7 +214,7 @@ subtest 'JSON' => sub {
     state_is('open', 'JSON: the app is open in the end');
 };
 
-subtest 'what a client likes' => sub {
+subtest 'the answer is JSON where Accept prefers it' => sub {
     my $type = sub {
         my ($verb, @accept) = @_;
         my $answer = $t->control($verb, headers => {Accept => \@accept});
@@ -236,7 +236,7 @@ subtest 'what a client likes' => sub {
     is $type->($_, 'application/json'), 'JSON', "$_ answers as Accept says" for 'enable', 'enable', 'disable', 'nonsense', 'enable?foo=1';
 };
 
-subtest 'what changes nothing is said in a way that the client understands' => sub {
+subtest 'a verb that changes nothing: 304, or 200 with changed false' => sub {
     for my $pair (['disable', 'enable', 'enabled'], ['enable', 'disable', 'disabled'], ['disable', 'stop', 'stopped']) {
         my ($before, $verb, $said) = @$pair;
         $t->control($before);

@@ -11,7 +11,7 @@ my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/n
 # Answered, or cut off by the death of its worker; nobody is left waiting.
 sub all_but_the_dead_are_served {
     my ($t, $done, $count, $name) = @_;
-    is $done->{timed_out}, 0, "$name: nobody waits for ever";
+    is $done->{timed_out}, 0, "$name: no client waits for ever";
     my $answered = $done->{statuses}{200} // 0;
     my $cut = $done->{errors}{reset} + $done->{errors}{eof};
     is $answered + $cut, $count, "$name: all clients of the other workers are served";
@@ -65,7 +65,7 @@ subtest 'an old worker that is killed after a reload takes only its own requests
     $t->kill_worker($old[0]);
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $more->done);
-    is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: nobody waits for ever';
+    is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: no client waits for ever';
     is $new->{statuses}{200}, 300, 'an old worker killed after a reload: all that the new workers held are served';
     cmp_ok $done->{answered}, '>', 0, 'an old worker killed after a reload: requests of the other old worker are served' if @old > 1;
     is $t->position_inversions, 0, 'an old worker killed after a reload: released in order';
@@ -109,7 +109,7 @@ SKIP: {
         my $disable = sub { $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled') };
         $disable->();
         my ($done, $rest) = ($crowd->done, $more->done);
-        is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: nobody waits for ever";
+        is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: no client waits for ever";
         is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
         # The one that is to die may have had too little left to do.
         $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a death');

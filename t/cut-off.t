@@ -17,7 +17,7 @@ subtest 'a paced drain that takes longer than its worker has is cut off with ans
     $t->reload;
     my $done = $crowd->done;
     my ($served, $turned_away) = map { $done->{statuses}{$_} // 0 } 200, 503;
-    is $served + $turned_away, 40, 'a paced drain that is cut off: everybody is answered';
+    is $served + $turned_away, 40, 'a paced drain that is cut off: all clients are answered';
     cmp_ok $served, '>', 0, 'a paced drain that is cut off: the app answers those whose turn has come';
     cmp_ok $turned_away, '>', 20, 'a paced drain that is cut off: the others are answered 503';
     is $t->position_inversions, 0, 'a paced drain that is cut off: the app gets them in order';

@@ -24,7 +24,7 @@ subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
     is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'db switch'], 'pause: the app is paused, with the reason';
     $browser->wait_text(field('state'), qr/^Paused$/);
     is $browser->text(field('note')), 'Paused.', 'pause: the page says Paused';
-    like $browser->text(field('cause')), qr/^Requests are held · since [\d:]{8} \(\d+\s+s\) · by 127\.0\.0\.1$/, 'pause: the card says who did it, and when';
+    like $browser->text(field('cause')), qr/^Requests are held · since [\d:]{8} \(\d+\s+s\) · by 127\.0\.0\.1$/, 'pause: the card has the caller and the time';
     is $browser->text(field('reason')), 'db switch', 'pause: the card has the reason';
     like $browser->text(field('lease')), qr/^1\s+min \d+\s+s$/, 'pause: the card counts the lease down';
 

@@ -10,7 +10,7 @@ use Test::More;
 
 start();
 
-subtest 'what somebody else changes is seen' => sub {
+subtest 'the page shows what other callers change' => sub {
     visit();
     my $seen = sub { $browser->wait_text('#events', $_[0]); pass "seen: $_[0]" };
     $t->control('enable?for=60s&reason=first');

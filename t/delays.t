@@ -154,7 +154,7 @@ subtest 'a worker that is killed while its request is delayed does not stop the 
     $dns->thaw;
     $t->wait_state('open');
     my $totals = $t->status->{totals};
-    cmp_ok $totals->{released}, '>', 0, 'a worker is killed while one of its is delayed: those whom others hold go on';
+    cmp_ok $totals->{released}, '>', 0, 'a worker is killed while its request is delayed: the requests of others go on';
     is $totals->{released} + $totals->{lost}, @held, 'a worker is killed while its request is delayed: each request is released or lost, once';
     $t->clean_ok(killed_process => 1);
 };

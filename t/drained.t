@@ -40,17 +40,17 @@ sub answered_well {
     return is scalar(grep { $_->response->{status} == 200 } @clients), scalar @clients, $what;
 }
 
-subtest 'where nobody is held the answer comes at once' => sub {
+subtest 'disable?wait= with no held request is answered at once' => sub {
     $t->control('enable');
     my $start = time;
     my $answer = $t->control('disable?wait=60s', timeout => 20);
-    is $answer->{status}, 200, 'nobody held: disable?wait= is answered 200';
-    like $answer->{body}, qr/^Pause disabled\.\napp "/, 'nobody held: disable?wait= answers Pause disabled';
-    cmp_ok time - $start, '<', 10, 'nobody held: disable?wait= does not wait for its time to pass';
+    is $answer->{status}, 200, 'no request is held: disable?wait= is answered 200';
+    like $answer->{body}, qr/^Pause disabled\.\napp "/, 'no request is held: disable?wait= answers Pause disabled';
+    cmp_ok time - $start, '<', 10, 'no request is held: disable?wait= does not wait for its time to pass';
     is $t->control('disable?wait=60s', timeout => 20)->{status}, 304, 'disable?wait= of an open app: 304';
 };
 
-subtest 'the answer comes when all have gone out' => sub {
+subtest 'disable?wait= is answered when all held requests are released' => sub {
     my $before = released();
     $t->control('enable');
     my $crowd = $t->crowd('--count', 500);
@@ -59,13 +59,13 @@ subtest 'the answer comes when all have gone out' => sub {
     is $answer->{status}, 200, '500 held: disable?wait= is answered 200';
     is released() - $before, 500, 'disable?wait= is answered when all 500 are released';
     my $status = eval { decode_json($answer->{body}) } // {};
-    is_deeply [@$status{qw(state held)}], ['open', 0], 'disable?wait= says in JSON that the app is open and nobody is held';
+    is_deeply [@$status{qw(state held)}], ['open', 0], 'disable?wait= says in JSON that the app is open and no request is held';
     is $status->{last_drain}{released}, 500, 'disable?wait= tells how many the drain has released';
     is $crowd->done->{statuses}{200}, 500, 'all 500 held clients are served';
     ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 500 released in \d+\.\d{3} s/), 'the log tells how many were drained';
 };
 
-subtest 'with a pace the whole drain is waited for' => sub {
+subtest 'disable?wait= with a pace waits for the whole drain' => sub {
     my $before = released();
     $t->control('enable');
     my @held = held(6);
@@ -75,23 +75,23 @@ subtest 'with a pace the whole drain is waited for' => sub {
     cmp_ok time - $start, '>=', 0.7, sprintf 'disable?wait= with spread=1s takes its time: %.3f s', time - $start;
     is $answer->{status}, 200, 'disable?wait= with spread=1s is answered 200';
     is released() - $before, 6, 'disable?wait= with spread=1s is answered when all are released';
-    answered_well('who are served', @held);
+    answered_well('all held requests are served', @held);
 
     $t->control('enable', at => '/paced');
     @held = held(6);
     $start = time;
     is $t->control('disable?wait=60s', timeout => 20)->{status}, 200, "disable?wait= with the pause's own pace is answered 200";
     cmp_ok time - $start, '>=', 0.7, sprintf "disable?wait= with the pause's own pace takes its time: %.3f s", time - $start;
-    answered_well('who are served', @held);
+    answered_well('all held requests are served', @held);
 
     $t->control('enable');
     @held = map { $t->send("/held/$_?delay=200") } 1 .. 4;
     $t->wait_held(4);
     is $t->control('disable?wait=60s&concurrency=2', timeout => 20)->{status}, 200, 'disable?wait= with concurrency=2 is answered 200';
-    answered_well('who are served', @held);
+    answered_well('all held requests are served', @held);
 };
 
-subtest 'too late: 504 with how many are left, and the drain goes on' => sub {
+subtest 'disable?wait= too late: 504 with how many are left, and the drain goes on' => sub {
     $t->control('enable');
     my @held = held(5);
     my $answer = $t->control('disable?wait=300ms&spread=1h');
@@ -105,12 +105,12 @@ subtest 'too late: 504 with how many are left, and the drain goes on' => sub {
     like eval { decode_json($json->{body})->{error} } // '', qr/^\d+ requests are still held/, 'disable?wait= too late in JSON: an error with how many are held';
     my $caller = $t->send('/_intermission/disable?wait=60s');
     reopen();
-    is $caller->response->{status}, 200, 'the pace is lifted: the caller who waits is answered';
-    answered_well('nobody sees an error', @held);
+    is $caller->response->{status}, 200, 'the pace is lifted: the caller that waits is answered';
+    answered_well('no held client sees an error', @held);
     $t->came_ok([map { "/held/$_" } 1 .. 5], 'the pace is lifted: the rest is released in order', after => $t->backend_log - 5);
 };
 
-subtest 'paused again or stopped meanwhile: 409' => sub {
+subtest 'disable?wait=, paused again or stopped meanwhile: 409' => sub {
     $t->control('enable');
     my @held = held(5);
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
@@ -118,7 +118,7 @@ subtest 'paused again or stopped meanwhile: 409' => sub {
     is $t->control('enable')->{status}, 200, 'enable during a drain is answered 200';
     my $answer = $caller->response;
     is $answer->{status}, 409, 'enable during a drain: the caller of disable?wait= is answered 409';
-    like $answer->{body}, qr/somebody else/, 'the 409 says that somebody else paused';
+    like $answer->{body}, qr/somebody else/, 'the 409 says that another caller paused';
     is $t->status->{state}, 'paused', 'enable during a drain: the pause goes on';
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
@@ -126,7 +126,7 @@ subtest 'paused again or stopped meanwhile: 409' => sub {
     is $caller->response->{status}, 409, 'enable?wait= during a drain: the caller of disable?wait= is answered 409';
     is $provisional->response->{status}, 200, 'enable?wait= during a drain is answered 200';
     reopen();
-    answered_well('nobody sees an error', @held);
+    answered_well('no held client sees an error', @held);
 
     $t->control('enable');
     @held = held(3);
@@ -139,7 +139,7 @@ subtest 'paused again or stopped meanwhile: 409' => sub {
     reopen();
 };
 
-subtest 'a caller who goes away changes nothing' => sub {
+subtest 'a caller of disable?wait= that goes away changes nothing' => sub {
     $t->control('enable');
     my @held = held(4);
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
@@ -148,11 +148,11 @@ subtest 'a caller who goes away changes nothing' => sub {
     my $other = $t->send('/_intermission/disable?wait=60s');
     is $t->status->{state}, 'draining', 'the caller leaves: the drain goes on';
     reopen();
-    is $other->response->{status}, 200, 'the caller leaves: another caller who waits is answered';
+    is $other->response->{status}, 200, 'the caller leaves: another caller that waits is answered';
     answered_well('as are those held', @held);
 };
 
-subtest 'those who leave or expire are not waited for' => sub {
+subtest 'disable?wait= does not wait for requests that left or expired' => sub {
     $t->control('enable');
     my @held = held(4);
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
@@ -163,7 +163,7 @@ subtest 'those who leave or expire are not waited for' => sub {
     is $t->status->{state}, 'open', 'all remaining held clients leave: the app is open';
 };
 
-subtest 'id= of another pause: 409 at once' => sub {
+subtest 'disable?wait= with the id of another pause: 409 at once' => sub {
     my $pause = $t->control('enable')->{headers}{'intermission-pause'};
     is $t->control('disable?wait=60s&id=' . ($pause + 1))->{status}, 409, 'disable?wait= with the id of another pause: 409';
     is $t->status->{state}, 'paused', 'disable?wait= with the id of another pause: the pause goes on';

@@ -132,7 +132,7 @@ for my $what (sort keys %one) {
     };
 }
 
-subtest 'an app that dies' => sub {
+subtest 'an app that dies: only a 502 of nginx counts as failed' => sub {
     my $before = failed();
     my ($alone, $next, $middle) = pause_with('/dies/1', '/fine/dies', '/dies/2');
     $own->drop('/dies/1');
@@ -148,7 +148,7 @@ subtest 'an app that dies' => sub {
     is $t->status->{last_drain}{failed}, 1, 'the last drain counts only the 502 of nginx';
 };
 
-subtest 'one that fails late counts for the drain that released it' => sub {
+subtest 'a request that fails late counts for the drain that released it' => sub {
     my $before = failed();
     my ($first) = pause_with('/slow/1');
     $own->wait('/slow/1');
@@ -182,7 +182,7 @@ subtest 'one that fails late counts for the drain that released it' => sub {
     is $t->status->{last_drain}{failed}, 0, 'the newer drain does not count a failure of the drain before';
 };
 
-subtest 'a paced drain' => sub {
+subtest 'the failed requests of a paced drain count for it' => sub {
     my $before = failed();
     $t->control('enable');
     my @held = map { $t->send("/down/paced/$_") } 1 .. 6;
@@ -193,7 +193,7 @@ subtest 'a paced drain' => sub {
     is $t->status->{last_drain}{failed}, 6, 'the paced drain counts its six failures';
 };
 
-subtest 'over a reload' => sub {
+subtest 'a failed request of an old worker counts for its drain' => sub {
     my $before = failed();
     my ($held) = pause_with('/slow/old');
     $own->wait('/slow/old');

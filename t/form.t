@@ -34,7 +34,7 @@ sub is_status {
     return $answer;
 }
 
-subtest 'its parameters' => sub {
+subtest 'the parameters of a form count like those of the query' => sub {
     is_status(post('enable', 'for=60s&reason=db+switch%2B'), 200, 'enable with a form: 200');
     my $status = $t->status;
     is $status->{reason}, 'db switch+', 'in a form a plus is a space';
@@ -53,7 +53,7 @@ subtest 'its parameters' => sub {
     is_status($t->control('disable', method => 'POST'), 200, 'a POST without a body is a POST without parameters: 200');
 };
 
-subtest 'how it is sent' => sub {
+subtest 'a form is read however it is sent' => sub {
     for my $type ('Application/X-WWW-Form-Urlencoded', "$form; charset=utf-8", "$form;charset=UTF-8") {
         is_status(post('enable', 'reason=typed', type => $type), 200, $type);
         is $t->status->{reason}, 'typed', "the reason of a form of type $type is read";
@@ -82,7 +82,7 @@ subtest 'how it is sent' => sub {
     $t->control('disable');
 };
 
-subtest 'what is no form, and what is too long' => sub {
+subtest 'a body that is no form, or too long, is refused' => sub {
     for my $type (undef, 'application/json', 'text/plain', 'multipart/form-data; boundary=x', "x$form") {
         my $answer = is_status(post('enable', '{"for":"60s"}', type => $type), 415, $type // 'none');
         like $answer->{body}, qr/urlencoded/, 'a body that is no form: the answer says what it must be';

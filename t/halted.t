@@ -89,7 +89,7 @@ subtest 'disable?wait= waits for a delayed request' => sub {
     my $answer = $t->control('disable?wait=300ms');
     is $answer->{status}, 504, 'the last released request is delayed: disable?wait= is answered 504';
     like $answer->{body}, qr/^nobody is held any more, but the last request is delayed on its way to the app$/m, 'the last released request is delayed: the answer says so';
-    is $t->status->{held}, 0, 'the last released request is delayed: the status says nobody is held';
+    is $t->status->{held}, 0, 'the last released request is delayed: the status counts no held request';
     $dns->thaw;
     is $held->response->{status}, 200, 'the last released request is answered';
     $t->wait_state('open');

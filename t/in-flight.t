@@ -74,7 +74,7 @@ for my $what (sort keys %first) {
     };
 }
 
-subtest 'looking makes no app known that only the request names' => sub {
+subtest 'a status makes an app not known' => sub {
     my $t = start();
     is $t->status(at => '/any', app => "random-$_")->{pause}, 0, 'the status of an unknown app is answered' for 1 .. 5;
     my $apps = sub { return join ' ', map { $_->{app} } @{decode_json($t->control('apps', at => '/any')->{body})->{apps}} };
@@ -100,7 +100,7 @@ subtest 'a worker that does not answer delays the status for a moment only' => s
     $t->clean_ok;
 };
 
-subtest 'a drain that does not end says whom it waits for' => sub {
+subtest 'the status and the 504 name the oldest requests in flight' => sub {
     my $t = start();
     my @flying = map { $t->send("/slow/$_?delay=4000") } 1 .. 2;
     $t->wait_backend(2);
@@ -134,7 +134,7 @@ subtest 'a drain that does not end says whom it waits for' => sub {
     $t->clean_ok;
 };
 
-subtest 'what they wait for' => sub {
+subtest 'the status says what a request in flight waits for' => sub {
     my $t = start();
     my $upload = $t->send('/upload', method => 'POST', headers => {'Content-Length' => 10});
     my $waits_for = sub { return join ' ', map { $_->{waits_for} } @{$t->status->{oldest_in_flight}} };
@@ -170,7 +170,7 @@ subtest 'what they wait for' => sub {
     $t->clean_ok;
 };
 
-subtest 'what a dead worker told is forgotten' => sub {
+subtest 'the requests in flight of a dead worker are forgotten' => sub {
     my $t = start();
     my @flying = map { $t->send("/$_?delay=3000") } 1 .. 6;
     $t->wait_backend(6);

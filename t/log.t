@@ -57,26 +57,26 @@ sub reopen {
 
 instance();
 
-subtest 'enable: who, why, until' => sub {
+subtest 'enable: the log has the caller, the reason and the end' => sub {
     from_now();
     $t->control('enable?for=60s&reason=db%20%22switch%22%0A');
-    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "db \\"switch\\"\\n"/, 'enable: the log has who, until when and why');
+    says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "db \\"switch\\"\\n"/, 'enable: the line has the caller, the end and the reason');
     $t->control('enable?for=2m&reason=more');
-    says(notice => qr/$app: pause changed by 127\.0\.0\.1, pause \d+, until $time, reason "more"/, 'a changed pause: the log has who, until when and why');
+    says(notice => qr/$app: pause changed by 127\.0\.0\.1, pause \d+, until $time, reason "more"/, 'a changed pause: the line has the caller, the end and the reason');
     reopen();
     $t->control('enable', at => '/default');
     says(notice => qr/intermission: the default app: paused by 127\.0\.0\.1, pause \d+/, 'enable of the default app: the log needs no name, end or reason');
     $t->control('disable', at => '/default');
 };
 
-subtest 'disable: how many were held, how long; drained: how many, in which time' => sub {
+subtest 'disable and drained: the log has numbers and times' => sub {
     from_now();
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 3;
     $t->wait_held(3);
     reopen();
     $_->response for @held;
-    says(notice => qr/$app: resumed by 127\.0\.0\.1, pause \d+, after \d+\.\d{3} s, 3 held/, 'disable: the log has who, how long and how many held');
+    says(notice => qr/$app: resumed by 127\.0\.0\.1, pause \d+, after \d+\.\d{3} s, 3 held/, 'disable: the line has the caller, the length and how many were held');
     says(notice => qr/$app: drained, 3 released in \d+\.\d{3} s/, 'drained: the log has how many were released, in which time');
     says(info => qr/$app: held, ticket 1, 0 ahead/, 'a held request: at info');
     says(info => qr/$app: held, ticket 3, 2 ahead/, 'a held request: with its ticket and how many are ahead');
@@ -91,10 +91,10 @@ subtest 'disable: how many were held, how long; drained: how many, in which time
     is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'two drains in a row: each is told once';
 };
 
-subtest 'stop, and the pace of a drain' => sub {
+subtest 'the log has stops and changes of pace' => sub {
     from_now();
     $t->control('stop?for=60s&reason=broken');
-    says(notice => qr/$app: stopped by 127\.0\.0\.1, pause \d+, until $time, reason "broken"/, 'stop: the log has who, until when and why');
+    says(notice => qr/$app: stopped by 127\.0\.0\.1, pause \d+, until $time, reason "broken"/, 'stop: the line has the caller, the end and the reason');
     $t->control('enable');
     says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+/, 'enable of a stopped app: the log says paused');
     my @held = map { $t->send("/$_") } 1 .. 5;
@@ -106,7 +106,7 @@ subtest 'stop, and the pace of a drain' => sub {
     $t->wait_state('open');
 };
 
-subtest 'lease ended' => sub {
+subtest 'the log has the end of a lease' => sub {
     from_now();
     $t->control('enable?for=300ms');
     my $held = $t->send('/');
@@ -118,7 +118,7 @@ subtest 'lease ended' => sub {
     says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, 0 held/, 'the lease of a stop ends: the log has how long');
 };
 
-subtest 'enable?wait=: nothing is in flight, or rolled back' => sub {
+subtest 'enable?wait=: the log has how it ended' => sub {
     from_now();
     $t->control('enable?wait=10s');
     says(notice => qr/$app: nothing is in flight, pause \d+/, 'enable?wait= in time: the log says that nothing is in flight');
@@ -139,7 +139,7 @@ sub told {
     return sum0($log =~ /$app: (?:no room, )?(\d+) (?:more )?$what\b/g);
 }
 
-subtest 'rejected and expired: a line a second at most, with a count, and nobody is forgotten' => sub {
+subtest 'rejected and expired: a line a second at most, and all are counted' => sub {
     from_now();
     $t->control('enable');
     my $held = $t->send('/held');
@@ -168,7 +168,7 @@ subtest 'rejected and expired: a line a second at most, with a count, and nobody
     $held->response;
 };
 
-subtest 'those whom a drain rejects are told by its end' => sub {
+subtest 'the requests that a drain rejects are in the log by its end' => sub {
     from_now();
     $t->control('enable');
     my @held = map { $t->send("/held/$_") } 1 .. 4;
@@ -227,7 +227,7 @@ $t->stop;
 my @bad = grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $t->error_log;
 is_deeply \@bad, [], 'none of these lines is worse than a warning';
 
-subtest 'restored at start' => sub {
+subtest 'a restart: the log has what was restored' => sub {
     instance(http => "\nintermission_state_file state;");
     $read = 0;
     my $restart = sub {

@@ -64,7 +64,7 @@ subtest 'promtool and prometheus are here' => sub {
     is +(run([$_, '--version']))[0], 0, "$_: scripts/deps --tests installs the package prometheus" for 'promtool', 'prometheus';
 };
 
-subtest 'everything is there from the start, at 0' => sub {
+subtest 'every series is there from the start, at 0' => sub {
     my $answer = $t->control('metrics');
     is $answer->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', 'metrics have the content type of format 0.0.4';
     my $page = $answer->{body};

@@ -83,7 +83,7 @@ sub all_agree {
     is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'the error log has all released requests';
 }
 
-subtest 'a pause of 300 requests' => sub {
+subtest 'a pause of 300 requests: all numbers agree' => sub {
     is $t->get("/before/$_")->{status}, 200, 'before its first pause an app is not counted' for 1 .. 4;
     $t->control('enable?reason=acceptance&for=1h');
 
@@ -138,7 +138,7 @@ subtest 'a pause of 300 requests' => sub {
     is metrics()->{'intermission_hold_seconds_bucket{le="60"}'}, scalar @times, 'a bucket of the histogram has as many as the access log';
 };
 
-subtest 'a pause of 30 that is stopped' => sub {
+subtest 'a pause of 30 requests that is stopped: all numbers agree' => sub {
     $t->control('enable');
     my $crowd = crowd(30, '/stop/{i}', '--expect', 503);
     $t->wait_held(30);
@@ -159,7 +159,7 @@ subtest 'a pause of 30 that is stopped' => sub {
     is_deeply \@said, ['stopped', 'resumed'], 'the error log has the stop and the disable';
 };
 
-subtest 'a pause in which a worker dies' => sub {
+subtest 'a pause in which a worker dies: all numbers agree' => sub {
     $t->control('enable');
     my $crowd = crowd(40, '/die/{i}');
     $t->wait_held(40);

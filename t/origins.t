@@ -83,7 +83,7 @@ subtest 'the refusal is said plainly' => sub {
     unlike $t->control('enable', headers => {Origin => 'null'})->{body}, qr/an error page/, 'the refusal does not go through error_page';
 };
 
-subtest 'its own pages, and whoever is no browser, may act' => sub {
+subtest "the endpoint's own pages, and clients that are no browsers, may act" => sub {
     for my $verb (sort keys %state) {
         for my $headers (@own) {
             for my $method ('GET', 'POST') {
@@ -103,7 +103,7 @@ subtest 'its own pages, and whoever is no browser, may act' => sub {
 
 my $chromium = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36';
 
-subtest 'a browser that does not say where a GET comes from' => sub {
+subtest "a browser's GET without an origin changes nothing" => sub {
     my %browser = ('User-Agent' => $chromium);
     my $answer = $t->control('enable', host => $host, headers => \%browser);
     is $answer->{status}, 403, "a browser's GET without Sec-Fetch-Site, Origin or Referer: 403";
@@ -116,7 +116,7 @@ subtest 'a browser that does not say where a GET comes from' => sub {
     $t->control('disable');
 };
 
-subtest 'a name that is none of the server\'s' => sub {
+subtest "a browser's request under a foreign name changes nothing" => sub {
     for my $evil ('evil.example', 'evil.example:8080', 'app.example.evil.example', 'wild.example', '1.regex.example', '127.0.0.1.evil.example', 'localhost.evil.example') {
         my %browser = (Origin => "http://$evil");
         my $answer = $t->control('stop', method => 'POST', host => $evil, headers => \%browser);
@@ -137,7 +137,7 @@ subtest 'a name that is none of the server\'s' => sub {
     $t->control('disable');
 };
 
-subtest 'over HTTP/2 the host is the same' => sub {
+subtest 'over HTTP/2 an origin is compared with the :authority' => sub {
     my $curl = "curl -s -o /dev/null -w '%{http_version} %{http_code}' --http2-prior-knowledge --unix-socket " . $t->dir . '/http2.sock';
     my $enable = sub { return `$curl -X POST -H 'Origin: $_[0]' http://$host/_intermission/enable` };
     is $enable->('http://evil.example'), '2 403', 'HTTP/2: an enable from another origin: 403';
@@ -145,7 +145,7 @@ subtest 'over HTTP/2 the host is the same' => sub {
     $t->control('disable');
 };
 
-subtest 'who only reads is not asked' => sub {
+subtest 'reading is allowed from any origin' => sub {
     for my $verb ('status', 'apps', 'metrics') {
         my @statuses = map { $t->control($verb, host => $host, headers => $_)->{status} } @foreign;
         is_deeply \@statuses, [(200) x @foreign], "$verb from any origin: 200";
@@ -186,7 +186,7 @@ SKIP: {
         };
     }
 
-    subtest 'a page that hides where it is, of an endpoint that has a name' => sub {
+    subtest 'a page that hides where it is can do nothing' => sub {
         my $named = Intermission::Browser->new(hosts => {'app.example' => '127.0.0.1', 'evil.example' => '127.0.0.1'});
         my $endpoint = 'http://app.example:' . $t->port;
         for my $attack ('image', 'hidden_link') {

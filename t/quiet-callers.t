@@ -14,7 +14,7 @@ instance();
 subtest 'HTTP/2: the caller is answered as over HTTP/1.1' => sub {
     my $client = unfinished('/own/late');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
-    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller who is too late is answered 504';
+    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller that is too late is answered 504';
     my $stream = $http2->request('/_intermission/enable?wait=20s');
     $t->wait_state('paused');
     $own->answer('/own/late');
@@ -23,7 +23,7 @@ subtest 'HTTP/2: the caller is answered as over HTTP/1.1' => sub {
     reopen();
 };
 
-subtest 'what else the caller sends disturbs nobody' => sub {
+subtest 'what else a caller sends does no harm' => sub {
     my $client = unfinished('/own/late');
     my $post = $t->send('/_intermission/enable?wait=60s', method => 'POST', body => 'x' x 200_000);
     my $slow = $t->send('/_intermission/enable?wait=60s', method => 'POST', headers => {'Content-Length' => 5000});
@@ -42,7 +42,7 @@ subtest 'what else the caller sends disturbs nobody' => sub {
     is $client->response->{status}, 200, 'odd callers do not cut off the request in flight';
 };
 
-subtest 'disabled or stopped meanwhile: 409' => sub {
+subtest 'disabled or stopped while a caller waits: 409' => sub {
     my $client = unfinished('/own/late');
     for my $verb ('disable', 'stop') {
         my $caller = waiter('enable?wait=60s');
@@ -54,7 +54,7 @@ subtest 'disabled or stopped meanwhile: 409' => sub {
         is $caller->response->{status}, 409, "$verb while a caller waits: the caller is answered 409";
         my $answer = $keeper->response;
         is $answer->{status}, 409, "$verb while a caller with keep=1 waits: the caller is answered 409";
-        like eval { decode_json($answer->{body})->{error} } // '', qr/somebody else/, "$verb while a caller waits: the 409 says that somebody else did it";
+        like eval { decode_json($answer->{body})->{error} } // '', qr/somebody else/, "$verb while a caller waits: the 409 says \"by somebody else\"";
         is $held->response->{status}, $verb eq 'stop' ? 503 : 200, "$verb while a caller waits: held requests are answered as by the verb";
         is $t->status->{state}, $verb eq 'stop' ? 'stopped' : 'open', "$verb while a caller waits is not rolled back";
         $t->control('disable');
@@ -64,7 +64,7 @@ subtest 'disabled or stopped meanwhile: 409' => sub {
     is $client->response->{status}, 200, 'the other verbs do not cut off the request in flight';
 };
 
-subtest 'the lease ends meanwhile: 409' => sub {
+subtest 'the lease ends while a caller waits: 409' => sub {
     # Every wait is shorter than its lease: only a worker that stands still gets there.
     my %to = connections();
     my ($pid) = sort keys %to;
@@ -84,7 +84,7 @@ subtest 'the lease ends meanwhile: 409' => sub {
     is $client->response->{status}, 200, 'the lease ends while a caller waits: the request in flight is answered';
 };
 
-subtest "somebody else's enable was answered meanwhile: too late, but the pause stays as his" => sub {
+subtest "another caller's enable meanwhile: too late, but the pause stays as that caller's" => sub {
     my $client = unfinished('/own/late');
     my $caller = waiter('enable?wait=800ms&reason=mine');
     is $t->control('enable?for=60s&reason=his')->{status}, 200, "another caller's enable is answered 200";
@@ -104,7 +104,7 @@ subtest "somebody else's enable was answered meanwhile: too late, but the pause 
     is $_->response->{status}, 200, "another caller's enable does not cut off requests in flight" for $client, $next;
 };
 
-subtest 'two who wait' => sub {
+subtest 'two callers wait, each for itself' => sub {
     my $client = unfinished('/own/late');
     my @callers = map { waiter("enable?wait=20s&for=${_}0m") } 3, 6;
     ok !$_->answered, 'two callers wait: neither is answered yet' for @callers;
@@ -155,7 +155,7 @@ subtest 'bad parameters: 400, and nothing has changed' => sub {
     reopen();
 };
 
-subtest 'the table of those who wait is full: 503, and nothing has changed' => sub {
+subtest 'the table of waiting callers is full: 503, and nothing has changed' => sub {
     my $client = unfinished('/own/late');
     my @callers = map { $t->send('/_intermission/enable?wait=60s&format=json') } 1 .. 70;
     my @over = @{$t->wait_for(sub { my @over = grep { $_->answered } @callers; @over == 6 ? \@over : undef }, 'six answers')};
@@ -163,7 +163,7 @@ subtest 'the table of those who wait is full: 503, and nothing has changed' => s
     like eval { decode_json($_->response->{body})->{error} } // '', qr/too many/, 'beyond 64 callers: the answer says too many' for @over;
     is $t->status->{state}, 'paused', 'beyond 64 callers: the pause of the others goes on';
     $own->answer('/own/late');
-    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'the 64 callers who wait are answered 200';
+    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'the 64 callers that wait are answered 200';
     reopen();
     is $client->response->{status}, 200, 'many callers do not cut off the request in flight';
 };

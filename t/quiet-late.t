@@ -10,7 +10,7 @@ use Test::More;
 
 instance();
 
-subtest 'too late: the pause never was, and those held go out in order' => sub {
+subtest 'too late: the app is open again, and the held requests go out in order' => sub {
     my ($client, $rolled) = (unfinished('/own/late'), said(qr/rolled back/));
     my $start = $t->backend_log;
     my $caller = waiter('enable?wait=1s');

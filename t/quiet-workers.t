@@ -88,7 +88,7 @@ subtest 'a long request on an old worker keeps the caller waiting' => sub {
     reopen();
 };
 
-subtest 'a caller who waits on what has become an old worker is answered' => sub {
+subtest 'a caller that waits on a worker that has become an old one is answered' => sub {
     for my $late (0, 1) {
         my $client = unfinished('/own/1');
         my $caller = waiter($late ? 'enable?wait=3s' : 'enable?wait=20s');
@@ -165,7 +165,7 @@ subtest 'the worker that waits is killed: rolled back by the others' => sub {
     reopen();
 };
 
-subtest 'an old worker that waits is killed, and nobody calls: rolled back all the same' => sub {
+subtest 'an old worker that waits is killed, and there is no other call: rolled back all the same' => sub {
     my ($victim, $other) = ($t->workers)[0, 1];
     my %to = connections();
     my $client = unfinished('/own/1', $to{$other});
@@ -214,7 +214,7 @@ subtest 'a worker that says nothing is not taken for one that has nothing' => su
     reopen();
 };
 
-subtest 'nginx quits while somebody waits: he is answered, and nginx does not hang' => sub {
+subtest 'nginx quits while a caller waits: the caller is answered, and nginx ends' => sub {
     my $client = unfinished('/own/1');
     my $caller = waiter('enable?wait=60s');
     my $held = $t->send('/held');
@@ -230,7 +230,7 @@ subtest 'nginx quits while somebody waits: he is answered, and nginx does not ha
     ok $t->end_nginx(seconds => 10), 'nginx quits: nginx ends after its last request';
 };
 
-subtest 'nginx quits while somebody waits with keep=1, or for a drain' => sub {
+subtest 'nginx quits while a caller waits with keep=1, or for a drain' => sub {
     $t->start_nginx;
     my $client = unfinished('/own/1');
     my $keeper = waiter('enable?wait=60s&keep=1');

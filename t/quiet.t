@@ -12,7 +12,7 @@ use Time::HiRes 'time';
 
 instance();
 
-subtest 'the answer comes when the last request of any worker is finished' => sub {
+subtest 'enable?wait= is answered when the last request of any worker is finished' => sub {
     my %to = connections();
     my $number = 0;
     for my $client (values %to) {
@@ -39,7 +39,7 @@ subtest 'the answer comes when the last request of any worker is finished' => su
     is $newcomer->response->{status}, 200, 'the newcomer is answered when the pause ends';
 };
 
-subtest 'where nothing is in flight the answer comes at once' => sub {
+subtest 'enable?wait= with nothing in flight is answered at once' => sub {
     my $start = time;
     is $t->control('enable?wait=60s', timeout => 20)->{status}, 200, 'nothing in flight: enable?wait= is answered 200';
     cmp_ok time - $start, '<', 10, 'nothing in flight: enable?wait= does not wait for its time to pass';
@@ -107,7 +107,7 @@ subtest 'a client that uploads slowly does not count once the backend has answer
     reopen();
 };
 
-subtest 'what a drain has let go is in flight' => sub {
+subtest 'released requests are in flight' => sub {
     $t->control('enable');
     my @clients = map { $t->send("/own/$_") } 1 .. 3;
     $t->wait_held(3);
@@ -122,7 +122,7 @@ subtest 'what a drain has let go is in flight' => sub {
     reopen();
 };
 
-subtest 'under load, again and again: no request is cut off or answered with an error' => sub {
+subtest 'pauses under load: no request is cut off or answered with an error' => sub {
     my $start = $t->backend_log;
     my $load = $t->crowd('--count', 1500, '--rate', 700, '--path', '/load/{i}?delay=40');
     my %answers;
@@ -154,7 +154,7 @@ subtest 'a WebSocket does not count, and is reported' => sub {
     reopen();
 };
 
-subtest 'who bypassed the pause does not count, nor do places with intermission off' => sub {
+subtest 'requests that bypassed the pause, or where intermission is off, do not count' => sub {
     $t->control('enable');
     my @clients = (
         unfinished('/own/health'), unfinished('/own/agent', headers => {'User-Agent' => 'Pingdom'}), unfinished('/own/off/1'));
@@ -165,7 +165,7 @@ subtest 'who bypassed the pause does not count, nor do places with intermission 
     is $_->response->{status}, 200, 'the requests that bypassed the pause are answered' for @clients;
 };
 
-subtest 'what expires into the backend is in flight again' => sub {
+subtest 'an expired request that is passed on is in flight' => sub {
     $t->reload(locations => $locations . 'location /own/short/ { set $intermission_max_time 0.2; intermission on; proxy_pass http://own; }');
     $t->control('enable');
     my $client = unfinished('/own/short/1');
@@ -184,7 +184,7 @@ subtest 'a request counts as long as a copy of it is under way' => sub {
     reopen();
 };
 
-subtest 'an app that was never paused: what it has already is counted' => sub {
+subtest 'an app that was never paused: its requests are counted' => sub {
     my @clients = map { unfinished("/own/fresh/$_") } 1 .. 3;
     my $other = unfinished('/own/other');
     too_late($t->control('enable?wait=300ms', at => '/fresh'), 3, 'the first enable?wait= of an app counts what is in flight');

@@ -176,7 +176,7 @@ END_OF_PLACES
     my $crowd = $t->crowd_http2('--count', 5, '--connections', 1, '--method', 'POST', '--body', 100_000);
     $t->wait_held(6);
     $t->control('stop');
-    is answer($get)->{status}, 503, 'a stop answers who is held behind an early body';
+    is answer($get)->{status}, 503, 'a stop answers a request that is held behind an early body';
     is $crowd->done->{statuses}{503}, 5, 'a stop answers streams of HTTP/2 that are held behind early bodies';
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
 }

@@ -18,7 +18,7 @@ sub held_and_released {
     my $newcomers = $t->crowd('--count', 1000, '--first', $count, '--rate', 2000, '--path', '/new/{i}');
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $newcomers->done);
-    is $done->{statuses}{200}, $count, "$workers workers: all who were held are answered";
+    is $done->{statuses}{200}, $count, "$workers workers: all held requests are answered";
     is $new->{statuses}{200}, 1000, "$workers workers: all newcomers are answered";
 
     my @order = grep { defined $_->{position} && $_->{target} =~ m{^/r/} } $t->backend_log;

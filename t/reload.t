@@ -49,7 +49,7 @@ subtest 'a pause and its requests live through reloads under load' => sub {
     }
     is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'a pause lives through three reloads';
     $t->wait_held(1000);
-    cmp_ok scalar $t->old_workers, '>', 4, 'old workers of more than one reload stay for those whom they hold';
+    cmp_ok scalar $t->old_workers, '>', 4, 'old workers of more than one reload stay for the requests that they hold';
     is $t->backend_log, 0, 'reloads in a pause: no request has passed';
     $t->control('disable');
     my $done = $crowd->done;
@@ -189,7 +189,7 @@ subtest 'another size of the zone is refused while requests depend on it' => sub
 
     $t->reload(http => 'intermission_zone 4m;');
     $t->wait_old_workers_gone;
-    cmp_ok $t->status->{slots}{total}, '>', $slots, 'another size is accepted while nobody is paused or held';
+    cmp_ok $t->status->{slots}{total}, '>', $slots, 'another size is accepted while no app is paused and no request is held';
     $t->control('enable');
     my $next = $t->send('/next');
     $t->wait_held(1);
@@ -293,7 +293,7 @@ subtest 'reloads in a drain at full speed keep the order' => sub {
     $t->wait_held(3000, seconds => 20);
     $t->control('disable');
     $t->reload for 1 .. 3;
-    is $crowd->done->{statuses}{200}, 3000, 'reloads while a drain runs lose nobody';
+    is $crowd->done->{statuses}{200}, 3000, 'reloads while a drain runs: all requests are answered';
     is $t->position_inversions, 0, 'reloads while a drain runs: released in order';
     $t->wait_state('open');
     wait_only($t, 2);

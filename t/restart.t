@@ -117,10 +117,10 @@ subtest 'a state file that cannot be used does not stop a pause' => sub {
     print $f "my notes\n";
     close $f;
     $t->start_nginx;
-    is $t->control('enable')->{status}, 200, "somebody else's file: the pause works";
+    is $t->control('enable')->{status}, 200, "a file that is no state file: the pause works";
     $t->wait_log(qr/\[error\].*notes\.txt" is not a state file: it is left alone/);
     open $f, '<', $notes or die $!;
-    is join('', <$f>), "my notes\n", "somebody else's file is left alone";
+    is join('', <$f>), "my notes\n", "a file that is no state file is left alone";
     $t->control('disable');
     $t->clean_ok(allow => [qr/is not a state file/]);
 };

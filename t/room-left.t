@@ -31,7 +31,7 @@ sub come {
 
 my @open;
 my $t = Intermission->new(workers => 2, events => 'worker_connections 768;', backend => ['--delay', 20]);
-subtest 'what is said to be room is held, and no more' => sub {
+subtest 'as many requests are held as there is room, and no more' => sub {
     is $t->status->{room}, 960, "the status's room is five eighths of the connections of both workers";
     is metric($t, 'room{app="basecamp"}'), 960, 'the metrics have the same room as the status';
     cmp_ok $t->status->{slots}{total}, '>', 10_000, 'the zone has more slots than the room needs';
@@ -56,7 +56,7 @@ subtest 'what is said to be room is held, and no more' => sub {
     $t->clean_ok;
 };
 
-subtest 'max_held leaves less' => sub {
+subtest 'intermission_max_held leaves less room' => sub {
     my $t = Intermission->new(workers => 2, locations => <<'END');
 set $app_name basecamp;
 intermission_max_held 10;
@@ -75,7 +75,7 @@ END
     $t->clean_ok;
 };
 
-subtest 'what others use is no room, and it is said though nothing is paused' => sub {
+subtest 'connections in use are no room, in an open app too' => sub {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 64;');
     is $t->status->{room}, 40, 'an open app without connections in use has room for 40';
     my @busy = map { $t->send("/busy/$_?delay=3000") } 1 .. 18;
@@ -93,7 +93,7 @@ subtest 'what others use is no room, and it is said though nothing is paused' =>
     $t->clean_ok;
 };
 
-subtest 'old workers have no room, and those that died' => sub {
+subtest 'old and dead workers have no room' => sub {
     my $t = Intermission->new(workers => 2, events => 'worker_connections 256;');
     $t->control('enable');
     my $crowd = come($t, 50);

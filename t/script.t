@@ -54,7 +54,7 @@ sub mark { my $text = -e $mark ? do { open my $file, '<', $mark; local $/; <$fil
 
 $t->get('/');
 
-subtest 'a good maintenance' => sub {
+subtest 'a good maintenance is done in a pause' => sub {
     my ($exit, $printed) = run(maintenance => $look);
     is $exit, 0, 'a good maintenance: the script ends with 0' or diag $printed;
     is mark(), "Pause enabled.\n", 'a good maintenance is done in the pause';
@@ -62,7 +62,7 @@ subtest 'a good maintenance' => sub {
     like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, "a good maintenance: the server's answers are shown";
 };
 
-subtest 'without a pause nothing is done' => sub {
+subtest 'without a pause no maintenance is done' => sub {
     $t->control('enable?by=alice');
     my ($exit, $printed) = run(maintenance => $look);
     isnt $exit, 0, 'another pause is under way: the script fails';
@@ -78,7 +78,7 @@ subtest 'without a pause nothing is done' => sub {
     is $t->status->{state}, 'open', 'no control endpoint at that place: the app stays open';
 };
 
-subtest 'a maintenance that fails' => sub {
+subtest 'a maintenance that fails, or leaves the app ill, fails the script' => sub {
     my ($exit) = run(maintenance => "$look; false");
     isnt $exit, 0, 'a maintenance that fails: the script fails';
     is mark(), "Pause enabled.\n", 'a maintenance that fails was done in the pause';
@@ -92,13 +92,13 @@ subtest 'a maintenance that fails' => sub {
     is $t->control($disable)->{status}, 200, 'an app that is ill after the maintenance: the command that the script shows ends the pause';
 };
 
-subtest 'a pause that somebody else ended' => sub {
+subtest 'a pause that another caller ended fails the script' => sub {
     my ($exit, $printed) = run(maintenance => "curl -s '$here/_intermission/disable?by=bob'");
-    isnt $exit, 0, 'a pause that somebody else ended: the script fails';
-    like $printed, qr/ended by bob/, 'a pause that somebody else ended: the script shows who did it';
+    isnt $exit, 0, 'a pause that another caller ended: the script fails';
+    like $printed, qr/ended by bob/, 'a pause that another caller ended: the script shows that caller';
 };
 
-subtest 'a script that is told to end' => sub {
+subtest 'a script that is told to end ends its pause' => sub {
     my $command = script(maintenance => "$look; sleep 20 & echo \$! >$folder/pid; wait");
     open my $output, '>', "$folder/output" or die "output: $!";
     my $pid = Intermission::Process::start(script => $command, stdout => $output, stderr => $output);

@@ -75,7 +75,7 @@ subtest 'a file that others could change is not used' => sub {
     $t->clean_ok(allow => [qr/cannot be used/]);
 };
 
-subtest 'umask' => sub {
+subtest 'the umask does not open the state file to others' => sub {
     my $old = umask 0777;
     my $t = eval { instance() } or diag $@;
     umask $old;
@@ -94,7 +94,7 @@ sub test_conf {
     return ($status >> 8, Intermission::Process::slurp("$dir/output"));
 }
 
-subtest 'a folder that cannot have one is refused' => sub {
+subtest 'a folder that cannot have a state file is refused' => sub {
     my %folder = (
         '/nonexistent/state' => 'the folder "/nonexistent" cannot be used: No such file',
         '/dev/null/state' => 'the folder "/dev/null" cannot be used: Not a directory',
@@ -123,7 +123,7 @@ subtest 'a folder that cannot have one is refused' => sub {
     $t->clean_ok(allow => [qr/the folder "\/nonexistent"/]);
 };
 
-subtest 'lines of the start are in the configured log' => sub {
+subtest 'what the start has to say is in the configured log' => sub {
     my $t = instance(main => 'error_log @DIR@/own.log notice;');
     my $own = sub { Intermission::Process::slurp($t->dir . '/own.log') };
     $t->control('enable?for=1h');
@@ -207,7 +207,7 @@ sub since { sprintf '%.3f', Time::HiRes::time() - $_[0] }
 
 my ($library, $takes) = slow_disk();
 
-subtest 'a slow disk delays the answer to the operator, and nobody else' => sub {
+subtest 'a slow disk delays the answer to the operator, and nothing else' => sub {
     local $ENV{LD_PRELOAD} = $library;
     my $t = instance(locations => $Intermission::Conf::LOCATIONS . <<'END');
 location = /brief { intermission off; return 204; }
@@ -246,7 +246,7 @@ END
     $t->clean_ok;
 };
 
-subtest 'what is on its way to the disk gets there before nginx quits' => sub {
+subtest 'a change on its way to the disk gets there before nginx quits' => sub {
     local $ENV{LD_PRELOAD} = $library;
     my $t = instance();
     $t->control('enable?for=500ms');
@@ -272,7 +272,7 @@ sub lock_file {
     return $f;
 }
 
-subtest 'a file that another process locks delays nobody for long' => sub {
+subtest 'a state file that another process locks delays nothing for long' => sub {
     my $t = instance();
     is $t->status->{state_file}, 'ok', 'a good state file: the status says ok';
     my $lock = lock_file($t);
@@ -302,7 +302,7 @@ subtest 'a file that another process locks delays nobody for long' => sub {
     $t->clean_ok(allow => [qr/another process locks it/]);
 };
 
-subtest 'the status says what is wrong, whatever worker is asked' => sub {
+subtest 'the status of every worker says what is wrong with the state file' => sub {
     my $t = instance(workers => 4);
     my $says = sub {
         my %said = map { $t->status->{state_file} => 1 } 1 .. 20;

@@ -60,7 +60,7 @@ subtest 'each field is there, of its kind, as docs/reference.md shows it' => sub
     $t->clean_ok;
 };
 
-subtest 'while somebody waits for quiet the pause may be taken back, and says until when' => sub {
+subtest 'waiting_until says until when a caller waits' => sub {
     my $t = start();
     is $t->status->{waiting_until}, undef, 'no caller waits: waiting_until is null';
     my $slow = $t->send('/slow?delay=5000');
@@ -84,7 +84,7 @@ subtest 'while somebody waits for quiet the pause may be taken back, and says un
     $t->clean_ok;
 };
 
-subtest 'who ended the newest pause' => sub {
+subtest 'drained_by says who ended the newest pause' => sub {
     my $t = start();
     is $t->status->{drained_by}, undef, 'before the first pause: drained_by is null';
     $t->control('enable');
@@ -106,7 +106,7 @@ subtest 'who ended the newest pause' => sub {
     $t->clean_ok;
 };
 
-subtest 'the pace, and when it ends' => sub {
+subtest 'pace says how a drain goes, and when it ends' => sub {
     my $t = start();
     $t->control('enable');
     is $t->status->{pace}, undef, 'a pause without a pace: pace is null';

@@ -29,7 +29,7 @@ for my $verb ('stop', 'enable', 'disable', 'status') {
     close $page;
 }
 
-subtest 'a part of a page' => sub {
+subtest 'a part of a page (SSI) changes nothing' => sub {
     for my $verb ('stop', 'enable') {
         like $t->get("/ssi/$verb")->{body}, qr/a subrequest changes nothing/, "SSI: $verb is refused, and the answer says so";
         is $t->status->{state}, 'open', 'SSI: the app stays open';
@@ -41,7 +41,7 @@ subtest 'a part of a page' => sub {
     $t->control('disable');
 };
 
-subtest 'a mirror, an auth_request, an addition' => sub {
+subtest 'a mirror, an auth_request or an addition changes nothing' => sub {
     is $t->get('/mirrored')->{status}, 200, 'mirror: the request that is mirrored is answered';
     is $t->get('/asked')->{status}, 403, 'auth_request: enable is refused';
     is $t->get('/asked-status')->{status}, 200, 'auth_request: status is answered';

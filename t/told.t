@@ -26,7 +26,7 @@ sub says {
     return $answer;
 }
 
-subtest 'about which app it was' => sub {
+subtest 'an answer names the app, and doubts one without requests' => sub {
     is $t->get('/')->{status}, 200, 'a request of the app is answered';
     says 'enable?for=60s&by=alice&reason=db%20switch', 200,
         qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice, since $time, until $time, reason "db switch"\n\z/, 'enable';
@@ -44,7 +44,7 @@ subtest 'about which app it was' => sub {
     $t->control('disable', at => '/forgotten');
 };
 
-subtest 'a pause in whose middle requests will go on to the app is doubted' => sub {
+subtest 'a lease longer than the max_time is doubted' => sub {
     my $t = Intermission->new(workers => 4, locations => <<'END');
 location / { set $app_name shop; set $intermission_max_time 90; intermission on; proxy_pass http://backend; }
 location /coded { set $app_name coded; set $intermission_max_time 90; intermission on; intermission_expired 503; proxy_pass http://backend; }
@@ -80,7 +80,7 @@ END
     $t->clean_ok;
 };
 
-subtest 'nothing changed is said as such' => sub {
+subtest 'an answer says where nothing was changed' => sub {
     $t->control('enable?for=60m&by=alice');
     my $until = $t->status->{until};
     says 'enable?for=60s', 200, qr/^Pause enabled\.\n.*\nnothing was changed: still until \Q$until\E\n\z/, 'enable with a shorter lease: nothing was changed';
@@ -91,7 +91,7 @@ subtest 'nothing changed is said as such' => sub {
     $t->control('disable');
 };
 
-subtest "a colleague's pause" => sub {
+subtest "an answer says whose pause it is, and what was changed" => sub {
     my $id = $t->control('enable?for=60s&by=alice&reason=db%20switch')->{headers}{'intermission-pause'};
     my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, 'enable says whose it is';
     like $answer->{body}, qr/^changed: the reason, it was "db switch"$/m, "enable in a colleague's pause tells the old reason";
@@ -102,13 +102,13 @@ subtest "a colleague's pause" => sub {
     says 'disable?id=9', 409, qr/pause $id is under way, by alice/, "disable with another number in a colleague's pause: whose it is";
     $t->control('disable?by=bob');
     $t->wait_log(qr/resumed by bob, pause $id, after [\d.]+ s, 0 held, begun by alice/);
-    is $t->status->{drained_by}, 'bob', 'the status has who resumed';
+    is $t->status->{drained_by}, 'bob', 'the status has the caller that resumed';
     says "disable?id=$id", 410, qr/^pause $id was ended by bob at $time; nothing was changed\n/, 'disable of a pause that a colleague ended: 410';
     like decode_json($t->control("disable?id=$id&format=json", method => 'POST')->{body})->{error}, qr/ended by bob/, 'disable of a pause that a colleague ended as JSON: who ended it';
     says "enable?id=$id", 409, qr/pause $id was ended by bob/, 'enable with the number of a pause that a colleague ended: who ended it';
 };
 
-subtest 'a disable of a pause that is over' => sub {
+subtest 'a disable of a pause that is over says how it ended' => sub {
     my $enable = sub { return $t->control("enable?$_[0]")->{headers}{'intermission-pause'} };
     my $own = $enable->('new=1');
     is $t->control("disable?id=$own")->{status}, 200, "disable with the pause's number: 200";
@@ -123,7 +123,7 @@ subtest 'a disable of a pause that is over' => sub {
     $t->control('disable');
 };
 
-subtest 'who it was' => sub {
+subtest 'by is the user, or the address, or what by= says' => sub {
     my $basic = {Authorization => 'Basic ' . encode_base64('carol:secret', '')};
     $t->control('enable', headers => $basic);
     is $t->status->{by}, 'carol', 'by is $remote_user';
@@ -147,7 +147,7 @@ subtest 'who it was' => sub {
     $t->control('disable');
 };
 
-subtest 'how the drain goes on' => sub {
+subtest 'disable tells how the drain goes on' => sub {
     $t->control('enable');
     my @held = map { my $held = $t->send("/$_"); $t->wait_held($_); $held } 1 .. 3;
     says 'disable?spread=60s', 200, qr/^Pause disabled\.\n.*\n\d held, they go on over 60 s, until $time\n/, 'disable with a pace tells the pace and the end';
@@ -156,7 +156,7 @@ subtest 'how the drain goes on' => sub {
     $t->wait_state('open');
 };
 
-subtest 'who waits' => sub {
+subtest 'enable?wait= tells what enable tells' => sub {
     says 'enable?wait=1s&by=alice', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'enable?wait= tells whose pause it is';
     is decode_json($t->control('enable?wait=1s&format=json')->{body})->{changed}, JSON::PP::false, 'enable?wait= in a pause as JSON: changed is false';
     $t->control('disable');

@@ -51,7 +51,7 @@ is $t->control('enable?wait=2s')->{status}, 200, 'an open tunnel does not keep a
 
 my @late = (connecting($t), $t->send('/get'), connecting($t), connecting($t));
 $t->wait_held(4);
-ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause those who connect are held';
+ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause a CONNECT is held';
 $late[2]->close;
 $t->wait_held(3);
 is $t->status->{totals}{left}, 1, 'a CONNECT whose client leaves is out of the line';

@@ -29,7 +29,7 @@ sub lines {
     return grep { /$pattern/ } split /\n/, $t->error_log;
 }
 
-subtest 'bypassed requests that fail while the app is not open' => sub {
+subtest 'bypassed requests that fail while the app is not open are counted in a warning' => sub {
     my $t = Intermission->new(%conf);
     $t->get('/up?app=a');
     $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'});
@@ -49,7 +49,7 @@ subtest 'bypassed requests that fail while the app is not open' => sub {
     $t->clean_ok(apps => ['a', 'b'], allow => [qr/connect\(\) to unix:.*none\.sock failed/]);
 };
 
-subtest 'expired requests that go on to a paused app' => sub {
+subtest 'expired requests that go on to a paused app are counted in a warning' => sub {
     my $t = Intermission->new(%conf);
     $t->control('enable?app=a');
     is $t->get('/?app=a&max=0.1')->{status}, 200, 'a request that expires in the pause goes on to the app';
@@ -62,7 +62,7 @@ subtest 'expired requests that go on to a paused app' => sub {
     $t->clean_ok(apps => ['a', 'b']);
 };
 
-subtest 'a quit in the middle of pauses' => sub {
+subtest 'a quit in the middle of pauses: the log counts the answered requests' => sub {
     my $t = Intermission->new(%conf);
     $t->control("enable?app=$_") for 'a', 'b', 'c';
     $t->control('stop?app=d');
