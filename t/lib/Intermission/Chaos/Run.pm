@@ -8,6 +8,7 @@ use File::Spec ();
 use File::Temp ();
 use IO::Socket::INET;
 use Intermission;
+use Intermission::Chaos::Conf;
 use Intermission::Chaos::Schedule;
 use Intermission::Process;
 use Time::HiRes ();
@@ -37,8 +38,8 @@ sub new {
         workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
         # An nginx that keeps connections by itself has none left in the end.
         upstream => 'keepalive_timeout 200ms;',
-        http => _http($self->{state_folder}, $self->{cache_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
-        locations => join '', map { _locations($_) } @Intermission::Chaos::Schedule::APPS,
+        http => Intermission::Chaos::Conf::http($self->{state_folder}, $self->{cache_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
+        locations => join '', map { Intermission::Chaos::Conf::locations($_) } @Intermission::Chaos::Schedule::APPS,
     );
     chmod 0777, $t->dir;
     $self->{masters} = [$t->master];
@@ -374,53 +375,7 @@ sub _violation {
     $self->{violation}->($text);
 }
 
-# ---- the configuration
-
-sub _http {
-    my ($state_folder, $cache_folder) = @_;
-    return <<"END";
-http2_max_concurrent_streams 1024;
-proxy_cache_path $cache_folder keys_zone=answers:1m max_size=512k inactive=1s manager_sleep=20ms loader_files=1 use_temp_path=off;
-intermission_zone 2m;
-intermission_state_file $state_folder/state;
-upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
-log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$intermission_hold_time \$request_uri';
-END
-}
-
-sub _locations {
-    my ($app) = @_;
-    my $name = $app->{name} || 'default';
-    my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
-    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow read_body lease release);
-    $optional{lease} =~ s/;/s;/;
-    # What a location sets takes the place of all that is set above it.
-    my $kept = $ENV{TEST_NGINX_KEEPALIVE} ? 'proxy_set_header Connection "";' : '';
-    my $upstream = $app->{kept}
-        ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'
-        : "$kept proxy_pass http://backend;";
-    my $cache = $app->{cached} ? 'proxy_cache answers; proxy_cache_valid 200 1s; proxy_cache_lock on;' : '';
-    return <<"END";
-location /$name/ {
-    $set
-    set \$intermission_max_time $app->{max_time};
-    set \$intermission_health_check_path /$name/up;
-    set \$intermission_privileged_user_agent Robot;
-    intermission on;
-    $optional{expired} $optional{max_held} $optional{overflow} $optional{read_body}
-    proxy_set_header X-Position \$pid;
-    $cache
-    $upstream
-}
-location /ctl/$name {
-    $set
-    intermission_control;
-    $optional{lease} $optional{release}
-}
-END
-}
-
-# One that no client's own port can be: it is listened on again after each restart.
+# A port that no client's own port can be: it is listened on again after each restart.
 sub _free_port {
     for (1 .. 100) {
         my $port = 20_000 + int rand 10_000;
