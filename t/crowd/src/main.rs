@@ -1,5 +1,6 @@
 //! The clients and the backend of intermission's tests, demo and benchmark.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "http2"), allow(dead_code))]
 
 mod args;
 mod backend;
@@ -7,6 +8,7 @@ mod client;
 mod clients;
 mod clock;
 mod http;
+#[cfg(feature = "http2")]
 mod http2;
 mod net;
 mod peer;
@@ -25,7 +27,12 @@ fn main() -> ExitCode {
         }
         Ok(Command::Backend(options)) => backend::run(&options).map(|()| true),
         Ok(Command::Clients(options)) => clients::run(&options),
+        #[cfg(feature = "http2")]
         Ok(Command::Http2(options)) => http2::run(&options),
+        #[cfg(not(feature = "http2"))]
+        Ok(Command::Http2(_)) => {
+            Err(std::io::Error::other("it was built without the feature http2"))
+        }
         Err(error) => {
             eprintln!("crowd: {error}\n\n{}", args::USAGE);
             return ExitCode::from(2);
