@@ -165,7 +165,7 @@ impl App {
 
     /// Opens, where the last of those whom the pause held is gone; `head` is the first in line. A
     /// paced drain takes those who came meanwhile along first, faster each time.
-    pub fn settle(&mut self, head: Option<Ticket>, now: Now) {
+    pub fn open_if_drained(&mut self, head: Option<Ticket>, now: Now) {
         if self.code != Code::Draining || self.baton.is_some() {
             return;
         }

@@ -26,9 +26,9 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
     app.line.len = 1;
     app.end(Ender::Lease, Pace::default(), at(100));
     app.ticket();
-    app.settle(Some(last), at(110));
+    app.open_if_drained(Some(last), at(110));
     assert_eq!(app.state(), State::Draining { upto: last });
-    app.settle(Some(last.next()), at(120));
+    app.open_if_drained(Some(last.next()), at(120));
     assert_eq!(app.state(), State::Open);
     let drained = Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) };
     assert_eq!(app.report_drained(), Some(drained));
@@ -42,12 +42,12 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
     app.line.len = 1;
     app.end(Ender::Lease, Pace::default(), at(100));
     app.line.len = 0;
-    app.settle(None, at(120));
+    app.open_if_drained(None, at(120));
     let last = (Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) }, at(120));
     assert_eq!(app.last_drain(), Some(last));
     app.enable(&cause(None), at(130), Epoch(3));
     app.end(Ender::Lease, Pace::default(), at(140));
-    app.settle(None, at(150));
+    app.open_if_drained(None, at(150));
     assert_eq!(app.last_drain(), Some(last));
 }
 
@@ -57,10 +57,10 @@ fn a_paced_drain_takes_those_along_who_came_meanwhile() {
     let first = app.ticket();
     app.end(Ender::Lease, Pace { spread: Msec(0), concurrency: 2 }, at(100));
     let second = app.ticket();
-    app.settle(Some(second), at(110));
+    app.open_if_drained(Some(second), at(110));
     assert_eq!(app.state(), State::Draining { upto: second });
     assert!(first < second);
-    app.settle(None, at(120));
+    app.open_if_drained(None, at(120));
     assert_eq!(app.state(), State::Open);
 }
 

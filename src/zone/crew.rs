@@ -123,7 +123,7 @@ impl Zone<'_> {
                 app.run = 0;
                 app.baton = WorkerId::NONE;
             }
-            self.settle(AppId::at(index));
+            self.line_changed(AppId::at(index));
         }
         self.bury_waiters(id);
         self.forget_told(id);

@@ -123,7 +123,7 @@ impl Zone<'_> {
     pub fn bypass_failed(&mut self, id: AppId, name: &AppName) -> Option<u32> {
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
         let report = app?.failures.add(self.now.monotonic);
-        self.settle(id);
+        self.line_changed(id);
         report
     }
 
@@ -163,7 +163,7 @@ impl Zone<'_> {
         };
         let retry_after = app.retry_after(self.now);
         self.vacate(slot);
-        self.settle(held.app);
+        self.line_changed(held.app);
         Departure::Gone { report, retry_after }
     }
 
@@ -173,7 +173,7 @@ impl Zone<'_> {
         let going = self.slots.get(slot.index()).and_then(Slot::going);
         if let Some(going) = going.filter(|held| held.owner == owner && held.cookie == cookie) {
             self.vacate(slot);
-            self.settle(going.app);
+            self.line_changed(going.app);
         }
     }
 }

@@ -151,7 +151,7 @@ impl Zone<'_> {
                 app.totals.stopped += u64::from(count);
             }
         }
-        self.settle(id);
+        self.line_changed(id);
         count
     }
 
@@ -210,7 +210,7 @@ impl Zone<'_> {
         step();
         app.baton = WorkerId::NONE;
         step();
-        self.settle(id);
+        self.line_changed(id);
     }
 }
 

@@ -48,12 +48,12 @@ impl Zone<'_> {
     }
 
     /// An app's line or baton changed: ends its drain if that is over, wakes whose turn it is.
-    pub(super) fn settle(&mut self, id: AppId) {
+    pub(super) fn line_changed(&mut self, id: AppId) {
         let head = self.head(id);
         let Some(app) = self.apps.get_mut(id.index()) else {
             return;
         };
-        app.settle(head.map(|head| head.ticket), self.now);
+        app.open_if_drained(head.map(|head| head.ticket), self.now);
         if app.owes_report() || app.owes_rest() {
             self.header.owing = 1;
         }
@@ -129,7 +129,7 @@ impl Zone<'_> {
             if let Some(state) = self.app(id).map(App::state) {
                 self.overtake(id, state);
             }
-            self.settle(id);
+            self.line_changed(id);
         }
         self.publish_waiting();
         self.publish_leases();

@@ -208,7 +208,7 @@ impl Zone<'_> {
     pub fn restore(&mut self, app: App) -> Option<AppId> {
         let id = self.create(app.name()?)?;
         self.apps.get_mut(id.index())?.resume(&app);
-        self.settle(id);
+        self.line_changed(id);
         self.publish_leases();
         Some(id)
     }
@@ -248,7 +248,7 @@ impl Zone<'_> {
         if self.app(id).is_some_and(|app| !app.is_shut()) {
             self.gates.pause_ended();
         }
-        self.settle(id);
+        self.line_changed(id);
         self.publish_leases();
         self.effects.wake = Wake::All;
     }
