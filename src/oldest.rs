@@ -101,7 +101,7 @@ impl Oldest {
     }
 
     /// A worker is gone, and its requests with it.
-    pub fn bury(&mut self, owner: WorkerId) {
+    pub fn reap(&mut self, owner: WorkerId) {
         let (round, others) = (self.round, self.told);
         *self = Self { round, ..Self::NONE };
         let others = others.into_iter().flatten().filter(|told| told.owner != owner);
@@ -153,7 +153,7 @@ mod tests {
         for (owner, time) in [(1, 10), (2, 20), (1, 30)] {
             oldest.add(Epoch(7), told(owner, time));
         }
-        oldest.bury(WorkerId(1));
+        oldest.reap(WorkerId(1));
         assert_eq!(since(&oldest, 7), [20]);
         oldest.add(Epoch(7), told(2, 25));
         assert_eq!(since(&oldest, 7), [20, 25]);

@@ -71,7 +71,7 @@ pub(super) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
     let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
     let (Some(main), Some(place)) = (main, place) else { return ERROR };
     let Some(zone) = main.zone else { return ERROR };
-    processes::bury_the_dead(&zone);
+    processes::reap_dead_workers(&zone);
     let Some(name) = variables::app_name(r) else { return ERROR };
     let own = match name {
         Ok(name) => name,

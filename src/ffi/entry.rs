@@ -63,7 +63,7 @@ impl Entry {
 
     /// The process ends.
     pub(super) fn end(&self) {
-        self.zone.visit(|zone| zone.bury(self.id(), self.process));
+        self.zone.visit(|zone| zone.reap(self.id(), self.process));
     }
 
     fn find(&self, orders: Orders) -> WorkerId {
@@ -77,7 +77,7 @@ impl Entry {
         if id.is_some() {
             return id;
         }
-        processes::bury_the_dead(&self.zone);
+        processes::reap_dead_workers(&self.zone);
         register()
     }
 

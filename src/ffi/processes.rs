@@ -5,13 +5,13 @@ use crate::ids::{Process, WorkerId};
 use crate::zone::Zone;
 
 /// Takes the requests of workers that are gone out of every line.
-pub(super) fn bury_the_dead(zone: &SharedZone) {
+pub(super) fn reap_dead_workers(zone: &SharedZone) {
     let mut dead = Vec::new();
     dead.reserve_exact(zone.most_workers());
     zone.visit(|zone| dead.extend(all(zone)));
     dead.retain(|(_, process)| is_gone(*process));
     for (id, process) in dead {
-        zone.visit(|zone| zone.bury(id, process));
+        zone.visit(|zone| zone.reap(id, process));
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) extern "C" fn on_looking(_: *mut ngx_event_t) {
     if this.waiting.is_empty() {
         return;
     }
-    processes::bury_the_dead(&this.zone);
+    processes::reap_dead_workers(&this.zone);
     look(this);
     if !this.waiting.is_empty() {
         this.looking.start(INTERVAL);

@@ -219,7 +219,7 @@ pub(super) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // First of all: as long as it is not there, a worker that leaves may seem to be the last.
     let entry = Entry::new(zone, log);
     let id = entry.id();
-    processes::bury_the_dead(&zone);
+    processes::reap_dead_workers(&zone);
     let this = THIS.get_or_init(|| ThisWorker {
         zone,
         entry,
@@ -339,7 +339,7 @@ pub(super) fn look_whether_nginx_quits() {
     let Some(this) = this().filter(|this| this.leaving.get()) else { return };
     if !this.told.get() && this.channel.told_to_leave() {
         this.told.set(true);
-        processes::bury_the_dead(&this.zone);
+        processes::reap_dead_workers(&this.zone);
         this.zone.visit(|zone| zone.leaving(this.id()));
     }
 }
@@ -360,7 +360,7 @@ pub(super) fn watch() {
 extern "C" fn on_watch(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
     look_whether_nginx_quits();
-    processes::bury_the_dead(&this.zone);
+    processes::reap_dead_workers(&this.zone);
     release::schedule();
     watch();
 }

@@ -75,6 +75,6 @@ impl Zone<'_> {
 
     /// A worker is gone.
     pub(super) fn forget_told(&mut self, owner: WorkerId) {
-        self.apps.iter_mut().for_each(|app| app.oldest.bury(owner));
+        self.apps.iter_mut().for_each(|app| app.oldest.reap(owner));
     }
 }

@@ -43,7 +43,7 @@ impl Zone<'_> {
     /// A worker process has no use for the entry that it was given: it is without one again.
     pub fn decline(&mut self, id: WorkerId, process: Process) {
         self.is_unlisted();
-        self.bury(id, process);
+        self.reap(id, process);
     }
 
     fn is_unlisted(&mut self) {
@@ -98,7 +98,7 @@ impl Zone<'_> {
     }
 
     /// A worker process is gone: so are those whom it held, and nobody waits for it.
-    pub fn bury(&mut self, id: WorkerId, process: Process) {
+    pub fn reap(&mut self, id: WorkerId, process: Process) {
         let Some(worker) = self.workers.get(id.index()).copied() else {
             return;
         };
@@ -125,7 +125,7 @@ impl Zone<'_> {
             }
             self.line_changed(AppId::at(index));
         }
-        self.bury_waiters(id);
+        self.reap_waiters(id);
         self.forget_told(id);
         workers::forget(self.workers, id, process);
         // It may have been the one that had not been told yet.

@@ -154,7 +154,7 @@ impl Zone<'_> {
     }
 
     /// A worker is gone: nobody waits there any more, and what it counted goes to the apps.
-    pub(super) fn bury_waiters(&mut self, owner: WorkerId) {
+    pub(super) fn reap_waiters(&mut self, owner: WorkerId) {
         for index in 0..self.waits.len() {
             let gone = self.waits.get(index).and_then(Wait::get);
             if gone.is_some_and(|(_, waiter)| waiter.owner == owner) {

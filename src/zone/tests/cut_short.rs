@@ -47,7 +47,7 @@ fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
         let expected = if anybody_waits(&zone) { State::Paused } else { State::Open };
         assert_eq!(app(&zone).state(), expected);
         assert!(expected == State::Open || app(&zone).pause() > before, "a number of its own");
-        zone.visit(|zone| zone.bury(ONE, process(1)));
+        zone.visit(|zone| zone.reap(ONE, process(1)));
         assert_eq!(app(&zone).state(), State::Open);
     }
 }

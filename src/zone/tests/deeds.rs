@@ -27,7 +27,7 @@ pub(super) enum Deed {
     Halt { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
     Hurry { id: AppId, me: WorkerId },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
-    Bury { id: WorkerId, process: Process },
+    Reap { id: WorkerId, process: Process },
     Register { process: Process, generation: Generation },
     Leaving { id: WorkerId },
     NextGeneration,
@@ -139,7 +139,7 @@ impl Deed {
             Self::Halt { id, me, passed_on, left } => zone.halt(id, me, passed_on, left),
             Self::Hurry { id, me } => zone.hurry(id, me),
             Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
-            Self::Bury { id, process } => zone.bury(id, process),
+            Self::Reap { id, process } => zone.reap(id, process),
             Self::Register { process, generation } => {
                 return Outcome::Registered(zone.register(process, generation, Orders::Stay));
             }

@@ -92,7 +92,7 @@ fn drains_that_end_at_the_same_moment_are_all_told() {
         scene.hold(app, ONE);
         scene.resume(app);
     }
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     for app in ["a", "b", "c"] {
         let drained = scene.effects.drained.map(|(app, _)| app);
         assert_eq!(drained, Some(name(app)));
@@ -113,7 +113,7 @@ fn an_app_whose_drain_is_not_told_yet_is_not_forgotten() {
     for app in ["c", "d"] {
         scene.pause(app);
     }
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
     assert_eq!(scene.effects.drained.map(|(app, _)| app), Some(name("b")));
     scene.pause("e");

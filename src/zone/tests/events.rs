@@ -309,7 +309,7 @@ impl Pair {
                 return self.halts(id(worker), room, &passed_on, hurries);
             }
             Event::Dies { worker } => return self.dies(worker),
-            Event::NotDead { worker } => Deed::Bury { id: id(worker), process: STRANGER },
+            Event::NotDead { worker } => Deed::Reap { id: id(worker), process: STRANGER },
             Event::ToldToLeave { worker } => Deed::Leaving { id: id(worker) },
             Event::Reloads => Deed::NextGeneration,
             Event::Retires => Deed::Retire,
@@ -388,7 +388,7 @@ impl Pair {
         one.pid += WORKERS as i32;
         let process = process(one.pid);
         let generation = self.generation;
-        let dies = Deed::Bury { id: WorkerId::at(worker), process: dead };
+        let dies = Deed::Reap { id: WorkerId::at(worker), process: dead };
         vec![dies, Deed::Register { process, generation }]
     }
 

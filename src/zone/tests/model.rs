@@ -344,7 +344,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
         _ if turned || quits => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
         Deed::Know { .. } => matches!(wake, Wake::Nobody | Wake::All),
-        Deed::Bury { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
+        Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
         // One that changes nothing may yet make a pause stay.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::LookAgain { .. } if taken_back => matches!(wake, Wake::Nobody | Wake::All),

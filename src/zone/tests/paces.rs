@@ -134,7 +134,7 @@ fn a_worker_that_dies_makes_room_for_those_whom_others_hold() {
     let (mut scene, _) = drain(paced(0, 1), &[ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1]);
     assert_eq!(scene.turn(TWO), NOBODY);
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.turn(TWO), [2]);
     assert_eq!(scene.zone.tables.apps[0].totals.lost, 0, "it was passed on");

@@ -290,7 +290,7 @@ fn whom_a_dead_worker_held_nobody_waits_for() {
         scene.hold("", owner);
     }
     scene.resume("");
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.turn(TWO), [2]);
     assert_eq!(scene.state(""), Some(State::Open));
@@ -304,7 +304,7 @@ fn a_worker_that_dies_with_the_baton_does_not_keep_it() {
     scene.hold("", TWO);
     scene.resume("");
     let (app, _) = scene.take(ONE, 256);
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.turn(TWO), [2]);
     assert_eq!(scene.zone.tables.apps[0].totals.lost, 1);
     scene.give_back(app.unwrap(), ONE, 1);
@@ -316,7 +316,7 @@ fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     let namesake = Process { started: 8, ..process(1) };
-    scene.visit(|zone| zone.bury(ONE, namesake));
+    scene.visit(|zone| zone.reap(ONE, namesake));
     scene.resume("");
     assert_eq!(scene.turn(ONE), [1]);
 }

@@ -212,10 +212,10 @@ struct Survivors<'p> {
 }
 
 impl<'p> Survivors<'p> {
-    /// Buries whom the deed was about to bury, and the one that did it.
+    /// Buries whom the deed was about to reap, and the one that did it.
     fn new(pair: &'p Pair, mut zone: Owned, deed: &Deed, doer: WorkerId) -> Self {
         let mut dead = vec![doer];
-        if let Deed::Bury { id, process } = deed {
+        if let Deed::Reap { id, process } = deed {
             dead.extend(Some(*id).filter(|_| *process != STRANGER));
         }
         let alive = (0..WORKERS).map(WorkerId::at);
@@ -226,7 +226,7 @@ impl<'p> Survivors<'p> {
         let given = given.collect();
         for worker in dead {
             if let Some(process) = processes[worker.index()] {
-                zone.visit(|zone| zone.bury(worker, process));
+                zone.visit(|zone| zone.reap(worker, process));
                 check(&zone);
             }
         }

@@ -212,8 +212,8 @@ impl Pair {
                 Outcome::Done
             }
             Deed::GiveBack { id, left, .. } => self.gives_back(id.index(), left),
-            Deed::Bury { process, .. } if process == STRANGER => Outcome::Done,
-            Deed::Bury { id, .. } => self.buries(id),
+            Deed::Reap { process, .. } if process == STRANGER => Outcome::Done,
+            Deed::Reap { id, .. } => self.reaps(id),
             Deed::Register { process, .. } => Outcome::Registered(self.registers(process)),
             Deed::Leaving { id } => self.is_told_to_leave(id),
             Deed::NextGeneration => {
@@ -361,7 +361,7 @@ impl Pair {
         }
     }
 
-    fn buries(&mut self, dead: WorkerId) -> Outcome {
+    fn reaps(&mut self, dead: WorkerId) -> Outcome {
         for app in self.apps.iter_mut().flatten() {
             let before = app.line.len();
             app.line.retain(|one| one.owner != dead);

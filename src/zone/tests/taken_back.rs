@@ -318,7 +318,7 @@ fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
     let mut scene = busy();
     scene.quiets("a", CAUSE, TWO);
     scene.hold("a", ONE);
-    scene.visit(|zone| zone.bury(TWO, process(2)));
+    scene.visit(|zone| zone.reap(TWO, process(2)));
     assert_eq!(scene.effects.taken_back.map(|(app, ..)| app), Some(name("a")));
     assert!(!anybody_waits(&scene));
     assert_eq!(scene.turn(ONE).len(), 1);

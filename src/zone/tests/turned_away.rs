@@ -316,7 +316,7 @@ fn an_old_worker_that_gets_an_entry_late_is_still_an_old_one() {
     scene.hold("", TWO);
     assert_eq!(scene.register(5, FIRST), WorkerId::NONE);
     scene.visit(|zone| zone.next_generation());
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     let late = scene.register(5, FIRST);
     scene.visit(|zone| zone.leaving(late));
     assert_eq!(scene.turned_away(TWO), None, "a reload");

@@ -107,7 +107,7 @@ fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone()
     count.finished();
     assert_eq!(scene.look(caller), Look::Done);
     assert_eq!(scene.flight("a").given_up.total, 1);
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     let given_up = scene.flight("a").given_up;
     assert_eq!((given_up.total, given_up.lately(Msec(60_000))), (1, 1));
 }
@@ -127,7 +127,7 @@ fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
     let caller = scene.quiets("a", CAUSE, TWO);
     scene.sees(TWO);
     assert_eq!(scene.look(caller), Look::Pending);
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     let passed = Flight { passed: 1, ..Flight::default() };
     assert_eq!(scene.flight("a"), passed);
     assert_eq!(scene.look(caller), Look::Done);
@@ -145,7 +145,7 @@ fn an_old_worker_is_waited_for_until_it_is_gone() {
     scene.both_see();
     scene.sees(newcomer);
     assert_eq!(scene.look(caller), Look::Pending);
-    scene.visit(|zone| zone.bury(ONE, process(1)));
+    scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.look(caller), Look::Done);
 }
 
@@ -287,7 +287,7 @@ fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
     scene.hold("a", ONE);
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
     scene.disable_and_wait("a", TWO).unwrap();
-    scene.visit(|zone| zone.bury(TWO, process(2)));
+    scene.visit(|zone| zone.reap(TWO, process(2)));
     scene.visit(|zone| zone.leaving(ONE));
     assert_eq!(scene.look(caller), Look::Pending);
     assert_eq!(scene.turn(ONE).len(), 1);
