@@ -105,7 +105,7 @@ pub(super) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), 
         })
     };
     let Some(waiting) = place else {
-        visit(this, |zone| zone.forsake(waiting.place, this.id(), cookie(r)));
+        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie(r)));
         return Err(Failed);
     };
     this.waiting.push(waiting, &waiting.link);
@@ -232,6 +232,6 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     waiting.link.leave();
     if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
         let cookie = cookie(waiting.r);
-        visit(this, |zone| zone.forsake(waiting.place, this.id(), cookie));
+        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie));
     }
 }

@@ -117,7 +117,7 @@ impl Zone<'_> {
     }
 
     /// The caller is gone who was given this place: whatever has come, nobody tells him.
-    pub fn forsake(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie) {
+    pub fn cancel_wait(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie) {
         if self.waiter(place, owner, cookie).is_some() {
             self.no_longer_waits(place);
         }

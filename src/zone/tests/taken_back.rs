@@ -161,9 +161,9 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).finished();
     let (place, owner, cookie) = (caller.place, caller.owner, caller.cookie);
-    scene.visit(|zone| zone.forsake(place, TWO, cookie));
+    scene.visit(|zone| zone.cancel_wait(place, TWO, cookie));
     assert_eq!(scene.state("a"), Some(State::Paused), "another's place");
-    scene.visit(|zone| zone.forsake(place, owner, cookie));
+    scene.visit(|zone| zone.cancel_wait(place, owner, cookie));
     let app = scene.effects.taken_back.map(|(app, ..)| app);
     assert_eq!(app, Some(name("a")));
     assert_eq!(scene.state("a"), Some(State::Open));
@@ -175,7 +175,7 @@ fn a_caller_who_was_answered_may_go() {
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).finished();
     assert_eq!(scene.look(caller), Look::Done);
-    scene.visit(|zone| zone.forsake(caller.place, caller.owner, caller.cookie));
+    scene.visit(|zone| zone.cancel_wait(caller.place, caller.owner, caller.cookie));
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
