@@ -68,7 +68,7 @@ impl App {
     /// Becomes what there was before with `asked` on top of it: by those who still wait, the
     /// earliest first. Where that is no pause, the one under way ends. Returns whether anything
     /// changed.
-    pub fn remake(
+    pub fn recompute_pause(
         &mut self,
         asked: impl Iterator<Item = (Cause, Now)>,
         now: Now,

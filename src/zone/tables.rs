@@ -125,7 +125,7 @@ impl Zone<'_> {
         self.gates.pause_ended();
         for index in 0..self.apps.len() {
             let id = AppId::at(index);
-            self.remake(id);
+            self.recompute_pause(id);
             if let Some(state) = self.app(id).map(App::state) {
                 self.overtake(id, state);
             }

@@ -151,7 +151,8 @@ fn check_waits(zone: &Owned) {
         assert!(app.created().max(app.shut_since()) <= gates.epoch());
         let asked = || asked(&tables.waits, AppId::at(index));
         assert_eq!(app.is_provisional(), asked().next().is_some());
-        let changed = app.is_provisional() && app.clone().remake(asked(), zone.now, Epoch(0));
+        let changed =
+            app.is_provisional() && app.clone().recompute_pause(asked(), zone.now, Epoch(0));
         assert!(!changed, "not what was before with what is asked for on top of it");
     }
 }

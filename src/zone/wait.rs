@@ -212,17 +212,17 @@ impl Zone<'_> {
             waiter.is_some_and(|(_, one)| one.app == id && one.since.monotonic <= at.monotonic)
         };
         self.waits.iter_mut().filter(earlier).for_each(Wait::drop_reason);
-        self.remake(id)
+        self.recompute_pause(id)
     }
 
     /// What is under way, made anew from what was before and what those ask for who still wait.
     /// Where nobody does, what was before is what is. Returns whether anything changed.
-    pub(super) fn remake(&mut self, id: AppId) -> bool {
+    pub(super) fn recompute_pause(&mut self, id: AppId) -> bool {
         let (now, epoch) = (self.now, self.coming_epoch());
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.is_provisional()) else {
             return false;
         };
-        let changed = app.remake(asked(self.waits, id), now, epoch);
+        let changed = app.recompute_pause(asked(self.waits, id), now, epoch);
         let state = app.state();
         if asked(self.waits, id).next().is_none() {
             app.forget_what_was();
@@ -281,7 +281,7 @@ impl Zone<'_> {
         if wish != Wish::Provisional {
             return;
         }
-        if self.remake(id) {
+        if self.recompute_pause(id) {
             if let Some(app) = self.apps.get_mut(id.index()) {
                 app.was_taken_back();
             }
