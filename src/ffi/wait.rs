@@ -193,7 +193,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             let state = status.state.is_paused();
             Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }
-        Look::Overtaken | Look::Pending => {
+        Look::Superseded | Look::Pending => {
             let text = "the pause was ended or begun by somebody else meanwhile";
             Answer::problem(409, format!("{text}: {}", Standing(&status)))
         }

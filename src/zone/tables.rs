@@ -127,7 +127,7 @@ impl Zone<'_> {
             let id = AppId::at(index);
             self.recompute_pause(id);
             if let Some(state) = self.app(id).map(App::state) {
-                self.overtake(id, state);
+                self.dismiss_waiters(id, state);
             }
             self.line_changed(id);
         }

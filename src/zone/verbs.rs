@@ -143,7 +143,7 @@ impl Zone<'_> {
         if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !provisional) {
             app.forget_what_was();
         }
-        self.overtake(id, state);
+        self.dismiss_waiters(id, state);
         if done != Shut::Unchanged || provisional {
             self.turned(id);
         }
@@ -190,7 +190,7 @@ impl Zone<'_> {
         let done = match app.state() {
             State::Paused | State::Stopped => {
                 let ended = app.end(ender, new, now);
-                self.overtake(id, State::Open);
+                self.dismiss_waiters(id, State::Open);
                 Opened::Ended(newest, ended)
             }
             State::Draining { .. } if old != new => {
@@ -237,7 +237,7 @@ impl Zone<'_> {
         let app = self.apps.get_mut(id.index())?;
         let (name, pause, ended) =
             (*app.name()?, app.pause(), app.end(Ender::Lease, app.pace(), now));
-        self.overtake(id, State::Open);
+        self.dismiss_waiters(id, State::Open);
         self.turned(id);
         Some((name, pause, ended))
     }

@@ -25,7 +25,7 @@ pub enum Look {
     /// The same, and his pause was taken back.
     TakenBack(Left),
     /// The pause was ended, or the drain: by somebody else, or by the lease.
-    Overtaken,
+    Superseded,
 }
 
 /// What is left of what a caller waited for.
@@ -85,7 +85,7 @@ impl Zone<'_> {
     /// [`Look::Pending`], he has it no more; `over` says that he will not wait any longer.
     pub fn look(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie, over: bool) -> Look {
         let Some((wish, waiter)) = self.waiter(place, owner, cookie) else {
-            return Look::Overtaken;
+            return Look::Superseded;
         };
         let (left, over) = match wish {
             Wish::Drained => (self.still_held(waiter.app), over),
@@ -172,7 +172,7 @@ impl Zone<'_> {
     }
 
     /// The app came into this state: whoever waits for what is not to come any more is told.
-    pub(super) fn overtake(&mut self, id: AppId, state: State) {
+    pub(super) fn dismiss_waiters(&mut self, id: AppId, state: State) {
         let paused = state == State::Paused;
         let provisional = self.apps.get_mut(id.index()).filter(|app| app.is_provisional());
         if let Some(app) = provisional.filter(|_| !paused) {
@@ -228,7 +228,7 @@ impl Zone<'_> {
             app.forget_what_was();
         }
         if changed {
-            self.overtake(id, state);
+            self.dismiss_waiters(id, state);
         }
         changed
     }
@@ -248,7 +248,7 @@ impl Zone<'_> {
         };
         // A worker that dies before this leaves nothing but what was before.
         self.wait_here(place, Wish::Provisional, waiter);
-        self.overtake(id, State::Paused);
+        self.dismiss_waiters(id, State::Paused);
         self.turned(id);
         done
     }

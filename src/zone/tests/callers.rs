@@ -107,7 +107,7 @@ impl Pair {
 
     pub(super) fn looks(&mut self, place: WaitId, caller: deeds::Caller, over: bool) -> Look {
         let one = self.callers[place.index()].filter(|one| one.caller == caller);
-        let Some(one) = one else { return Look::Overtaken };
+        let Some(one) = one else { return Look::Superseded };
         let drained = one.wish == Wish::Drained;
         let (left, over) = match drained {
             true => (self.still_held(one.entry), over),

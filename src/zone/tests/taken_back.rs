@@ -295,7 +295,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
             end(&mut scene);
             assert_eq!(scene.effects.wake, Wake::All);
             let state = scene.state("a");
-            assert_eq!(scene.give_up(caller), Look::Overtaken);
+            assert_eq!(scene.give_up(caller), Look::Superseded);
             assert_eq!((scene.state("a"), scene.effects.taken_back), (state, None));
         }
     }
@@ -307,7 +307,7 @@ fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
     let caller = quiets(&mut scene, CAUSE);
     scene.resume("a");
     scene.pause("a");
-    assert_eq!(scene.give_up(caller), Look::Overtaken);
+    assert_eq!(scene.give_up(caller), Look::Superseded);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 

@@ -49,7 +49,7 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
         let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
         assert_eq!(matches!(done, Shut::Changed(_)), wish == Wish::Quiet);
         assert_eq!(scene.look(caller), Look::Done);
-        assert_eq!(scene.look(caller), Look::Overtaken, "he has no place any more");
+        assert_eq!(scene.look(caller), Look::Superseded, "he has no place any more");
     }
 }
 
@@ -177,7 +177,7 @@ fn the_gates_say_whether_anybody_waits() {
     assert!(anybody_waits(&scene));
     scene.resume("a");
     assert!(!anybody_waits(&scene));
-    assert_eq!(scene.look(kept), Look::Overtaken);
+    assert_eq!(scene.look(kept), Look::Superseded);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn who_has_no_place_is_told_nothing_of_another() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     for stranger in [Caller { owner: TWO, ..caller }, Caller { cookie: Cookie(999), ..caller }] {
-        assert_eq!(scene.give_up(stranger), Look::Overtaken);
+        assert_eq!(scene.give_up(stranger), Look::Superseded);
     }
     assert_eq!(scene.look(caller), Look::Pending);
 }
@@ -277,7 +277,7 @@ fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
         let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
         shut(&mut scene);
         assert_eq!(scene.effects.wake, Wake::All);
-        assert_eq!(scene.look(caller), Look::Overtaken);
+        assert_eq!(scene.look(caller), Look::Superseded);
     }
 }
 
