@@ -18,7 +18,7 @@ use crate::oldest::Oldest;
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::room::{Lack, Rejected};
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::terms::{Cause, Terms};
 use crate::text::{Address, AppName, Reason};
 use crate::time::Now;
@@ -148,9 +148,9 @@ impl App {
     /// Makes this the entry of a new app, open.
     pub fn create(&mut self, name: AppName, created: Epoch) {
         self.used = 0;
-        step();
+        crash_point();
         *self = Self { name, created, ..Self::UNUSED };
-        step();
+        crash_point();
         self.used = 1;
     }
 
@@ -318,9 +318,9 @@ impl App {
     fn turn(&mut self, code: Code, now: Now, epoch: Epoch) {
         self.since = now;
         self.shut = epoch;
-        step();
+        crash_point();
         self.code = code;
-        step();
+        crash_point();
     }
 
     /// Changes the pause under way: its reason, and its end, later only. Returns whether it did.
@@ -359,7 +359,7 @@ impl App {
     pub fn ticket(&mut self) -> Ticket {
         let ticket = self.next_ticket;
         self.next_ticket = ticket.next();
-        step();
+        crash_point();
         ticket
     }
 

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::flight::Epoch;
 use crate::ids::AppId;
 use crate::state::health::Health;
-use crate::sync::{step, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{crash_point, AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
 /// An app's name, as its gate knows it: never 0. Two names may share one.
@@ -170,7 +170,7 @@ impl Gates<'_> {
             word.store(0, Ordering::Relaxed);
         }
         gate.store(value, Ordering::Release);
-        step();
+        crash_point();
         let count = self.shut.load(Ordering::Relaxed);
         match (before, value) {
             (0, _) => self.shut.store(count.saturating_add(1), Ordering::Release),
@@ -203,7 +203,7 @@ impl Gates<'_> {
     /// Under the lock, before the gate opens or the line moves: a pause has ended.
     pub(crate) fn pause_ended(&self) {
         self.endings.store(self.endings().wrapping_add(1), Ordering::Relaxed);
-        step();
+        crash_point();
     }
 
     /// Under the lock: says how many callers wait.

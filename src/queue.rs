@@ -95,21 +95,21 @@ impl Slot {
         self.owner = held.owner;
         self.cookie = held.cookie;
         self.since = held.since;
-        crate::sync::step();
+        crate::sync::crash_point();
         self.used = Use::Held;
-        crate::sync::step();
+        crate::sync::crash_point();
     }
 
     /// The request that was held here goes on, and still counts.
     pub fn go(&mut self) {
         self.used = Use::Going;
-        crate::sync::step();
+        crate::sync::crash_point();
     }
 
     /// Nobody's place any more.
     pub fn clear(&mut self) {
         self.used = Use::Free;
-        crate::sync::step();
+        crate::sync::crash_point();
     }
 
     fn key(&self) -> (u32, AppId, Ticket) {
@@ -142,12 +142,12 @@ impl List {
         };
         slot.prev = self.tail;
         slot.next = SlotId::NONE;
-        crate::sync::step();
+        crate::sync::crash_point();
         match slots.get_mut(self.tail.index()) {
             Some(last) => last.next = id,
             None => self.head = id,
         }
-        crate::sync::step();
+        crate::sync::crash_point();
         self.tail = id;
         self.len += 1;
     }
@@ -164,7 +164,7 @@ impl List {
             Some(before) => before.next = next,
             None => self.head = next,
         }
-        crate::sync::step();
+        crate::sync::crash_point();
         match slots.get_mut(next.index()) {
             Some(behind) => behind.prev = prev,
             None => self.tail = prev,

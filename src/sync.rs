@@ -11,10 +11,10 @@ pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Between two writes that must not change places: a worker may be killed here, and whoever takes
 /// the lock next repairs what it finds.
 #[inline]
-pub fn step() {
+pub fn crash_point() {
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
     #[cfg(any(test, feature = "faults"))]
-    faults::step();
+    faults::crash_point();
 }
 
 /// Dying at a chosen step, for the tests.
@@ -38,7 +38,7 @@ pub mod faults {
         LEFT.take().is_some()
     }
 
-    pub(super) fn step() {
+    pub(super) fn crash_point() {
         if let Some((left, death)) = LEFT.get() {
             LEFT.set(left.checked_sub(1).map(|left| (left, death)));
             if left == 0 {

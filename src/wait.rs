@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Cookie, WorkerId};
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::terms::Cause;
 use crate::time::Now;
 
@@ -83,24 +83,24 @@ impl Wait {
     pub fn fill(&mut self, wish: Wish, waiter: Waiter) {
         self.waiter = waiter;
         self.until = Now::NEVER;
-        step();
+        crash_point();
         self.used = match wish {
             Wish::Provisional => Use::Provisional,
             Wish::Quiet => Use::Quiet,
             Wish::Drained => Use::Drained,
         };
-        step();
+        crash_point();
     }
 
     /// Somebody else gave a reason after he did: his own counts no more.
     pub fn drop_reason(&mut self) {
         self.waiter.cause.reason = None;
-        step();
+        crash_point();
     }
 
     /// Nobody waits here any more.
     pub fn clear(&mut self) {
         self.used = Use::Free;
-        step();
+        crash_point();
     }
 }

@@ -74,7 +74,7 @@ pub fn register(
     worker.room = Room::NONE;
     worker.leaving = u32::from(orders == Orders::Leave);
     worker.process.started = process.started;
-    crate::sync::step();
+    crate::sync::crash_point();
     worker.process.pid = process.pid;
     WorkerId::at(index)
 }

@@ -30,7 +30,7 @@ use crate::flight::{Epoch, Flights};
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, Generation, PauseId, SlotId, WorkerId};
 use crate::queue::{Held, List, Slot};
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::{Msec, Now};
 use crate::wait::Wait;
@@ -84,7 +84,7 @@ impl Header {
         }
         let fresh = self.touched as usize;
         *slots.get_mut(fresh)? = Slot::FREE;
-        step();
+        crash_point();
         self.touched += 1;
         Some(SlotId::at(fresh))
     }
@@ -151,7 +151,7 @@ impl<'z> Zone<'z> {
             self.effects.wake = Wake::All;
         }
         self.header.inside = 1;
-        step();
+        crash_point();
     }
 
     /// Ends the visit.
@@ -159,7 +159,7 @@ impl<'z> Zone<'z> {
         if self.header.owing != 0 {
             self.report();
         }
-        step();
+        crash_point();
         self.header.inside = 0;
         self.effects
     }

@@ -4,7 +4,7 @@
 use super::{App, Code};
 use crate::ids::{PauseId, Ticket};
 use crate::pace::{Allowance, Pace, Progress};
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::text::Address;
 use crate::time::{Msec, Now};
 
@@ -134,9 +134,9 @@ impl App {
         self.drain.hurried = 0;
         self.drain.failed = 0;
         self.since = now;
-        step();
+        crash_point();
         self.code = Code::Draining;
-        step();
+        crash_point();
     }
 
     /// When the round under way of a drain that is spread ends, on the monotonic clock.
@@ -186,9 +186,9 @@ impl App {
                     self.drain.ended = now;
                 }
                 self.since = now;
-                step();
+                crash_point();
                 self.code = Code::Open;
-                step();
+                crash_point();
                 self.drain.unreported = u32::from(held_anybody);
             }
         }

@@ -4,7 +4,7 @@
 use super::{App, Code, Ender};
 use crate::flight::Epoch;
 use crate::ids::PauseId;
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::terms::{Cause, Terms};
 use crate::time::Now;
 
@@ -44,9 +44,9 @@ impl App {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };
             self.settled = Settled { used: 0, code: self.code, terms };
-            step();
+            crash_point();
             self.settled.used = 1;
-            step();
+            crash_point();
         }
     }
 
@@ -54,15 +54,15 @@ impl App {
     pub fn commit(&mut self, cause: &Cause, at: Now) {
         let Settled { code, terms, .. } = self.settled.with(cause, at);
         self.settled.terms = terms;
-        step();
+        crash_point();
         self.settled.code = code;
-        step();
+        crash_point();
     }
 
     /// Nobody may take anything back any more.
     pub fn forget_what_was(&mut self) {
         self.settled.used = 0;
-        step();
+        crash_point();
     }
 
     /// Becomes what there was before with `asked` on top of it: by those who still wait, the

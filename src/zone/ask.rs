@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::flight::Epoch;
 use crate::ids::{AppId, WorkerId};
 use crate::oldest::Told;
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
 
@@ -39,7 +39,7 @@ impl Zone<'_> {
             return asked;
         }
         let asked = self.gates.next_epoch();
-        step();
+        crash_point();
         self.header.asked = asked;
         self.header.asked_at = now;
         self.effects.wake = Wake::All;

@@ -6,7 +6,7 @@ use super::Zone;
 use crate::app::Spacing;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::pace::Allowance;
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
 
@@ -105,7 +105,7 @@ impl Zone<'_> {
         let (counted, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
         app.run = 0;
         app.baton = me;
-        step();
+        crash_point();
         for _ in 0..most {
             let Some(head) = self.head(id).filter(|head| head.owner == me) else {
                 break;
@@ -207,9 +207,9 @@ impl Zone<'_> {
         app.passed_on(passed_on);
         app.totals.left += u64::from(left);
         app.run = 0;
-        step();
+        crash_point();
         app.baton = WorkerId::NONE;
-        step();
+        crash_point();
         self.line_changed(id);
     }
 }

@@ -5,7 +5,7 @@ use super::{Wake, Zone};
 use crate::app::{App, Ended, Ender, State};
 use crate::ids::{AppId, PauseId};
 use crate::pace::Pace;
-use crate::sync::step;
+use crate::sync::crash_point;
 use crate::terms::Cause;
 use crate::text::{Address, AppName};
 
@@ -155,7 +155,7 @@ impl Zone<'_> {
         let begins = self.app(id).is_some_and(|app| !app.is_shut());
         let fresh = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
         self.header.pauses = fresh.0;
-        step();
+        crash_point();
         Cause { fresh, ..cause }
     }
 
