@@ -18,7 +18,7 @@ enum Use {
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum WaitFor {
     /// That nothing of the app is in flight; until then its pause may be taken back.
     Provisional,
     /// The same, but the pause stays.
@@ -69,25 +69,25 @@ impl Wait {
     }
 
     /// Who waits here, and for what.
-    pub fn get(&self) -> Option<(Wish, &Waiter)> {
+    pub fn get(&self) -> Option<(WaitFor, &Waiter)> {
         let wish = match self.used {
             Use::Free => return None,
-            Use::Provisional => Wish::Provisional,
-            Use::Quiet => Wish::Quiet,
-            Use::Drained => Wish::Drained,
+            Use::Provisional => WaitFor::Provisional,
+            Use::Quiet => WaitFor::Quiet,
+            Use::Drained => WaitFor::Drained,
         };
         Some((wish, &self.waiter))
     }
 
     /// Somebody waits here: from the last write on he counts.
-    pub fn fill(&mut self, wish: Wish, waiter: Waiter) {
+    pub fn fill(&mut self, wish: WaitFor, waiter: Waiter) {
         self.waiter = waiter;
         self.until = Now::NEVER;
         crash_point();
         self.used = match wish {
-            Wish::Provisional => Use::Provisional,
-            Wish::Quiet => Use::Quiet,
-            Wish::Drained => Use::Drained,
+            WaitFor::Provisional => Use::Provisional,
+            WaitFor::Quiet => Use::Quiet,
+            WaitFor::Drained => Use::Drained,
         };
         crash_point();
     }

@@ -23,7 +23,7 @@ use crate::settings::Apps;
 use crate::terms::Cause;
 use crate::text::{Address, AppName};
 use crate::time::Msec;
-use crate::wait::Wish;
+use crate::wait::WaitFor;
 use crate::zone::{self, Opened, Refusal, Which, Zone};
 
 /// What becomes of a control request.
@@ -201,7 +201,7 @@ fn enable_and_wait(
     patience: Patience,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
-    let wish = if patience.keep { Wish::Quiet } else { Wish::Provisional };
+    let wish = if patience.keep { WaitFor::Quiet } else { WaitFor::Provisional };
     let (before, done, left) = visit(zone, name, |zone| {
         let done = zone.enable_and_wait(name.0, asked.which, cause, wish, me);
         if let Ok((_, place)) = done {

@@ -38,7 +38,7 @@ use crate::room::{Bounds, Lack, Room};
 use crate::terms::Cause;
 use crate::text::{Address, AppName, Reason, Text};
 use crate::time::{Msec, Now};
-use crate::wait::{Wait, Wish};
+use crate::wait::{Wait, WaitFor};
 use crate::workers::Orders;
 
 fn name(text: &str) -> AppName {
@@ -142,9 +142,9 @@ fn check_waits(zone: &Owned) {
         assert!(app.name().is_some());
         assert!(tables.workers[waiter.owner.index()].process().is_some());
         match wish {
-            Wish::Drained => assert!(matches!(state, State::Open | State::Draining { .. })),
-            Wish::Quiet => assert_eq!(state, State::Paused),
-            Wish::Provisional => assert!(state == State::Paused && app.is_provisional()),
+            WaitFor::Drained => assert!(matches!(state, State::Open | State::Draining { .. })),
+            WaitFor::Quiet => assert_eq!(state, State::Paused),
+            WaitFor::Provisional => assert!(state == State::Paused && app.is_provisional()),
         }
     }
     for (index, app) in tables.apps.iter().enumerate() {

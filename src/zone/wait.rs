@@ -11,7 +11,7 @@ use crate::pace::Pace;
 use crate::terms::Cause;
 use crate::text::{Address, AppName};
 use crate::time::{Msec, Now};
-use crate::wait::{Wait, Waiter, Wish};
+use crate::wait::{Wait, WaitFor, Waiter};
 
 /// What a caller learns who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,13 @@ impl Zone<'_> {
         name: &AppName,
         which: Which,
         cause: Cause,
-        wish: Wish,
+        wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Shut, WaitId), Refusal> {
         let (now, place) = (self.now, self.place_to_wait()?);
         let id = self.entry_to_shut(name, which)?;
         let waiter = Waiter { app: id, owner, cookie, since: now, cause };
-        let done = if wish == Wish::Provisional {
+        let done = if wish == WaitFor::Provisional {
             self.enable_provisionally(id, place, waiter)
         } else {
             let done = self.shut_known(id, cause, true, State::Paused);
@@ -76,7 +76,7 @@ impl Zone<'_> {
         let held = self.find(name).filter(|id| self.still_held(*id).is_some());
         if let Some(app) = held {
             let (since, cause) = (self.now, Cause::NONE);
-            self.wait_here(place, Wish::Drained, Waiter { app, owner, cookie, since, cause });
+            self.wait_here(place, WaitFor::Drained, Waiter { app, owner, cookie, since, cause });
         }
         Ok((done, held.map(|_| place)))
     }
@@ -88,13 +88,13 @@ impl Zone<'_> {
             return Look::Superseded;
         };
         let (left, over) = match wish {
-            Wish::Drained => (self.still_held(waiter.app), over),
-            Wish::Quiet | Wish::Provisional => {
+            WaitFor::Drained => (self.still_held(waiter.app), over),
+            WaitFor::Quiet | WaitFor::Provisional => {
                 (self.still_in_flight(waiter.app), over || self.quitting())
             }
         };
         match (left, wish) {
-            (None, Wish::Provisional) => {
+            (None, WaitFor::Provisional) => {
                 self.commit(waiter.app, &waiter.cause, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
                 self.no_longer_waits(place);
@@ -105,7 +105,7 @@ impl Zone<'_> {
                 Look::Done
             }
             (Some(_), _) if !over => Look::Pending,
-            (Some(left), Wish::Provisional) => {
+            (Some(left), WaitFor::Provisional) => {
                 self.no_longer_waits(place);
                 Look::TakenBack(left)
             }
@@ -133,7 +133,7 @@ impl Zone<'_> {
     /// Until when what is under way may be taken back, by the last of those who wait for quiet.
     pub fn waiting_until(&self, id: AppId) -> Option<Now> {
         let waits = self.waits.iter().filter(|wait| {
-            wait.get().is_some_and(|(wish, one)| wish == Wish::Provisional && one.app == id)
+            wait.get().is_some_and(|(wish, one)| wish == WaitFor::Provisional && one.app == id)
         });
         let ends = waits.map(|wait| wait.until).filter(|until| *until != Now::NEVER);
         ends.max_by_key(|until| until.monotonic)
@@ -181,8 +181,8 @@ impl Zone<'_> {
         let overtaken = |wait: &&mut Wait| {
             let waiter = wait.get().filter(|(_, waiter)| waiter.app == id);
             waiter.is_some_and(|(wish, _)| match wish {
-                Wish::Drained => paused || state == State::Stopped,
-                Wish::Quiet | Wish::Provisional => !paused,
+                WaitFor::Drained => paused || state == State::Stopped,
+                WaitFor::Quiet | WaitFor::Provisional => !paused,
             })
         };
         for wait in self.waits.iter_mut().filter(overtaken) {
@@ -247,7 +247,7 @@ impl Zone<'_> {
             Shut::Unchanged
         };
         // A worker that dies before this leaves nothing but what was before.
-        self.wait_here(place, Wish::Provisional, waiter);
+        self.wait_here(place, WaitFor::Provisional, waiter);
         self.dismiss_waiters(id, State::Paused);
         self.turned(id);
         done
@@ -258,7 +258,7 @@ impl Zone<'_> {
         free.map(WaitId::at).ok_or(Refusal::TooManyWait)
     }
 
-    fn wait_here(&mut self, place: WaitId, wish: Wish, waiter: Waiter) {
+    fn wait_here(&mut self, place: WaitId, wish: WaitFor, waiter: Waiter) {
         if let Some(wait) = self.waits.get_mut(place.index()) {
             wait.fill(wish, waiter);
         }
@@ -266,7 +266,7 @@ impl Zone<'_> {
         self.effects.wake = Wake::All;
     }
 
-    fn waiter(&self, place: WaitId, owner: WorkerId, cookie: Cookie) -> Option<(Wish, Waiter)> {
+    fn waiter(&self, place: WaitId, owner: WorkerId, cookie: Cookie) -> Option<(WaitFor, Waiter)> {
         let (wish, waiter) = self.waits.get(place.index())?.get()?;
         (waiter.owner == owner && waiter.cookie == cookie).then_some((wish, *waiter))
     }
@@ -278,7 +278,7 @@ impl Zone<'_> {
         let id = waiter.app;
         wait.clear();
         self.publish_waiting();
-        if wish != Wish::Provisional {
+        if wish != WaitFor::Provisional {
             return;
         }
         if self.recompute_pause(id) {
@@ -328,7 +328,7 @@ pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (Cause, 
     let behind = move |last: Option<(Msec, usize)>| {
         let waiters = waits.iter().enumerate().filter_map(|(at, wait)| Some((at, wait.get()?)));
         let asked = waiters
-            .filter(move |(_, (wish, waiter))| *wish == Wish::Provisional && waiter.app == app);
+            .filter(move |(_, (wish, waiter))| *wish == WaitFor::Provisional && waiter.app == app);
         let ordered = asked.map(|(at, (_, waiter))| ((waiter.since.monotonic, at), waiter));
         ordered.filter(move |(order, _)| Some(*order) > last).min_by_key(|(order, _)| *order)
     };

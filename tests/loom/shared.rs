@@ -9,7 +9,7 @@ use intermission::room::Bounds;
 use intermission::terms::Cause;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
-use intermission::wait::Wish;
+use intermission::wait::WaitFor;
 use intermission::workers::Orders;
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{Arrival, Given, Look, Turn, Wake, Which, Zone};
@@ -119,8 +119,8 @@ impl Shared {
     /// Pauses for a caller who waits until nothing is in flight; returns his place.
     pub(super) fn enable_and_wait(&self, app: &AppName, owner: WorkerId) -> WaitId {
         let (which, caller) = (Which::Any, (owner, Cookie(9)));
-        let waits =
-            self.visit(|zone| zone.enable_and_wait(app, which, CAUSE, Wish::Provisional, caller));
+        let waits = self
+            .visit(|zone| zone.enable_and_wait(app, which, CAUSE, WaitFor::Provisional, caller));
         waits.unwrap().1
     }
 

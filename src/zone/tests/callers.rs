@@ -13,7 +13,7 @@ use crate::control::PaceChange;
 pub(super) struct Caller {
     pub caller: deeds::Caller,
     entry: usize,
-    wish: Wish,
+    wish: WaitFor,
     since: Now,
     ask: Ask,
 }
@@ -23,7 +23,7 @@ pub(super) struct Asks {
     pub name: usize,
     pub which: Which,
     pub ask: Ask,
-    pub wish: Wish,
+    pub wish: WaitFor,
     pub caller: deeds::Caller,
 }
 
@@ -67,7 +67,7 @@ impl Pair {
     ) -> Result<(Shut, WaitId), Refusal> {
         let Asks { name, which, ask, wish, caller } = asks;
         let place = self.place_to_wait()?;
-        let done = if wish == Wish::Provisional {
+        let done = if wish == WaitFor::Provisional {
             let entry = self.entry_to_shut(name, which)?;
             let app = self.apps[entry].as_mut().unwrap();
             app.before = app.before.or(Some(Before::of(app)));
@@ -99,7 +99,7 @@ impl Pair {
         let place = held.map(|_| place);
         if let (Some(entry), Some(place)) = (held, place) {
             let (since, ask) = (self.zone.now, Ask::default());
-            let wish = Wish::Drained;
+            let wish = WaitFor::Drained;
             self.callers[place.index()] = Some(Caller { caller, entry, wish, since, ask });
         }
         Ok((done, place))
@@ -108,7 +108,7 @@ impl Pair {
     pub(super) fn looks(&mut self, place: WaitId, caller: deeds::Caller, over: bool) -> Look {
         let one = self.callers[place.index()].filter(|one| one.caller == caller);
         let Some(one) = one else { return Look::Superseded };
-        let drained = one.wish == Wish::Drained;
+        let drained = one.wish == WaitFor::Drained;
         let (left, over) = match drained {
             true => (self.still_held(one.entry), over),
             false => (self.still_in_flight(one.entry), over || self.quitting),
@@ -116,17 +116,17 @@ impl Pair {
         if left.is_some() && !over {
             return Look::Pending;
         }
-        if left.is_none() && one.wish == Wish::Provisional {
+        if left.is_none() && one.wish == WaitFor::Provisional {
             self.answered(one.entry, one.ask, one.since);
         }
         self.callers[place.index()] = None;
         match (left, one.wish) {
-            (None, Wish::Provisional) => {
+            (None, WaitFor::Provisional) => {
                 assert!(!self.remakes(one.entry), "his pause stays");
                 Look::Done
             }
             (None, _) => Look::Done,
-            (Some(left), Wish::Provisional) => {
+            (Some(left), WaitFor::Provisional) => {
                 self.is_taken_back(one.entry);
                 Look::TakenBack(left)
             }
@@ -138,7 +138,7 @@ impl Pair {
     pub(super) fn nobody_waits_there(&mut self, dead: WorkerId) {
         for place in 0..WAITS {
             let gone = self.callers[place].take_if(|one| one.caller.0 == dead);
-            if let Some(gone) = gone.filter(|gone| gone.wish == Wish::Provisional) {
+            if let Some(gone) = gone.filter(|gone| gone.wish == WaitFor::Provisional) {
                 self.is_taken_back(gone.entry);
             }
         }
@@ -170,7 +170,7 @@ impl Pair {
     /// Returns whether it changed anything.
     fn remakes(&mut self, entry: usize) -> bool {
         let now = self.zone.now;
-        let asked = |one: &&Caller| one.entry == entry && one.wish == Wish::Provisional;
+        let asked = |one: &&Caller| one.entry == entry && one.wish == WaitFor::Provisional;
         let mut asks: Vec<Caller> = self.callers.iter().flatten().filter(asked).copied().collect();
         asks.sort_by_key(|one| one.since.monotonic);
         let app = self.apps[entry].as_mut().unwrap();
@@ -198,7 +198,7 @@ impl Pair {
         app.before = app.before.filter(|_| paused);
         for place in &mut self.callers {
             place.take_if(|one| {
-                one.entry == entry && if one.wish == Wish::Drained { shut } else { !paused }
+                one.entry == entry && if one.wish == WaitFor::Drained { shut } else { !paused }
             });
         }
     }

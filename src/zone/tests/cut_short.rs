@@ -39,7 +39,7 @@ fn name_and_ask() -> (AppName, Which, Ask) {
 #[test]
 fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
     let (name, which, ask) = name_and_ask();
-    let wish = Wish::Provisional;
+    let wish = WaitFor::Provisional;
     let deed = Deed::EnableAndWait { name, which, ask, wish, caller: (ONE, Cookie(1)) };
     let scene = busy();
     let before = app(&scene.zone).pause();

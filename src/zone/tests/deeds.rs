@@ -16,7 +16,7 @@ pub(super) enum Deed {
     Enable { name: AppName, which: Which, ask: Ask },
     Stop { name: AppName, which: Which, ask: Ask },
     Disable { name: AppName, which: Which, pace: PaceChange },
-    EnableAndWait { name: AppName, which: Which, ask: Ask, wish: Wish, caller: Caller },
+    EnableAndWait { name: AppName, which: Which, ask: Ask, wish: WaitFor, caller: Caller },
     DisableAndWait { name: AppName, which: Which, pace: PaceChange, caller: Caller },
     LookAgain { place: WaitId, caller: Caller, over: bool },
     Know { name: AppName },

@@ -67,7 +67,7 @@ pub(super) enum Event {
         app: usize,
         which: Aim,
         ask: Ask,
-        wish: Wish,
+        wish: WaitFor,
         worker: usize,
     },
     DisableAndWait {
@@ -156,7 +156,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
     let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
-    let wish = prop_oneof![3 => Just(Wish::Provisional), 1 => Just(Wish::Quiet)];
+    let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let why = prop::sample::select(vec![Leaving::Left, Leaving::Passed, Leaving::Answered]);
     prop_oneof![
         24 => (app(), worker(), most)

@@ -18,7 +18,7 @@ use crate::sync::faults;
 struct Picture {
     apps: Vec<AppPicture>,
     /// Who waits, and for what.
-    waits: Vec<(Wish, AppId, Cookie)>,
+    waits: Vec<(WaitFor, AppId, Cookie)>,
     quitting: bool,
 }
 

@@ -160,7 +160,7 @@ impl Scene {
         &mut self,
         app: &str,
         cause: Cause,
-        wish: Wish,
+        wish: WaitFor,
         owner: WorkerId,
     ) -> Result<(Shut, Caller), Refusal> {
         self.wait(1);
@@ -173,7 +173,7 @@ impl Scene {
 
     /// One whose pause is taken back if he gives up.
     pub(super) fn quiets(&mut self, app: &str, cause: Cause, owner: WorkerId) -> Caller {
-        self.enable_and_wait(app, cause, Wish::Provisional, owner).unwrap().1
+        self.enable_and_wait(app, cause, WaitFor::Provisional, owner).unwrap().1
     }
 
     /// Ends a pause, for a caller of `owner` who is answered when nobody is held.

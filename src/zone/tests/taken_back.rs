@@ -83,8 +83,9 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
     scene.enable("a", Which::Any, because("early", lease(8000))).unwrap();
     let number = scene.zone.tables.apps[0].pause();
     scene.both_see();
-    let (done, caller) =
-        scene.enable_and_wait("a", because("late", lease(9000)), Wish::Provisional, ONE).unwrap();
+    let (done, caller) = scene
+        .enable_and_wait("a", because("late", lease(9000)), WaitFor::Provisional, ONE)
+        .unwrap();
     assert_eq!(done, Shut::Changed(number));
     assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
     assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
@@ -122,7 +123,7 @@ fn an_app_that_was_stopped_is_stopped_again() {
 #[test]
 fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
     let mut scene = busy();
-    let (_, caller) = scene.enable_and_wait("a", lease(500), Wish::Quiet, ONE).unwrap();
+    let (_, caller) = scene.enable_and_wait("a", lease(500), WaitFor::Quiet, ONE).unwrap();
     scene.both_see();
     assert_eq!(scene.give_up(caller), Look::TimedOut(IN_FLIGHT));
     assert_eq!(pause_of(&scene, "a"), paused(Some(500), ""));
@@ -133,7 +134,8 @@ fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
 fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
     let mut scene = busy();
     scene.pause("a");
-    let (done, caller) = scene.enable_and_wait("a", lease(5000), Wish::Provisional, ONE).unwrap();
+    let (done, caller) =
+        scene.enable_and_wait("a", lease(5000), WaitFor::Provisional, ONE).unwrap();
     assert_eq!(done, Shut::Unchanged);
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(None, ""));
@@ -205,7 +207,7 @@ fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
 fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    let (_, kept) = scene.enable_and_wait("a", lease(5000), Wish::Quiet, TWO).unwrap();
+    let (_, kept) = scene.enable_and_wait("a", lease(5000), WaitFor::Quiet, TWO).unwrap();
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
     assert_eq!(scene.look(kept), Look::Pending);
@@ -289,7 +291,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
         },
     ];
     for end in ends {
-        for wish in [Wish::Provisional, Wish::Quiet] {
+        for wish in [WaitFor::Provisional, WaitFor::Quiet] {
             let mut scene = busy();
             let (_, caller) = scene.enable_and_wait("a", lease(500), wish, ONE).unwrap();
             end(&mut scene);
@@ -341,7 +343,7 @@ fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
     assert_eq!(saved(&scene), []);
     scene.enable("b", Which::Any, because("b", lease(5000))).unwrap();
     let before = saved(&scene);
-    scene.enable_and_wait("b", because("c", CAUSE), Wish::Provisional, ONE).unwrap();
+    scene.enable_and_wait("b", because("c", CAUSE), WaitFor::Provisional, ONE).unwrap();
     assert_eq!(saved(&scene), before);
 }
 

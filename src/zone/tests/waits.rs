@@ -45,9 +45,9 @@ fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the
 fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
     let mut scene = Scene::paused("a");
     scene.both_see();
-    for wish in [Wish::Provisional, Wish::Quiet] {
+    for wish in [WaitFor::Provisional, WaitFor::Quiet] {
         let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
-        assert_eq!(matches!(done, Shut::Changed(_)), wish == Wish::Quiet);
+        assert_eq!(matches!(done, Shut::Changed(_)), wish == WaitFor::Quiet);
         assert_eq!(scene.look(caller), Look::Done);
         assert_eq!(scene.look(caller), Look::Superseded, "he has no place any more");
     }
@@ -62,7 +62,7 @@ fn who_gives_up_is_told_what_is_left() {
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.sees(TWO);
     assert_eq!(scene.give_up(caller), Look::TakenBack(Left::Silent(1)));
-    let (_, caller) = scene.enable_and_wait("a", CAUSE, Wish::Quiet, ONE).unwrap();
+    let (_, caller) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
     assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Silent(2)));
 }
 
@@ -117,7 +117,7 @@ fn another_apps_requests_are_not_waited_for() {
     let mut scene = busy();
     scene.pause("other");
     scene.both_see();
-    let (_, caller) = scene.enable_and_wait("other", CAUSE, Wish::Quiet, ONE).unwrap();
+    let (_, caller) = scene.enable_and_wait("other", CAUSE, WaitFor::Quiet, ONE).unwrap();
     assert_eq!(scene.look(caller), Look::Done);
 }
 
@@ -173,7 +173,7 @@ fn the_gates_say_whether_anybody_waits() {
     assert!(anybody_waits(&scene));
     scene.give_up(second);
     assert!(!anybody_waits(&scene));
-    let (_, kept) = scene.enable_and_wait("a", CAUSE, Wish::Quiet, ONE).unwrap();
+    let (_, kept) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
     assert!(anybody_waits(&scene));
     scene.resume("a");
     assert!(!anybody_waits(&scene));
@@ -190,14 +190,14 @@ fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing()
     };
     let before = picture(&scene);
     for app in ["a", "new"] {
-        let refused = scene.enable_and_wait(app, lease(5), Wish::Quiet, ONE);
+        let refused = scene.enable_and_wait(app, lease(5), WaitFor::Quiet, ONE);
         assert!(matches!(refused, Err(Refusal::TooManyWait)));
     }
     assert!(matches!(scene.disable_and_wait("a", ONE), Err(Refusal::TooManyWait)));
     assert_eq!(before, picture(&scene));
     assert_eq!(scene.state("new"), None);
     scene.give_up(callers[1]);
-    assert!(scene.enable_and_wait("new", CAUSE, Wish::Quiet, ONE).is_ok());
+    assert!(scene.enable_and_wait("new", CAUSE, WaitFor::Quiet, ONE).is_ok());
 }
 
 #[test]
