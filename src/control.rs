@@ -9,7 +9,7 @@ use crate::ids::PauseId;
 use crate::pace::Pace;
 use crate::text::{Address, AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
-use crate::zone::Which;
+use crate::zone::Expected;
 
 /// Where the control endpoint is.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ pub enum Format {
 pub enum Command {
     Status,
     Enable(Shut, Option<Patience>),
-    Disable { which: Which, by: Option<Address>, pace: PaceChange, wait: Option<Msec> },
+    Disable { which: Expected, by: Option<Address>, pace: PaceChange, wait: Option<Msec> },
     Stop(Shut),
     Apps,
     Metrics,
@@ -97,7 +97,7 @@ pub struct Asked {
 /// What `enable` and `stop` ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
-    pub which: Which,
+    pub which: Expected,
     /// Who asks, in their own words.
     pub by: Option<Address>,
     pub reason: Option<Reason>,
@@ -245,9 +245,9 @@ impl Verb {
             (Some(_), Some(())) => {
                 return Err(BadParameter { name: b"new", fault: Fault::AlsoId });
             }
-            (Some(id), None) => Which::This(id),
-            (None, Some(())) => Which::New,
-            (None, None) => Which::Any,
+            (Some(id), None) => Expected::This(id),
+            (None, Some(())) => Expected::New,
+            (None, None) => Expected::Any,
         };
         let shut = Shut { which, by, reason, lease: parameters.lease };
         let command = match self {

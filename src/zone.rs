@@ -22,7 +22,7 @@ pub use ask::PATIENCE;
 pub use crew::Unlisted;
 pub use hold::{Arrival, Departure, Leaving};
 pub use release::{Given, Release, Turn};
-pub use verbs::{Opened, Refusal, Shut, Which};
+pub use verbs::{Expected, Opened, Refusal, Shut};
 pub use wait::{Left, Look};
 
 use crate::app::{App, Drained, State, Unsaid};

@@ -20,7 +20,7 @@ use intermission::pace::Pace;
 use intermission::terms::Cause;
 use intermission::text::Address;
 use intermission::time::Msec;
-use intermission::zone::Which;
+use intermission::zone::Expected;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
@@ -114,7 +114,9 @@ fn who_comes_once_a_pause_was_answered_is_held_though_the_zone_is_being_repaired
         shared.enable(&name("other"));
         shared.enable(&name("app"));
         shared.visit_and_die(|zone| {
-            assert!(zone.disable(&name("other"), Which::Any, &Address::EMPTY, |pace| pace).is_ok());
+            assert!(zone
+                .disable(&name("other"), Expected::Any, &Address::EMPTY, |pace| pace)
+                .is_ok());
         });
         let request = spawn(&shared, |shared| shared.is_held(&name("app"), ONE, Cookie(1)));
         shared.visit(|_| ());

@@ -9,7 +9,7 @@ use intermission::form::Said;
 use intermission::ids::PauseId;
 use intermission::text::Address;
 use intermission::time::{MaxTime, Msec};
-use intermission::zone::Which;
+use intermission::zone::Expected;
 use libfuzzer_sys::fuzz_target;
 
 const VERBS: [Verb; 9] = [
@@ -148,9 +148,9 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
     };
     let id = value(query, "id").map(|id| PauseId(number(id)));
     match which {
-        Which::This(this) => assert!(id == Some(this) && value(query, "new").is_none()),
-        Which::New => assert!(id.is_none() && value(query, "new").as_deref() == Some(b"1")),
-        Which::Any => assert!(id.is_none() && value(query, "new").is_none()),
+        Expected::This(this) => assert!(id == Some(this) && value(query, "new").is_none()),
+        Expected::New => assert!(id.is_none() && value(query, "new").as_deref() == Some(b"1")),
+        Expected::Any => assert!(id.is_none() && value(query, "new").is_none()),
     }
 }
 
@@ -160,7 +160,7 @@ fn named(by: Option<Address>, query: &[u8]) {
     assert!(by.is_none_or(|by| by.len() <= 64));
 }
 
-fn cause(shut: Shut, query: &[u8]) -> Which {
+fn cause(shut: Shut, query: &[u8]) -> Expected {
     named(shut.by, query);
     assert_eq!(shut.lease, time(query, "for"));
     assert!(shut.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));

@@ -41,14 +41,14 @@ fn parameters_become_values() {
     let command = |verb: Verb, query: &'static str| command_in(verb, query, "").unwrap().command;
     let reason = Reason::new(b"db switch").ok();
     let by = Address::new(b"db team").ok();
-    let shut = Shut { which: Which::This(PauseId(7)), by, reason, lease: None };
+    let shut = Shut { which: Expected::This(PauseId(7)), by, reason, lease: None };
     let enable = command(Verb::Enable, "id=7&reason=db%20switch&by=db%20team&format=json");
     assert_eq!(enable, Command::Enable(shut, None));
-    let shut = Shut { which: Which::New, by: None, reason: None, lease: None };
+    let shut = Shut { which: Expected::New, by: None, reason: None, lease: None };
     let patience = Some(Patience { wait: Msec(10_000), keep: true });
     let enable = command(Verb::Enable, "new=1&wait=10s&keep=1&");
     assert_eq!(enable, Command::Enable(shut, patience));
-    let (which, by, pace, wait) = (Which::Any, None, PaceChange::default(), None);
+    let (which, by, pace, wait) = (Expected::Any, None, PaceChange::default(), None);
     assert_eq!(command(Verb::Disable, ""), Command::Disable { which, by, pace, wait });
     let stop = Shut { which, by, reason: None, lease: Some(Msec(90_000)) };
     assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Stop(stop));

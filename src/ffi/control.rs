@@ -24,7 +24,7 @@ use crate::terms::Cause;
 use crate::text::{Address, AppName};
 use crate::time::Msec;
 use crate::wait::WaitFor;
-use crate::zone::{self, Opened, Refusal, Which, Zone};
+use crate::zone::{self, Expected, Opened, Refusal, Zone};
 
 /// What becomes of a control request.
 enum Outcome {
@@ -223,7 +223,7 @@ fn disable_and_wait(
     r: &ngx_http_request_t,
     zone: &SharedZone,
     name: &Named<'_>,
-    (which, pace, by): (Which, PaceChange, Address),
+    (which, pace, by): (Expected, PaceChange, Address),
     time: Msec,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };

@@ -50,7 +50,7 @@ pub enum Refusal {
 
 /// Which pause a verb is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Which {
+pub enum Expected {
     #[default]
     Any,
     /// The one with this number.
@@ -64,7 +64,7 @@ impl Zone<'_> {
     pub fn enable(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         cause: Cause,
         asked: bool,
     ) -> Result<Shut, Refusal> {
@@ -75,7 +75,7 @@ impl Zone<'_> {
     pub fn stop(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         cause: Cause,
         asked: bool,
     ) -> Result<Shut, Refusal> {
@@ -85,7 +85,7 @@ impl Zone<'_> {
     fn shut(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         cause: Cause,
         asked: bool,
         state: State,
@@ -95,18 +95,22 @@ impl Zone<'_> {
     }
 
     /// The entry of an app that is to be paused or stopped, made where it has none.
-    pub(super) fn entry_to_shut(&mut self, name: &AppName, which: Which) -> Result<AppId, Refusal> {
+    pub(super) fn entry_to_shut(
+        &mut self,
+        name: &AppName,
+        which: Expected,
+    ) -> Result<AppId, Refusal> {
         if self.header.retired != 0 {
             return Err(Refusal::Retired);
         }
         let known = self.find(name);
         let app = known.and_then(|id| self.app(id)).unwrap_or(&App::UNUSED);
         match which {
-            Which::Any => {}
-            Which::New if app.state() == State::Open => {}
-            Which::New => return Err(Refusal::NotOpen),
-            Which::This(id) if id == app.pause() && app.is_shut() => {}
-            Which::This(_) => return Err(Refusal::OtherPause),
+            Expected::Any => {}
+            Expected::New if app.state() == State::Open => {}
+            Expected::New => return Err(Refusal::NotOpen),
+            Expected::This(id) if id == app.pause() && app.is_shut() => {}
+            Expected::This(_) => return Err(Refusal::OtherPause),
         }
         known.or_else(|| self.create(name)).ok_or(Refusal::Full)
     }
@@ -164,13 +168,13 @@ impl Zone<'_> {
     pub fn disable(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         by: &Address,
         pace: impl FnOnce(Pace) -> Pace,
     ) -> Result<Opened, Refusal> {
         let known = self.find(name);
         let newest = known.and_then(|id| self.app(id)).map_or(PauseId(0), App::pause);
-        if matches!(which, Which::This(id) if id != newest) {
+        if matches!(which, Expected::This(id) if id != newest) {
             return Err(Refusal::OtherPause);
         }
         let now = self.now;
@@ -179,11 +183,11 @@ impl Zone<'_> {
             return Ok(Opened::Unchanged);
         };
         let ender = match which {
-            Which::This(_) => Ender::Holder(*by),
+            Expected::This(_) => Ender::Holder(*by),
             _ => Ender::Caller(*by),
         };
         let ended_by_holder = matches!(app.ended_by(), Ender::Holder(_));
-        if matches!(which, Which::This(_)) && !app.is_shut() && !ended_by_holder {
+        if matches!(which, Expected::This(_)) && !app.is_shut() && !ended_by_holder {
             return Err(Refusal::Over);
         }
         let (old, new) = (app.pace(), pace(app.pace()));

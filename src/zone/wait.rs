@@ -3,7 +3,7 @@
 
 use core::iter::successors;
 
-use super::{Opened, Refusal, Shut, Wake, Which, Zone};
+use super::{Expected, Opened, Refusal, Shut, Wake, Zone};
 use crate::app::State;
 use crate::flight::Flight;
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
@@ -43,7 +43,7 @@ impl Zone<'_> {
     pub fn enable_and_wait(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         cause: Cause,
         wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
@@ -66,7 +66,7 @@ impl Zone<'_> {
     pub fn disable_and_wait(
         &mut self,
         name: &AppName,
-        which: Which,
+        which: Expected,
         by: &Address,
         pace: impl FnOnce(Pace) -> Pace,
         (owner, cookie): (WorkerId, Cookie),

@@ -12,7 +12,7 @@ use intermission::time::{Msec, Now};
 use intermission::wait::WaitFor;
 use intermission::workers::Orders;
 use intermission::zone::owned::{Tables, Words};
-use intermission::zone::{Arrival, Given, Look, Turn, Wake, Which, Zone};
+use intermission::zone::{Arrival, Expected, Given, Look, Turn, Wake, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -102,23 +102,23 @@ impl Shared {
     }
 
     pub(super) fn enable_for(&self, app: &AppName, cause: Cause) {
-        let enabled = self.visit(|zone| zone.enable(app, Which::Any, cause, false));
+        let enabled = self.visit(|zone| zone.enable(app, Expected::Any, cause, false));
         assert!(enabled.is_ok());
     }
 
     pub(super) fn stop(&self, app: &AppName) {
-        assert!(self.visit(|zone| zone.stop(app, Which::Any, CAUSE, false)).is_ok());
+        assert!(self.visit(|zone| zone.stop(app, Expected::Any, CAUSE, false)).is_ok());
     }
 
     pub(super) fn disable(&self, app: &AppName) {
         assert!(self
-            .visit(|zone| zone.disable(app, Which::Any, &Address::EMPTY, |pace| pace))
+            .visit(|zone| zone.disable(app, Expected::Any, &Address::EMPTY, |pace| pace))
             .is_ok());
     }
 
     /// Pauses for a caller who waits until nothing is in flight; returns his place.
     pub(super) fn enable_and_wait(&self, app: &AppName, owner: WorkerId) -> WaitId {
-        let (which, caller) = (Which::Any, (owner, Cookie(9)));
+        let (which, caller) = (Expected::Any, (owner, Cookie(9)));
         let waits = self
             .visit(|zone| zone.enable_and_wait(app, which, CAUSE, WaitFor::Provisional, caller));
         waits.unwrap().1

@@ -21,7 +21,7 @@ pub(super) struct Caller {
 /// What is asked of `enable` by a caller who waits.
 pub(super) struct Asks {
     pub name: usize,
-    pub which: Which,
+    pub which: Expected,
     pub ask: Ask,
     pub wish: WaitFor,
     pub caller: deeds::Caller,
@@ -88,7 +88,7 @@ impl Pair {
     pub(super) fn disables_and_waits(
         &mut self,
         name: usize,
-        which: Which,
+        which: Expected,
         change: PaceChange,
         caller: deeds::Caller,
     ) -> Result<(Opened, Option<WaitId>), Refusal> {

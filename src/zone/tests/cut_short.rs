@@ -32,8 +32,8 @@ fn anybody_waits(zone: &Owned) -> bool {
     zone.words.gates().anybody_waits()
 }
 
-fn name_and_ask() -> (AppName, Which, Ask) {
-    (name("a"), Which::Any, Ask::default())
+fn name_and_ask() -> (AppName, Expected, Ask) {
+    (name("a"), Expected::Any, Ask::default())
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_roo
     for app in ["a", "b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
     scene.resume("c");
     scene.wait(1);
     scene.resume("a");
@@ -28,43 +28,43 @@ fn a_verb_for_one_pause_does_not_touch_another() {
     let second = scene.pause("");
     assert!(second > first);
     let refused = Err(Refusal::OtherPause);
-    let late = Which::This(first);
+    let late = Expected::This(first);
     assert_eq!(scene.enable("", late, CAUSE), refused);
     assert_eq!(scene.disable("", late), Err(Refusal::OtherPause));
-    assert_eq!(scene.enable("", Which::This(second), CAUSE), Ok(Shut::Unchanged));
+    assert_eq!(scene.enable("", Expected::This(second), CAUSE), Ok(Shut::Unchanged));
     scene.resume("");
-    assert_eq!(scene.enable("", Which::This(second), CAUSE), refused);
-    assert_eq!(scene.enable("x", Which::This(second), CAUSE), refused);
+    assert_eq!(scene.enable("", Expected::This(second), CAUSE), refused);
+    assert_eq!(scene.enable("x", Expected::This(second), CAUSE), refused);
     assert_eq!(scene.state("x"), None);
 }
 
 #[test]
 fn a_disable_may_be_repeated_by_the_pauses_own_holder_only() {
     let mut scene = Scene::new();
-    let own = Which::This(scene.pause(""));
+    let own = Expected::This(scene.pause(""));
     assert!(matches!(scene.disable("", own), Ok(Opened::Ended(..))));
     assert_eq!(scene.disable("", own), Ok(Opened::Unchanged));
-    let next = Which::This(scene.pause(""));
+    let next = Expected::This(scene.pause(""));
     scene.resume("");
     assert_eq!(scene.disable("", next), Err(Refusal::Over), "somebody else ended it");
     assert_eq!(scene.disable("", own), Err(Refusal::OtherPause));
-    scene.enable("", Which::Any, lease(50)).unwrap();
-    let leased = Which::This(scene.visit(|zone| zone.pause(&AppName::EMPTY)));
+    scene.enable("", Expected::Any, lease(50)).unwrap();
+    let leased = Expected::This(scene.visit(|zone| zone.pause(&AppName::EMPTY)));
     scene.wait(50);
     assert!(scene.visit(|zone| zone.end_lease()).is_some());
     assert_eq!(scene.disable("", leased), Err(Refusal::Over), "its lease ended it");
-    assert_eq!(scene.disable("", Which::Any), Ok(Opened::Unchanged));
+    assert_eq!(scene.disable("", Expected::Any), Ok(Opened::Unchanged));
 }
 
 #[test]
 fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
     let mut scene = Scene::paused("");
-    assert_eq!(scene.enable("", Which::New, CAUSE), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Expected::New, CAUSE), Err(Refusal::NotOpen));
     scene.hold("", ONE);
     scene.resume("");
-    assert_eq!(scene.enable("", Which::New, CAUSE), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Expected::New, CAUSE), Err(Refusal::NotOpen));
     scene.turn(ONE);
-    assert!(matches!(scene.enable("", Which::New, CAUSE), Ok(Shut::Begun(_))));
+    assert!(matches!(scene.enable("", Expected::New, CAUSE), Ok(Shut::Begun(_))));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
     scene.give_back(app.unwrap(), TWO, 1);
     scene.pause("e");
 }
@@ -114,7 +114,7 @@ fn an_app_whose_drain_is_not_told_yet_is_not_forgotten() {
         scene.pause(app);
     }
     scene.visit(|zone| zone.reap(ONE, process(1)));
-    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
     assert_eq!(scene.effects.drained.map(|(app, _)| app), Some(name("b")));
     scene.pause("e");
 }
@@ -188,7 +188,7 @@ fn the_version_changes_with_what_a_restart_would_bring_back_and_with_nothing_tha
     scene.pause("");
     seen.push(version(&scene));
     scene.hold("", ONE);
-    scene.enable("", Which::Any, CAUSE).unwrap();
+    scene.enable("", Expected::Any, CAUSE).unwrap();
     assert_eq!(version(&scene), seen[1]);
     scene.stop("", CAUSE);
     seen.push(version(&scene));
@@ -208,8 +208,8 @@ fn a_zone_that_is_replaced_begins_no_pause_unless_it_is_kept_after_all() {
     assert!(!scene.visit(|zone| zone.retire()), "a request is held");
     scene.turn(ONE);
     assert!(scene.visit(|zone| zone.retire()));
-    assert_eq!(scene.enable("", Which::Any, CAUSE), Err(Refusal::Retired));
-    assert_eq!(scene.enable("new", Which::New, CAUSE), Err(Refusal::Retired));
+    assert_eq!(scene.enable("", Expected::Any, CAUSE), Err(Refusal::Retired));
+    assert_eq!(scene.enable("new", Expected::New, CAUSE), Err(Refusal::Retired));
     scene.visit(|zone| zone.reinstate());
     scene.pause("");
 }

@@ -392,13 +392,13 @@ impl Pair {
         vec![dies, Deed::Register { process, generation }]
     }
 
-    fn which(&self, app: usize, aim: Aim) -> Which {
+    fn which(&self, app: usize, aim: Aim) -> Expected {
         let newest = self.find(app).map_or(0, |entry| self.app(entry).pause);
         match aim {
-            Aim::Any => Which::Any,
-            Aim::New => Which::New,
-            Aim::Newest => Which::This(PauseId(newest)),
-            Aim::Other => Which::This(PauseId(newest + 1)),
+            Aim::Any => Expected::Any,
+            Aim::New => Expected::New,
+            Aim::Newest => Expected::This(PauseId(newest)),
+            Aim::Other => Expected::This(PauseId(newest + 1)),
         }
     }
 

@@ -235,14 +235,14 @@ impl Pair {
         }
         let names = NAMES.map(name);
         for name in names.into_iter().filter(|_| stops) {
-            self.carry_out(&Deed::Stop { name, which: Which::Any, ask: Ask::default() });
+            self.carry_out(&Deed::Stop { name, which: Expected::Any, ask: Ask::default() });
         }
         self.go_on();
         let stopped = |app: &&ModelApp| app.state == State::Stopped;
         assert!(self.apps.iter().flatten().filter(stopped).all(|app| app.line.is_empty()));
         for name in names {
             let pace = PaceChange::default();
-            self.carry_out(&Deed::Disable { name, which: Which::Any, pace });
+            self.carry_out(&Deed::Disable { name, which: Expected::Any, pace });
         }
         self.go_on();
         self.all_look();

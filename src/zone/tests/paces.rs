@@ -25,7 +25,7 @@ fn later(scene: &mut Scene, me: WorkerId) -> Option<u64> {
 
 fn change_pace(scene: &mut Scene, spread: u64, concurrency: u32) -> Result<Opened, Refusal> {
     let pace = Pace { spread: Msec(spread), concurrency };
-    scene.visit(|zone| zone.disable(&name(""), Which::Any, &Address::EMPTY, |_| pace))
+    scene.visit(|zone| zone.disable(&name(""), Expected::Any, &Address::EMPTY, |_| pace))
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn each_round_doubles_the_concurrency() {
 #[test]
 fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
     let mut scene = Scene::with_slots(200);
-    scene.enable("", Which::Any, paced(60_000, 0)).unwrap();
+    scene.enable("", Expected::Any, paced(60_000, 0)).unwrap();
     scene.hold("", ONE);
     scene.hold("", ONE);
     scene.resume("");
@@ -197,7 +197,7 @@ fn those_who_are_unfinished_when_a_drain_ends_count_in_the_next() {
     let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!((scene.state(""), scene.come("", TWO)), (Some(State::Open), Arrival::Passes));
-    scene.enable("", Which::Any, paced(0, 2)).unwrap();
+    scene.enable("", Expected::Any, paced(0, 2)).unwrap();
     scene.hold("", TWO);
     scene.resume("");
     assert_eq!(scene.turn(TWO), NOBODY);
@@ -235,7 +235,7 @@ fn an_app_whose_requests_are_unfinished_is_not_yet_idle() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any, paced(0, 0)), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, paced(0, 0)), Err(Refusal::Full));
     scene.finish(places[0]);
     scene.pause("e");
 }
@@ -281,7 +281,7 @@ fn an_app_that_drains_at_a_pace_holds_up_no_other() {
 #[test]
 fn a_worker_that_waits_for_two_drains_wakes_for_the_earlier() {
     let (mut scene, _) = drain(paced(300, 0), &[ONE; 3]);
-    scene.enable("soon", Which::Any, paced(80, 0)).unwrap();
+    scene.enable("soon", Expected::Any, paced(80, 0)).unwrap();
     scene.hold("soon", ONE);
     scene.hold("soon", ONE);
     scene.resume("soon");
@@ -293,7 +293,7 @@ fn a_worker_that_waits_for_two_drains_wakes_for_the_earlier() {
 fn a_pause_during_a_paced_drain_keeps_the_places_and_its_own_pace() {
     let (mut scene, _) = drain(paced(400, 0), &[ONE, TWO, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
-    scene.enable("", Which::Any, paced(0, 1)).unwrap();
+    scene.enable("", Expected::Any, paced(0, 1)).unwrap();
     scene.hold("", TWO);
     scene.wait(1000);
     assert_eq!((later(&mut scene, ONE), later(&mut scene, TWO)), (None, None));

@@ -252,8 +252,10 @@ impl<'p> Survivors<'p> {
         let mut expected: Vec<_> =
             Picture::of(&self.zone).apps.into_iter().map(|a| a.line).collect();
         for app in NAMES {
-            self.visit(|zone| zone.disable(&name(app), Which::Any, &Address::EMPTY, |pace| pace))
-                .unwrap();
+            self.visit(|zone| {
+                zone.disable(&name(app), Expected::Any, &Address::EMPTY, |pace| pace)
+            })
+            .unwrap();
         }
         let mut released = vec![Vec::new(); expected.len()];
         for step in 0.. {
@@ -350,12 +352,14 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     let (draining, paused) = (name("draining"), name("paused"));
     let me = zone.visit(|zone| zone.register(process(1), Generation(0), Orders::Stay)).0;
     for app in [&draining, &paused] {
-        let enabled = zone.visit(|zone| zone.enable(app, Which::Any, CAUSE, false));
+        let enabled = zone.visit(|zone| zone.enable(app, Expected::Any, CAUSE, false));
         assert!(enabled.0.is_ok());
     }
     let (slot, cookie) = (SlotId(0), Cookie(1));
     zone.visit(|zone| zone.arrive(AppId(0), &draining, me, cookie, Bounds::most(u32::MAX)));
-    zone.visit(|zone| zone.disable(&draining, Which::Any, &Address::EMPTY, |pace| pace)).0.unwrap();
+    zone.visit(|zone| zone.disable(&draining, Expected::Any, &Address::EMPTY, |pace| pace))
+        .0
+        .unwrap();
     let why = Leaving::Left;
     let leaves = Deed::Depart { slot, owner: me, cookie, why };
     assert!(killed(&mut zone, 2, &leaves));

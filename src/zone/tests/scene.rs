@@ -72,7 +72,7 @@ impl Scene {
 
     pub(super) fn paused_by(app: &str, cause: Cause) -> Self {
         let mut scene = Self::new();
-        scene.enable(app, Which::Any, cause).unwrap();
+        scene.enable(app, Expected::Any, cause).unwrap();
         scene
     }
 
@@ -125,7 +125,7 @@ impl Scene {
     pub(super) fn enable(
         &mut self,
         app: &str,
-        which: Which,
+        which: Expected,
         cause: Cause,
     ) -> Result<Shut, Refusal> {
         self.wait(1);
@@ -133,25 +133,25 @@ impl Scene {
     }
 
     pub(super) fn pause(&mut self, app: &str) -> PauseId {
-        match self.enable(app, Which::Any, CAUSE) {
+        match self.enable(app, Expected::Any, CAUSE) {
             Ok(Shut::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
 
     pub(super) fn stop(&mut self, app: &str, cause: Cause) -> PauseId {
-        match self.visit(|zone| zone.stop(&name(app), Which::Any, cause, false)) {
+        match self.visit(|zone| zone.stop(&name(app), Expected::Any, cause, false)) {
             Ok(Shut::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn disable(&mut self, app: &str, which: Which) -> Result<Opened, Refusal> {
+    pub(super) fn disable(&mut self, app: &str, which: Expected) -> Result<Opened, Refusal> {
         self.visit(|zone| zone.disable(&name(app), which, &Address::EMPTY, |pace| pace))
     }
 
     pub(super) fn resume(&mut self, app: &str) {
-        let ended = self.disable(app, Which::Any);
+        let ended = self.disable(app, Expected::Any);
         assert!(matches!(ended, Ok(Opened::Ended(..))));
     }
 
@@ -166,8 +166,8 @@ impl Scene {
         self.wait(1);
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));
-        let done =
-            self.visit(|zone| zone.enable_and_wait(&app, Which::Any, cause, wish, (owner, cookie)));
+        let done = self
+            .visit(|zone| zone.enable_and_wait(&app, Expected::Any, cause, wish, (owner, cookie)));
         done.map(|(done, place)| (done, Caller { place, owner, cookie }))
     }
 
@@ -185,7 +185,13 @@ impl Scene {
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));
         let done = self.visit(|zone| {
-            zone.disable_and_wait(&app, Which::Any, &Address::EMPTY, |pace| pace, (owner, cookie))
+            zone.disable_and_wait(
+                &app,
+                Expected::Any,
+                &Address::EMPTY,
+                |pace| pace,
+                (owner, cookie),
+            )
         });
         done.map(|(done, place)| (done, place.map(|place| Caller { place, owner, cookie })))
     }

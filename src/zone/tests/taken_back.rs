@@ -80,7 +80,7 @@ fn a_drain_that_was_cut_short_goes_on_at_its_pace() {
 #[test]
 fn an_earlier_pause_has_its_end_and_its_reason_again() {
     let mut scene = busy();
-    scene.enable("a", Which::Any, because("early", lease(8000))).unwrap();
+    scene.enable("a", Expected::Any, because("early", lease(8000))).unwrap();
     let number = scene.zone.tables.apps[0].pause();
     scene.both_see();
     let (done, caller) = scene
@@ -98,7 +98,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
 #[test]
 fn an_earlier_pause_whose_end_has_come_meanwhile_ends_at_once() {
     let mut scene = busy();
-    scene.enable("a", Which::Any, lease(50)).unwrap();
+    scene.enable("a", Expected::Any, lease(50)).unwrap();
     let caller = quiets(&mut scene, lease(9000));
     scene.wait(100);
     assert_eq!(scene.visit(|zone| zone.end_lease()), None);
@@ -187,7 +187,7 @@ fn a_caller_who_was_answered_may_go() {
 fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
     let mut scene = busy();
     let caller = quiets(&mut scene, because("mine", lease(9000)));
-    scene.enable("a", Which::Any, because("theirs", lease(5000))).unwrap();
+    scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
     assert_eq!(pause_of(&scene, "a"), paused(Some(8999), "theirs"));
     assert!(matches!(scene.give_up(caller), Look::TakenBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "theirs"));
@@ -197,7 +197,7 @@ fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
 fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    let answered = scene.enable("a", Which::Any, lease(5000));
+    let answered = scene.enable("a", Expected::Any, lease(5000));
     assert_eq!(answered, Ok(Shut::Unchanged));
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
@@ -258,7 +258,7 @@ fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", CAUSE));
     let second = quiets(&mut scene, because("second", CAUSE));
-    scene.enable("a", Which::Any, because("third", CAUSE)).unwrap();
+    scene.enable("a", Expected::Any, because("third", CAUSE)).unwrap();
     scene.give_up(second);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
     scene.count("a", ONE).finished();
@@ -341,7 +341,7 @@ fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
     let mut scene = busy();
     scene.quiets("a", CAUSE, ONE);
     assert_eq!(saved(&scene), []);
-    scene.enable("b", Which::Any, because("b", lease(5000))).unwrap();
+    scene.enable("b", Expected::Any, because("b", lease(5000))).unwrap();
     let before = saved(&scene);
     scene.enable_and_wait("b", because("c", CAUSE), WaitFor::Provisional, ONE).unwrap();
     assert_eq!(saved(&scene), before);
@@ -351,7 +351,7 @@ fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
 fn a_restart_brings_back_a_pause_once_somebody_was_answered() {
     let mut scene = busy();
     let caller = quiets(&mut scene, because("mine", lease(9000)));
-    scene.enable("a", Which::Any, because("theirs", lease(5000))).unwrap();
+    scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
     let theirs = saved(&scene);
     let version = scene.zone.tables.header.version;
     scene.count("a", ONE).finished();

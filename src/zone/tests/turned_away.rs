@@ -131,7 +131,7 @@ fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_aw
     }
     assert_eq!(scene.stop("", CAUSE), pause);
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
-    assert_eq!(scene.enable("", Which::This(pause), CAUSE), Ok(Shut::Begun(pause)));
+    assert_eq!(scene.enable("", Expected::This(pause), CAUSE), Ok(Shut::Begun(pause)));
     assert_eq!(scene.turned_away(TWO), None);
     scene.hold("", ONE);
     scene.resume("");
@@ -189,7 +189,7 @@ fn a_stop_of_one_app_does_not_touch_another() {
 fn who_is_turned_away_is_told_when_the_lease_ends() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
-    scene.enable("", Which::Any, CAUSE).unwrap();
+    scene.enable("", Expected::Any, CAUSE).unwrap();
     scene.resume("");
     scene.stop("", lease(4200));
     assert_eq!(scene.come("", ONE), Arrival::Stopped { retry_after: 5 });
@@ -219,8 +219,8 @@ fn who_goes_by_is_told_when_the_lease_ends() {
 #[test]
 fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
     let mut scene = Scene::paused("");
-    let other = Which::This(PauseId(99));
-    let this = Which::This(scene.zone.tables.apps[0].pause());
+    let other = Expected::This(PauseId(99));
+    let this = Expected::This(scene.zone.tables.apps[0].pause());
     let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, CAUSE, false);
     assert_eq!(scene.visit(|zone| stop(zone, other)), Err(Refusal::OtherPause));
     scene.resume("");

@@ -12,7 +12,7 @@ impl Pair {
     pub(super) fn shuts(
         &mut self,
         name: usize,
-        which: Which,
+        which: Expected,
         ask: Ask,
         to: State,
         begun: Option<PauseId>,
@@ -32,7 +32,7 @@ impl Pair {
         Ok(done)
     }
 
-    pub(super) fn entry_to_shut(&mut self, name: usize, which: Which) -> Result<usize, Refusal> {
+    pub(super) fn entry_to_shut(&mut self, name: usize, which: Expected) -> Result<usize, Refusal> {
         if self.retired {
             return Err(Refusal::Retired);
         }
@@ -41,8 +41,8 @@ impl Pair {
         let (state, pause) = known.map_or((State::Open, 0), |app| (app.state, app.pause));
         let was_shut = known.is_some_and(ModelApp::is_shut);
         match which {
-            Which::New if state != State::Open => return Err(Refusal::NotOpen),
-            Which::This(id) if id.0 != pause || !was_shut => return Err(Refusal::OtherPause),
+            Expected::New if state != State::Open => return Err(Refusal::NotOpen),
+            Expected::This(id) if id.0 != pause || !was_shut => return Err(Refusal::OtherPause),
             _ => {}
         }
         found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)
@@ -101,19 +101,19 @@ impl Pair {
     pub(super) fn disables(
         &mut self,
         name: usize,
-        which: Which,
+        which: Expected,
         change: PaceChange,
     ) -> Result<Opened, Refusal> {
         let found = self.find(name);
         let pause = found.map_or(0, |entry| self.app(entry).pause);
-        if matches!(which, Which::This(id) if id.0 != pause) {
+        if matches!(which, Expected::This(id) if id.0 != pause) {
             return Err(Refusal::OtherPause);
         }
         let now = self.zone.now;
         let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) else {
             return Ok(Opened::Unchanged);
         };
-        let by_holder = matches!(which, Which::This(_));
+        let by_holder = matches!(which, Expected::This(_));
         if by_holder && !app.is_shut() && !app.ended_by_holder {
             return Err(Refusal::Over);
         }

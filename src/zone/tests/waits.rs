@@ -303,7 +303,7 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Which::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
     assert_eq!(scene.look(caller), Look::Done);
     scene.pause("e");
 }
