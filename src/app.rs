@@ -19,7 +19,7 @@ use crate::pace::Pace;
 use crate::queue::List;
 use crate::room::{Lack, Rejected};
 use crate::sync::crash_point;
-use crate::terms::{Cause, Terms};
+use crate::terms::{PauseRequest, Terms};
 use crate::text::{Address, AppName, Reason};
 use crate::time::Now;
 use crate::totals::{Holds, Tally, Totals};
@@ -256,7 +256,7 @@ impl App {
     }
 
     /// Pauses: begins a pause, or turns a stop back into one. Those still held keep their places.
-    pub fn enable(&mut self, cause: &Cause, now: Now, epoch: Epoch) {
+    pub fn enable(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
         if self.is_shut() {
             self.terms = self.terms.changed(cause, now);
         } else {
@@ -267,7 +267,7 @@ impl App {
     }
 
     /// Stops: those held and those who come are turned away.
-    pub fn stop(&mut self, cause: &Cause, now: Now, epoch: Epoch) {
+    pub fn stop(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
         if self.is_shut() {
             // A stop is another thing than the pause: it says itself when it ends.
             let until = cause.end(now);
@@ -324,7 +324,7 @@ impl App {
     }
 
     /// Changes the pause under way: its reason, and its end, later only. Returns whether it did.
-    pub fn change(&mut self, cause: &Cause, now: Now) -> bool {
+    pub fn change(&mut self, cause: &PauseRequest, now: Now) -> bool {
         let terms = self.terms.changed(cause, now);
         let changed = terms != self.terms;
         self.terms = terms;

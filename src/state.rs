@@ -264,7 +264,7 @@ fn checksum(number: u64, json: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::flight::Epoch;
-    use crate::terms::Cause;
+    use crate::terms::PauseRequest;
     use crate::text::{Address, AppName, Reason};
 
     fn at(wall: u64) -> Now {
@@ -274,7 +274,7 @@ mod tests {
     fn paused(lease: Option<u64>) -> App {
         let mut app = App::UNUSED;
         app.create(AppName::new(b"a\"\xff/").unwrap(), Epoch(1));
-        let cause = Cause {
+        let cause = PauseRequest {
             fresh: PauseId(7),
             by: Address::new(b"127.0.0.1").unwrap(),
             reason: Reason::new(b"db\nswitch").ok(),

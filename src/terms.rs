@@ -8,7 +8,7 @@ use crate::time::{Msec, Now};
 
 /// What `enable` or `stop` says of the pause that it begins or changes.
 #[derive(Clone, Copy, Debug)]
-pub struct Cause {
+pub struct PauseRequest {
     /// A number for the pause, if one begins.
     pub fresh: PauseId,
     pub by: Address,
@@ -20,7 +20,7 @@ pub struct Cause {
     pub pace: Pace,
 }
 
-impl Cause {
+impl PauseRequest {
     /// Of nobody.
     pub const NONE: Self = Self {
         fresh: PauseId(0),
@@ -58,7 +58,7 @@ impl Terms {
     };
 
     /// Of a pause that begins.
-    pub fn of(cause: &Cause, now: Now) -> Self {
+    pub fn of(cause: &PauseRequest, now: Now) -> Self {
         Self {
             reason: cause.reason.unwrap_or(Reason::EMPTY),
             by: cause.by,
@@ -68,7 +68,7 @@ impl Terms {
     }
 
     /// Another reason, and another end: later only.
-    pub fn changed(mut self, cause: &Cause, now: Now) -> Self {
+    pub fn changed(mut self, cause: &PauseRequest, now: Now) -> Self {
         self.until = match (self.until, cause.end(now)) {
             (Now::NEVER, _) | (_, Now::NEVER) => Now::NEVER,
             (old, new) if old.monotonic > new.monotonic => old,

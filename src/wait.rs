@@ -3,7 +3,7 @@
 
 use crate::ids::{AppId, Cookie, WorkerId};
 use crate::sync::crash_point;
-use crate::terms::Cause;
+use crate::terms::PauseRequest;
 use crate::time::Now;
 
 /// What a caller waits for. Zero is an unused entry.
@@ -36,7 +36,7 @@ pub struct Waiter {
     /// When he came.
     pub since: Now,
     /// What he asked for, where it may be taken back.
-    pub cause: Cause,
+    pub cause: PauseRequest,
 }
 
 /// An entry of the table.
@@ -59,7 +59,7 @@ impl Wait {
             owner: WorkerId::NONE,
             cookie: Cookie(0),
             since: Now::NEVER,
-            cause: Cause::NONE,
+            cause: PauseRequest::NONE,
         },
     };
 

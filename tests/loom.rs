@@ -17,7 +17,7 @@ mod shared;
 use intermission::holder::{Holder, Name};
 use intermission::ids::{Cookie, Process};
 use intermission::pace::Pace;
-use intermission::terms::Cause;
+use intermission::terms::PauseRequest;
 use intermission::text::Address;
 use intermission::time::Msec;
 use intermission::zone::Expected;
@@ -165,8 +165,10 @@ fn a_stop_during_a_run_forgets_nobody_and_turns_nobody_away_who_went_on() {
 fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
     loom::model(|| {
         let shared = Shared::new(1);
-        shared
-            .enable_for(&name(""), Cause { pace: Pace { concurrency: 1, ..CAUSE.pace }, ..CAUSE });
+        shared.enable_for(
+            &name(""),
+            PauseRequest { pace: Pace { concurrency: 1, ..CAUSE.pace }, ..CAUSE },
+        );
         assert!(shared.is_held(&name(""), ONE, Cookie(1)));
         assert!(shared.is_held(&name(""), TWO, Cookie(2)));
         shared.disable(&name(""));
@@ -182,7 +184,7 @@ fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
 fn who_is_held_as_the_lease_ends_is_woken_though_all_workers_see_it_end() {
     loom::model(|| {
         let shared = Shared::new(1);
-        shared.enable_for(&name(""), Cause { lease: Some(Msec(0)), ..CAUSE });
+        shared.enable_for(&name(""), PauseRequest { lease: Some(Msec(0)), ..CAUSE });
         assert_eq!(shared.words.gates().next_lease(), Some(NOW.monotonic));
         let worker = spawn(&shared, |shared| {
             shared.comes(&name(""), ONE, Cookie(1));

@@ -5,7 +5,7 @@ use super::{App, Code, Ender};
 use crate::flight::Epoch;
 use crate::ids::PauseId;
 use crate::sync::crash_point;
-use crate::terms::{Cause, Terms};
+use crate::terms::{PauseRequest, Terms};
 use crate::time::Now;
 
 /// What an app goes back to where a change of it comes to nothing.
@@ -23,7 +23,7 @@ impl Settled {
     pub(super) const NONE: Self = Self { used: 0, code: Code::Open, terms: Terms::NONE };
 
     /// With a pause on top of it that was asked for at this time.
-    fn with(self, cause: &Cause, at: Now) -> Self {
+    fn with(self, cause: &PauseRequest, at: Now) -> Self {
         let terms = match self.code {
             Code::Paused | Code::Stopped => self.terms.changed(cause, at),
             Code::Open | Code::Draining => Terms::of(cause, at),
@@ -51,7 +51,7 @@ impl App {
     }
 
     /// A pause was answered that began, or changed what there was, at this time: it stays.
-    pub fn commit(&mut self, cause: &Cause, at: Now) {
+    pub fn commit(&mut self, cause: &PauseRequest, at: Now) {
         let Settled { code, terms, .. } = self.settled.with(cause, at);
         self.settled.terms = terms;
         crash_point();
@@ -70,7 +70,7 @@ impl App {
     /// changed.
     pub fn recompute_pause(
         &mut self,
-        asked: impl Iterator<Item = (Cause, Now)>,
+        asked: impl Iterator<Item = (PauseRequest, Now)>,
         now: Now,
         epoch: Epoch,
     ) -> bool {

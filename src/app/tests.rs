@@ -8,8 +8,8 @@ fn at(msec: u64) -> Now {
     Now { monotonic: Msec(msec), wall: Msec(1_000_000 + msec) }
 }
 
-fn cause(lease: Option<u64>) -> Cause {
-    Cause { fresh: PauseId(7), lease: lease.map(Msec), ..Cause::NONE }
+fn cause(lease: Option<u64>) -> PauseRequest {
+    PauseRequest { fresh: PauseId(7), lease: lease.map(Msec), ..PauseRequest::NONE }
 }
 
 fn paused(lease: Option<u64>) -> App {
@@ -88,8 +88,8 @@ fn whoever_is_turned_away_is_told_when_the_lease_ends() {
 #[test]
 fn a_stop_and_back_is_the_same_pause() {
     let mut app = paused(Some(5000));
-    app.stop(&Cause { fresh: PauseId(8), ..cause(None) }, at(10), Epoch(3));
+    app.stop(&PauseRequest { fresh: PauseId(8), ..cause(None) }, at(10), Epoch(3));
     assert_eq!((app.state(), app.pause()), (State::Stopped, PauseId(7)));
-    app.enable(&Cause { fresh: PauseId(9), ..cause(None) }, at(20), Epoch(4));
+    app.enable(&PauseRequest { fresh: PauseId(9), ..cause(None) }, at(20), Epoch(4));
     assert_eq!((app.state(), app.pause(), app.until()), (State::Paused, PauseId(7), None));
 }

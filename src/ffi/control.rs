@@ -20,7 +20,7 @@ use crate::form::Said;
 use crate::ids::{AppId, PauseId};
 use crate::reply::{Slots, Status};
 use crate::settings::Apps;
-use crate::terms::Cause;
+use crate::terms::PauseRequest;
 use crate::text::{Address, AppName};
 use crate::time::Msec;
 use crate::wait::WaitFor;
@@ -197,7 +197,7 @@ fn enable_and_wait(
     zone: &SharedZone,
     name: &Named<'_>,
     asked: &Shut,
-    cause: Cause,
+    cause: PauseRequest,
     patience: Patience,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
@@ -302,8 +302,8 @@ fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Stat
     (seen, slots)
 }
 
-fn cause(by: Address, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Cause {
-    Cause {
+fn cause(by: Address, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> PauseRequest {
+    PauseRequest {
         fresh: PauseId(0),
         by,
         reason: asked.reason,
@@ -317,7 +317,7 @@ fn shut(
     name: &Named<'_>,
     what: &str,
     done: Result<zone::Shut, Refusal>,
-    cause: &Cause,
+    cause: &PauseRequest,
     (before, left): (&Status, &Status),
 ) -> Answer {
     let (what, pause, changed) = match done {

@@ -35,7 +35,7 @@ use crate::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, Ticket, Wa
 use crate::pace::Pace;
 use crate::queue::List;
 use crate::room::{Bounds, Lack, Room};
-use crate::terms::Cause;
+use crate::terms::PauseRequest;
 use crate::text::{Address, AppName, Reason, Text};
 use crate::time::{Msec, Now};
 use crate::wait::{Wait, WaitFor};

@@ -6,7 +6,7 @@ use crate::app::{App, Ended, Ender, State};
 use crate::ids::{AppId, PauseId};
 use crate::pace::Pace;
 use crate::sync::crash_point;
-use crate::terms::Cause;
+use crate::terms::PauseRequest;
 use crate::text::{Address, AppName};
 
 /// What `enable` and `stop` did.
@@ -65,7 +65,7 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: Cause,
+        cause: PauseRequest,
         asked: bool,
     ) -> Result<Shut, Refusal> {
         self.shut(name, which, cause, asked, State::Paused)
@@ -76,7 +76,7 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: Cause,
+        cause: PauseRequest,
         asked: bool,
     ) -> Result<Shut, Refusal> {
         self.shut(name, which, cause, asked, State::Stopped)
@@ -86,7 +86,7 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: Cause,
+        cause: PauseRequest,
         asked: bool,
         state: State,
     ) -> Result<Shut, Refusal> {
@@ -118,7 +118,7 @@ impl Zone<'_> {
     pub(super) fn shut_known(
         &mut self,
         id: AppId,
-        cause: Cause,
+        cause: PauseRequest,
         asked: bool,
         state: State,
     ) -> Shut {
@@ -155,12 +155,12 @@ impl Zone<'_> {
     }
 
     /// Gives it a number, where a pause begins.
-    pub(super) fn with_number(&mut self, id: AppId, cause: Cause) -> Cause {
+    pub(super) fn with_number(&mut self, id: AppId, cause: PauseRequest) -> PauseRequest {
         let begins = self.app(id).is_some_and(|app| !app.is_shut());
         let fresh = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
         self.header.pauses = fresh.0;
         crash_point();
-        Cause { fresh, ..cause }
+        PauseRequest { fresh, ..cause }
     }
 
     /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` makes of

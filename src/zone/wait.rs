@@ -8,7 +8,7 @@ use crate::app::State;
 use crate::flight::Flight;
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
 use crate::pace::Pace;
-use crate::terms::Cause;
+use crate::terms::PauseRequest;
 use crate::text::{Address, AppName};
 use crate::time::{Msec, Now};
 use crate::wait::{Wait, WaitFor, Waiter};
@@ -44,7 +44,7 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: Cause,
+        cause: PauseRequest,
         wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Shut, WaitId), Refusal> {
@@ -75,7 +75,7 @@ impl Zone<'_> {
         let done = self.disable(name, which, by, pace)?;
         let held = self.find(name).filter(|id| self.still_held(*id).is_some());
         if let Some(app) = held {
-            let (since, cause) = (self.now, Cause::NONE);
+            let (since, cause) = (self.now, PauseRequest::NONE);
             self.wait_here(place, WaitFor::Drained, Waiter { app, owner, cookie, since, cause });
         }
         Ok((done, held.map(|_| place)))
@@ -204,7 +204,7 @@ impl Zone<'_> {
 
     /// A pause was answered that somebody asked for at this time: it stays, whatever those do who
     /// still wait. Returns whether that changed anything.
-    pub(super) fn commit(&mut self, id: AppId, cause: &Cause, at: Now) -> bool {
+    pub(super) fn commit(&mut self, id: AppId, cause: &PauseRequest, at: Now) -> bool {
         let Some(app) = self.apps.get_mut(id.index()) else { return false };
         app.commit(cause, at);
         let earlier = |wait: &&mut Wait| {
@@ -324,7 +324,7 @@ impl Zone<'_> {
 }
 
 /// What those ask for who may yet take their pause back, the earliest first.
-pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (Cause, Now)> + '_ {
+pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (PauseRequest, Now)> + '_ {
     let behind = move |last: Option<(Msec, usize)>| {
         let waiters = waits.iter().enumerate().filter_map(|(at, wait)| Some((at, wait.get()?)));
         let asked = waiters

@@ -6,7 +6,7 @@ use intermission::gates::NameHash;
 use intermission::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, WaitId, WorkerId};
 use intermission::pace::Pace;
 use intermission::room::Bounds;
-use intermission::terms::Cause;
+use intermission::terms::PauseRequest;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::wait::WaitFor;
@@ -23,7 +23,7 @@ pub(super) const TWO: WorkerId = WorkerId(1);
 /// Time stands still.
 pub(super) const NOW: Now = Now { monotonic: Msec(1), wall: Msec(1) };
 
-pub(super) const CAUSE: Cause = Cause {
+pub(super) const CAUSE: PauseRequest = PauseRequest {
     fresh: PauseId(0),
     by: Address::EMPTY,
     reason: None,
@@ -101,7 +101,7 @@ impl Shared {
         self.enable_for(app, CAUSE);
     }
 
-    pub(super) fn enable_for(&self, app: &AppName, cause: Cause) {
+    pub(super) fn enable_for(&self, app: &AppName, cause: PauseRequest) {
         let enabled = self.visit(|zone| zone.enable(app, Expected::Any, cause, false));
         assert!(enabled.is_ok());
     }

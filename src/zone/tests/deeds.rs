@@ -72,8 +72,8 @@ pub(super) enum Outcome {
 }
 
 impl Ask {
-    pub(super) fn cause(self) -> Cause {
-        Cause {
+    pub(super) fn cause(self) -> PauseRequest {
+        PauseRequest {
             fresh: PauseId(0),
             by: Address::EMPTY,
             reason: self.reason.map(|one| reason_text(Some(one))),

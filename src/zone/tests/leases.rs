@@ -103,7 +103,7 @@ fn leases_that_end_at_the_same_moment_are_all_told_one_a_visit() {
 
 #[test]
 fn the_end_of_a_lease_uses_the_pace_that_was_kept_with_the_pause() {
-    let mut scene = Scene::paused_by("", Cause { lease: Some(Msec(500)), ..paced(0, 1) });
+    let mut scene = Scene::paused_by("", PauseRequest { lease: Some(Msec(500)), ..paced(0, 1) });
     let first = scene.hold("", ONE);
     scene.hold("", ONE);
     scene.wait(500);

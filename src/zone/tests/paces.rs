@@ -7,7 +7,7 @@ use super::*;
 const NOBODY: [u64; 0] = [];
 
 /// A drain at a pace of those whom these workers hold.
-fn drain(cause: Cause, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
+fn drain(cause: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
     let mut scene = Scene::paused_by("", cause);
     let places = owners.iter().map(|owner| scene.hold("", *owner)).collect();
     scene.resume("");

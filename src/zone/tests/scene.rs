@@ -33,7 +33,7 @@ pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
 /// An `enable` or `stop` of which nothing is asked.
-pub(super) const CAUSE: Cause = Cause {
+pub(super) const CAUSE: PauseRequest = PauseRequest {
     fresh: PauseId(0),
     by: Address::EMPTY,
     reason: None,
@@ -42,13 +42,13 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 /// One whose pause ends by itself.
-pub(super) fn lease(msec: u64) -> Cause {
-    Cause { lease: Some(Msec(msec)), ..CAUSE }
+pub(super) fn lease(msec: u64) -> PauseRequest {
+    PauseRequest { lease: Some(Msec(msec)), ..CAUSE }
 }
 
 /// One whose drain is paced.
-pub(super) fn paced(spread: u64, concurrency: u32) -> Cause {
-    Cause { pace: Pace { spread: Msec(spread), concurrency }, ..CAUSE }
+pub(super) fn paced(spread: u64, concurrency: u32) -> PauseRequest {
+    PauseRequest { pace: Pace { spread: Msec(spread), concurrency }, ..CAUSE }
 }
 
 impl Scene {
@@ -70,7 +70,7 @@ impl Scene {
         Self::paused_by(app, CAUSE)
     }
 
-    pub(super) fn paused_by(app: &str, cause: Cause) -> Self {
+    pub(super) fn paused_by(app: &str, cause: PauseRequest) -> Self {
         let mut scene = Self::new();
         scene.enable(app, Expected::Any, cause).unwrap();
         scene
@@ -126,7 +126,7 @@ impl Scene {
         &mut self,
         app: &str,
         which: Expected,
-        cause: Cause,
+        cause: PauseRequest,
     ) -> Result<Shut, Refusal> {
         self.wait(1);
         self.visit(|zone| zone.enable(&name(app), which, cause, false))
@@ -139,7 +139,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn stop(&mut self, app: &str, cause: Cause) -> PauseId {
+    pub(super) fn stop(&mut self, app: &str, cause: PauseRequest) -> PauseId {
         match self.visit(|zone| zone.stop(&name(app), Expected::Any, cause, false)) {
             Ok(Shut::Begun(pause)) => pause,
             other => panic!("{other:?}"),
@@ -159,7 +159,7 @@ impl Scene {
     pub(super) fn enable_and_wait(
         &mut self,
         app: &str,
-        cause: Cause,
+        cause: PauseRequest,
         wish: WaitFor,
         owner: WorkerId,
     ) -> Result<(Shut, Caller), Refusal> {
@@ -172,7 +172,7 @@ impl Scene {
     }
 
     /// One whose pause is taken back if he gives up.
-    pub(super) fn quiets(&mut self, app: &str, cause: Cause, owner: WorkerId) -> Caller {
+    pub(super) fn quiets(&mut self, app: &str, cause: PauseRequest, owner: WorkerId) -> Caller {
         self.enable_and_wait(app, cause, WaitFor::Provisional, owner).unwrap().1
     }
 

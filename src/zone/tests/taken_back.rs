@@ -7,8 +7,8 @@ use super::*;
 use crate::app::Unsaid;
 use crate::state::Saved;
 
-fn because(reason: &str, cause: Cause) -> Cause {
-    Cause { reason: Reason::new(reason.as_bytes()).ok(), ..cause }
+fn because(reason: &str, cause: PauseRequest) -> PauseRequest {
+    PauseRequest { reason: Reason::new(reason.as_bytes()).ok(), ..cause }
 }
 
 /// The state, the end that is still to come, and the reason.

@@ -16,7 +16,7 @@ pub(super) fn busy() -> Scene {
 }
 
 /// A caller whose pause is seen by every worker.
-pub(super) fn quiets(scene: &mut Scene, cause: Cause) -> Caller {
+pub(super) fn quiets(scene: &mut Scene, cause: PauseRequest) -> Caller {
     let caller = scene.quiets("a", cause, ONE);
     scene.both_see();
     caller
