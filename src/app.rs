@@ -230,7 +230,7 @@ impl App {
     }
 
     /// When workers were to see its newest pause.
-    pub fn shut_since(&self) -> Epoch {
+    pub fn pause_epoch(&self) -> Epoch {
         self.shut
     }
 

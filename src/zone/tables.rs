@@ -72,7 +72,7 @@ impl Zone<'_> {
         self.gates.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
         let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
         self.gates.set_moving(id, app.releases() || turns_away);
-        if app.created().max(app.shut_since()) > self.gates.epoch() {
+        if app.created().max(app.pause_epoch()) > self.gates.epoch() {
             self.gates.next_epoch();
         }
     }

@@ -148,7 +148,7 @@ fn check_waits(zone: &Owned) {
         }
     }
     for (index, app) in tables.apps.iter().enumerate() {
-        assert!(app.created().max(app.shut_since()) <= gates.epoch());
+        assert!(app.created().max(app.pause_epoch()) <= gates.epoch());
         let asked = || asked(&tables.waits, AppId::at(index));
         assert_eq!(app.is_provisional(), asked().next().is_some());
         let changed =

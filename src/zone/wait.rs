@@ -302,7 +302,7 @@ impl Zone<'_> {
         // Whom a worker lets go on at this moment it may not have counted yet.
         let going_on = if app.baton.is_some() { app.run } else { 0 };
         // Each row is read once: its worker may write meanwhile.
-        let counts = self.living().map(|one| self.flights.of(one, id, app.shut_since()));
+        let counts = self.living().map(|one| self.flights.of(one, id, app.pause_epoch()));
         let (in_flight, silent) = counts.fold(
             (going_on, u32::from(self.lacks_entries().is_some())),
             |(sum, silent), count| match count {
