@@ -6,7 +6,7 @@ mod provisional;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drained, Ended, Ender, Spacing, Unsaid};
+pub use drain::{Drained, Ended, Ender, Spacing, Unreported};
 
 use drain::Drain;
 use provisional::Settled;

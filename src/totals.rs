@@ -107,17 +107,17 @@ impl Holds {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
-    unsaid: u32,
+    unreported: u32,
     said_at: Msec,
 }
 
 impl Tally {
     /// Of nobody.
-    pub const NONE: Self = Self { unsaid: 0, said_at: Msec(0) };
+    pub const NONE: Self = Self { unreported: 0, said_at: Msec(0) };
 
     /// Counts one; returns how many to report where a report is due.
     pub fn add(&mut self, now: Msec) -> Option<u32> {
-        self.unsaid = self.unsaid.saturating_add(1);
+        self.unreported = self.unreported.saturating_add(1);
         let due = self.said_at == Msec(0) || now.since(self.said_at) >= Msec(1000);
         due.then(|| {
             self.said_at = now;
@@ -136,12 +136,12 @@ impl Tally {
 
     /// Whether any are not reported yet.
     pub fn any(&self) -> bool {
-        self.unsaid > 0
+        self.unreported > 0
     }
 
     /// How many are not reported yet; they count as reported from now on.
     pub fn rest(&mut self) -> u32 {
-        core::mem::take(&mut self.unsaid)
+        core::mem::take(&mut self.unreported)
     }
 }
 

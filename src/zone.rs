@@ -25,7 +25,7 @@ pub use release::{Given, Release, Turn};
 pub use verbs::{Expected, Opened, Refusal, Shut};
 pub use wait::{Left, Look};
 
-use crate::app::{App, Drained, State, Unsaid};
+use crate::app::{App, Drained, State, Unreported};
 use crate::flight::{Epoch, Flights};
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, Generation, PauseId, SlotId, WorkerId};
@@ -40,11 +40,11 @@ use crate::workers::{self, Worker};
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    inside: u32,
+    dirty: u32,
     generation: Generation,
     pauses: u64,
     version: u64,
-    owing: u32,
+    reports_due: u32,
     quitting: u32,
     retired: u32,
     /// The newest question to all workers, and when it was asked.
@@ -62,11 +62,11 @@ pub struct Header {
 impl Header {
     /// Of a zone whose tables are new.
     pub const NEW: Self = Self {
-        inside: 0,
+        dirty: 0,
         generation: Generation(0),
         pauses: 0,
         version: 0,
-        owing: 0,
+        reports_due: 0,
         quitting: 0,
         retired: 0,
         asked: Epoch(0),
@@ -119,7 +119,7 @@ pub struct Effects {
     /// A pause that was taken back and is to be logged; as above.
     pub taken_back: Option<(AppName, PauseId, State)>,
     /// Rejected and expired requests that are to be logged; as above.
-    pub unsaid: Option<(AppName, Unsaid)>,
+    pub unreported: Option<(AppName, Unreported)>,
     /// A worker had died inside; the tables were repaired.
     pub repaired: bool,
 }
@@ -145,41 +145,41 @@ impl<'z> Zone<'z> {
 
     /// Begins a visit; the lock is held.
     pub fn enter(&mut self) {
-        if self.header.inside != 0 {
+        if self.header.dirty != 0 {
             self.rebuild();
             self.effects.repaired = true;
             self.effects.wake = Wake::All;
         }
-        self.header.inside = 1;
+        self.header.dirty = 1;
         crash_point();
     }
 
     /// Ends the visit.
     pub fn leave(mut self) -> Effects {
-        if self.header.owing != 0 {
+        if self.header.reports_due != 0 {
             self.report();
         }
         crash_point();
-        self.header.inside = 0;
+        self.header.dirty = 0;
         self.effects
     }
 
     /// Notes what is to be told of one app.
     fn report(&mut self) {
-        let mut owing = self.apps.iter_mut().filter(|app| app.owes_report());
-        if let Some(app) = owing.next() {
+        let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_report());
+        if let Some(app) = reports_due.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
             self.effects.drained = app.report_drained().map(|drained| (name, drained));
             self.effects.taken_back =
                 app.report_taken_back().map(|pause| (name, pause, app.state()));
         }
-        let more = owing.next().is_some();
-        let mut owing = self.apps.iter_mut().filter(|app| app.owes_rest());
-        if let Some(app) = owing.next() {
+        let more = reports_due.next().is_some();
+        let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_rest());
+        if let Some(app) = reports_due.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
-            self.effects.unsaid = Some((name, app.report_rest()));
+            self.effects.unreported = Some((name, app.report_rest()));
         }
-        self.header.owing = u32::from(more || owing.next().is_some());
+        self.header.reports_due = u32::from(more || reports_due.next().is_some());
     }
 
     /// The app of this name.

@@ -48,7 +48,7 @@ pub struct Ended {
 
 /// How many were rejected, expired, and went by in vain, that no line in the log has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsaid {
+pub struct Unreported {
     pub rejected: u32,
     pub expired: u32,
     pub failed: u32,
@@ -259,8 +259,8 @@ impl App {
     }
 
     /// These, once.
-    pub fn report_rest(&mut self) -> Unsaid {
-        Unsaid {
+    pub fn report_rest(&mut self) -> Unreported {
+        Unreported {
             rejected: self.rejections.rest(),
             expired: self.expiries.rest(),
             failed: self.failures.rest(),

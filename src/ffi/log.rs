@@ -9,7 +9,7 @@ use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_http_request_t, ngx_log_t, n
 use ngx::core::NGX_CONF_ERROR;
 
 use super::zone::Named;
-use crate::app::{Ended, Unsaid};
+use crate::app::{Ended, Unreported};
 use crate::time::Msec;
 
 /// nginx's levels, those that are used here.
@@ -73,15 +73,18 @@ pub(super) fn write_ended(
     let line =
         format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}{behind}");
     write(Level::Notice, log, line);
-    let unsaid = Unsaid { rejected: ended.rejected, expired: ended.expired, failed: 0 };
-    write_unsaid(log, name, &unsaid);
+    let unreported = Unreported { rejected: ended.rejected, expired: ended.expired, failed: 0 };
+    write_unsaid(log, name, &unreported);
 }
 
 /// Says how many there were whom no line has told yet.
-pub(super) fn write_unsaid(log: *mut ngx_log_t, name: &Named<'_>, unsaid: &Unsaid) {
+pub(super) fn write_unsaid(log: *mut ngx_log_t, name: &Named<'_>, unreported: &Unreported) {
     let failed = "bypassed requests failed";
-    let counts =
-        [(unsaid.rejected, "rejected"), (unsaid.expired, "expired"), (unsaid.failed, failed)];
+    let counts = [
+        (unreported.rejected, "rejected"),
+        (unreported.expired, "expired"),
+        (unreported.failed, failed),
+    ];
     for (count, what) in counts {
         if count > 0 {
             let line = format_args!("intermission: {name}: {count} more {what}");

@@ -300,8 +300,8 @@ impl SharedZone {
                 format_args!("intermission: {name}: drained, {count} released in {took} s{failed}");
             write(Level::Notice, cycle_log(), line);
         }
-        if let Some((name, unsaid)) = &effects.unsaid {
-            log::write_unsaid(cycle_log(), &Named(name), unsaid);
+        if let Some((name, unreported)) = &effects.unreported {
+            log::write_unsaid(cycle_log(), &Named(name), unreported);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Zone<'_> {
         };
         app.open_if_drained(head.map(|head| head.ticket), self.now);
         if app.owes_report() || app.owes_rest() {
-            self.header.owing = 1;
+            self.header.reports_due = 1;
         }
         if app.releases() && !app.baton.is_some() {
             if let Some(head) = head {

@@ -67,7 +67,7 @@ fn chain(zone: &Owned, list: &List) -> Vec<SlotId> {
 /// Fails where the tables contradict each other, as between visits they never may.
 fn check(zone: &Owned) {
     let tables = &zone.tables;
-    assert_eq!(tables.header.inside, 0);
+    assert_eq!(tables.header.dirty, 0);
     let touched = tables.header.touched as usize;
     assert!(tables.slots[touched..].iter().all(|slot| slot.occupant().is_none()));
     let mut seen = vec![0; touched];

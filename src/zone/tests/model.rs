@@ -118,8 +118,8 @@ impl Pair {
         assert_eq!(outcome.clone().without_reports(), expected, "{deed:?}");
         self.end_drains();
         // What is not said yet depends on what was logged before.
-        let Effects { wake, unsaid, .. } = effects;
-        assert_eq!(effects, Effects { wake, unsaid, ..self.reports() }, "{deed:?}");
+        let Effects { wake, unreported, .. } = effects;
+        assert_eq!(effects, Effects { wake, unreported, ..self.reports() }, "{deed:?}");
         check(&self.zone);
         self.compare();
         self.compare_callers();

@@ -4,7 +4,7 @@
 use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
 use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
 use super::*;
-use crate::app::Unsaid;
+use crate::app::Unreported;
 use crate::state::Saved;
 
 fn because(reason: &str, cause: PauseRequest) -> PauseRequest {
@@ -149,12 +149,12 @@ fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_
     for _ in 0..3 {
         scene.come_where("a", ONE, 0);
     }
-    assert_eq!(scene.effects.unsaid, None);
+    assert_eq!(scene.effects.unreported, None);
     scene.give_up(caller);
-    let unsaid = Unsaid { rejected: 2, expired: 0, failed: 0 };
-    assert_eq!(scene.effects.unsaid, Some((name("a"), unsaid)));
+    let unreported = Unreported { rejected: 2, expired: 0, failed: 0 };
+    assert_eq!(scene.effects.unreported, Some((name("a"), unreported)));
     scene.visit(|_| ());
-    assert_eq!(scene.effects.unsaid, None, "once");
+    assert_eq!(scene.effects.unreported, None, "once");
 }
 
 #[test]

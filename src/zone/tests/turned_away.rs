@@ -3,7 +3,7 @@
 
 use super::scene::{lease, paced, Scene, CAUSE, FIRST, ONE, TWO};
 use super::*;
-use crate::app::Unsaid;
+use crate::app::Unreported;
 
 const THREE: WorkerId = WorkerId(2);
 
@@ -71,8 +71,8 @@ fn bypassed_requests_that_fail_have_a_line_a_second_and_what_is_left_is_told_in_
     assert_eq!((fails(&mut scene), fails(&mut scene)), (Some(3), None));
     assert_eq!(scene.visit(|zone| zone.bypass_failed(AppId(0), &name("b"))), None);
     scene.resume("a");
-    let unsaid = Unsaid { rejected: 0, expired: 0, failed: 1 };
-    assert_eq!(scene.effects.unsaid, Some((name("a"), unsaid)));
+    let unreported = Unreported { rejected: 0, expired: 0, failed: 1 };
+    assert_eq!(scene.effects.unreported, Some((name("a"), unreported)));
 }
 
 #[test]
