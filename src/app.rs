@@ -62,7 +62,7 @@ pub struct App {
     terms: Terms,
     settled: Settled,
     /// Whether a pause that was taken back is still to be told.
-    taken_back: u32,
+    rolled_back: u32,
     /// When it came into its state.
     since: Now,
     /// When the pause began.
@@ -117,7 +117,7 @@ impl App {
         pauses: 0,
         terms: Terms::NONE,
         settled: Settled::NONE,
-        taken_back: 0,
+        rolled_back: 0,
         since: Now::NEVER,
         began: Now::NEVER,
         upto: Ticket(0),
@@ -352,7 +352,7 @@ impl App {
 
     /// Whether anything is still to be told.
     pub fn owes_report(&self) -> bool {
-        self.drain.owes_report() || self.taken_back != 0
+        self.drain.owes_report() || self.rolled_back != 0
     }
 
     /// The next place in line.

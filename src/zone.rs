@@ -117,7 +117,7 @@ pub struct Effects {
     /// A drain that ended and is to be logged; more may wait for the next visit.
     pub drained: Option<(AppName, Drained)>,
     /// A pause that was taken back and is to be logged; as above.
-    pub taken_back: Option<(AppName, PauseId, State)>,
+    pub rolled_back: Option<(AppName, PauseId, State)>,
     /// Rejected and expired requests that are to be logged; as above.
     pub unreported: Option<(AppName, Unreported)>,
     /// A worker had died inside; the tables were repaired.
@@ -170,7 +170,7 @@ impl<'z> Zone<'z> {
         if let Some(app) = reports_due.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
             self.effects.drained = app.report_drained().map(|drained| (name, drained));
-            self.effects.taken_back =
+            self.effects.rolled_back =
                 app.report_taken_back().map(|pause| (name, pause, app.state()));
         }
         let more = reports_due.next().is_some();

@@ -104,12 +104,12 @@ impl App {
 
     /// A pause was taken back, which is to be told.
     pub fn was_taken_back(&mut self) {
-        self.taken_back = 1;
+        self.rolled_back = 1;
     }
 
     /// The pause that was taken back, once.
     pub fn report_taken_back(&mut self) -> Option<PauseId> {
-        let due = core::mem::take(&mut self.taken_back) != 0;
+        let due = core::mem::take(&mut self.rolled_back) != 0;
         due.then_some(self.pause)
     }
 }

@@ -189,7 +189,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             Answer::done(waiting.done)
         }
         Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
-        Look::TakenBack(left) => {
+        Look::RolledBack(left) => {
             let state = status.state.is_paused();
             Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }

@@ -285,7 +285,7 @@ impl SharedZone {
             let message = format_args!("intermission: a worker died inside the lock: repaired");
             write(Level::Warn, cycle_log(), message);
         }
-        if let Some((name, pause, state)) = &effects.taken_back {
+        if let Some((name, pause, state)) = &effects.rolled_back {
             let (name, pause, now) = (Named(name), pause.0, Word::of(*state).is_paused());
             let line = format_args!("intermission: {name}: rolled back, pause {pause}, {now}");
             write(Level::Notice, cycle_log(), line);

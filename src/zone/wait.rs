@@ -23,7 +23,7 @@ pub enum Look {
     /// His time is over, and so much is left.
     TimedOut(Left),
     /// The same, and his pause was taken back.
-    TakenBack(Left),
+    RolledBack(Left),
     /// The pause was ended, or the drain: by somebody else, or by the lease.
     Superseded,
 }
@@ -107,7 +107,7 @@ impl Zone<'_> {
             (Some(_), _) if !over => Look::Pending,
             (Some(left), WaitFor::Provisional) => {
                 self.no_longer_waits(place);
-                Look::TakenBack(left)
+                Look::RolledBack(left)
             }
             (Some(left), _) => {
                 self.no_longer_waits(place);

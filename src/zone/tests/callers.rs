@@ -127,8 +127,8 @@ impl Pair {
             }
             (None, _) => Look::Done,
             (Some(left), WaitFor::Provisional) => {
-                self.is_taken_back(one.entry);
-                Look::TakenBack(left)
+                self.is_rolled_back(one.entry);
+                Look::RolledBack(left)
             }
             (Some(left), _) => Look::TimedOut(left),
         }
@@ -139,7 +139,7 @@ impl Pair {
         for place in 0..WAITS {
             let gone = self.callers[place].take_if(|one| one.caller.0 == dead);
             if let Some(gone) = gone.filter(|gone| gone.wish == WaitFor::Provisional) {
-                self.is_taken_back(gone.entry);
+                self.is_rolled_back(gone.entry);
             }
         }
         let worker = &mut self.workers[dead.index()];
@@ -162,9 +162,9 @@ impl Pair {
         self.remakes(entry)
     }
 
-    fn is_taken_back(&mut self, entry: usize) {
+    fn is_rolled_back(&mut self, entry: usize) {
         let changed = self.remakes(entry);
-        self.apps[entry].as_mut().unwrap().taken_back |= changed;
+        self.apps[entry].as_mut().unwrap().rolled_back |= changed;
     }
 
     /// Returns whether it changed anything.

@@ -53,7 +53,7 @@ pub(super) struct ModelApp {
     pub shut: Msec,
     /// What there was before those came who may yet take their pause back.
     pub before: Option<Before>,
-    pub taken_back: bool,
+    pub rolled_back: bool,
     /// Whether its newest pause was ended by a disable that named it.
     pub ended_by_holder: bool,
     /// Its oldest in flight, and whose they are.
@@ -90,7 +90,7 @@ impl ModelApp {
             created: created.monotonic,
             shut: created.monotonic,
             before: None,
-            taken_back: false,
+            rolled_back: false,
             ended_by_holder: false,
             told: Vec::new(),
             unreported: None,
@@ -124,7 +124,7 @@ impl ModelApp {
 
     pub(super) fn is_idle(&self) -> bool {
         let nobody = self.line.is_empty() && self.going.is_empty() && self.baton.is_none();
-        self.state == State::Open && nobody && self.unreported.is_none() && !self.taken_back
+        self.state == State::Open && nobody && self.unreported.is_none() && !self.rolled_back
     }
 
     pub(super) fn retry_after(&self, now: Now) -> u64 {
@@ -408,14 +408,14 @@ impl Pair {
     /// What is told of the first app of which anything is to be told.
     pub(super) fn reports(&mut self) -> Effects {
         let mut apps = self.apps.iter_mut().flatten();
-        let Some(app) = apps.find(|app| app.unreported.is_some() || app.taken_back) else {
+        let Some(app) = apps.find(|app| app.unreported.is_some() || app.rolled_back) else {
             return Effects::default();
         };
         let name = name(NAMES[app.name]);
         let drained = app.unreported.take().map(|drained| (name, drained));
-        let taken_back = core::mem::take(&mut app.taken_back);
-        let taken_back = taken_back.then_some((name, PauseId(app.pause), app.state));
-        Effects { drained, taken_back, ..Effects::default() }
+        let rolled_back = core::mem::take(&mut app.rolled_back);
+        let rolled_back = rolled_back.then_some((name, PauseId(app.pause), app.state));
+        Effects { drained, rolled_back, ..Effects::default() }
     }
 }
 

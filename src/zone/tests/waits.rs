@@ -57,11 +57,11 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
 fn who_gives_up_is_told_what_is_left() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
     scene.count("a", ONE).finished();
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.sees(TWO);
-    assert_eq!(scene.give_up(caller), Look::TakenBack(Left::Silent(1)));
+    assert_eq!(scene.give_up(caller), Look::RolledBack(Left::Silent(1)));
     let (_, caller) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
     assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Silent(2)));
 }
@@ -85,7 +85,7 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
     assert_eq!(scene.look(caller), Look::Pending, "one is about to go on");
     scene.count("a", ONE).set_out();
     scene.give_back(app.unwrap(), ONE, run.len());
-    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
 }
 
 #[test]

@@ -41,11 +41,11 @@ fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
     scene.give_up(caller);
     assert_eq!(scene.effects.wake, Wake::All);
     let pause = PauseId(before + 1);
-    let told = scene.effects.taken_back.unwrap();
+    let told = scene.effects.rolled_back.unwrap();
     assert_eq!((told.0, told.1), (name("a"), pause));
     assert!(matches!(told.2, State::Draining { .. }));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
-    assert_eq!(scene.effects.taken_back, None, "it is told once");
+    assert_eq!(scene.effects.rolled_back, None, "it is told once");
     assert_eq!((scene.turn(TWO).len(), scene.turn(ONE).len()), (2, 1));
     assert_eq!(scene.state("a"), Some(State::Open));
     assert!(scene.pause("a") > pause, "its number is used up");
@@ -88,8 +88,8 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
         .unwrap();
     assert_eq!(done, Shut::Changed(number));
     assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
-    assert_eq!(scene.give_up(caller), Look::TakenBack(IN_FLIGHT));
-    assert_eq!(scene.effects.taken_back, Some((name("a"), number, State::Paused)));
+    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
+    assert_eq!(scene.effects.rolled_back, Some((name("a"), number, State::Paused)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(7999), "early"));
     let end = scene.zone.words.gates().next_lease().unwrap();
     assert_eq!(end.since(scene.zone.now.monotonic), Msec(7999));
@@ -127,7 +127,7 @@ fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
     scene.both_see();
     assert_eq!(scene.give_up(caller), Look::TimedOut(IN_FLIGHT));
     assert_eq!(pause_of(&scene, "a"), paused(Some(500), ""));
-    assert_eq!(scene.effects.taken_back, None);
+    assert_eq!(scene.effects.rolled_back, None);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
     assert_eq!(done, Shut::Unchanged);
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(None, ""));
-    assert_eq!(scene.effects.taken_back, None);
+    assert_eq!(scene.effects.rolled_back, None);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
     scene.visit(|zone| zone.cancel_wait(place, TWO, cookie));
     assert_eq!(scene.state("a"), Some(State::Paused), "another's place");
     scene.visit(|zone| zone.cancel_wait(place, owner, cookie));
-    let app = scene.effects.taken_back.map(|(app, ..)| app);
+    let app = scene.effects.rolled_back.map(|(app, ..)| app);
     assert_eq!(app, Some(name("a")));
     assert_eq!(scene.state("a"), Some(State::Open));
 }
@@ -189,7 +189,7 @@ fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
     let caller = quiets(&mut scene, because("mine", lease(9000)));
     scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
     assert_eq!(pause_of(&scene, "a"), paused(Some(8999), "theirs"));
-    assert!(matches!(scene.give_up(caller), Look::TakenBack(_)));
+    assert!(matches!(scene.give_up(caller), Look::RolledBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "theirs"));
 }
 
@@ -221,7 +221,7 @@ fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
     let first = quiets(&mut scene, because("first", CAUSE));
     let second = quiets(&mut scene, because("second", lease(5000)));
     scene.give_up(first);
-    assert_eq!(scene.effects.taken_back.map(|(app, ..)| app), Some(name("a")));
+    assert_eq!(scene.effects.rolled_back.map(|(app, ..)| app), Some(name("a")));
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "second"));
     scene.hold("a", ONE);
     scene.give_up(second);
@@ -246,10 +246,10 @@ fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_u
     let second = quiets(&mut scene, because("second", CAUSE));
     scene.count("a", ONE).finished();
     assert_eq!(scene.look(first), Look::Done);
-    assert_eq!(scene.effects.taken_back, None);
+    assert_eq!(scene.effects.rolled_back, None);
     scene.count("a", ONE).set_out();
     assert_eq!(pause_of(&scene, "a"), paused(None, "second"));
-    assert!(matches!(scene.give_up(second), Look::TakenBack(_)));
+    assert!(matches!(scene.give_up(second), Look::RolledBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
 }
 
@@ -298,7 +298,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
             assert_eq!(scene.effects.wake, Wake::All);
             let state = scene.state("a");
             assert_eq!(scene.give_up(caller), Look::Superseded);
-            assert_eq!((scene.state("a"), scene.effects.taken_back), (state, None));
+            assert_eq!((scene.state("a"), scene.effects.rolled_back), (state, None));
         }
     }
 }
@@ -321,7 +321,7 @@ fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
     scene.quiets("a", CAUSE, TWO);
     scene.hold("a", ONE);
     scene.visit(|zone| zone.reap(TWO, process(2)));
-    assert_eq!(scene.effects.taken_back.map(|(app, ..)| app), Some(name("a")));
+    assert_eq!(scene.effects.rolled_back.map(|(app, ..)| app), Some(name("a")));
     assert!(!anybody_waits(&scene));
     assert_eq!(scene.turn(ONE).len(), 1);
     assert_eq!(scene.state("a"), Some(State::Open));
@@ -332,7 +332,7 @@ fn a_pause_is_taken_back_when_nginx_quits() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     scene.quit();
-    assert_eq!(scene.look(caller), Look::TakenBack(IN_FLIGHT));
+    assert_eq!(scene.look(caller), Look::RolledBack(IN_FLIGHT));
     assert_eq!(scene.state("a"), Some(State::Open));
 }
 
