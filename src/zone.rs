@@ -2,16 +2,16 @@
 //!
 //! A [`Zone`] is borrowed for one visit under the lock. Its methods change the tables and note in
 //! [`Effects`] what is to be done once the lock is released. A worker may be killed between any
-//! two writes: the next visit then finds [`Header::inside`] set and repairs the tables first.
+//! two writes: the next visit then finds [`Header::dirty`] set and repairs the tables first.
 #![forbid(unsafe_code)]
 
 mod ask;
-mod crew;
 mod hold;
+mod operate;
 mod release;
-mod tables;
-mod verbs;
+mod repair;
 mod wait;
+mod workers;
 
 #[cfg(any(test, loom))]
 pub mod owned;
@@ -19,11 +19,11 @@ pub mod owned;
 mod tests;
 
 pub use ask::PATIENCE;
-pub use crew::Unlisted;
 pub use hold::{Arrival, Departure, Leaving};
+pub use operate::{Expected, Opened, Refusal, Shut};
 pub use release::{Given, Release, Turn};
-pub use verbs::{Expected, Opened, Refusal, Shut};
 pub use wait::{Left, Look};
+pub use workers::Unlisted;
 
 use crate::app::{App, Drained, State, Unreported};
 use crate::flight::{Epoch, Flights};
@@ -34,7 +34,7 @@ use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::{Msec, Now};
 use crate::wait::Wait;
-use crate::workers::{self, Worker};
+use crate::workers::Worker;
 
 /// The zone's own words.
 #[repr(C)]
@@ -213,7 +213,7 @@ impl<'z> Zone<'z> {
     pub fn room(&self) -> u32 {
         let free = self.slots.len().saturating_sub(self.slots_used() as usize);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
-        free.min(workers::room(self.workers, self.header.generation))
+        free.min(crate::workers::room(self.workers, self.header.generation))
     }
 
     /// The first in an app's line.

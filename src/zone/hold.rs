@@ -1,7 +1,7 @@
 //! Holding: a request comes, and may leave before its turn.
 #![forbid(unsafe_code)]
 
-use super::tables::turns_away;
+use super::repair::turns_away;
 use super::Zone;
 use crate::app::State;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};

@@ -1,7 +1,7 @@
 //! Releasing: workers take turns, and the baton goes with the line.
 #![forbid(unsafe_code)]
 
-use super::tables::turns_away;
+use super::repair::turns_away;
 use super::Zone;
 use crate::app::Spacing;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
