@@ -19,7 +19,7 @@ pub mod owned;
 mod tests;
 
 pub use ask::PATIENCE;
-pub use hold::{Arrival, Departure, Leaving};
+pub use hold::{Arrival, DepartReason, Departure};
 pub use operate::{Expected, Opened, Refusal, Shut};
 pub use release::{Given, Release, Turn};
 pub use wait::{Left, Look};

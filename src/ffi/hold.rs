@@ -19,7 +19,7 @@ use super::{bypass, failed, given_up, module, release, workers};
 use crate::ids::{Cookie, SlotId};
 use crate::settings::Code;
 use crate::time::Msec;
-use crate::zone::{Given, Leaving, Release};
+use crate::zone::{DepartReason, Given, Release};
 
 /// The mark on a request that has met its app's gate, in the request's own memory. It stands in
 /// for the module's context, which internal redirects forget.
@@ -352,7 +352,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
         Stage::Held(slot) => {
             hold.end(Stage::Left);
             let cookie = hold.cookie();
-            worker.zone.visit(|zone| zone.depart(slot, worker.id(), cookie, Leaving::Left));
+            worker.zone.visit(|zone| zone.depart(slot, worker.id(), cookie, DepartReason::Left));
         }
         Stage::Granted => {
             hold.end(Stage::Left);

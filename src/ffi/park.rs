@@ -20,7 +20,7 @@ use super::{flight, release, variables, workers};
 use crate::ids::SlotId;
 use crate::settings::{Code, PassOr};
 use crate::time::MaxTime;
-use crate::zone::{Departure, Leaving};
+use crate::zone::{DepartReason, Departure};
 
 /// One whose turn comes, but who has been held too long already, asks again after this, in ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
@@ -98,7 +98,7 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
         Some(PassOr::Answer(code)) => Some(code),
         Some(PassOr::Pass) | None => None,
     };
-    let why = if answer.is_some() { Leaving::Answered } else { Leaving::Passed };
+    let why = if answer.is_some() { DepartReason::Answered } else { DepartReason::Passed };
     match worker.zone.visit(|zone| zone.depart(slot, worker.id(), hold.cookie(), why)) {
         Departure::Stays => {
             // SAFETY: a live request's events.

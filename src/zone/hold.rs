@@ -25,7 +25,7 @@ pub enum Arrival {
 
 /// Why a held request gives up its place without having been released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaving {
+pub enum DepartReason {
     /// Its client closed the connection.
     Left,
     /// It was held for its max_time and is now passed on.
@@ -133,7 +133,7 @@ impl Zone<'_> {
         slot: SlotId,
         owner: WorkerId,
         cookie: Cookie,
-        why: Leaving,
+        why: DepartReason,
     ) -> Departure {
         const NOBODY: Departure = Departure::Gone { report: None, retry_after: 10 };
         let quitting = self.quitting();
@@ -145,17 +145,17 @@ impl Zone<'_> {
             return NOBODY;
         };
         let turn_comes = app.releases() || turns_away(app, quitting);
-        if why == Leaving::Passed && turn_comes {
+        if why == DepartReason::Passed && turn_comes {
             return Departure::Stays;
         }
         let report = match why {
-            Leaving::Left => {
+            DepartReason::Left => {
                 app.totals.left += 1;
                 None
             }
-            Leaving::Passed | Leaving::Answered => {
+            DepartReason::Passed | DepartReason::Answered => {
                 app.totals.expired += 1;
-                if why == Leaving::Passed {
+                if why == DepartReason::Passed {
                     app.expired_to_app();
                 }
                 app.expiries.add(self.now.monotonic)

@@ -10,7 +10,7 @@ pub(super) enum Deed {
     Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, most: u32 },
     Bypass { id: AppId, name: AppName },
     Refuse { id: AppId, name: AppName },
-    Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: Leaving },
+    Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: DepartReason },
     Finish { slot: SlotId, owner: WorkerId, cookie: Cookie },
     Fail { name: AppName, by: Release },
     Enable { name: AppName, which: Expected, ask: Ask },

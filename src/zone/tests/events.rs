@@ -32,7 +32,7 @@ pub(super) enum Event {
     },
     Leaves {
         who: Index,
-        why: Leaving,
+        why: DepartReason,
     },
     /// Somebody released is finished.
     Finishes {
@@ -157,7 +157,11 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     };
     let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
-    let why = prop::sample::select(vec![Leaving::Left, Leaving::Passed, Leaving::Answered]);
+    let why = prop::sample::select(vec![
+        DepartReason::Left,
+        DepartReason::Passed,
+        DepartReason::Answered,
+    ]);
     prop_oneof![
         24 => (app(), worker(), most)
             .prop_map(|(app, worker, most)| Event::Comes { app, worker, most }),
@@ -361,7 +365,7 @@ impl Pair {
         if going {
             Deed::Finish { slot, owner, cookie }
         } else {
-            Deed::Depart { slot, owner, cookie, why: Leaving::Left }
+            Deed::Depart { slot, owner, cookie, why: DepartReason::Left }
         }
     }
 

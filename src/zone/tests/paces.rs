@@ -56,7 +56,7 @@ fn a_worker_that_is_late_makes_up_for_it() {
 fn who_leaves_the_line_of_a_spread_delays_nobody() {
     let (mut scene, places) = drain(paced(400, 0), &[ONE, ONE, TWO, ONE]);
     assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
-    scene.go(places[1], Leaving::Left);
+    scene.go(places[1], DepartReason::Left);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(later(&mut scene, TWO), Some(100));
 }
@@ -124,7 +124,7 @@ fn who_leaves_when_it_was_released_but_not_yet_passed_on_makes_room() {
 fn who_was_released_does_not_depart() {
     let (mut scene, places) = drain(paced(0, 1), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
-    scene.go(places[0], Leaving::Left);
+    scene.go(places[0], DepartReason::Left);
     assert_eq!(scene.zone.tables.apps[0].totals.left, 0);
     assert_eq!(scene.turn(ONE), NOBODY);
 }

@@ -360,7 +360,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     zone.visit(|zone| zone.disable(&draining, Expected::Any, &Address::EMPTY, |pace| pace))
         .0
         .unwrap();
-    let why = Leaving::Left;
+    let why = DepartReason::Left;
     let leaves = Deed::Depart { slot, owner: me, cookie, why };
     assert!(killed(&mut zone, 2, &leaves));
     for steps in 0.. {

@@ -42,7 +42,7 @@ fn room_is_no_more_than_the_slots_that_are_free() {
         place
     });
     assert_eq!(room(&mut scene, ""), 0);
-    scene.go(places[0], Leaving::Left);
+    scene.go(places[0], DepartReason::Left);
     assert_eq!(room(&mut scene, ""), 1);
 }
 

@@ -260,22 +260,22 @@ impl Pair {
         Arrival::Held { slot, ticket, ahead }
     }
 
-    fn departs(&mut self, same: impl Fn(&Waiting) -> bool, why: Leaving) -> Departure {
+    fn departs(&mut self, same: impl Fn(&Waiting) -> bool, why: DepartReason) -> Departure {
         let (now, quitting) = (self.zone.now, self.quitting);
         for app in self.apps.iter_mut().flatten() {
             let Some(place) = app.line.iter().position(&same) else {
                 continue;
             };
-            if why == Leaving::Passed && (!app.is_shut() || app.turns_away(quitting)) {
+            if why == DepartReason::Passed && (!app.is_shut() || app.turns_away(quitting)) {
                 return Departure::Stays;
             }
             app.line.remove(place);
             match why {
-                Leaving::Left => app.totals.left += 1,
-                Leaving::Passed => {
+                DepartReason::Left => app.totals.left += 1,
+                DepartReason::Passed => {
                     (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
                 }
-                Leaving::Answered => app.totals.expired += 1,
+                DepartReason::Answered => app.totals.expired += 1,
             }
             return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }

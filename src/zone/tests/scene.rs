@@ -114,7 +114,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn go(&mut self, place: Place, why: Leaving) -> Departure {
+    pub(super) fn go(&mut self, place: Place, why: DepartReason) -> Departure {
         self.visit(|zone| zone.depart(place.slot, place.owner, place.cookie, why))
     }
 
