@@ -14,7 +14,7 @@ use crate::state::health::Health;
 use crate::text::{header_value, Address, AppName, Reason, Text};
 use crate::time::{rfc3339, Msec, Now};
 use crate::totals::{Holds, Totals};
-use crate::zone::{Left, Refusal, Zone};
+use crate::zone::{Refusal, Remaining, Zone};
 
 /// An app's state in full, as JSON shows it.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -490,7 +490,7 @@ impl fmt::Display for Refusal {
 }
 
 /// The beginning of a sentence: why the caller waited in vain.
-impl fmt::Display for Left {
+impl fmt::Display for Remaining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InFlight(1) => f.write_str("1 request is still in flight"),

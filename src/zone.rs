@@ -22,7 +22,7 @@ pub use ask::PATIENCE;
 pub use hold::{Arrival, DepartReason, Departure};
 pub use operate::{Expected, Opened, Refusal, Shut};
 pub use release::{Given, Release, Turn};
-pub use wait::{Left, Look};
+pub use wait::{Look, Remaining};
 pub use workers::Unlisted;
 
 use crate::app::{App, Drained, State, Unreported};

@@ -22,7 +22,7 @@ use crate::metrics;
 use crate::origin::{self, Headers};
 use crate::reply::{Apps, Changed, Error, Slots, Status};
 use crate::text::{header_value, AppName, Text};
-use crate::zone::Left;
+use crate::zone::Remaining;
 
 /// What goes back to the caller.
 pub(super) struct Answer {
@@ -65,9 +65,9 @@ impl Answer {
 
     /// The caller waited in vain. Those that are left in flight are named, the oldest, each in a line
     /// of its own.
-    pub(super) fn in_vain(left: Left, text: String, status: &Status) -> Self {
+    pub(super) fn in_vain(left: Remaining, text: String, status: &Status) -> Self {
         let mut lines = vec![text];
-        if matches!(left, Left::InFlight(_)) {
+        if matches!(left, Remaining::InFlight(_)) {
             lines.extend(status.oldest_in_flight.iter().map(ToString::to_string));
             lines.extend(Abandoned::of(status).iter().map(ToString::to_string));
         }

@@ -25,8 +25,8 @@ mod waits;
 use super::owned::Owned;
 use super::wait::asked;
 use super::{
-    Arrival, DepartReason, Departure, Effects, Expected, Given, Left, Look, Opened, Refusal,
-    Release, Shut, Turn, Wake, Zone,
+    Arrival, DepartReason, Departure, Effects, Expected, Given, Look, Opened, Refusal, Release,
+    Remaining, Shut, Turn, Wake, Zone,
 };
 use crate::app::{App, Ended, Spacing, State};
 use crate::flight::{Count, Epoch, Flight};

@@ -21,16 +21,16 @@ pub enum Look {
     /// What he waits for has come.
     Done,
     /// His time is over, and so much is left.
-    TimedOut(Left),
+    TimedOut(Remaining),
     /// The same, and his pause was taken back.
-    RolledBack(Left),
+    RolledBack(Remaining),
     /// The pause was ended, or the drain: by somebody else, or by the lease.
     Superseded,
 }
 
 /// What is left of what a caller waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Remaining {
     InFlight(u32),
     /// So many workers have not said what they have.
     Silent(u32),
@@ -290,14 +290,14 @@ impl Zone<'_> {
     }
 
     /// How many are still held, where any are.
-    fn still_held(&self, id: AppId) -> Option<Left> {
+    fn still_held(&self, id: AppId) -> Option<Remaining> {
         let app = self.app(id)?;
         let drained = app.state() == State::Open && app.line.len == 0 && !app.baton.is_some();
-        (!drained).then_some(Left::Held(app.held()))
+        (!drained).then_some(Remaining::Held(app.held()))
     }
 
     /// What is in flight of what was passed on before the pause, where anything may be.
-    fn still_in_flight(&self, id: AppId) -> Option<Left> {
+    fn still_in_flight(&self, id: AppId) -> Option<Remaining> {
         let app = self.app(id)?;
         // Whom a worker lets go on at this moment it may not have counted yet.
         let going_on = if app.baton.is_some() { app.run } else { 0 };
@@ -312,8 +312,8 @@ impl Zone<'_> {
         );
         match (in_flight, silent) {
             (0, 0) => None,
-            (0, silent) => Some(Left::Silent(silent)),
-            (in_flight, _) => Some(Left::InFlight(in_flight)),
+            (0, silent) => Some(Remaining::Silent(silent)),
+            (in_flight, _) => Some(Remaining::InFlight(in_flight)),
         }
     }
 

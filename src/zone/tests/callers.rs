@@ -212,14 +212,14 @@ impl Pair {
         free.map(WaitId::at).ok_or(Refusal::TooManyWait)
     }
 
-    fn still_held(&self, entry: usize) -> Option<Left> {
+    fn still_held(&self, entry: usize) -> Option<Remaining> {
         let app = self.app(entry);
         let run = app.baton.as_ref().map_or(0, |(_, run)| run.len());
         let left = app.state != State::Open || !app.line.is_empty() || app.baton.is_some();
-        left.then_some(Left::Held((app.line.len() + run) as u32))
+        left.then_some(Remaining::Held((app.line.len() + run) as u32))
     }
 
-    fn still_in_flight(&self, entry: usize) -> Option<Left> {
+    fn still_in_flight(&self, entry: usize) -> Option<Remaining> {
         let app = self.app(entry);
         let run = app.baton.as_ref().map_or(0, |(_, run)| run.len() as u32);
         let living = self.workers.iter().filter(|worker| worker.generation.is_some());
@@ -228,8 +228,8 @@ impl Pair {
         let counted = know.iter().map(|worker| worker.counts[entry].in_flight).sum::<u32>();
         match (counted + run, silent.len() as u32) {
             (0, 0) => None,
-            (0, silent) => Some(Left::Silent(silent)),
-            (in_flight, _) => Some(Left::InFlight(in_flight)),
+            (0, silent) => Some(Remaining::Silent(silent)),
+            (in_flight, _) => Some(Remaining::InFlight(in_flight)),
         }
     }
 

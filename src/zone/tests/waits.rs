@@ -4,7 +4,7 @@
 use super::scene::{lease, Caller, Scene, CAUSE, FIRST, ONE, TWO};
 use super::*;
 
-pub(super) const IN_FLIGHT: Left = Left::InFlight(1);
+pub(super) const IN_FLIGHT: Remaining = Remaining::InFlight(1);
 
 /// An open app with one in flight, which every worker counts.
 pub(super) fn busy() -> Scene {
@@ -61,9 +61,9 @@ fn who_gives_up_is_told_what_is_left() {
     scene.count("a", ONE).finished();
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.sees(TWO);
-    assert_eq!(scene.give_up(caller), Look::RolledBack(Left::Silent(1)));
+    assert_eq!(scene.give_up(caller), Look::RolledBack(Remaining::Silent(1)));
     let (_, caller) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
-    assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Silent(2)));
+    assert_eq!(scene.give_up(caller), Look::TimedOut(Remaining::Silent(2)));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
     }
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
     scene.take(ONE, 1);
-    assert_eq!(scene.give_up(caller), Look::TimedOut(Left::Held(3)));
+    assert_eq!(scene.give_up(caller), Look::TimedOut(Remaining::Held(3)));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
 }
 
