@@ -40,7 +40,7 @@ impl App {
 
     /// Something changes that may yet be taken back: by whoever waits, or because the worker dies
     /// that changes it. What there was before is kept.
-    pub fn keep_what_is(&mut self) {
+    pub fn save_before(&mut self) {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };
             self.settled = Settled { used: 0, code: self.code, terms };
@@ -60,7 +60,7 @@ impl App {
     }
 
     /// Nobody may take anything back any more.
-    pub fn forget_what_was(&mut self) {
+    pub fn drop_before(&mut self) {
         self.settled.used = 0;
         crash_point();
     }

@@ -127,7 +127,7 @@ impl Zone<'_> {
         let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
         let (provisional, pause) = (app.is_provisional(), app.pause());
         // A worker that dies before this is done leaves what was before.
-        app.keep_what_is();
+        app.save_before();
         let done = if app.state() == state {
             let changed = match provisional {
                 true => self.commit(id, &cause, now),
@@ -145,11 +145,11 @@ impl Zone<'_> {
             Shut::Begun(app.pause())
         };
         if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !provisional) {
-            app.forget_what_was();
+            app.drop_before();
         }
         self.dismiss_waiters(id, state);
         if done != Shut::Unchanged || provisional {
-            self.turned(id);
+            self.pause_changed(id);
         }
         done
     }
@@ -203,7 +203,7 @@ impl Zone<'_> {
             }
             State::Draining { .. } | State::Open => return Ok(Opened::Unchanged),
         };
-        self.turned(id);
+        self.pause_changed(id);
         Ok(done)
     }
 
@@ -242,12 +242,12 @@ impl Zone<'_> {
         let (name, pause, ended) =
             (*app.name()?, app.pause(), app.end(Ender::Lease, app.pace(), now));
         self.dismiss_waiters(id, State::Open);
-        self.turned(id);
+        self.pause_changed(id);
         Some((name, pause, ended))
     }
 
     /// A pause began, changed or ended.
-    pub(super) fn turned(&mut self, id: AppId) {
+    pub(super) fn pause_changed(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
         if self.app(id).is_some_and(|app| !app.is_shut()) {
             self.gates.pause_ended();

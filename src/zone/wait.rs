@@ -176,7 +176,7 @@ impl Zone<'_> {
         let paused = state == State::Paused;
         let provisional = self.apps.get_mut(id.index()).filter(|app| app.is_provisional());
         if let Some(app) = provisional.filter(|_| !paused) {
-            app.forget_what_was();
+            app.drop_before();
         }
         let overtaken = |wait: &&mut Wait| {
             let waiter = wait.get().filter(|(_, waiter)| waiter.app == id);
@@ -225,7 +225,7 @@ impl Zone<'_> {
         let changed = app.recompute_pause(asked(self.waits, id), now, epoch);
         let state = app.state();
         if asked(self.waits, id).next().is_none() {
-            app.forget_what_was();
+            app.drop_before();
         }
         if changed {
             self.dismiss_waiters(id, state);
@@ -237,7 +237,7 @@ impl Zone<'_> {
         let (now, epoch) = (self.now, self.coming_epoch());
         let cause = self.with_number(id, waiter.cause);
         let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
-        app.keep_what_is();
+        app.save_before();
         let done = if app.state() != State::Paused {
             app.enable(&cause, now, epoch);
             Shut::Begun(app.pause())
@@ -249,7 +249,7 @@ impl Zone<'_> {
         // A worker that dies before this leaves nothing but what was before.
         self.wait_here(place, WaitFor::Provisional, waiter);
         self.dismiss_waiters(id, State::Paused);
-        self.turned(id);
+        self.pause_changed(id);
         done
     }
 
@@ -285,7 +285,7 @@ impl Zone<'_> {
             if let Some(app) = self.apps.get_mut(id.index()) {
                 app.was_taken_back();
             }
-            self.turned(id);
+            self.pause_changed(id);
         }
     }
 
