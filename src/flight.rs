@@ -20,7 +20,7 @@ pub struct Epoch(pub u64);
 /// One worker's counts for one app.
 #[repr(C)]
 #[derive(Debug, Default)]
-pub struct Count {
+pub struct CountCell {
     passed: AtomicU64,
     in_flight: AtomicU32,
     upgraded: AtomicU32,
@@ -32,11 +32,11 @@ pub struct Count {
 /// What a worker has seen; on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-pub struct Seen(AtomicU64);
+pub struct SeenEpoch(AtomicU64);
 
 /// Counts of one app, of one worker or all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flight {
+pub struct Counts {
     /// Went on without having been held.
     pub passed: u64,
     /// Passed on and unfinished.
@@ -49,16 +49,16 @@ pub struct Flight {
 
 /// Everybody's rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Flights<'z> {
+pub struct CountTable<'z> {
     /// An entry per worker.
-    pub seen: &'z [Seen],
+    pub seen: &'z [SeenEpoch],
     /// A row per worker, an entry per app in each.
-    pub counts: &'z [Count],
+    pub counts: &'z [CountCell],
     /// How many entries a row has.
     pub apps: usize,
 }
 
-impl Count {
+impl CountCell {
     /// One goes on that was not held.
     pub fn passed(&self) {
         let passed = self.passed.load(Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl Count {
     }
 
     /// Begins anew, for the same app or, with nobody passed yet, for another one.
-    pub fn set(&self, flight: Flight) {
+    pub fn set(&self, flight: Counts) {
         self.passed.store(flight.passed, Ordering::Relaxed);
         self.in_flight.store(flight.in_flight, Ordering::Relaxed);
         self.upgraded.store(flight.upgraded, Ordering::Relaxed);
@@ -106,8 +106,8 @@ impl Count {
     }
 
     /// What it counts.
-    pub fn flight(&self) -> Flight {
-        Flight {
+    pub fn flight(&self) -> Counts {
+        Counts {
             passed: self.passed.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             upgraded: self.upgraded.load(Ordering::Relaxed),
@@ -120,7 +120,7 @@ impl Count {
     }
 }
 
-impl Clone for Count {
+impl Clone for CountCell {
     fn clone(&self) -> Self {
         let copy = Self::default();
         copy.set(self.flight());
@@ -128,7 +128,7 @@ impl Clone for Count {
     }
 }
 
-impl Clone for Seen {
+impl Clone for SeenEpoch {
     fn clone(&self) -> Self {
         Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
     }
@@ -143,14 +143,14 @@ fn subtract(count: &AtomicU32) {
     count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
 }
 
-impl<'z> Flights<'z> {
+impl<'z> CountTable<'z> {
     /// How many entries a row takes for so many apps: rows do not share cache lines.
     pub const fn row_length(apps: usize) -> usize {
-        apps.next_multiple_of(64 / size_of::<Count>())
+        apps.next_multiple_of(64 / size_of::<CountCell>())
     }
 
     /// A worker's row; empty where it has none.
-    pub fn row(&self, worker: WorkerId) -> &'z [Count] {
+    pub fn row(&self, worker: WorkerId) -> &'z [CountCell] {
         let length = Self::row_length(self.apps);
         let start = worker.index().checked_mul(length);
         let row = start.and_then(|start| self.counts.get(start..start.checked_add(self.apps)?));
@@ -171,7 +171,7 @@ impl<'z> Flights<'z> {
     }
 
     /// What a worker counts for an app, if it has seen this epoch.
-    pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Flight> {
+    pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Counts> {
         let count = self.row(worker).get(app.index())?;
         self.has_seen(worker, since).then(|| count.flight())
     }
@@ -179,7 +179,7 @@ impl<'z> Flights<'z> {
     /// Under the lock: a worker is gone.
     pub(crate) fn clear(&self, worker: WorkerId) {
         self.saw(worker, Epoch(0));
-        self.row(worker).iter().for_each(|count| count.set(Flight::default()));
+        self.row(worker).iter().for_each(|count| count.set(Counts::default()));
     }
 }
 

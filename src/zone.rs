@@ -26,7 +26,7 @@ pub use wait::{Look, Remaining};
 pub use workers::Unlisted;
 
 use crate::app::{App, Drained, State, Unreported};
-use crate::flight::{Epoch, Flights};
+use crate::flight::{CountTable, Epoch};
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, Generation, PauseId, SlotId, WorkerId};
 use crate::queue::{Held, List, Slot};
@@ -101,7 +101,7 @@ impl Header {
 pub struct Zone<'z> {
     pub header: &'z mut Header,
     pub gates: Gates<'z>,
-    pub flights: Flights<'z>,
+    pub flights: CountTable<'z>,
     pub apps: &'z mut [App],
     pub workers: &'z mut [Worker],
     pub waits: &'z mut [Wait],

@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
 use super::{oldest, room};
-use crate::flight::{Count, Epoch, Flight, Known};
+use crate::flight::{CountCell, Counts, Epoch, Known};
 use crate::ids::{AppId, WorkerId};
 
 /// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
@@ -22,7 +22,7 @@ const INTERVAL: ngx_msec_t = 500;
 pub(super) struct InFlight {
     list: Queue<Hold>,
     /// This worker's.
-    row: Cell<&'static [Count]>,
+    row: Cell<&'static [CountCell]>,
     known: RefCell<Known>,
     epoch: Cell<Epoch>,
 }
@@ -37,7 +37,7 @@ pub(super) enum Counted {
 }
 
 impl InFlight {
-    pub(super) fn new(row: &'static [Count]) -> Self {
+    pub(super) fn new(row: &'static [CountCell]) -> Self {
         let (list, known) = (Queue::new(), RefCell::default());
         Self { list, row: Cell::new(row), known, epoch: Cell::new(Epoch::default()) }
     }
@@ -56,7 +56,7 @@ impl InFlight {
         self.known.try_borrow().ok()?.find(name)
     }
 
-    fn count(&self, app: AppId) -> Option<&'static Count> {
+    fn count(&self, app: AppId) -> Option<&'static CountCell> {
         self.row.get().get(app.index())
     }
 }
@@ -84,8 +84,10 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
     hold.flight.leave();
     match hold.counted_as.replace(Counted::Not) {
         Counted::Not => {}
-        Counted::InFlight(app) => this.in_flight.count(app).into_iter().for_each(Count::finished),
-        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(Count::closed),
+        Counted::InFlight(app) => {
+            this.in_flight.count(app).into_iter().for_each(CountCell::finished)
+        }
+        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(CountCell::closed),
     }
 }
 
@@ -119,12 +121,12 @@ pub(super) fn refresh(this: &ThisWorker) {
     });
     let known = Known::new(apps);
     let row = this.in_flight.row.get();
-    let mut flights = vec![Flight::default(); row.len()];
+    let mut flights = vec![Counts::default(); row.len()];
     if let Ok(before) = this.in_flight.known.try_borrow() {
         for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
             if known.agrees(&before, AppId::at(index)) {
-                let Flight { passed, given_up, .. } = count.flight();
-                *flight = Flight { passed, given_up, ..Flight::default() };
+                let Counts { passed, given_up, .. } = count.flight();
+                *flight = Counts { passed, given_up, ..Counts::default() };
             }
         }
     }
@@ -189,7 +191,7 @@ fn land(this: &ThisWorker) {
         } else if let Counted::InFlight(app) = hold.counted_as.get() {
             if hold.is_upgraded() {
                 hold.counted_as.set(Counted::Upgraded(app));
-                this.in_flight.count(app).into_iter().for_each(Count::upgraded);
+                this.in_flight.count(app).into_iter().for_each(CountCell::upgraded);
             }
         }
     }

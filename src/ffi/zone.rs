@@ -20,7 +20,7 @@ use super::module::{self, Failed};
 use super::state::{StateFile, Words};
 use super::unlisted::Roll;
 use crate::app::App;
-use crate::flight::{Count, Flights, Seen};
+use crate::flight::{CountCell, CountTable, SeenEpoch};
 use crate::gates::Gates;
 use crate::holder::Holder;
 use crate::ids::{Generation, PauseId};
@@ -86,11 +86,11 @@ impl Sizes {
     /// these take no more than an eighth.
     fn for_bytes(bytes: usize, processes: usize) -> Self {
         let least = size_of::<Worker>()
-            + size_of::<Seen>()
-            + Flights::row_length(LEAST_APPS) * size_of::<Count>();
+            + size_of::<SeenEpoch>()
+            + CountTable::row_length(LEAST_APPS) * size_of::<CountCell>();
         let wanted = processes.saturating_mul(8).min(bytes / 8 / least);
         let workers = (bytes / (40 << 10)).clamp(16, MOST_WORKERS).max(wanted);
-        let app = size_of::<App>() + size_of::<AtomicU64>() + workers * size_of::<Count>();
+        let app = size_of::<App>() + size_of::<AtomicU64>() + workers * size_of::<CountCell>();
         let apps = (bytes / 4 / app).clamp(LEAST_APPS, MOST_APPS);
         let waits = (bytes / 64 / size_of::<Wait>()).clamp(4, MOST_WAITS);
         let tables = Self { apps, workers, waits, slots: 0 };
@@ -101,8 +101,8 @@ impl Sizes {
     /// Where each table begins, in bytes behind the front's beginning.
     fn places(&self) -> Places {
         let seen = size_of::<Front>();
-        let counts = seen + self.workers * size_of::<Seen>();
-        let names = counts + self.workers * self.row_length() * size_of::<Count>();
+        let counts = seen + self.workers * size_of::<SeenEpoch>();
+        let names = counts + self.workers * self.row_length() * size_of::<CountCell>();
         let apps = names + self.apps * size_of::<AtomicU64>();
         let workers = apps + self.apps * size_of::<App>();
         let waits = workers + self.workers * size_of::<Worker>();
@@ -111,7 +111,7 @@ impl Sizes {
     }
 
     fn row_length(&self) -> usize {
-        Flights::row_length(self.apps)
+        CountTable::row_length(self.apps)
     }
 }
 
@@ -188,12 +188,12 @@ impl SharedZone {
     }
 
     /// What the workers count.
-    pub(super) fn flights(&self) -> Flights<'static> {
+    pub(super) fn flights(&self) -> CountTable<'static> {
         let Sizes { apps, workers, .. } = self.sizes;
         let (places, counts) = (self.sizes.places(), workers * self.sizes.row_length());
         // SAFETY: as above.
         unsafe {
-            Flights {
+            CountTable {
                 seen: slice::from_raw_parts(self.at(places.seen), workers),
                 counts: slice::from_raw_parts(self.at(places.counts), counts),
                 apps,
@@ -310,7 +310,7 @@ impl SharedZone {
 const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>().is_multiple_of(8));
 const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>().is_multiple_of(8));
 const _: () = assert!(align_of::<Wait>() <= 8 && size_of::<Wait>().is_multiple_of(8));
-const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<Count>() <= 8);
+const _: () = assert!(align_of::<Slot>() <= 8 && align_of::<CountCell>() <= 8);
 
 /// nginx's cached time on both clocks.
 pub(super) fn now() -> Now {

@@ -10,30 +10,30 @@ const B: AppId = AppId(1);
 
 #[test]
 fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
-    let seen = [Seen::default(), Seen::default()];
-    let counts: Vec<Count> = (0..8).map(|_| Count::default()).collect();
-    let flights = Flights { seen: &seen, counts: &counts, apps: 2 };
+    let seen = [SeenEpoch::default(), SeenEpoch::default()];
+    let counts: Vec<CountCell> = (0..8).map(|_| CountCell::default()).collect();
+    let flights = CountTable { seen: &seen, counts: &counts, apps: 2 };
     flights.row(WorkerId(1))[1].passed();
     flights.row(WorkerId(1))[1].set_out();
     assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), None);
     flights.saw(WorkerId(1), Epoch(1));
-    let one = Flight { passed: 1, in_flight: 1, ..Flight::default() };
+    let one = Counts { passed: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), Some(one));
-    assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Flight::default()));
+    assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Counts::default()));
     assert_eq!(flights.of(WorkerId(0), B, Epoch(1)), None);
     assert_eq!(flights.of(WorkerId(2), B, Epoch(0)), None, "no such worker");
     flights.clear(WorkerId(1));
-    assert_eq!(flights.of(WorkerId(1), B, Epoch(0)), Some(Flight::default()));
+    assert_eq!(flights.of(WorkerId(1), B, Epoch(0)), Some(Counts::default()));
 }
 
 #[test]
 fn a_tunnel_is_not_in_flight() {
-    let count = Count::default();
+    let count = CountCell::default();
     count.set_out();
     count.upgraded();
-    assert_eq!(count.flight(), Flight { upgraded: 1, ..Flight::default() });
+    assert_eq!(count.flight(), Counts { upgraded: 1, ..Counts::default() });
     count.closed();
-    assert_eq!(count.flight(), Flight::default());
+    assert_eq!(count.flight(), Counts::default());
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn an_app_is_known_by_its_name() {
 
 /// One worker as the edge does it, and who has which entry.
 struct Scene {
-    seen: [Seen; 1],
-    counts: Vec<Count>,
+    seen: [SeenEpoch; 1],
+    counts: Vec<CountCell>,
     /// Who has each entry, since when.
     apps: [Option<(u8, Epoch)>; ENTRIES],
     newest: Epoch,
@@ -106,8 +106,8 @@ fn event() -> impl Strategy<Value = Event> {
 impl Scene {
     fn new() -> Self {
         Self {
-            seen: [Seen::default()],
-            counts: vec![Count::default(); Flights::row_length(ENTRIES)],
+            seen: [SeenEpoch::default()],
+            counts: vec![CountCell::default(); CountTable::row_length(ENTRIES)],
             apps: [None; ENTRIES],
             newest: Epoch(0),
             known: Known::default(),
@@ -117,11 +117,11 @@ impl Scene {
         }
     }
 
-    fn flights(&self) -> Flights<'_> {
-        Flights { seen: &self.seen, counts: &self.counts, apps: ENTRIES }
+    fn flights(&self) -> CountTable<'_> {
+        CountTable { seen: &self.seen, counts: &self.counts, apps: ENTRIES }
     }
 
-    fn count(&self, app: AppId) -> &Count {
+    fn count(&self, app: AppId) -> &CountCell {
         &self.flights().row(ME)[app.index()]
     }
 
@@ -180,7 +180,7 @@ impl Scene {
             let in_flight = self.how_many(app, false);
             let upgraded = self.how_many(app, true);
             let passed = self.passed[app.index()];
-            self.count(app).set(Flight { passed, in_flight, upgraded, ..Flight::default() });
+            self.count(app).set(Counts { passed, in_flight, upgraded, ..Counts::default() });
         }
         (self.known, self.epoch) = (known, self.newest);
         self.flights().saw(ME, self.epoch);
@@ -201,7 +201,7 @@ impl Scene {
             };
             let (in_flight, upgraded) = (all(false), all(true));
             let passed = self.passed[entry];
-            let flight = Flight { passed, in_flight, upgraded, ..Flight::default() };
+            let flight = Counts { passed, in_flight, upgraded, ..Counts::default() };
             let read = self.flights().of(ME, AppId::at(entry), *since);
             assert_eq!(read, (self.epoch >= *since).then_some(flight));
         }

@@ -3,7 +3,7 @@
 
 use super::{Effects, Header, Zone};
 use crate::app::App;
-use crate::flight::{Count, Flights, Seen};
+use crate::flight::{CountCell, CountTable, SeenEpoch};
 use crate::gates::Gates;
 use crate::queue::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -34,8 +34,8 @@ pub struct Words {
     endings: AtomicU64,
     waiting: AtomicU32,
     state_file: AtomicU64,
-    seen: Vec<Seen>,
-    counts: Vec<Count>,
+    seen: Vec<SeenEpoch>,
+    counts: Vec<CountCell>,
 }
 
 /// A zone whose lock is the borrow checker.
@@ -104,8 +104,10 @@ impl Words {
             endings: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
             state_file: AtomicU64::new(0),
-            seen: (0..workers).map(|_| Seen::default()).collect(),
-            counts: (0..workers * Flights::row_length(apps)).map(|_| Count::default()).collect(),
+            seen: (0..workers).map(|_| SeenEpoch::default()).collect(),
+            counts: (0..workers * CountTable::row_length(apps))
+                .map(|_| CountCell::default())
+                .collect(),
         }
     }
 
@@ -126,8 +128,8 @@ impl Words {
     }
 
     /// What the workers count.
-    pub fn flights(&self) -> Flights<'_> {
-        Flights { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
+    pub fn flights(&self) -> CountTable<'_> {
+        CountTable { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
     }
 }
 

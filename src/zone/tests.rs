@@ -29,7 +29,7 @@ use super::{
     Remaining, Shut, Turn, Wake, Zone,
 };
 use crate::app::{App, Ended, Spacing, State};
-use crate::flight::{Count, Epoch, Flight};
+use crate::flight::{CountCell, Counts, Epoch};
 use crate::gates::NameHash;
 use crate::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};
 use crate::pace::Pace;

@@ -5,7 +5,7 @@ use core::iter::successors;
 
 use super::{Expected, Opened, Refusal, Shut, Wake, Zone};
 use crate::app::State;
-use crate::flight::Flight;
+use crate::flight::Counts;
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
 use crate::pace::Pace;
 use crate::terms::PauseRequest;
@@ -140,12 +140,12 @@ impl Zone<'_> {
     }
 
     /// The counts of an app, of all workers.
-    pub fn flight(&self, id: AppId) -> Flight {
-        let Some(app) = self.app(id) else { return Flight::default() };
+    pub fn flight(&self, id: AppId) -> Counts {
+        let Some(app) = self.app(id) else { return Counts::default() };
         let counts = self.living().filter_map(|one| self.flights.of(one, id, app.created()));
         let gone =
-            Flight { passed: app.totals.passed, given_up: app.given_up, ..Flight::default() };
-        counts.fold(gone, |sum, one| Flight {
+            Counts { passed: app.totals.passed, given_up: app.given_up, ..Counts::default() };
+        counts.fold(gone, |sum, one| Counts {
             passed: sum.passed + one.passed,
             in_flight: sum.in_flight.saturating_add(one.in_flight),
             upgraded: sum.upgraded.saturating_add(one.upgraded),
@@ -164,7 +164,7 @@ impl Zone<'_> {
         for index in 0..self.apps.len() {
             let Some(app) = self.apps.get_mut(index) else { continue };
             let counted = self.flights.of(owner, AppId::at(index), app.created());
-            let Flight { passed, given_up, .. } = counted.unwrap_or_default();
+            let Counts { passed, given_up, .. } = counted.unwrap_or_default();
             app.totals.passed += passed;
             app.given_up = app.given_up.and(given_up);
         }

@@ -1,7 +1,7 @@
 //! A zone, two workers and their doorbells, as loom's threads share them.
 #![forbid(unsafe_code)]
 
-use intermission::flight::{Epoch, Flight, Known};
+use intermission::flight::{Counts, Epoch, Known};
 use intermission::gates::NameHash;
 use intermission::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, WaitId, WorkerId};
 use intermission::pace::Pace;
@@ -238,7 +238,7 @@ impl InFlight {
         for (index, count) in flights.row(self.me).iter().enumerate() {
             let app = |name: &&AppName| self.known.find(name.as_bytes()) == Some(AppId::at(index));
             let in_flight = self.list.iter().filter(app).count() as u32;
-            count.set(Flight { in_flight, ..Flight::default() });
+            count.set(Counts { in_flight, ..Counts::default() });
         }
         flights.saw(self.me, self.epoch);
     }

@@ -246,8 +246,8 @@ impl Pair {
         let flights = self.zone.words.flights();
         for (entry, app) in self.apps.iter().enumerate() {
             if app.as_ref().is_some_and(|app| worker.saw < Some(app.created)) {
-                worker.counts[entry] = Flight::default();
-                flights.row(id)[entry].set(Flight::default());
+                worker.counts[entry] = Counts::default();
+                flights.row(id)[entry].set(Counts::default());
             }
         }
         worker.saw = Some(self.zone.now.monotonic);
@@ -279,13 +279,13 @@ impl Pair {
             let Some(app) = self.apps[entry].as_ref() else { continue };
             let real = &self.zone.tables.apps[entry];
             assert_eq!(real.is_provisional(), app.before.is_some());
-            let start = Flight { passed: app.totals.passed, ..Flight::default() };
+            let start = Counts { passed: app.totals.passed, ..Counts::default() };
             let living = self.workers.iter().filter(|worker| worker.generation.is_some());
             let know = living.filter(|worker| worker.saw >= Some(app.created));
-            let expected = know.fold(start, |sum, worker| Flight {
+            let expected = know.fold(start, |sum, worker| Counts {
                 passed: sum.passed + worker.counts[entry].passed,
                 in_flight: sum.in_flight + worker.counts[entry].in_flight,
-                ..Flight::default()
+                ..Counts::default()
             });
             assert_eq!(flight, expected);
         }

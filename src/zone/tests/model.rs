@@ -53,7 +53,7 @@ pub(super) struct ModelWorker {
     /// When it last said that it has counted everything.
     pub saw: Option<Msec>,
     /// What it counts, per entry.
-    pub counts: [Flight; ENTRIES],
+    pub counts: [Counts; ENTRIES],
 }
 
 impl Pair {
@@ -73,7 +73,7 @@ impl Pair {
             awake: false,
             alarm: None,
             saw: None,
-            counts: [Flight::default(); ENTRIES],
+            counts: [Counts::default(); ENTRIES],
         };
         Self {
             zone: Owned::new(ENTRIES, WORKERS + 1, SLOTS),

@@ -217,7 +217,7 @@ impl Scene {
     }
 
     /// A worker's count for an app.
-    pub(super) fn count(&mut self, app: &str, worker: WorkerId) -> &Count {
+    pub(super) fn count(&mut self, app: &str, worker: WorkerId) -> &CountCell {
         let id = self.zone.visit(|zone| zone.find(&name(app))).0.unwrap();
         &self.zone.words.flights().row(worker)[id.index()]
     }
@@ -231,7 +231,7 @@ impl Scene {
     }
 
     /// What all workers count.
-    pub(super) fn flight(&mut self, app: &str) -> Flight {
+    pub(super) fn flight(&mut self, app: &str) -> Counts {
         let app = name(app);
         self.visit(|zone| zone.flight(zone.find(&app).unwrap()))
     }

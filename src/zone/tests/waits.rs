@@ -94,7 +94,7 @@ fn a_tunnel_is_not_waited_for() {
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).upgraded();
     assert_eq!(scene.look(caller), Look::Done);
-    let tunnel = Flight { passed: 1, upgraded: 1, ..Flight::default() };
+    let tunnel = Counts { passed: 1, upgraded: 1, ..Counts::default() };
     assert_eq!(scene.flight("a"), tunnel);
 }
 
@@ -128,7 +128,7 @@ fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
     scene.sees(TWO);
     assert_eq!(scene.look(caller), Look::Pending);
     scene.visit(|zone| zone.reap(ONE, process(1)));
-    let passed = Flight { passed: 1, ..Flight::default() };
+    let passed = Counts { passed: 1, ..Counts::default() };
     assert_eq!(scene.flight("a"), passed);
     assert_eq!(scene.look(caller), Look::Done);
     let newcomer = scene.register(3, FIRST);
@@ -156,9 +156,9 @@ fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
         scene.pause(app);
     }
     assert_eq!(scene.state("a"), None);
-    assert_eq!(scene.flight("e"), Flight::default());
+    assert_eq!(scene.flight("e"), Counts::default());
     let caller = scene.quiets("e", CAUSE, ONE);
-    scene.count("e", ONE).set(Flight::default());
+    scene.count("e", ONE).set(Counts::default());
     scene.both_see();
     assert_eq!(scene.look(caller), Look::Done);
 }
