@@ -11,6 +11,7 @@ pub use drain::{Drained, Ended, Ender, Spacing, Unreported};
 use drain::Drain;
 use provisional::Settled;
 
+use crate::flag::Flag;
 use crate::flight::Epoch;
 use crate::given_up::GivenUp;
 use crate::ids::{PauseId, Ticket, WorkerId};
@@ -50,7 +51,7 @@ enum Code {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct App {
-    used: u32,
+    used: Flag,
     code: Code,
     name: AppName,
     /// When it got its entry, and when its newest pause began: of workers that have not seen that
@@ -62,7 +63,7 @@ pub struct App {
     terms: Terms,
     settled: Settled,
     /// Whether a pause that was taken back is still to be told.
-    rolled_back: u32,
+    rolled_back: Flag,
     /// When it came into its state.
     since: Now,
     /// When the pause began.
@@ -108,7 +109,7 @@ pub struct App {
 impl App {
     /// An unused entry.
     pub const UNUSED: Self = Self {
-        used: 0,
+        used: Flag::OFF,
         code: Code::Open,
         name: AppName::EMPTY,
         created: Epoch(0),
@@ -117,7 +118,7 @@ impl App {
         pauses: 0,
         terms: Terms::NONE,
         settled: Settled::NONE,
-        rolled_back: 0,
+        rolled_back: Flag::OFF,
         since: Now::NEVER,
         began: Now::NEVER,
         upto: Ticket(0),
@@ -147,17 +148,17 @@ impl App {
 
     /// Makes this the entry of a new app, open.
     pub fn create(&mut self, name: AppName, created: Epoch) {
-        self.used = 0;
+        self.used = Flag::OFF;
         crash_point();
         *self = Self { name, created, ..Self::UNUSED };
         crash_point();
-        self.used = 1;
+        self.used = Flag::ON;
     }
 
     /// The entry of an app that was paused or stopped before nginx started.
     pub fn restored(name: AppName, state: State, pause: PauseId, began: Now, terms: Terms) -> Self {
         let code = if state == State::Stopped { Code::Stopped } else { Code::Paused };
-        Self { used: 1, code, name, pause, terms, since: began, began, ..Self::UNUSED }
+        Self { used: Flag::ON, code, name, pause, terms, since: began, began, ..Self::UNUSED }
     }
 
     /// Takes over what was restored; the entry is this app's own already.
@@ -167,7 +168,7 @@ impl App {
 
     /// The app's name, if this entry is used.
     pub fn name(&self) -> Option<&AppName> {
-        (self.used != 0).then_some(&self.name)
+        self.used.is_on().then_some(&self.name)
     }
 
     /// What it does with those who come.
@@ -352,7 +353,7 @@ impl App {
 
     /// Whether anything is still to be told.
     pub fn owes_report(&self) -> bool {
-        self.drain.owes_report() || self.rolled_back != 0
+        self.drain.owes_report() || self.rolled_back.is_on()
     }
 
     /// The next place in line.

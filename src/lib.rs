@@ -15,6 +15,7 @@ pub mod answer;
 pub mod app;
 pub mod control;
 pub mod dashboard;
+pub mod flag;
 pub mod flight;
 pub mod form;
 pub mod gates;

@@ -1,6 +1,7 @@
 //! The table of worker processes that may hold requests: an entry each, from its start to its end.
 #![forbid(unsafe_code)]
 
+use crate::flag::Flag;
 use crate::ids::{Generation, Process, WorkerId};
 use crate::room::Room;
 
@@ -11,7 +12,7 @@ pub struct Worker {
     process: Process,
     generation: Generation,
     /// Whether it was told to leave when its requests are done.
-    leaving: u32,
+    leaving: Flag,
     /// How many slots are its requests'.
     pub slots: u32,
     /// What it said last.
@@ -36,7 +37,7 @@ impl Worker {
 /// A worker was told to leave.
 pub fn leaves(workers: &mut [Worker], id: WorkerId) {
     if let Some(worker) = workers.get_mut(id.index()) {
-        worker.leaving = 1;
+        worker.leaving = Flag::ON;
     }
 }
 
@@ -44,14 +45,14 @@ pub fn leaves(workers: &mut [Worker], id: WorkerId) {
 pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
     let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
     let mut current = workers.iter().filter(is_newest).peekable();
-    current.peek().is_some() && current.all(|worker| worker.leaving != 0)
+    current.peek().is_some() && current.all(|worker| worker.leaving.is_on())
 }
 
 /// How many more requests can be held by the workers of the newest configuration, those left out
 /// that were told to leave.
 pub fn room(workers: &[Worker], newest: Generation) -> u32 {
     let accepts = |worker: &&Worker| {
-        worker.process().is_some() && worker.generation == newest && worker.leaving == 0
+        worker.process().is_some() && worker.generation == newest && !worker.leaving.is_on()
     };
     let rooms = workers.iter().filter(accepts).map(|worker| worker.room.of_any_kind());
     rooms.fold(0, u32::saturating_add)
@@ -72,7 +73,7 @@ pub fn register(
     worker.generation = generation;
     worker.slots = 0;
     worker.room = Room::NONE;
-    worker.leaving = u32::from(orders == Orders::Leave);
+    worker.leaving = Flag::from(orders == Orders::Leave);
     worker.process.started = process.started;
     crate::sync::crash_point();
     worker.process.pid = process.pid;

@@ -26,6 +26,7 @@ pub use wait::{Look, Remaining};
 pub use workers::Unlisted;
 
 use crate::app::{App, Drained, State, Unreported};
+use crate::flag::Flag;
 use crate::flight::{CountTable, Epoch};
 use crate::gates::{Gates, NameHash};
 use crate::ids::{AppId, Generation, PauseId, SlotId, WorkerId};
@@ -40,13 +41,13 @@ use crate::workers::Worker;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    dirty: u32,
+    dirty: Flag,
     generation: Generation,
     pauses: u64,
     version: u64,
-    reports_due: u32,
-    quitting: u32,
-    retired: u32,
+    reports_due: Flag,
+    quitting: Flag,
+    retired: Flag,
     /// The newest question to all workers, and when it was asked.
     asked: Epoch,
     asked_at: Msec,
@@ -62,13 +63,13 @@ pub struct Header {
 impl Header {
     /// Of a zone whose tables are new.
     pub const NEW: Self = Self {
-        dirty: 0,
+        dirty: Flag::OFF,
         generation: Generation(0),
         pauses: 0,
         version: 0,
-        reports_due: 0,
-        quitting: 0,
-        retired: 0,
+        reports_due: Flag::OFF,
+        quitting: Flag::OFF,
+        retired: Flag::OFF,
         asked: Epoch(0),
         asked_at: Msec(0),
         unlisted: 0,
@@ -145,22 +146,22 @@ impl<'z> Zone<'z> {
 
     /// Begins a visit; the lock is held.
     pub fn enter(&mut self) {
-        if self.header.dirty != 0 {
+        if self.header.dirty.is_on() {
             self.rebuild();
             self.effects.repaired = true;
             self.effects.wake = Wake::All;
         }
-        self.header.dirty = 1;
+        self.header.dirty = Flag::ON;
         crash_point();
     }
 
     /// Ends the visit.
     pub fn leave(mut self) -> Effects {
-        if self.header.reports_due != 0 {
+        if self.header.reports_due.is_on() {
             self.report();
         }
         crash_point();
-        self.header.dirty = 0;
+        self.header.dirty = Flag::OFF;
         self.effects
     }
 
@@ -179,7 +180,7 @@ impl<'z> Zone<'z> {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
             self.effects.unreported = Some((name, app.report_rest()));
         }
-        self.header.reports_due = u32::from(more || reports_due.next().is_some());
+        self.header.reports_due = Flag::from(more || reports_due.next().is_some());
     }
 
     /// The app of this name.
@@ -225,13 +226,13 @@ impl<'z> Zone<'z> {
     /// any app is not open or has anybody in line: returns whether it is so.
     pub fn retire(&mut self) -> bool {
         let busy = |app: &App| app.state() != State::Open || app.line.len > 0;
-        self.header.retired = u32::from(!self.apps.iter().any(busy));
-        self.header.retired != 0
+        self.header.retired = Flag::from(!self.apps.iter().any(busy));
+        self.header.retired.is_on()
     }
 
     /// The newer configuration came to nothing.
     pub fn reinstate(&mut self) {
-        self.header.retired = 0;
+        self.header.retired = Flag::OFF;
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{App, Code};
+use crate::flag::Flag;
 use crate::ids::{PauseId, Ticket};
 use crate::pace::{Allowance, Pace, Progress};
 use crate::sync::crash_point;
@@ -80,8 +81,8 @@ pub(super) struct Drain {
     result: Drained,
     /// When it ended; [`Now::NEVER`] before the first.
     ended: Now,
-    unreported: u32,
-    hurried: u32,
+    unreported: Flag,
+    hurried: Flag,
 }
 
 impl Drain {
@@ -94,8 +95,8 @@ impl Drain {
         failed: 0,
         result: Drained { pause: PauseId(0), released: 0, failed: 0, took: Msec(0) },
         ended: Now::NEVER,
-        unreported: 0,
-        hurried: 0,
+        unreported: Flag::OFF,
+        hurried: Flag::OFF,
     };
 
     /// How those held go on.
@@ -105,7 +106,7 @@ impl Drain {
 
     /// Whether it is over, and that is still to be told.
     pub(super) fn owes_report(&self) -> bool {
-        self.unreported != 0
+        self.unreported.is_on()
     }
 }
 
@@ -131,7 +132,7 @@ impl App {
         self.drain.held = self.line.len;
         self.drain.began = now.monotonic;
         self.drain.released_before = self.totals.released;
-        self.drain.hurried = 0;
+        self.drain.hurried = Flag::OFF;
         self.drain.failed = 0;
         self.since = now;
         crash_point();
@@ -189,7 +190,7 @@ impl App {
                 crash_point();
                 self.code = Code::Open;
                 crash_point();
-                self.drain.unreported = u32::from(held_anybody);
+                self.drain.unreported = Flag::from(held_anybody);
             }
         }
     }
@@ -209,7 +210,7 @@ impl App {
 
     /// When the next one goes on.
     pub fn spacing(&self) -> Spacing {
-        if self.drain.hurried == 0 {
+        if !self.drain.hurried.is_on() {
             Spacing::OneByOne
         } else {
             Spacing::None
@@ -218,7 +219,7 @@ impl App {
 
     /// Until the next pause ends none waits for another.
     pub fn hurry(&mut self) {
-        self.drain.hurried = 1;
+        self.drain.hurried = Flag::ON;
     }
 
     /// So many were taken out of the line to go on.
@@ -269,7 +270,7 @@ impl App {
 
     /// How the last drain went, once.
     pub fn report_drained(&mut self) -> Option<Drained> {
-        let due = core::mem::take(&mut self.drain.unreported) != 0;
+        let due = self.drain.unreported.take();
         due.then_some(self.drain.result)
     }
 }

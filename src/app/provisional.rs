@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{App, Code, Ender};
+use crate::flag::Flag;
 use crate::flight::Epoch;
 use crate::ids::PauseId;
 use crate::sync::crash_point;
@@ -13,14 +14,14 @@ use crate::time::Now;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settled {
     /// Whether there is such a thing: somebody waits who may yet take his pause back.
-    used: u32,
+    used: Flag,
     code: Code,
     terms: Terms,
 }
 
 impl Settled {
     /// Nobody waits.
-    pub(super) const NONE: Self = Self { used: 0, code: Code::Open, terms: Terms::NONE };
+    pub(super) const NONE: Self = Self { used: Flag::OFF, code: Code::Open, terms: Terms::NONE };
 
     /// With a pause on top of it that was asked for at this time.
     fn with(self, cause: &PauseRequest, at: Now) -> Self {
@@ -35,7 +36,7 @@ impl Settled {
 impl App {
     /// Whether the pause under way, or a change of it, may yet be taken back.
     pub fn is_provisional(&self) -> bool {
-        self.settled.used != 0
+        self.settled.used.is_on()
     }
 
     /// Something changes that may yet be taken back: by whoever waits, or because the worker dies
@@ -43,9 +44,9 @@ impl App {
     pub fn save_before(&mut self) {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };
-            self.settled = Settled { used: 0, code: self.code, terms };
+            self.settled = Settled { used: Flag::OFF, code: self.code, terms };
             crash_point();
-            self.settled.used = 1;
+            self.settled.used = Flag::ON;
             crash_point();
         }
     }
@@ -61,7 +62,7 @@ impl App {
 
     /// Nobody may take anything back any more.
     pub fn drop_before(&mut self) {
-        self.settled.used = 0;
+        self.settled.used = Flag::OFF;
         crash_point();
     }
 
@@ -104,12 +105,12 @@ impl App {
 
     /// A pause was taken back, which is to be told.
     pub fn was_taken_back(&mut self) {
-        self.rolled_back = 1;
+        self.rolled_back = Flag::ON;
     }
 
     /// The pause that was taken back, once.
     pub fn report_taken_back(&mut self) -> Option<PauseId> {
-        let due = core::mem::take(&mut self.rolled_back) != 0;
+        let due = self.rolled_back.take();
         due.then_some(self.pause)
     }
 }

@@ -17,7 +17,7 @@ impl Zone<'_> {
     /// Gives an app an entry, if it has none and there is one that nobody uses: its requests are
     /// counted from now on.
     pub fn know(&mut self, name: &AppName) {
-        if self.header.retired != 0 || self.find(name).is_some() {
+        if self.header.retired.is_on() || self.find(name).is_some() {
             return;
         }
         let Some(free) = self.apps.iter().position(|app| app.name().is_none()) else { return };

@@ -100,7 +100,7 @@ impl Zone<'_> {
         name: &AppName,
         which: Expected,
     ) -> Result<AppId, Refusal> {
-        if self.header.retired != 0 {
+        if self.header.retired.is_on() {
             return Err(Refusal::Retired);
         }
         let known = self.find(name);

@@ -3,6 +3,7 @@
 
 use super::Zone;
 use crate::app::{App, State};
+use crate::flag::Flag;
 use crate::flight::Epoch;
 use crate::gates::NameHash;
 use crate::ids::{AppId, SlotId};
@@ -55,7 +56,7 @@ impl Zone<'_> {
         };
         app.open_if_drained(head.map(|head| head.ticket), self.now);
         if app.owes_report() || app.owes_rest() {
-            self.header.reports_due = 1;
+            self.header.reports_due = Flag::ON;
         }
         if app.releases() && !app.baton.is_some() {
             if let Some(head) = head {

@@ -67,7 +67,7 @@ fn chain(zone: &Owned, list: &List) -> Vec<SlotId> {
 /// Fails where the tables contradict each other, as between visits they never may.
 fn check(zone: &Owned) {
     let tables = &zone.tables;
-    assert_eq!(tables.header.dirty, 0);
+    assert!(!tables.header.dirty.is_on());
     let touched = tables.header.touched as usize;
     assert!(tables.slots[touched..].iter().all(|slot| slot.occupant().is_none()));
     let mut seen = vec![0; touched];
@@ -164,6 +164,6 @@ fn check_gate(zone: &Owned, id: AppId) {
     let found = hash.and_then(|hash| gates.find(hash));
     assert_eq!(found == Some(id), app.state() != State::Open);
     let moves = gates.moving_after(AppId::NONE).any(|other| other == id);
-    let stays = app.state() == State::Paused && zone.tables.header.quitting == 0;
+    let stays = app.state() == State::Paused && !zone.tables.header.quitting.is_on();
     assert_eq!(moves, !stays && app.line.len > 0);
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Header, Wake, Zone};
+use crate::flag::Flag;
 use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
 use crate::queue::Slot;
 use crate::room::Room;
@@ -34,7 +35,7 @@ impl Zone<'_> {
         } else if orders == Orders::Leave {
             self.look_whether_nginx_quits();
         } else if self.quitting() && generation == self.header.generation {
-            self.header.quitting = 0;
+            self.header.quitting = Flag::OFF;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
         }
         id
@@ -80,7 +81,7 @@ impl Zone<'_> {
 
     fn look_whether_nginx_quits(&mut self) {
         if !self.quitting() && workers::all_leave(self.workers, self.header.generation) {
-            self.header.quitting = 1;
+            self.header.quitting = Flag::ON;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
             self.effects.wake = Wake::All;
         }
@@ -94,7 +95,7 @@ impl Zone<'_> {
     }
 
     pub(super) fn quitting(&self) -> bool {
-        self.header.quitting != 0
+        self.header.quitting.is_on()
     }
 
     /// A worker process is gone: so are those whom it held, and nobody waits for it.

@@ -50,7 +50,7 @@ impl Picture {
         });
         let waits = tables.waits.iter().filter_map(Wait::get);
         let waits = waits.map(|(wish, one)| (wish, one.app, one.cookie)).collect();
-        Self { apps: apps.collect(), waits, quitting: tables.header.quitting != 0 }
+        Self { apps: apps.collect(), waits, quitting: tables.header.quitting.is_on() }
     }
 }
 
