@@ -40,7 +40,7 @@ pub enum State {
 
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Code {
+enum StateRepr {
     Open,
     Paused,
     Draining,
@@ -52,7 +52,7 @@ enum Code {
 #[derive(Clone, Copy, Debug)]
 pub struct App {
     used: Flag,
-    code: Code,
+    code: StateRepr,
     name: AppName,
     /// When it got its entry, and when its newest pause began: of workers that have not seen that
     /// yet, nothing is known.
@@ -110,7 +110,7 @@ impl App {
     /// An unused entry.
     pub const UNUSED: Self = Self {
         used: Flag::OFF,
-        code: Code::Open,
+        code: StateRepr::Open,
         name: AppName::EMPTY,
         created: Epoch(0),
         shut: Epoch(0),
@@ -157,7 +157,7 @@ impl App {
 
     /// The entry of an app that was paused or stopped before nginx started.
     pub fn restored(name: AppName, state: State, pause: PauseId, began: Now, terms: Terms) -> Self {
-        let code = if state == State::Stopped { Code::Stopped } else { Code::Paused };
+        let code = if state == State::Stopped { StateRepr::Stopped } else { StateRepr::Paused };
         Self { used: Flag::ON, code, name, pause, terms, since: began, began, ..Self::UNUSED }
     }
 
@@ -174,16 +174,16 @@ impl App {
     /// What it does with those who come.
     pub fn state(&self) -> State {
         match self.code {
-            Code::Open => State::Open,
-            Code::Paused => State::Paused,
-            Code::Draining => State::Draining { upto: self.upto },
-            Code::Stopped => State::Stopped,
+            StateRepr::Open => State::Open,
+            StateRepr::Paused => State::Paused,
+            StateRepr::Draining => State::Draining { upto: self.upto },
+            StateRepr::Stopped => State::Stopped,
         }
     }
 
     /// Whether a pause is under way: those who come are held or turned away until it is ended.
     pub fn is_shut(&self) -> bool {
-        matches!(self.code, Code::Paused | Code::Stopped)
+        matches!(self.code, StateRepr::Paused | StateRepr::Stopped)
     }
 
     /// Its newest pause; 0 before the first.
@@ -213,7 +213,7 @@ impl App {
 
     /// How those held go on, or will.
     pub fn pace(&self) -> Pace {
-        if self.code == Code::Draining {
+        if self.code == StateRepr::Draining {
             self.drain.pace()
         } else {
             self.terms.pace
@@ -244,12 +244,12 @@ impl App {
 
     /// Whether those held go on, each in turn.
     pub fn releases(&self) -> bool {
-        matches!(self.code, Code::Open | Code::Draining) && self.line.len > 0
+        matches!(self.code, StateRepr::Open | StateRepr::Draining) && self.line.len > 0
     }
 
     /// Whether nothing would be lost if the entry became another app's.
     pub fn idle(&self) -> bool {
-        self.code == Code::Open
+        self.code == StateRepr::Open
             && self.line.len == 0
             && self.going == 0
             && !self.baton.is_some()
@@ -264,7 +264,7 @@ impl App {
             self.begin(cause.fresh, now);
             self.terms = Terms::of(cause, now);
         }
-        self.turn(Code::Paused, now, epoch);
+        self.turn(StateRepr::Paused, now, epoch);
     }
 
     /// Stops: those held and those who come are turned away.
@@ -277,7 +277,7 @@ impl App {
             self.begin(cause.fresh, now);
             self.terms = Terms::of(cause, now);
         }
-        self.turn(Code::Stopped, now, epoch);
+        self.turn(StateRepr::Stopped, now, epoch);
     }
 
     fn begin(&mut self, pause: PauseId, now: Now) {
@@ -316,7 +316,7 @@ impl App {
         self.rejections.add(now.monotonic)
     }
 
-    fn turn(&mut self, code: Code, now: Now, epoch: Epoch) {
+    fn turn(&mut self, code: StateRepr, now: Now, epoch: Epoch) {
         self.since = now;
         self.shut = epoch;
         crash_point();
@@ -335,7 +335,7 @@ impl App {
     /// So many were answered that they are not held: by a stop, or because nginx quits.
     pub fn turned_away(&mut self, count: u32) {
         self.totals.stopped += u64::from(count);
-        if self.code == Code::Paused {
+        if self.code == StateRepr::Paused {
             self.turned_away_by_quit += u64::from(count);
         }
     }

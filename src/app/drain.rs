@@ -1,7 +1,7 @@
 //! The end of a pause: how those held go on, until the app is open.
 #![forbid(unsafe_code)]
 
-use super::{App, Code};
+use super::{App, StateRepr};
 use crate::flag::Flag;
 use crate::ids::{PauseId, Ticket};
 use crate::pace::{Allowance, Pace, Progress};
@@ -136,13 +136,13 @@ impl App {
         self.drain.failed = 0;
         self.since = now;
         crash_point();
-        self.code = Code::Draining;
+        self.code = StateRepr::Draining;
         crash_point();
     }
 
     /// When the round under way of a drain that is spread ends, on the monotonic clock.
     pub fn drain_ends(&self) -> Option<Msec> {
-        self.drain.progress.ends().filter(|_| self.code == Code::Draining)
+        self.drain.progress.ends().filter(|_| self.code == StateRepr::Draining)
     }
 
     /// When the newest pause was ended, if it is over.
@@ -167,7 +167,7 @@ impl App {
     /// Opens, where the last of those whom the pause held is gone; `head` is the first in line. A
     /// paced drain takes those who came meanwhile along first, faster each time.
     pub fn open_if_drained(&mut self, head: Option<Ticket>, now: Now) {
-        if self.code != Code::Draining || self.baton.is_some() {
+        if self.code != StateRepr::Draining || self.baton.is_some() {
             return;
         }
         match head {
@@ -188,7 +188,7 @@ impl App {
                 }
                 self.since = now;
                 crash_point();
-                self.code = Code::Open;
+                self.code = StateRepr::Open;
                 crash_point();
                 self.drain.unreported = Flag::from(held_anybody);
             }
@@ -198,14 +198,14 @@ impl App {
     /// How many may go on now. Those who queued behind a drain at full speed go at once.
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
-            Code::Draining => self.drain.progress.allowance(self.going, now.monotonic),
+            StateRepr::Draining => self.drain.progress.allowance(self.going, now.monotonic),
             _ => Allowance::Now(u32::MAX),
         }
     }
 
     /// Whether those released now are counted until they are finished.
     pub fn counts_unfinished(&self) -> bool {
-        self.code == Code::Draining && self.drain.progress.pace().concurrency > 0
+        self.code == StateRepr::Draining && self.drain.progress.pace().concurrency > 0
     }
 
     /// When the next one goes on.
@@ -230,8 +230,8 @@ impl App {
     /// The pause whose drain releases those who go on now; 0 where they only queued behind it.
     pub fn drain(&self) -> PauseId {
         match self.code {
-            Code::Draining => self.pause,
-            Code::Open | Code::Paused | Code::Stopped => PauseId(0),
+            StateRepr::Draining => self.pause,
+            StateRepr::Open | StateRepr::Paused | StateRepr::Stopped => PauseId(0),
         }
     }
 
@@ -256,7 +256,7 @@ impl App {
     /// Whether there are any whom no other line will tell: the app is open and holds nobody.
     pub fn owes_rest(&self) -> bool {
         let any = self.rejections.any() || self.expiries.any() || self.failures.any();
-        any && self.code == Code::Open && self.line.len == 0
+        any && self.code == StateRepr::Open && self.line.len == 0
     }
 
     /// These, once.

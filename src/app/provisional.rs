@@ -1,7 +1,7 @@
 //! A pause that may yet be taken back.
 #![forbid(unsafe_code)]
 
-use super::{App, Code, Ender};
+use super::{App, Ender, StateRepr};
 use crate::flag::Flag;
 use crate::flight::Epoch;
 use crate::ids::PauseId;
@@ -15,21 +15,22 @@ use crate::time::Now;
 pub(super) struct Settled {
     /// Whether there is such a thing: somebody waits who may yet take his pause back.
     used: Flag,
-    code: Code,
+    code: StateRepr,
     terms: Terms,
 }
 
 impl Settled {
     /// Nobody waits.
-    pub(super) const NONE: Self = Self { used: Flag::OFF, code: Code::Open, terms: Terms::NONE };
+    pub(super) const NONE: Self =
+        Self { used: Flag::OFF, code: StateRepr::Open, terms: Terms::NONE };
 
     /// With a pause on top of it that was asked for at this time.
     fn with(self, cause: &PauseRequest, at: Now) -> Self {
         let terms = match self.code {
-            Code::Paused | Code::Stopped => self.terms.changed(cause, at),
-            Code::Open | Code::Draining => Terms::of(cause, at),
+            StateRepr::Paused | StateRepr::Stopped => self.terms.changed(cause, at),
+            StateRepr::Open | StateRepr::Draining => Terms::of(cause, at),
         };
-        Self { code: Code::Paused, terms, ..self }
+        Self { code: StateRepr::Paused, terms, ..self }
     }
 }
 
@@ -78,13 +79,13 @@ impl App {
         let on_top = |settled: Settled, (cause, at)| settled.with(&cause, at);
         let Settled { code, terms, .. } = asked.fold(self.settled, on_top);
         match code {
-            Code::Open | Code::Draining if !self.is_shut() => false,
-            Code::Open | Code::Draining => {
-                let pace = if code == Code::Open { self.terms.pace } else { terms.pace };
+            StateRepr::Open | StateRepr::Draining if !self.is_shut() => false,
+            StateRepr::Open | StateRepr::Draining => {
+                let pace = if code == StateRepr::Open { self.terms.pace } else { terms.pace };
                 self.begin_drain(Ender::Rollback, pace, now);
                 true
             }
-            Code::Paused | Code::Stopped => {
+            StateRepr::Paused | StateRepr::Stopped => {
                 let changed = self.code != code || self.terms != terms;
                 self.terms = terms;
                 if self.code != code {
