@@ -10,7 +10,7 @@ use crate::time::{MaxTime, Msec};
 /// A status that a request may be answered with: 400 to 599 without those that nginx gives a
 /// meaning of their own (401, 408, 444, 494 to 499).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code(u16);
+pub struct ErrorStatus(u16);
 
 /// What becomes of a request where nothing is said: it is passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum PassOr<T> {
 pub enum HealthCode {
     /// 200 or 204: the module's own answer.
     Good(u16),
-    Bad(Code),
+    Bad(ErrorStatus),
 }
 
 /// The end of a sentence: what a directive's value must be.
@@ -38,7 +38,7 @@ impl fmt::Display for Allowed {
     }
 }
 
-impl Code {
+impl ErrorStatus {
     /// 503: out of service for now.
     pub const UNAVAILABLE: Self = Self(503);
 
@@ -58,7 +58,7 @@ impl Code {
     }
 }
 
-impl PassOr<Code> {
+impl PassOr<ErrorStatus> {
     /// `intermission_expired`
     pub fn parse(value: &[u8]) -> Result<Self, Allowed> {
         if value == b"pass" {
@@ -180,10 +180,10 @@ impl<'a> Apps<'a> {
     }
 }
 
-fn code(value: &[u8]) -> Option<Code> {
+fn code(value: &[u8]) -> Option<ErrorStatus> {
     match number(value).filter(|_| value.len() == 3)? {
         401 | 408 | 444 | 494..=499 => None,
-        code @ 400..=599 => u16::try_from(code).ok().map(Code),
+        code @ 400..=599 => u16::try_from(code).ok().map(ErrorStatus),
         _ => None,
     }
 }
@@ -203,13 +203,13 @@ mod tests {
             let ok = (400..600).contains(&code)
                 && !matches!(code, 401 | 408 | 444)
                 && !(494..500).contains(&code);
-            assert_eq!(Code::parse(code.to_string().as_bytes()).is_ok(), ok, "{code}");
+            assert_eq!(ErrorStatus::parse(code.to_string().as_bytes()).is_ok(), ok, "{code}");
         }
         for value in ["", "pass", "+503", "0503", "503x", " 503"] {
-            assert!(Code::parse(value.as_bytes()).is_err(), "{value}");
+            assert!(ErrorStatus::parse(value.as_bytes()).is_err(), "{value}");
         }
-        assert_eq!(PassOr::<Code>::parse(b"pass"), Ok(PassOr::Pass));
-        assert!(PassOr::<Code>::parse(b"200").is_err());
+        assert_eq!(PassOr::<ErrorStatus>::parse(b"pass"), Ok(PassOr::Pass));
+        assert!(PassOr::<ErrorStatus>::parse(b"200").is_err());
         assert_eq!(PassOr::<HealthCode>::parse(b"204"), Ok(PassOr::Answer(HealthCode::Good(204))));
     }
 

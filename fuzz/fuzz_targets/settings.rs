@@ -3,18 +3,18 @@
 #![no_main]
 
 use intermission::pace::Pace;
-use intermission::settings::{self, Allowed, Apps, Code, Control, HealthCode, PassOr};
+use intermission::settings::{self, Allowed, Apps, Control, ErrorStatus, HealthCode, PassOr};
 use intermission::text::AppName;
 use intermission::time::Msec;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    let code = told(Code::parse(input));
+    let code = told(ErrorStatus::parse(input));
     if let Some(code) = code {
         in_bounds(code);
         assert_eq!(input, code.number().to_string().as_bytes());
     }
-    match told(PassOr::<Code>::parse(input)) {
+    match told(PassOr::<ErrorStatus>::parse(input)) {
         Some(PassOr::Pass) => assert_eq!(input, b"pass"),
         Some(PassOr::Answer(answer)) => assert_eq!(Some(answer), code),
         None => assert_eq!(code, None),
@@ -93,7 +93,7 @@ fn told<T>(parsed: Result<T, Allowed>) -> Option<T> {
     parsed.map_err(|allowed| assert!(allowed.to_string().starts_with("it must be "))).ok()
 }
 
-fn in_bounds(code: Code) {
+fn in_bounds(code: ErrorStatus) {
     let number = code.number();
     assert!((400..600).contains(&number));
     assert!(!matches!(number, 401 | 408 | 444 | 494..=499));

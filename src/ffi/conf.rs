@@ -19,7 +19,7 @@ use super::variables::Indexes;
 use super::zone::{Retired, SharedZone};
 use super::{control, flags, host, module};
 use crate::pace::Pace;
-use crate::settings::{Apps, Code, HealthCode, PassOr};
+use crate::settings::{Apps, ErrorStatus, HealthCode, PassOr};
 use crate::time::Msec;
 
 /// What the http block says.
@@ -47,8 +47,8 @@ pub(super) struct MainConf {
 #[derive(Debug, Default)]
 pub(super) struct LocConf {
     pub holds: Option<Holds>,
-    pub expired: Option<PassOr<Code>>,
-    pub overflow: Option<Code>,
+    pub expired: Option<PassOr<ErrorStatus>>,
+    pub overflow: Option<ErrorStatus>,
     pub health_check: Option<PassOr<HealthCode>>,
     pub max_held: Option<u32>,
     /// Whether a request comes when all of its body is there.

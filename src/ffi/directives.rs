@@ -20,7 +20,7 @@ use super::log::conf_error;
 use super::zone::SharedZone;
 use super::{control, disk, flags};
 use crate::pace::Pace;
-use crate::settings::{self, Allowed, Code, Control, PassOr};
+use crate::settings::{self, Allowed, Control, ErrorStatus, PassOr};
 
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
@@ -275,8 +275,8 @@ macro_rules! setter {
 setter!(set_lease, lease, settings::lease);
 setter!(set_max_held, max_held, settings::max_held);
 setter!(set_read_body, read_body, settings::read_body);
-setter!(set_overflow, overflow, Code::parse);
-setter!(set_expired, expired, PassOr::<Code>::parse);
+setter!(set_overflow, overflow, ErrorStatus::parse);
+setter!(set_expired, expired, PassOr::<ErrorStatus>::parse);
 setter!(set_health_check, health_check, PassOr::<settings::HealthCode>::parse);
 
 extern "C" fn set_release(

@@ -21,7 +21,7 @@ use crate::admit::{self, Admission, Rules, Visit};
 use crate::agent;
 use crate::gates::NameHash;
 use crate::ids::{AppId, Ticket};
-use crate::settings::{Code, HealthCode, PassOr};
+use crate::settings::{ErrorStatus, HealthCode, PassOr};
 use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::Arrival;
@@ -160,7 +160,7 @@ fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> O
     let hold = mark(r)?;
     hold.belongs_to(evaluate::variable(r, main.variables.app_name));
     hold.stage.set(Stage::Stopped { retry_after: seconds });
-    Some(turn_away(r, Code::UNAVAILABLE, seconds))
+    Some(turn_away(r, ErrorStatus::UNAVAILABLE, seconds))
 }
 
 /// A request that has met a gate before comes to one once more: it is held there, or was sent to
@@ -173,7 +173,7 @@ fn meet_again(
 ) -> ngx_int_t {
     let answer = match hold.stage.get() {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
-        Stage::Stopped { .. } => Some(Code::UNAVAILABLE),
+        Stage::Stopped { .. } => Some(ErrorStatus::UNAVAILABLE),
         Stage::Rejected(code) => Some(code),
         Stage::Expired => None,
         _ => return GOES_ON,
@@ -308,10 +308,10 @@ fn arrive(
         Arrival::Passes => NGX_DECLINED as ngx_int_t,
         Arrival::Stopped { retry_after: seconds } => {
             hold.stage.set(Stage::Stopped { retry_after: seconds });
-            turn_away(r, Code::UNAVAILABLE, seconds)
+            turn_away(r, ErrorStatus::UNAVAILABLE, seconds)
         }
         Arrival::Rejected { lack, report, retry_after: seconds } => {
-            let code = place.overflow.unwrap_or(Code::UNAVAILABLE);
+            let code = place.overflow.unwrap_or(ErrorStatus::UNAVAILABLE);
             hold.stage.set(Stage::Rejected(code));
             if let Some(count) = report {
                 let message = format_args!(

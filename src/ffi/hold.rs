@@ -17,7 +17,7 @@ use super::workers::ThisWorker;
 use super::zone::now;
 use super::{bypass, failed, given_up, module, release, workers};
 use crate::ids::{Cookie, SlotId};
-use crate::settings::Code;
+use crate::settings::ErrorStatus;
 use crate::time::Msec;
 use crate::zone::{DepartReason, Given, Release};
 
@@ -52,7 +52,7 @@ pub(super) enum Stage {
     Passed,
     Bypassed,
     /// There was no room for it: its place answers with this.
-    Rejected(Code),
+    Rejected(ErrorStatus),
     /// It waits in this slot.
     Held(SlotId),
     /// Out of the line, in the worker's run; its turn comes at once.

@@ -18,7 +18,7 @@ use super::module::Failed;
 use super::zone::Named;
 use super::{flight, release, variables, workers};
 use crate::ids::SlotId;
-use crate::settings::{Code, PassOr};
+use crate::settings::{ErrorStatus, PassOr};
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
 
@@ -69,7 +69,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     match find(r).map(|hold| hold.stage.get()) {
         Some(Stage::Held(slot)) if !event::DELAYED.is_set(wev) => expire(r, slot),
         Some(Stage::Stopped { retry_after: seconds }) => {
-            let code = turn_away(r, Code::UNAVAILABLE, seconds);
+            let code = turn_away(r, ErrorStatus::UNAVAILABLE, seconds);
             finalize(r, code);
         }
         // HTTP/3: who wants no answer any more says so on the side that nginx writes to.
@@ -188,7 +188,7 @@ pub(super) unsafe fn events<'a>(
 }
 
 /// A request for which there is no room is not to keep its connection either.
-pub(super) fn turn_away(r: &mut ngx_http_request_t, code: Code, seconds: u64) -> ngx_int_t {
+pub(super) fn turn_away(r: &mut ngx_http_request_t, code: ErrorStatus, seconds: u64) -> ngx_int_t {
     request::KEEPALIVE.clear(r);
     if code.is_temporary() {
         retry_after(r, seconds);
@@ -197,6 +197,6 @@ pub(super) fn turn_away(r: &mut ngx_http_request_t, code: Code, seconds: u64) ->
 }
 
 /// What a phase handler returns for nginx to answer with this status.
-pub(super) fn status_of(code: Code) -> ngx_int_t {
+pub(super) fn status_of(code: ErrorStatus) -> ngx_int_t {
     ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
 }
