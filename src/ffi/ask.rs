@@ -10,7 +10,7 @@ use nginx_sys::{
 };
 
 use super::flags::event;
-use super::hold::cleanup_data;
+use super::mark::cleanup_data;
 use super::park::{events, finalize, rest, stop_timer};
 use super::queue::{Link, Queue};
 use super::workers::{self, ThisWorker};

@@ -7,8 +7,8 @@ use nginx_sys::{
 
 use super::attempts;
 use super::flags::request;
-use super::hold::Hold;
 use super::log::{cycle_log, write, Level};
+use super::mark::Mark;
 use super::workers::{self, ThisWorker};
 use super::zone::Named;
 use crate::text::AppName;
@@ -44,12 +44,12 @@ fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
 }
 
 /// A request that was released is finished.
-pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
-    if !failed(hold.request()) {
+pub(super) fn finished(this: &ThisWorker, mark: &Mark) {
+    if !failed(mark.request()) {
         return;
     }
-    let Ok(name) = AppName::new(hold.app_name()) else { return };
-    match this.zone.visit(|zone| zone.failed(&name, hold.released_by.get())) {
+    let Ok(name) = AppName::new(mark.app_name()) else { return };
+    match this.zone.visit(|zone| zone.failed(&name, mark.released_by.get())) {
         Some(count) => tell(&name, count),
         None => this.telling.start(TELLING_INTERVAL),
     }

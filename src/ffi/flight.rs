@@ -4,7 +4,7 @@ use core::cell::{Cell, RefCell};
 
 use nginx_sys::{ngx_event_t, ngx_msec_t};
 
-use super::hold::{Hold, Stage};
+use super::mark::{Mark, Stage};
 use super::queue::Queue;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
@@ -20,7 +20,7 @@ const INTERVAL: ngx_msec_t = 500;
 
 /// Those in flight, and the apps that they are counted under.
 pub(super) struct InFlight {
-    list: Queue<Hold>,
+    list: Queue<Mark>,
     /// This worker's.
     row: Cell<&'static [CountCell]>,
     known: RefCell<Known>,
@@ -48,7 +48,7 @@ impl InFlight {
     }
 
     /// Those that were passed on first come first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Hold> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Mark> {
         self.list.iter()
     }
 
@@ -62,27 +62,27 @@ impl InFlight {
 }
 
 /// A request is passed on.
-pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
-    let app = this.in_flight.find(hold.app_name());
+pub(super) fn set_out(this: &ThisWorker, mark: &Mark) {
+    let app = this.in_flight.find(mark.app_name());
     if let Some((app, count)) = app.and_then(|app| Some((app, this.in_flight.count(app)?))) {
-        if hold.stage.get() == Stage::Passed {
+        if mark.stage.get() == Stage::Passed {
             count.passed();
         }
         count.set_out();
-        hold.counted_as.set(Counted::InFlight(app));
+        mark.counted_as.set(Counted::InFlight(app));
         watch(this);
     }
-    hold.set_out_at.set(now().monotonic);
-    this.in_flight.list.push(hold, &hold.flight);
+    mark.set_out_at.set(now().monotonic);
+    this.in_flight.list.push(mark, &mark.flight);
 }
 
 /// A request is not in flight any more.
-pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
-    if !hold.flight.is_linked() {
+pub(super) fn finished(this: &ThisWorker, mark: &Mark) {
+    if !mark.flight.is_linked() {
         return;
     }
-    hold.flight.leave();
-    match hold.counted_as.replace(Counted::Not) {
+    mark.flight.leave();
+    match mark.counted_as.replace(Counted::Not) {
         Counted::Not => {}
         Counted::InFlight(app) => {
             this.in_flight.count(app).into_iter().for_each(CountCell::finished)
@@ -92,15 +92,15 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
 }
 
 /// nginx is done with a request, and the app may not be; before [`finished`].
-pub(super) fn given_up(this: &ThisWorker, hold: &Hold) {
-    let app = this.in_flight.find(hold.app_name());
+pub(super) fn given_up(this: &ThisWorker, mark: &Mark) {
+    let app = this.in_flight.find(mark.app_name());
     let count = app.and_then(|app| this.in_flight.count(app));
     count.into_iter().for_each(|count| count.given_up(now().monotonic));
 }
 
 /// Counts in the row of this entry from now on, beginning anew.
 pub(super) fn take_row(this: &ThisWorker, id: WorkerId) {
-    this.in_flight.list.iter().for_each(|hold| hold.counted_as.set(Counted::Not));
+    this.in_flight.list.iter().for_each(|mark| mark.counted_as.set(Counted::Not));
     this.in_flight.row.set(this.zone.flights().row(id));
     this.in_flight.epoch.set(Epoch::default());
     this.in_flight.known.replace(Known::default());
@@ -130,12 +130,12 @@ pub(super) fn refresh(this: &ThisWorker) {
             }
         }
     }
-    for hold in this.in_flight.list.iter() {
-        let app = known.find(hold.app_name());
+    for mark in this.in_flight.list.iter() {
+        let app = known.find(mark.app_name());
         let flight = app.and_then(|app| Some((app, flights.get_mut(app.index())?)));
         let counted = match flight {
             None => Counted::Not,
-            Some((app, flight)) if hold.is_upgraded() => {
+            Some((app, flight)) if mark.is_upgraded() => {
                 flight.upgraded += 1;
                 Counted::Upgraded(app)
             }
@@ -144,7 +144,7 @@ pub(super) fn refresh(this: &ThisWorker) {
                 Counted::InFlight(app)
             }
         };
-        hold.counted_as.set(counted);
+        mark.counted_as.set(counted);
     }
     row.iter().zip(flights).for_each(|(count, flight)| count.set(flight));
     let before = this.in_flight.epoch.replace(epoch);
@@ -185,12 +185,12 @@ pub(super) fn answer_questions(this: &ThisWorker) {
 /// Looks who is answered in full, though its client still takes what we have, and whose connection
 /// has become a tunnel.
 fn land(this: &ThisWorker) {
-    for hold in this.in_flight.list.iter() {
-        if hold.is_answered() {
-            finished(this, hold);
-        } else if let Counted::InFlight(app) = hold.counted_as.get() {
-            if hold.is_upgraded() {
-                hold.counted_as.set(Counted::Upgraded(app));
+    for mark in this.in_flight.list.iter() {
+        if mark.is_answered() {
+            finished(this, mark);
+        } else if let Counted::InFlight(app) = mark.counted_as.get() {
+            if mark.is_upgraded() {
+                mark.counted_as.set(Counted::Upgraded(app));
                 this.in_flight.count(app).into_iter().for_each(CountCell::upgraded);
             }
         }

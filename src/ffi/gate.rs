@@ -10,8 +10,8 @@ use nginx_sys::{
 };
 
 use super::conf::{self, Holds, LocConf, MainConf};
-use super::hold::{find, has_connection, mark, Hold, Stage};
 use super::log::{log_of, write, Complaint, Level};
+use super::mark::{find, has_connection, put, Mark, Stage};
 use super::module::Failed;
 use super::park::{park, retry_after, status_of, turn_away};
 use super::workers::{self, ThisWorker};
@@ -73,8 +73,8 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
         return GOES_ON;
     }
     // SAFETY: the mark is not part of the request itself, and lives as long as it.
-    if let Some(hold) = find(unsafe { &*r_ptr }) {
-        return meet_again(r, main, place, hold);
+    if let Some(mark) = find(unsafe { &*r_ptr }) {
+        return meet_again(r, main, place, mark);
     }
     if pages::is_nginx_own(r, main) || !holds(r, place) {
         return GOES_ON;
@@ -85,11 +85,11 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     if place.read_body == Some(true) && body::is_to_come(r) {
         return refuse(r, main, worker).unwrap_or_else(|| body::read(r));
     }
-    let Some(hold) = mark(r) else {
+    let Some(mark) = put(r) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
-    hold.belongs_to(evaluate::variable(r, main.variables.app_name));
-    let (name, endings) = (hold.app_name(), worker.zone.gates().endings());
+    mark.belongs_to(evaluate::variable(r, main.variables.app_name));
+    let (name, endings) = (mark.app_name(), worker.zone.gates().endings());
     // SAFETY: the value is not part of the request itself, and lives as long as it.
     let max_time = evaluate::at_hand(unsafe { &mut *r_ptr }, main.variables.max_time);
     let familiar = worker.familiar.knows(place, endings, name, max_time);
@@ -98,16 +98,16 @@ fn meet(r: &mut ngx_http_request_t) -> ngx_int_t {
     }
     entry::is_needed(worker);
     flight::refresh(worker);
-    let verdict = ask(r, main, place, worker, hold);
-    if verdict == GOES_ON && hold.stage.get() == Stage::Passed {
+    let verdict = ask(r, main, place, worker, mark);
+    if verdict == GOES_ON && mark.stage.get() == Stage::Passed {
         if !familiar {
             if let Some(value) = max_time {
-                tell_expiry(worker, place, hold, MaxTime::parse(value).unwrap_or_default());
+                tell_expiry(worker, place, mark, MaxTime::parse(value).unwrap_or_default());
             }
             worker.familiar.learn(place, endings, name, max_time);
         }
         kept::freshen(worker);
-        flight::set_out(worker, hold);
+        flight::set_out(worker, mark);
     }
     verdict
 }
@@ -132,18 +132,18 @@ fn ask(
     main: &MainConf,
     place: &LocConf,
     worker: &ThisWorker,
-    hold: &Hold,
+    mark: &Mark,
 ) -> ngx_int_t {
     let Some((app, name, admission)) = shut_app(r, main, worker) else {
         return GOES_ON;
     };
     if admission == Admission::Usual {
-        return arrive(r, main, place, hold, app, &name);
+        return arrive(r, main, place, mark, app, &name);
     }
     let Some(seconds) = worker.zone.visit(|zone| zone.bypass(app, &name)) else {
         return GOES_ON;
     };
-    hold.stage.set(Stage::Bypassed);
+    mark.stage.set(Stage::Bypassed);
     match place.health_check {
         Some(PassOr::Answer(code)) if admission == Admission::HealthCheck => {
             answer_health_check(r, code, seconds)
@@ -157,9 +157,9 @@ fn refuse(r: &mut ngx_http_request_t, main: &MainConf, worker: &ThisWorker) -> O
     let usual = |admission: &Admission| *admission == Admission::Usual;
     let (app, name, _) = shut_app(r, main, worker).filter(|(.., admission)| usual(admission))?;
     let seconds = worker.zone.visit(|zone| zone.refuse(app, &name))?;
-    let hold = mark(r)?;
-    hold.belongs_to(evaluate::variable(r, main.variables.app_name));
-    hold.stage.set(Stage::Stopped { retry_after: seconds });
+    let mark = put(r)?;
+    mark.belongs_to(evaluate::variable(r, main.variables.app_name));
+    mark.stage.set(Stage::Stopped { retry_after: seconds });
     Some(turn_away(r, ErrorStatus::UNAVAILABLE, seconds))
 }
 
@@ -169,9 +169,9 @@ fn meet_again(
     r: &mut ngx_http_request_t,
     main: &MainConf,
     place: &LocConf,
-    hold: &Hold,
+    mark: &Mark,
 ) -> ngx_int_t {
-    let answer = match hold.stage.get() {
+    let answer = match mark.stage.get() {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
         Stage::Stopped { .. } => Some(ErrorStatus::UNAVAILABLE),
         Stage::Rejected(code) => Some(code),
@@ -181,15 +181,15 @@ fn meet_again(
     let Some(worker) = workers::this().filter(|_| pages::is_app_made(r, main)) else {
         return GOES_ON;
     };
-    if hold.flight.is_linked() || !holds(r, place) {
+    if mark.flight.is_linked() || !holds(r, place) {
         return GOES_ON;
     }
     // The page for one that was turned away is to come from an app.
     let name = evaluate::variable(r, main.variables.app_name);
     let is_open = worker.zone.gates().find(NameHash::of(name)).is_none();
     let Some(code) = answer.filter(|_| !is_open) else {
-        hold.belongs_to(name);
-        flight::set_out(worker, hold);
+        mark.belongs_to(name);
+        flight::set_out(worker, mark);
         return GOES_ON;
     };
     flags::request::ERROR_PAGE.set(r);
@@ -295,7 +295,7 @@ fn arrive(
     r: &mut ngx_http_request_t,
     main: &MainConf,
     place: &LocConf,
-    hold: &Hold,
+    mark: &Mark,
     app: AppId,
     name: &AppName,
 ) -> ngx_int_t {
@@ -303,16 +303,16 @@ fn arrive(
     let max_time = max_time(r, main);
     let bounds = room::bounds(worker, has_connection(r), place.max_held.unwrap_or(u32::MAX));
     let arrival =
-        worker.zone.visit(|zone| zone.arrive(app, name, worker.id(), hold.cookie(), bounds));
+        worker.zone.visit(|zone| zone.arrive(app, name, worker.id(), mark.cookie(), bounds));
     match arrival {
         Arrival::Passes => NGX_DECLINED as ngx_int_t,
         Arrival::Stopped { retry_after: seconds } => {
-            hold.stage.set(Stage::Stopped { retry_after: seconds });
+            mark.stage.set(Stage::Stopped { retry_after: seconds });
             turn_away(r, ErrorStatus::UNAVAILABLE, seconds)
         }
         Arrival::Rejected { lack, report, retry_after: seconds } => {
             let code = place.overflow.unwrap_or(ErrorStatus::UNAVAILABLE);
-            hold.stage.set(Stage::Rejected(code));
+            mark.stage.set(Stage::Rejected(code));
             if let Some(count) = report {
                 let message = format_args!(
                     "intermission: {}: no room, {count} rejected, the last for {lack}",
@@ -323,8 +323,8 @@ fn arrive(
             turn_away(r, code, seconds)
         }
         Arrival::Held { slot, ticket: Ticket(ticket), ahead } => {
-            hold.begin(slot, ahead);
-            tell_expiry(worker, place, hold, max_time);
+            mark.begin(slot, ahead);
+            tell_expiry(worker, place, mark, max_time);
             let message =
                 format_args!("intermission: {}: held, ticket {ticket}, {ahead} ahead", Named(name));
             write(Level::Info, log_of(r), message);
@@ -334,9 +334,9 @@ fn arrive(
 }
 
 /// Operators are told before a pause that requests will go on to the app in the middle of it.
-fn tell_expiry(worker: &ThisWorker, place: &LocConf, hold: &Hold, max_time: MaxTime) {
+fn tell_expiry(worker: &ThisWorker, place: &LocConf, mark: &Mark, max_time: MaxTime) {
     if let None | Some(PassOr::Pass) = place.expired {
-        worker.zone.gates().expires(NameHash::of(hold.app_name()), max_time.msec());
+        worker.zone.gates().expires(NameHash::of(mark.app_name()), max_time.msec());
     }
 }
 

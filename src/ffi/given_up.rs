@@ -8,7 +8,7 @@ use nginx_sys::{
 };
 
 use super::flags::{self, request};
-use super::hold::{find, Hold};
+use super::mark::{find, Mark};
 use super::workers::ThisWorker;
 use super::{attempts, flight};
 use crate::time::Msec;
@@ -23,9 +23,9 @@ pub(super) struct Part {
 /// A subrequest is about to be answered: it is a part of what its main request asks the app for.
 pub(super) fn is_part(r: &ngx_http_request_t) {
     // SAFETY: a live subrequest's main request is live.
-    let Some(hold) = find(unsafe { &*r.main }) else { return };
-    let next = hold.parts.get();
-    if parts(hold).any(|part| ptr::eq(part, r)) {
+    let Some(mark) = find(unsafe { &*r.main }) else { return };
+    let next = mark.parts.get();
+    if parts(mark).any(|part| ptr::eq(part, r)) {
         return;
     }
     // SAFETY: a live request's pool, which is its main request's, and goes after the mark.
@@ -33,13 +33,13 @@ pub(super) fn is_part(r: &ngx_http_request_t) {
         // Without memory for it one fewer may be counted.
         if let Some(place) = ngx_palloc(r.pool, size_of::<Part>()).cast::<Part>().as_mut() {
             ptr::from_mut(place).write(Part { r, next });
-            hold.parts.set(place);
+            mark.parts.set(place);
         }
     }
 }
 
-fn parts(hold: &Hold) -> impl Iterator<Item = &ngx_http_request_t> {
-    let mut next = hold.parts.get();
+fn parts(mark: &Mark) -> impl Iterator<Item = &ngx_http_request_t> {
+    let mut next = mark.parts.get();
     core::iter::from_fn(move || {
         // SAFETY: null, or from is_part: it lives as long as the mark, and the subrequest as well.
         let part = unsafe { next.as_ref()? };
@@ -50,14 +50,14 @@ fn parts(hold: &Hold) -> impl Iterator<Item = &ngx_http_request_t> {
 }
 
 /// A request is finished, and still counted if it ever was.
-pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
-    let was_passed_on = hold.set_out_at.get() != Msec(0);
+pub(super) fn finished(this: &ThisWorker, mark: &Mark) {
+    let was_passed_on = mark.set_out_at.get() != Msec(0);
     let given_up = |r: &ngx_http_request_t| {
         // SAFETY: a live request has an upstream or null.
         unsafe { r.upstream.as_ref() }.is_some_and(|upstream| is_given_up(r, upstream))
     };
-    if was_passed_on && (given_up(hold.request()) || parts(hold).any(given_up)) {
-        flight::given_up(this, hold);
+    if was_passed_on && (given_up(mark.request()) || parts(mark).any(given_up)) {
+        flight::given_up(this, mark);
     }
 }
 

@@ -6,7 +6,7 @@ use core::ptr;
 use nginx_sys::{ngx_event_t, ngx_http_core_content_phase, ngx_http_request_t, ngx_log_t};
 
 use super::flags::request;
-use super::hold::Hold;
+use super::mark::Mark;
 use super::workers::Timer;
 use super::{conf, evaluate};
 use crate::ids::AppId;
@@ -29,7 +29,7 @@ pub(super) struct Halts {
 pub(super) struct Halt {
     pub app: AppId,
     /// The one that is delayed; null when it is gone.
-    delayed: Cell<*const Hold>,
+    delayed: Cell<*const Mark>,
     since: Msec,
     /// The line waits no longer.
     until: Msec,
@@ -48,7 +48,7 @@ impl Halts {
     }
 
     /// The line of this app waits for one that is delayed.
-    pub(super) fn begin(&self, app: AppId, delayed: &Hold, now: Msec) {
+    pub(super) fn begin(&self, app: AppId, delayed: &Mark, now: Msec) {
         let timeout =
             conf::core_loc_conf(delayed.request()).map_or(0, |core| core.resolver_timeout);
         let timeout = Some(Msec(timeout as u64)).filter(|time| *time > Msec(0));
@@ -90,9 +90,9 @@ impl Halts {
     }
 
     /// A request that was released is gone.
-    pub(super) fn forget(&self, hold: &Hold) {
+    pub(super) fn forget(&self, mark: &Mark) {
         let waited_for = self.with(|all| {
-            let halt = all.iter().find(|halt| ptr::eq(halt.delayed.get(), hold));
+            let halt = all.iter().find(|halt| ptr::eq(halt.delayed.get(), mark));
             halt.map(|halt| halt.delayed.set(ptr::null())).is_some()
         });
         if waited_for {
@@ -126,14 +126,14 @@ impl Halt {
 /// a name that is being resolved, a file of nginx's cache that a thread reads, or whatever an
 /// internal redirect has put before the app once more, such as `auth_request` or `limit_req`. That
 /// it waits for another's answer (`proxy_cache_lock`) is no delay.
-pub(super) fn is_delayed(hold: &Hold) -> bool {
-    let r = hold.request();
-    if !hold.is_starting() || waits_for_client(r) {
+pub(super) fn is_delayed(mark: &Mark) -> bool {
+    let r = mark.request();
+    if !mark.is_starting() || waits_for_client(r) {
         return false;
     }
     // SAFETY: where a request's upstream has one, it is the request's.
-    let resolved = hold.upstream().and_then(|upstream| unsafe { upstream.resolved.as_ref() });
-    let reads_file = request::AIO.is_set(r) && hold.upstream().is_some();
+    let resolved = mark.upstream().and_then(|upstream| unsafe { upstream.resolved.as_ref() });
+    let reads_file = request::AIO.is_set(r) && mark.upstream().is_some();
     reads_file || resolved.is_some_and(|one| !one.ctx.is_null()) || !is_in_content_phase(r)
 }
 

@@ -4,7 +4,7 @@ use nginx_sys::{ngx_http_request_t, ngx_http_upstream_t};
 
 use super::flags::{self, event, request};
 use super::flight::Counted;
-use super::hold::Hold;
+use super::mark::Mark;
 use super::workers::ThisWorker;
 use crate::flight::Epoch;
 use crate::ids::{AppId, WorkerId};
@@ -16,27 +16,27 @@ pub(super) fn tell(this: &ThisWorker, asked: Epoch) {
     let mut told: Vec<(AppId, Told)> = Vec::new();
     let mut counts = vec![0; this.zone.most_apps()];
     // Those that were passed on first come first.
-    for hold in this.in_flight.iter() {
-        let Counted::InFlight(app) = hold.counted_as.get() else { continue };
+    for mark in this.in_flight.iter() {
+        let Counted::InFlight(app) = mark.counted_as.get() else { continue };
         let Some(count) = counts.get_mut(app.index()).filter(|count| **count < MOST) else {
             continue;
         };
         *count += 1;
-        told.push((app, of(this.id(), hold)));
+        told.push((app, of(this.id(), mark)));
     }
     if !told.is_empty() {
         this.zone.visit(|zone| zone.tell(asked, &told));
     }
 }
 
-fn of(owner: WorkerId, hold: &Hold) -> Told {
-    let r = hold.request();
+fn of(owner: WorkerId, mark: &Mark) -> Told {
+    let r = mark.request();
     // SAFETY: a live request's connection.
     let client = unsafe { (*r.connection).addr_text };
     Told {
         owner,
-        waits_for: waits_for(r, hold.upstream()),
-        since: hold.set_out_at.get(),
+        waits_for: waits_for(r, mark.upstream()),
+        since: mark.set_out_at.get(),
         method: Text::front_of(r.method_name.as_bytes()),
         uri: Text::front_of(r.unparsed_uri.as_bytes()),
         client: Address::front_of(client.as_bytes()),

@@ -12,8 +12,8 @@ use nginx_sys::{
 
 use super::conf;
 use super::flags::{event, request};
-use super::hold::{find, Stage};
 use super::log::{log_of, write, Level};
+use super::mark::{find, Stage};
 use super::module::Failed;
 use super::zone::Named;
 use super::{flight, release, variables, workers};
@@ -66,7 +66,7 @@ pub(super) fn rest(
 extern "C" fn on_write(r: *mut ngx_http_request_t) {
     // SAFETY: nginx passes a live request, parked on its connection.
     let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
-    match find(r).map(|hold| hold.stage.get()) {
+    match find(r).map(|mark| mark.stage.get()) {
         Some(Stage::Held(slot)) if !event::DELAYED.is_set(wev) => expire(r, slot),
         Some(Stage::Stopped { retry_after: seconds }) => {
             let code = turn_away(r, ErrorStatus::UNAVAILABLE, seconds);
@@ -90,8 +90,8 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
 fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
     let r_ptr = ptr::from_mut(r);
     // SAFETY: the mark and the configuration are not part of the request itself.
-    let (hold, place) = unsafe { (find(&*r_ptr), conf::loc_conf(&*r_ptr)) };
-    let (Some(worker), Some(hold)) = (workers::this(), hold) else {
+    let (mark, place) = unsafe { (find(&*r_ptr), conf::loc_conf(&*r_ptr)) };
+    let (Some(worker), Some(mark)) = (workers::this(), mark) else {
         return go_on(r);
     };
     let answer = match place.and_then(|place| place.expired) {
@@ -99,7 +99,7 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
         Some(PassOr::Pass) | None => None,
     };
     let why = if answer.is_some() { DepartReason::Answered } else { DepartReason::Passed };
-    match worker.zone.visit(|zone| zone.depart(slot, worker.id(), hold.cookie(), why)) {
+    match worker.zone.visit(|zone| zone.depart(slot, worker.id(), mark.cookie(), why)) {
         Departure::Stays => {
             // SAFETY: a live request's events.
             let (_, wev) = unsafe { events(r) };
@@ -109,7 +109,7 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
             workers::watch();
         }
         Departure::Gone { report, retry_after: seconds } => {
-            hold.end(Stage::Expired);
+            mark.end(Stage::Expired);
             if let Some(count) = report {
                 let name = variables::app_name(r).and_then(Result::ok).unwrap_or_default();
                 let what = match answer {
@@ -127,7 +127,7 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
                     finalize(r, status_of(code));
                 }
                 None => {
-                    flight::set_out(worker, hold);
+                    flight::set_out(worker, mark);
                     go_on(r);
                 }
             }

@@ -4,7 +4,7 @@ use nginx_sys::{
     ngx_event_t, ngx_msec_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events, ngx_queue_t,
 };
 
-use super::hold::Hold;
+use super::mark::Mark;
 use super::workers::{self, ThisWorker};
 use super::zone::now;
 use super::{halt, kept, room};
@@ -46,9 +46,9 @@ pub(super) extern "C" fn on_turn(_: *mut ngx_event_t) {
             Turn::Nobody => return,
             Turn::Later(at) => return this.turn.set(Some(at)),
             Turn::TurnAway { retry_after } => {
-                walk(this, |hold| {
+                walk(this, |mark| {
                     // SAFETY: live, and not touched again.
-                    unsafe { Hold::turn_away(hold, retry_after) };
+                    unsafe { Mark::turn_away(mark, retry_after) };
                 });
                 return schedule_next();
             }
@@ -85,10 +85,10 @@ fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, room: u32) -> Turn {
 /// is delayed, the baton waits for it.
 fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
-    walk(this, |hold| {
+    walk(this, |mark| {
         // SAFETY: live, and not touched again but where it is still there.
-        let there = unsafe { Hold::release(hold) };
-        delayed = there.filter(|hold| spacing == Spacing::OneByOne && halt::is_delayed(hold));
+        let there = unsafe { Mark::release(mark) };
+        delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     });
     let Some(delayed) = delayed else { return Some(app) };
     this.zone.visit(|zone| zone.halt(app, this.id(), 1, 0));
@@ -123,33 +123,33 @@ pub(super) fn hurry(this: &ThisWorker) {
 /// The cookie is that of a live mark which is in no queue.
 unsafe fn grant(this: &ThisWorker, given: Given) {
     // SAFETY: the caller's.
-    let hold = unsafe { &*(given.cookie.0 as usize as *const Hold) };
-    hold.grant(&given);
-    this.run.push(hold, &hold.link);
+    let mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
+    mark.grant(&given);
+    this.run.push(mark, &mark.link);
 }
 
 /// Does something with each in the run, in order; what it does may end that one and others.
-fn walk(this: &ThisWorker, mut each: impl FnMut(*const Hold)) {
-    while let Some(hold) = this.run.first() {
+fn walk(this: &ThisWorker, mut each: impl FnMut(*const Mark)) {
+    while let Some(mark) = this.run.first() {
         // SAFETY: who is in the run is live.
-        unsafe { (*hold).link.leave() };
-        each(hold);
+        unsafe { (*mark).link.leave() };
+        each(mark);
     }
 }
 
 /// A released request is under way.
-pub(super) fn set_out(this: &ThisWorker, hold: &Hold) {
-    this.under_way.push(hold, &hold.link);
+pub(super) fn set_out(this: &ThisWorker, mark: &Mark) {
+    this.under_way.push(mark, &mark.link);
     this.under_way_count.set(this.under_way_count.get() + 1);
     this.finishing.start(FINISHING_INTERVAL);
 }
 
 /// A request under way is finished, or is taken for such: somebody else may have its room.
-pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
-    hold.link.leave();
+pub(super) fn finished(this: &ThisWorker, mark: &Mark) {
+    mark.link.leave();
     this.under_way_count.set(this.under_way_count.get().saturating_sub(1));
-    if let Some(slot) = hold.counted.take() {
-        this.zone.visit(|zone| zone.finish(slot, this.id(), hold.cookie()));
+    if let Some(slot) = mark.counted.take() {
+        this.zone.visit(|zone| zone.finish(slot, this.id(), mark.cookie()));
     }
     room::say_at_rest(this);
     schedule_next();
@@ -159,10 +159,10 @@ pub(super) fn finished(this: &ThisWorker, hold: &Hold) {
 pub(super) extern "C" fn on_finishing(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
     let now = now().monotonic;
-    for hold in this.under_way.iter() {
-        let long = now.since(hold.released_at()) >= LONG;
-        if long || hold.is_upgraded() || hold.is_answered() {
-            finished(this, hold);
+    for mark in this.under_way.iter() {
+        let long = now.since(mark.released_at()) >= LONG;
+        if long || mark.is_upgraded() || mark.is_answered() {
+            finished(this, mark);
         }
     }
     if this.under_way.first().is_some() {

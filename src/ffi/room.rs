@@ -60,7 +60,7 @@ pub(super) fn for_release(this: &ThisWorker) -> u32 {
     let room = if spare >= ENOUGH + under_way {
         ENOUGH
     } else {
-        spare.saturating_sub(this.under_way.iter().filter(|hold| hold.is_starting()).count())
+        spare.saturating_sub(this.under_way.iter().filter(|mark| mark.is_starting()).count())
     };
     u32::try_from(room).unwrap_or(u32::MAX).max(u32::from(under_way == 0))
 }

@@ -10,8 +10,8 @@ use nginx_sys::{
 };
 use once_cell::unsync::OnceCell;
 
-use super::hold::cleanup_data;
 use super::log::cycle_log;
+use super::mark::cleanup_data;
 use super::park::{events, finalize, rest, stop_timer};
 use super::queue::{Link, Queue};
 use super::respond::{send, Answer};

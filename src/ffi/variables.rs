@@ -11,7 +11,7 @@ use nginx_sys::{
 use ngx::ngx_string;
 
 use super::module::Failed;
-use super::{conf, evaluate, flags, hold};
+use super::{conf, evaluate, flags, mark};
 use crate::text::{AppName, Text, TooLong};
 
 /// Where nginx keeps the operator's variables.
@@ -106,7 +106,7 @@ extern "C" fn get_status(
     value: *mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
-    answer(r, value, |hold, text| text.write_str(hold.status()))
+    answer(r, value, |mark, text| text.write_str(mark.status()))
 }
 
 extern "C" fn get_hold_time(
@@ -114,7 +114,7 @@ extern "C" fn get_hold_time(
     value: *mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
-    answer(r, value, |hold, text| match hold.waited() {
+    answer(r, value, |mark, text| match mark.waited() {
         Some(waited) => write!(text, "{}", waited.seconds()),
         None => Ok(()),
     })
@@ -125,7 +125,7 @@ extern "C" fn get_position(
     value: *mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
-    answer(r, value, |hold, text| match hold.ahead() {
+    answer(r, value, |mark, text| match mark.ahead() {
         Some(ahead) => write!(text, "{ahead}"),
         None => Ok(()),
     })
@@ -135,12 +135,12 @@ extern "C" fn get_position(
 fn answer(
     r: *mut ngx_http_request_t,
     value: *mut ngx_http_variable_value_t,
-    write: impl FnOnce(&hold::Hold, &mut Text<32>) -> core::fmt::Result,
+    write: impl FnOnce(&mark::Mark, &mut Text<32>) -> core::fmt::Result,
 ) -> ngx_int_t {
     // SAFETY: nginx passes a live request and a place for the value.
     let (r, value) = unsafe { (&*r, &mut *value) };
     let mut text = Text::<32>::EMPTY;
-    let written = hold::find(r).map(|hold| write(hold, &mut text));
+    let written = mark::find(r).map(|mark| write(mark, &mut text));
     // SAFETY: the request's pool lives as long as the request.
     let copy = unsafe { ngx_str_t::from_bytes(r.pool, text.as_bytes()) };
     match copy.filter(|_| written == Some(Ok(())) && !text.is_empty()) {

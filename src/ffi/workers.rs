@@ -15,8 +15,8 @@ use super::evaluate::Kept;
 use super::familiar::Familiar;
 use super::flight::InFlight;
 use super::halt::Halts;
-use super::hold::Hold;
 use super::log::{write, Complaints, Level};
+use super::mark::Mark;
 use super::queue::Queue;
 use super::saving::{self, Saving};
 use super::wait::Waiting;
@@ -61,12 +61,12 @@ pub(super) struct ThisWorker {
     /// What of a request's state is put back after a value has been read for it.
     pub kept: Cell<Kept>,
     /// The one that goes on at this moment; null as soon as it is gone.
-    pub going_on: Cell<*const Hold>,
+    pub going_on: Cell<*const Mark>,
     /// Those whose turn it is.
-    pub run: Queue<Hold>,
+    pub run: Queue<Mark>,
     pub halts: Halts,
     /// Those who were released, and are not finished.
-    pub under_way: Queue<Hold>,
+    pub under_way: Queue<Mark>,
     pub under_way_count: Cell<usize>,
     pub in_flight: InFlight,
     /// How many pauses had ended when this worker's connections to the apps were last made anew.
@@ -115,7 +115,7 @@ impl ThisWorker {
             && self.under_way.is_empty()
             && self.waiting.is_empty()
             && self.asking.is_empty()
-            && self.in_flight.iter().all(Hold::is_upgraded)
+            && self.in_flight.iter().all(Mark::is_upgraded)
     }
 }
 

@@ -23,11 +23,11 @@ use crate::zone::{DepartReason, Given, Release};
 
 /// The mark on a request that has met its app's gate, in the request's own memory. It stands in
 /// for the module's context, which internal redirects forget.
-pub(super) struct Hold {
+pub(super) struct Mark {
     /// In the worker's run while [`Stage::Granted`]; among those under way while released.
-    pub link: Link<Hold>,
+    pub link: Link<Mark>,
     /// Among those in flight while it is.
-    pub flight: Link<Hold>,
+    pub flight: Link<Mark>,
     pub counted_as: Cell<Counted>,
     /// In the request's own memory.
     app_name: Cell<ngx_str_t>,
@@ -68,7 +68,7 @@ pub(super) enum Stage {
     Left,
 }
 
-impl Hold {
+impl Mark {
     /// For `$intermission_status`.
     pub(super) fn status(&self) -> &'static str {
         match self.stage.get() {
@@ -154,34 +154,34 @@ impl Hold {
     /// # Safety
     /// The mark is live and granted. Neither it nor its request may be touched afterwards, but
     /// where it is returned, and until nginx runs again.
-    pub(super) unsafe fn release<'a>(hold: *const Self) -> Option<&'a Self> {
+    pub(super) unsafe fn release<'a>(mark: *const Self) -> Option<&'a Self> {
         // SAFETY: the caller's.
-        unsafe { Self::resume(hold, Stage::Released).then(|| &*hold) }
+        unsafe { Self::resume(mark, Stage::Released).then(|| &*mark) }
     }
 
     /// It is turned away within this call, which may end it and others.
     ///
     /// # Safety
     /// The mark is live and granted. Neither it nor its request may be touched afterwards.
-    pub(super) unsafe fn turn_away(hold: *const Self, retry_after: u64) {
+    pub(super) unsafe fn turn_away(mark: *const Self, retry_after: u64) {
         // SAFETY: the caller's.
-        unsafe { Self::resume(hold, Stage::Stopped { retry_after }) };
+        unsafe { Self::resume(mark, Stage::Stopped { retry_after }) };
     }
 
     /// Returns whether it was released and is still there.
     ///
     /// # Safety
     /// As for [`Self::release`].
-    unsafe fn resume(hold: *const Self, stage: Stage) -> bool {
+    unsafe fn resume(mark: *const Self, stage: Stage) -> bool {
         // SAFETY: the caller's; a granted request is parked on its connection.
         unsafe {
-            (*hold).end(stage);
-            let connection = (*(*hold).r).connection;
+            (*mark).end(stage);
+            let connection = (*(*mark).r).connection;
             let (rev, wev) = ((*connection).read, (*connection).write);
             if let (Stage::Released, Some(worker)) = (stage, workers::this()) {
-                release::set_out(worker, &*hold);
-                flight::set_out(worker, &*hold);
-                worker.going_on.set(hold);
+                release::set_out(worker, &*mark);
+                flight::set_out(worker, &*mark);
+                worker.going_on.set(mark);
             }
             stop_timer(&mut *wev);
             // The event's own handler: nginx sets the log's request and runs what it posts.
@@ -279,14 +279,14 @@ unsafe fn run_if_posted(rev: *mut ngx_event_t) {
 }
 
 /// The mark that the request carries, if it has met its app's gate.
-pub(super) fn find(r: &ngx_http_request_t) -> Option<&Hold> {
+pub(super) fn find(r: &ngx_http_request_t) -> Option<&Mark> {
     // SAFETY: a live request has a table of contexts; what stands in our place is from mark.
     unsafe {
         let context = r.ctx.add(module::context_index());
         if (*context).is_null() {
             *context = cleanup_data(r, on_cleanup);
         }
-        (*context).cast::<Hold>().as_ref()
+        (*context).cast::<Mark>().as_ref()
     }
 }
 
@@ -309,12 +309,12 @@ pub(super) fn cleanup_data(
 }
 
 /// Marks a request that has met its app's gate; none where there is no memory.
-pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
+pub(super) fn put(r: &mut ngx_http_request_t) -> Option<&'static Mark> {
     // SAFETY: a live request's pool; the mark lives as long as it.
     unsafe {
-        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Hold>()).as_mut()?;
-        let hold = cleanup.data.cast::<Hold>();
-        hold.write(Hold {
+        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Mark>()).as_mut()?;
+        let mark = cleanup.data.cast::<Mark>();
+        mark.write(Mark {
             link: Link::new(),
             flight: Link::new(),
             counted_as: Cell::new(Counted::Not),
@@ -331,43 +331,43 @@ pub(super) fn mark(r: &mut ngx_http_request_t) -> Option<&'static Hold> {
         });
         cleanup.handler = Some(on_cleanup);
         *r.ctx.add(module::context_index()) = cleanup.data;
-        hold.as_ref()
+        mark.as_ref()
     }
 }
 
 /// The request's memory is about to go: its place goes with it.
 extern "C" fn on_cleanup(data: *mut c_void) {
     // SAFETY: from mark.
-    let hold = unsafe { &*data.cast::<Hold>() };
+    let mark = unsafe { &*data.cast::<Mark>() };
     let Some(worker) = workers::this() else {
         return;
     };
-    given_up::finished(worker, hold);
-    flight::finished(worker, hold);
-    if ptr::eq(worker.going_on.get(), hold) {
+    given_up::finished(worker, mark);
+    flight::finished(worker, mark);
+    if ptr::eq(worker.going_on.get(), mark) {
         worker.going_on.set(ptr::null());
     }
-    worker.halts.forget(hold);
-    match hold.stage.get() {
+    worker.halts.forget(mark);
+    match mark.stage.get() {
         Stage::Held(slot) => {
-            hold.end(Stage::Left);
-            let cookie = hold.cookie();
+            mark.end(Stage::Left);
+            let cookie = mark.cookie();
             worker.zone.visit(|zone| zone.depart(slot, worker.id(), cookie, DepartReason::Left));
         }
         Stage::Granted => {
-            hold.end(Stage::Left);
-            hold.link.leave();
-            if let Some(slot) = hold.counted.take() {
-                worker.zone.visit(|zone| zone.finish(slot, worker.id(), hold.cookie()));
+            mark.end(Stage::Left);
+            mark.link.leave();
+            if let Some(slot) = mark.counted.take() {
+                worker.zone.visit(|zone| zone.finish(slot, worker.id(), mark.cookie()));
             }
         }
         Stage::Released => {
-            if hold.link.is_linked() {
-                release::finished(worker, hold);
+            if mark.link.is_linked() {
+                release::finished(worker, mark);
             }
-            failed::finished(worker, hold);
+            failed::finished(worker, mark);
         }
-        Stage::Bypassed => bypass::finished(worker, hold, hold.request()),
+        Stage::Bypassed => bypass::finished(worker, mark, mark.request()),
         _ => {}
     }
 }
