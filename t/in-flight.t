@@ -63,6 +63,8 @@ for my $what (sort keys %first) {
         my @flying = map { $t->send("/$_?delay=3000") } 1 .. 8;
         push @flying, map { $t->send("/campfire/$_?delay=3000") } 1 .. 2;
         $t->wait_backend(10);
+        # Ages are in whole milliseconds.
+        Time::HiRes::sleep(0.02);
         my ($in_flight, $app) = $first{$what}->($t);
         is_deeply [$in_flight, $app], [8, 'basecamp'], "$what: all eight requests are in flight";
         is $t->get('/more')->{status}, 200, "$what: a request after it is answered";
