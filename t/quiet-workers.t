@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Intermission;
-use Intermission::Upstream;
+use Intermission::Quiet qw($t $own instance connections said);
 use Test::More;
 
 my $locations = <<'END_OF_CONF';
@@ -16,25 +16,10 @@ location = /pid { return 200 $pid; }
 location /_intermission { intermission_control; }
 END_OF_CONF
 
-my ($t, $own);
-
-sub instance {
+sub start {
     my (%conf) = @_;
     $conf{http} = 'upstream own { server unix:@DIR@/own.sock; }' . ($conf{http} // '');
-    $t = Intermission->new(workers => 2, locations => $locations, server => 'listen 127.0.0.2:@PORT@ reuseport;', %conf);
-    $own = Intermission::Upstream->new($t);
-}
-
-# A connection to each worker, kept alive, by its pid.
-sub connections {
-    my %to;
-    my @workers = $t->workers;
-    $t->wait_for(sub {
-        my $client = $t->send('/pid', to => '127.0.0.2:' . $t->port, keepalive => 1);
-        $to{$client->response->{body}} //= $client;
-        return @workers == grep { $to{$_} } @workers;
-    }, 'a connection to each worker');
-    return map { $_ => $to{$_} } @workers;
+    instance(workers => 2, http2 => 0, locations => $locations, %conf);
 }
 
 # A request that the backend has, and does not answer; on a connection or on one of its own.
@@ -53,11 +38,6 @@ sub waiter {
     return $client;
 }
 
-sub said {
-    my ($pattern) = @_;
-    return scalar(() = $t->error_log =~ /$pattern/g);
-}
-
 sub old_worker {
     my ($number) = @_;
     return @{$t->wait_for(sub { my @old = $t->old_workers; @old == $number ? \@old : undef }, "$number old workers")};
@@ -69,7 +49,7 @@ sub reopen {
     $t->wait_state('open');
 }
 
-instance();
+start();
 
 subtest 'a long request on an old worker keeps the caller waiting' => sub {
     my $client = unfinished('/own/old');
@@ -256,7 +236,7 @@ subtest 'nginx quits while a caller waits with keep=1, or for a drain' => sub {
 $t->clean_ok(killed_process => 1, allow => [qr/open socket #\d+ left/]);
 
 subtest 'a pause that may yet be rolled back is not in the state file' => sub {
-    instance(http => "\nintermission_state_file state;");
+    start(http => "\nintermission_state_file state;");
     my $kill_all = sub {
         $t->freeze($t->workers);    # all at once: nobody is to see another's death
         kill KILL => $t->master, $t->workers;

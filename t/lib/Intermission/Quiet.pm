@@ -49,16 +49,16 @@ sub instance {
     $own = Intermission::Upstream->new($t);
 }
 
-# A connection to each worker, kept alive.
+# A connection to each worker, kept alive, by its pid.
 sub connections {
     my %to;
     my @workers = $t->workers;
     $t->wait_for(sub {
         my $client = $t->send('/pid', to => '127.0.0.2:' . $t->port, keepalive => 1);
         $to{$client->response->{body}} //= $client;
-        return @workers == keys %to;
+        return @workers == grep { $to{$_} } @workers;
     }, 'a connection to each worker');
-    return %to;
+    return map { $_ => $to{$_} } @workers;
 }
 
 # A request that the backend has, and does not answer.
