@@ -91,7 +91,7 @@ fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
         delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     });
     let Some(delayed) = delayed else { return Some(app) };
-    this.zone.visit(|zone| zone.halt(app, this.id(), 1, 0));
+    this.zone.visit(|zone| zone.halt(app, this.id(), 1));
     this.halts.begin(app, delayed, now().monotonic);
     None
 }

@@ -155,15 +155,13 @@ impl Zone<'_> {
         count
     }
 
-    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on, so many
-    /// left before their turn.
-    pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
+    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on.
+    pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32) {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
             return;
         };
         app.passed_on(passed_on);
-        app.totals.left += u64::from(left);
-        app.run = app.run.saturating_sub(passed_on.saturating_add(left));
+        app.run = app.run.saturating_sub(passed_on);
     }
 
     /// One of `me`'s run has been delayed for as long as the line waits for anybody: those behind it

@@ -24,7 +24,7 @@ pub(super) enum Deed {
     Tell { id: AppId, told: Told },
     EndLease,
     Take { me: WorkerId, last: AppId, room: u32 },
-    Halt { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
+    Halt { id: AppId, me: WorkerId, passed_on: u32 },
     Hurry { id: AppId, me: WorkerId },
     GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
     Reap { id: WorkerId, process: Process },
@@ -136,7 +136,7 @@ impl Deed {
                 let (last, turn) = zone.take_turn(me, last, room, |given| run.push(given));
                 return Outcome::Turn(last, turn, run);
             }
-            Self::Halt { id, me, passed_on, left } => zone.halt(id, me, passed_on, left),
+            Self::Halt { id, me, passed_on } => zone.halt(id, me, passed_on),
             Self::Hurry { id, me } => zone.hurry(id, me),
             Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
             Self::Reap { id, process } => zone.reap(id, process),

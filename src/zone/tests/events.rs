@@ -381,7 +381,7 @@ impl Pair {
         let take = Deed::Take { me, last: self.workers[me.index()].last, room };
         let Some((id, run)) = self.run_of(me) else { return vec![take] };
         let passed_on = passed_on.index(run.len() + 1) as u32;
-        let halt = Deed::Halt { id, me, passed_on, left: 0 };
+        let halt = Deed::Halt { id, me, passed_on };
         let hurry = hurries.then_some(Deed::Hurry { id, me });
         [halt].into_iter().chain(hurry).chain([take]).collect()
     }

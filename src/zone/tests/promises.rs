@@ -336,7 +336,7 @@ fn while_one_is_delayed_none_behind_it_goes_and_other_apps_do() {
     ["a", "b"].into_iter().for_each(|app| scene.resume(app));
     let (app, run) = scene.take(ONE, 256);
     assert_eq!(run, [1, 2]);
-    scene.visit(|zone| zone.halt(app.unwrap(), ONE, 1, 0));
+    scene.visit(|zone| zone.halt(app.unwrap(), ONE, 1));
     assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![], vec![4]));
     scene.give_back(app.unwrap(), ONE, 1);
     assert_eq!(scene.turn(TWO), [3]);
