@@ -12,7 +12,7 @@ use std::{env, fs, io};
 struct Structure {
     /// Its name in C.
     name: &'static str,
-    /// The module of its flags in `src/ffi/flags.rs`.
+    /// The module of its flags in `src/ffi/nginx/flags.rs`.
     module: &'static str,
     /// The bit-fields that we touch.
     flags: &'static [&'static str],
@@ -178,7 +178,7 @@ const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZ
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";
 
-/// Compiles the functions, and writes what `src/ffi/flags.rs` includes.
+/// Compiles the functions, and writes what `src/ffi/nginx/flags.rs` includes.
 pub(crate) fn embed() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build/nginx.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -1,6 +1,8 @@
 //! The identities that shared memory is full of, each a type of its own.
 #![forbid(unsafe_code)]
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::time::Msec;
 
 macro_rules! index {
@@ -98,3 +100,22 @@ pub struct Process {
     pub started: u64,
     pub pid: i32,
 }
+
+/// An app's name, as its gate knows it: never 0. Two names may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NameHash(pub(crate) u64);
+
+impl NameHash {
+    /// The same in all processes of one build.
+    pub fn of(name: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self(hasher.finish() | 1)
+    }
+}
+
+/// Counts the changes that workers must have seen before their counts mean anything: apps that get
+/// an entry, and pauses that begin.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);

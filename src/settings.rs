@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::pace::Pace;
+use crate::shared::pace::Pace;
 use crate::text::AppName;
 use crate::time::{MaxTime, Msec};
 

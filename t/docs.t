@@ -140,7 +140,7 @@ subtest 'no configuration is hidden from this test' => sub {
 };
 
 subtest 'the reference has each directive and variable' => sub {
-    my $source = Intermission::slurp("$root/src/ffi/directives.rs") . Intermission::slurp("$root/src/ffi/variables.rs");
+    my $source = Intermission::slurp("$root/src/ffi/module/directives.rs") . Intermission::slurp("$root/src/ffi/module/variables.rs");
     my @names = $source =~ /ngx_string!\("(\w+)"\)/g;
     cmp_ok scalar @names, '>=', 17, 'the module has directives and variables';
     my $reference = $text{'docs/reference.md'};
@@ -150,7 +150,7 @@ subtest 'the reference has each directive and variable' => sub {
 };
 
 subtest 'the reference has each metric and alert' => sub {
-    my %metrics = map { $_ => 1 } Intermission::slurp("$root/src/metrics.rs") =~ /\.(?:gauge|per_app|head)\(\s*"(\w+)"/g;
+    my %metrics = map { $_ => 1 } Intermission::slurp("$root/src/control/metrics.rs") =~ /\.(?:gauge|per_app|head)\(\s*"(\w+)"/g;
     cmp_ok scalar keys %metrics, '>', 15, 'there are metrics';
     like $text{'docs/reference.md'}, qr/`intermission_$_`/, "intermission_$_" for sort keys %metrics;
     my @alerts = Intermission::slurp("$root/nginx-conf/alerts.yml") =~ /- alert: (\w+)/g;

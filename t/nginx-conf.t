@@ -47,7 +47,7 @@ for my $name (@names) {
 
 subtest 'full.conf has all directives and variables' => sub {
     my $full = file('full');
-    my $source = slurp(Intermission::root() . '/src/ffi/directives.rs') . slurp(Intermission::root() . '/src/ffi/variables.rs');
+    my $source = slurp(Intermission::root() . '/src/ffi/module/directives.rs') . slurp(Intermission::root() . '/src/ffi/module/variables.rs');
     my @words = $source =~ /ngx_string!\("(\w+)"\)/g;
     cmp_ok(scalar @words, '>=', 17, 'the module has directives and variables');
     is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every directive and variable');

@@ -14,10 +14,10 @@
 #[path = "loom/shared.rs"]
 mod shared;
 
-use intermission::holder::{Holder, Name};
 use intermission::ids::{Cookie, Process};
-use intermission::pace::Pace;
-use intermission::terms::PauseRequest;
+use intermission::shared::holder::{Holder, Name};
+use intermission::shared::pace::Pace;
+use intermission::shared::terms::PauseRequest;
 use intermission::text::Address;
 use intermission::time::Msec;
 use intermission::zone::Expected;
@@ -185,14 +185,14 @@ fn who_is_held_as_the_lease_ends_is_woken_though_all_workers_see_it_end() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable_for(&name(""), PauseRequest { lease: Some(Msec(0)), ..CAUSE });
-        assert_eq!(shared.words.gates().next_lease(), Some(NOW.monotonic));
+        assert_eq!(shared.words.signals().next_lease(), Some(NOW.monotonic));
         let worker = spawn(&shared, |shared| {
             shared.comes(&name(""), ONE, Cookie(1));
             shared.visit(|zone| zone.end_lease()).is_some()
         });
         let ended = shared.visit(|zone| zone.end_lease()).is_some();
         assert_ne!(worker.join().unwrap(), ended, "it is told once");
-        assert_eq!(shared.words.gates().next_lease(), None);
+        assert_eq!(shared.words.signals().next_lease(), None);
         assert_eq!(shared.settle_open(), [Cookie(1)]);
     });
 }
@@ -306,7 +306,7 @@ fn who_passes_after_a_pause_sees_that_it_has_ended() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
-        let endings = shared.words.gates().endings();
+        let endings = shared.words.signals().endings();
         let worker = spawn(&shared, move |shared| {
             assert!(!shared.passes_unaware(&name(""), ONE, endings));
         });

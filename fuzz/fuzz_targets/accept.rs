@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::accept::likes_json;
+use intermission::control::accept::likes_json;
 use libfuzzer_sys::fuzz_target;
 
 const JSON: &[u8] = b"application/json";

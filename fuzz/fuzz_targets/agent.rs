@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use intermission::admit::{admit, Admission, Rules, Visit};
-use intermission::agent::{oddity, privileged, Match, Oddity};
+use intermission::request::admit::{admit, Admission, Rules, Visit};
+use intermission::request::agent::{oddity, privileged, Match, Oddity};
 use libfuzzer_sys::fuzz_target;
 
 /// Far beyond what a search of all its steps takes of the processor with this build's checks.

@@ -4,8 +4,10 @@
 
 use core::str::FromStr;
 
-use intermission::control::{self, Asked, Command, Format, Method, Patience, Place, Shut, Verb};
-use intermission::form::Said;
+use intermission::control::command::{
+    self, Asked, Command, Format, Method, Patience, Place, Shut, Verb,
+};
+use intermission::control::form::Said;
 use intermission::ids::PauseId;
 use intermission::text::Address;
 use intermission::time::{MaxTime, Msec};
@@ -43,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
     let said = Said::in_query(query);
     let format = all(query, "format").map(decoded).collect::<Vec<_>>();
     let json = format.iter().any(|word| word.as_deref() == Some(b"json"));
-    let written = control::format(None, said, core::iter::empty());
+    let written = command::format(None, said, core::iter::empty());
     assert_eq!(written == Format::Json, json);
     for verb in VERBS {
         match verb.command(said, None) {

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::control::{says_more, Verb};
-use intermission::form::{BadBody, Said, MOST};
+use intermission::control::command::{says_more, Verb};
+use intermission::control::form::{BadBody, Said, MOST};
 use libfuzzer_sys::fuzz_target;
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";

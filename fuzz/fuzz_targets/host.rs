@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::origin::{is_server_name, refused, Headers, Refused};
+use intermission::control::origin::{is_server_name, refused, Headers, Refused};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 

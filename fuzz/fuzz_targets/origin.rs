@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::origin::{refused, Headers, Refused};
+use intermission::control::origin::{refused, Headers, Refused};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::agent::{oddity, privileged, Match};
+use intermission::request::agent::{oddity, privileged, Match};
 use libfuzzer_sys::fuzz_target;
 use mlua::{Function, Lua};
 

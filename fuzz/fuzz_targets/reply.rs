@@ -7,14 +7,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use intermission::control::Verb;
-use intermission::form::Said;
+use intermission::control::command::Verb;
+use intermission::control::form::Said;
+use intermission::control::metrics;
+use intermission::control::reply::{Apps, Drain, PauseNumber, Seconds, Slots, Status, Time, Word};
 use intermission::ids::PauseId;
-use intermission::metrics;
-use intermission::reply::{Apps, Drain, PauseNumber, Seconds, Slots, Status, Time, Word};
+use intermission::shared::totals::{Holds, Totals};
 use intermission::text::{header_value, AppName, Reason};
 use intermission::time::{Msec, Now};
-use intermission::totals::{Holds, Totals};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

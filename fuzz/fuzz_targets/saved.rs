@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::app::State;
-use intermission::state::{newest, record, Saved, Snapshot, Written};
+use intermission::saved::{newest, record, Saved, Snapshot, Written};
+use intermission::shared::app::State;
 use intermission::time::{rfc3339, Msec, Now};
 use libfuzzer_sys::fuzz_target;
 

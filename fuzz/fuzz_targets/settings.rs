@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::pace::Pace;
 use intermission::settings::{self, Allowed, Apps, Control, ErrorStatus, HealthCode, PassOr};
+use intermission::shared::pace::Pace;
 use intermission::text::AppName;
 use intermission::time::Msec;
 use libfuzzer_sys::fuzz_target;

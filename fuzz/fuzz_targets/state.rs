@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 
-use intermission::state::{newest, place, record, Snapshot, Unusable, Written, RECORD};
+use intermission::saved::{newest, place, record, Snapshot, Unusable, Written, RECORD};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -11,19 +11,22 @@ use nginx_sys::{
 };
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 
-use super::doorbell::OpenBells;
-use super::pages::OwnHandlers;
-use super::state::StateFile;
-use super::unlisted::Roll;
-use super::variables::Indexes;
-use super::zone::{Retired, SharedZone};
-use super::{control, flags, host, module};
-use crate::pace::Pace;
+use crate::ffi::control::endpoint;
+use crate::ffi::module;
+use crate::ffi::module::variables::Indexes;
+use crate::ffi::nginx::flags;
+use crate::ffi::nginx::pages::OwnHandlers;
+use crate::ffi::nginx::server_names;
+use crate::ffi::worker::doorbell::OpenBells;
+use crate::ffi::worker::state_file::StateFile;
+use crate::ffi::worker::unlisted::Roll;
+use crate::ffi::worker::zone::{Retired, SharedZone};
 use crate::settings::{Apps, ErrorStatus, HealthCode, PassOr};
+use crate::shared::pace::Pace;
 use crate::time::Msec;
 
 /// What the http block says.
-pub(super) struct MainConf {
+pub(crate) struct MainConf {
     /// The zone's size in bytes; 0 where not said yet.
     pub zone_size: usize,
     pub zone: Option<SharedZone>,
@@ -45,7 +48,7 @@ pub(super) struct MainConf {
 
 /// What a location says; none where it says nothing, and its parent's after merging.
 #[derive(Debug, Default)]
-pub(super) struct LocConf {
+pub(crate) struct LocConf {
     pub holds: Option<Holds>,
     pub expired: Option<PassOr<ErrorStatus>>,
     pub overflow: Option<ErrorStatus>,
@@ -63,7 +66,7 @@ pub(super) struct LocConf {
 
 /// Whether requests here are held while their app is paused.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Holds {
+pub(crate) enum Holds {
     Never,
     Always,
     /// Unless this is empty, `0` or `off`.
@@ -72,7 +75,7 @@ pub(super) enum Holds {
 
 /// A control endpoint's place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// The location's name, in the configuration's memory.
     pub location: ngx_str_t,
     pub exact: bool,
@@ -81,12 +84,12 @@ pub(super) struct Endpoint {
     /// Whether changes are made by POST only.
     pub post: bool,
     /// The names of its server.
-    pub names: host::Names,
+    pub names: server_names::Names,
 }
 
 impl Endpoint {
     /// The apps that it may touch beside its place's own.
-    pub(super) fn apps(&self) -> Apps<'_> {
+    pub(crate) fn apps(&self) -> Apps<'_> {
         // It was checked when the configuration was read.
         Apps::parse(self.apps.as_bytes()).unwrap_or_default()
     }
@@ -95,13 +98,13 @@ impl Endpoint {
 const DEFAULT_ZONE_SIZE: usize = 10 << 20;
 
 /// The main configuration that a request runs on.
-pub(super) fn main_conf(r: &ngx_http_request_t) -> Option<&MainConf> {
+pub(crate) fn main_conf(r: &ngx_http_request_t) -> Option<&MainConf> {
     // SAFETY: a live request has a table of main configurations; ours is what create_main made.
     unsafe { r.main_conf.add(module::context_index()).read().cast::<MainConf>().as_ref() }
 }
 
 /// The main configuration of a cycle; none where it has no http block.
-pub(super) fn main_conf_in(cycle: &ngx_cycle_t) -> Option<&MainConf> {
+pub(crate) fn main_conf_in(cycle: &ngx_cycle_t) -> Option<&MainConf> {
     // SAFETY: a cycle's table has a place for every module; the http core's is null without an
     // http block, else its context, whose main configurations include ours.
     unsafe {
@@ -112,19 +115,19 @@ pub(super) fn main_conf_in(cycle: &ngx_cycle_t) -> Option<&MainConf> {
 }
 
 /// The main configuration that this process runs on.
-pub(super) fn of_this_process() -> Option<&'static MainConf> {
+pub(crate) fn of_this_process() -> Option<&'static MainConf> {
     // SAFETY: nginx sets the cycle before it loads any module and never unsets it.
     unsafe { nginx_sys::ngx_cycle.cast_const().as_ref() }.and_then(main_conf_in)
 }
 
 /// What the place says that a request has come to.
-pub(super) fn loc_conf(r: &ngx_http_request_t) -> Option<&LocConf> {
+pub(crate) fn loc_conf(r: &ngx_http_request_t) -> Option<&LocConf> {
     // SAFETY: a live request has a table of location configurations; ours is create_location's.
     unsafe { r.loc_conf.add(module::context_index()).read().cast::<LocConf>().as_ref() }
 }
 
 /// nginx's own view of the place that a request has come to.
-pub(super) fn core_loc_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_loc_conf_t> {
+pub(crate) fn core_loc_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_loc_conf_t> {
     // SAFETY: a live request has a table of location configurations; the core's is always there.
     unsafe {
         let index = nginx_sys::ngx_http_core_module.ctx_index;
@@ -133,7 +136,7 @@ pub(super) fn core_loc_conf(r: &ngx_http_request_t) -> Option<&ngx_http_core_loc
 }
 
 /// The main configuration that is being read.
-pub(super) fn main_conf_of(cf: *mut ngx_conf_t) -> Option<&'static mut MainConf> {
+pub(crate) fn main_conf_of(cf: *mut ngx_conf_t) -> Option<&'static mut MainConf> {
     // SAFETY: after create_main, within the http block, cf has its table; nobody else has a
     // reference while nginx reads the configuration.
     unsafe {
@@ -143,7 +146,7 @@ pub(super) fn main_conf_of(cf: *mut ngx_conf_t) -> Option<&'static mut MainConf>
 }
 
 /// nginx's own view of the location that is being read or merged.
-pub(super) fn core_loc_conf_of(
+pub(crate) fn core_loc_conf_of(
     cf: *mut ngx_conf_t,
 ) -> Option<&'static mut ngx_http_core_loc_conf_t> {
     // SAFETY: within the http block cf has its tables; nobody else has a reference meanwhile.
@@ -155,7 +158,7 @@ pub(super) fn core_loc_conf_of(
 }
 
 /// Puts a value into the configuration's memory, which is never dropped piecewise.
-pub(super) fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
+pub(crate) fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     // SAFETY: a live pool; what it gives is aligned for anything that C has.
     unsafe {
         let place = ngx_pcalloc(pool, size_of::<T>()).cast::<T>();
@@ -166,12 +169,12 @@ pub(super) fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     }
 }
 
-pub(super) fn pool_of(cf: *mut ngx_conf_t) -> *mut ngx_pool_t {
+pub(crate) fn pool_of(cf: *mut ngx_conf_t) -> *mut ngx_pool_t {
     // SAFETY: nginx passes a live cf to every configuration callback.
     unsafe { (*cf).pool }
 }
 
-pub(super) extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
+pub(crate) extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
     // SAFETY: nginx passes a live cf; the cleanup's data becomes a value before it can run.
     unsafe {
         let cleanup = ngx_pool_cleanup_add((*cf).pool, size_of::<MainConf>());
@@ -200,7 +203,7 @@ extern "C" fn drop_main(conf: *mut c_void) {
     unsafe { ptr::drop_in_place(conf.cast::<MainConf>()) };
 }
 
-pub(super) extern "C" fn init_main(_: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
+pub(crate) extern "C" fn init_main(_: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
     // SAFETY: conf is what create_main made.
     let conf = unsafe { &mut *conf.cast::<MainConf>() };
     if conf.zone_size == 0 {
@@ -209,11 +212,11 @@ pub(super) extern "C" fn init_main(_: *mut ngx_conf_t, conf: *mut c_void) -> *mu
     NGX_CONF_OK
 }
 
-pub(super) extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
+pub(crate) extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
     allocate(pool_of(cf), LocConf::default()).cast()
 }
 
-pub(super) extern "C" fn merge_location(
+pub(crate) extern "C" fn merge_location(
     cf: *mut ngx_conf_t,
     parent: *mut c_void,
     child: *mut c_void,
@@ -232,11 +235,11 @@ pub(super) extern "C" fn merge_location(
     if let Some(core) = core_loc_conf_of(cf).filter(|core| flags::location::NONAME.is_set(core)) {
         if child.control.is_none() && parent.control.is_some() {
             child.control = parent.control;
-            core.handler = Some(control::handler);
+            core.handler = Some(endpoint::handler);
         }
     }
     if let Some(endpoint) = &mut child.control {
-        match host::Names::of(cf) {
+        match server_names::Names::of(cf) {
             Ok(names) => endpoint.names = names,
             Err(module::Failed) => return NGX_CONF_ERROR,
         }
@@ -245,7 +248,7 @@ pub(super) extern "C" fn merge_location(
 }
 
 /// How many worker processes a cycle's configuration asks for; nginx has read all of it.
-pub(super) fn worker_processes(cycle: *const ngx_cycle_t) -> usize {
+pub(crate) fn worker_processes(cycle: *const ngx_cycle_t) -> usize {
     // SAFETY: a live cycle has the core's configuration.
     let number = unsafe { core_of(cycle).worker_processes };
     usize::try_from(number).unwrap_or(1)
@@ -253,7 +256,7 @@ pub(super) fn worker_processes(cycle: *const ngx_cycle_t) -> usize {
 
 /// # Safety
 /// The cycle is live, and its configuration outlives the reference.
-pub(super) unsafe fn core_of<'a>(cycle: *const ngx_cycle_t) -> &'a nginx_sys::ngx_core_conf_t {
+pub(crate) unsafe fn core_of<'a>(cycle: *const ngx_cycle_t) -> &'a nginx_sys::ngx_core_conf_t {
     // SAFETY: the caller's; the core module always has a configuration.
     unsafe { &*(*cycle).conf_ctx.add(nginx_sys::ngx_core_module.index).read().cast() }
 }

@@ -1,50 +1,27 @@
 //! The edge: borrows from nginx, asks the core, translates its answer.
 //!
-//! A worker process has one thread that runs nginx's callbacks; everything here runs on it, but what
-//! the writer's thread does.
+//! A worker process has one thread that runs nginx's callbacks; everything here runs on it, except
+//! what the writer's thread does.
+//!
+//! The floors, from the lowest to the highest; each uses only those above it in this list.
 
-mod ask;
-mod attempts;
-mod body;
-mod bypass;
-mod channel;
+/// What the kernel has, without nginx.
+mod os;
+
+/// nginx's own things behind thin wrappers, which know nothing of intermission.
+mod nginx;
+
+/// The zone as processes share it, and this process.
+mod worker;
+
+/// What the configuration says.
 mod conf;
+
+/// One request, from its app's gate to its end.
+mod request;
+
+/// The control endpoint.
 mod control;
-mod directives;
-mod disk;
-mod doorbell;
-mod entry;
-mod evaluate;
-mod failed;
-mod familiar;
-#[cfg(feature = "faults")]
-mod faults;
-mod file_lock;
-mod flags;
-mod flight;
-mod gate;
-mod given_up;
-mod halt;
-mod host;
-mod kept;
-mod lock;
-mod log;
-mod mark;
+
+/// What nginx finds in the library.
 mod module;
-mod oldest;
-mod pages;
-mod park;
-mod payload;
-mod processes;
-mod queue;
-mod release;
-mod respond;
-mod room;
-mod saving;
-mod state;
-mod unlisted;
-mod variables;
-mod wait;
-mod workers;
-mod writer;
-mod zone;

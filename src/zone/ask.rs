@@ -2,10 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::app::App;
-use crate::flight::Epoch;
-use crate::ids::{AppId, WorkerId};
-use crate::oldest::Told;
+use crate::ids::{AppId, Epoch, WorkerId};
+use crate::shared::app::App;
+use crate::shared::oldest::Told;
 use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
@@ -38,7 +37,7 @@ impl Zone<'_> {
         if is_under_way && !self.apps.iter().any(is_new) {
             return asked;
         }
-        let asked = self.gates.next_epoch();
+        let asked = self.signals.next_epoch();
         crash_point();
         self.header.asked = asked;
         self.header.asked_at = now;

@@ -3,10 +3,10 @@
 
 use super::repair::turns_away;
 use super::Zone;
-use crate::app::State;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
-use crate::queue::{Held, Slot};
-use crate::room::{Bounds, Lack};
+use crate::shared::app::State;
+use crate::shared::room::{Bounds, Lack};
+use crate::shared::slots::{Held, Slot};
 use crate::text::AppName;
 
 /// What becomes of a request that comes while its app may not be open.

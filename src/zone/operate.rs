@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::app::{App, Ended, Ender, State};
 use crate::ids::{AppId, PauseId};
-use crate::pace::Pace;
+use crate::shared::app::{App, Ended, Ender, State};
+use crate::shared::pace::Pace;
+use crate::shared::terms::PauseRequest;
 use crate::sync::crash_point;
-use crate::terms::PauseRequest;
 use crate::text::{Address, AppName};
 
 /// What `enable` and `stop` did.
@@ -250,7 +250,7 @@ impl Zone<'_> {
     pub(super) fn pause_changed(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
         if self.app(id).is_some_and(|app| !app.is_shut()) {
-            self.gates.pause_ended();
+            self.signals.pause_ended();
         }
         self.line_changed(id);
         self.publish_leases();

@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::{Effects, Header, Zone};
-use crate::app::App;
-use crate::flight::{CountCell, CountTable, SeenEpoch};
-use crate::gates::Gates;
-use crate::queue::Slot;
+use crate::shared::app::App;
+use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
+use crate::shared::signals::Signals;
+use crate::shared::slots::Slot;
+use crate::shared::waiters::Wait;
+use crate::shared::workers::Worker;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Msec, Now};
-use crate::wait::Wait;
-use crate::workers::Worker;
 
 /// What the lock guards.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Tables {
     pub fn lend<'z>(&'z mut self, words: &'z Words, now: Now) -> Zone<'z> {
         Zone {
             header: &mut self.header,
-            gates: words.gates(),
+            signals: words.signals(),
             flights: words.flights(),
             apps: &mut self.apps,
             workers: &mut self.workers,
@@ -112,8 +112,8 @@ impl Words {
     }
 
     /// As the workers see them.
-    pub fn gates(&self) -> Gates<'_> {
-        Gates {
+    pub fn signals(&self) -> Signals<'_> {
+        Signals {
             shut: &self.shut,
             names: &self.names,
             moving: &self.moving,

@@ -3,9 +3,9 @@
 
 use super::repair::turns_away;
 use super::Zone;
-use crate::app::Spacing;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
-use crate::pace::Allowance;
+use crate::shared::app::Spacing;
+use crate::shared::pace::Allowance;
 use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
@@ -57,9 +57,9 @@ impl Zone<'_> {
         room: u32,
         mut each: impl FnMut(Given),
     ) -> (AppId, Turn) {
-        let (gates, quitting) = (self.gates, self.quitting());
+        let (signals, quitting) = (self.signals, self.quitting());
         let mut later: Option<Msec> = None;
-        for id in gates.moving_after(last) {
+        for id in signals.moving_after(last) {
             let Some(app) = self.app(id) else { continue };
             if turns_away(app, quitting) {
                 let retry_after = app.retry_after(self.now);

@@ -2,13 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::Zone;
-use crate::app::{App, State};
 use crate::flag::Flag;
-use crate::flight::Epoch;
-use crate::gates::NameHash;
-use crate::ids::{AppId, SlotId};
-use crate::oldest::Oldest;
-use crate::queue::{self, List};
+use crate::ids::{AppId, Epoch, NameHash, SlotId};
+use crate::shared::app::{App, State};
+use crate::shared::oldest::Oldest;
+use crate::shared::slots::{self, List};
 
 impl Zone<'_> {
     /// Makes a slot nobody's.
@@ -70,23 +68,23 @@ impl Zone<'_> {
     pub(super) fn publish(&self, id: AppId) {
         let Some(app) = self.app(id) else { return };
         let shut = app.name().filter(|_| app.state() != State::Open);
-        self.gates.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
+        self.signals.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
         let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
-        self.gates.set_moving(id, app.releases() || turns_away);
-        if app.created().max(app.pause_epoch()) > self.gates.epoch() {
-            self.gates.next_epoch();
+        self.signals.set_moving(id, app.releases() || turns_away);
+        if app.created().max(app.pause_epoch()) > self.signals.epoch() {
+            self.signals.next_epoch();
         }
     }
 
     /// The epoch that begins when what has changed is published.
     pub(super) fn coming_epoch(&self) -> Epoch {
-        Epoch(self.gates.epoch().0.wrapping_add(1))
+        Epoch(self.signals.epoch().0.wrapping_add(1))
     }
 
     /// Tells them when the first lease ends.
     pub(super) fn publish_leases(&self) {
         let ends = self.apps.iter().filter_map(App::until).map(|until| until.monotonic);
-        self.gates.set_lease(ends.min());
+        self.signals.set_lease(ends.min());
     }
 
     /// Makes everything that is derived from the slots and the apps' states anew.
@@ -97,7 +95,7 @@ impl Zone<'_> {
         self.apps.iter_mut().for_each(|app| (app.line, app.going) = (List::EMPTY, 0));
         self.workers.iter_mut().for_each(|worker| worker.slots = 0);
         let used = self.header.used(self.slots);
-        let (count, mut next) = (used.len(), queue::sort(used));
+        let (count, mut next) = (used.len(), slots::sort(used));
         for _ in 0..count {
             let id = next;
             let Some(slot) = self.slots.get_mut(id.index()) else {
@@ -121,9 +119,9 @@ impl Zone<'_> {
                 }
             }
         }
-        self.gates.recount();
+        self.signals.recount();
         // Maybe one whose end was cut short.
-        self.gates.pause_ended();
+        self.signals.pause_ended();
         for index in 0..self.apps.len() {
             let id = AppId::at(index);
             self.recompute_pause(id);

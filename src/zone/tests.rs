@@ -28,18 +28,19 @@ use super::{
     Arrival, DepartReason, Departure, Effects, Expected, Given, Look, Opened, Refusal, Release,
     Remaining, Shut, Turn, Wake, Zone,
 };
-use crate::app::{App, Ended, Spacing, State};
-use crate::flight::{CountCell, Counts, Epoch};
-use crate::gates::NameHash;
-use crate::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, Ticket, WaitId, WorkerId};
-use crate::pace::Pace;
-use crate::queue::List;
-use crate::room::{Bounds, Lack, Room};
-use crate::terms::PauseRequest;
+use crate::ids::{
+    AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,
+};
+use crate::shared::app::{App, Ended, Spacing, State};
+use crate::shared::in_flight::{CountCell, Counts};
+use crate::shared::pace::Pace;
+use crate::shared::room::{Bounds, Lack, Room};
+use crate::shared::slots::List;
+use crate::shared::terms::PauseRequest;
+use crate::shared::waiters::{Wait, WaitFor};
+use crate::shared::workers::Orders;
 use crate::text::{Address, AppName, Reason, Text};
 use crate::time::{Msec, Now};
-use crate::wait::{Wait, WaitFor};
-use crate::workers::Orders;
 
 fn name(text: &str) -> AppName {
     AppName::new(text.as_bytes()).unwrap()
@@ -107,19 +108,19 @@ fn check(zone: &Owned) {
     assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
     assert!(tables.workers.iter().map(|worker| worker.slots).eq(owned));
     let shut = tables.apps.iter().filter(|app| app.state() != State::Open);
-    let gates = zone.words.gates();
-    assert_eq!(gates.all_open(), shut.clone().count() == 0);
-    let counted = gates.shut.load(crate::sync::Ordering::Relaxed);
+    let signals = zone.words.signals();
+    assert_eq!(signals.all_open(), shut.clone().count() == 0);
+    let counted = signals.shut.load(crate::sync::Ordering::Relaxed);
     assert_eq!(counted as usize, shut.count());
     let ends = tables.apps.iter().filter_map(App::until).map(|until| until.monotonic);
-    assert_eq!(gates.next_lease(), ends.min());
+    assert_eq!(signals.next_lease(), ends.min());
     check_waits(zone);
 }
 
 /// Fails where requests of an app go on that was paused or stopped, and nobody can see that a pause has
 /// ended: then they could meet a connection that died with the old app.
 fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
-    let endings = |zone: &Owned| zone.words.gates().endings();
+    let endings = |zone: &Owned| zone.words.signals().endings();
     let mut was_shut = before.tables.apps.iter().map(App::is_shut).enumerate();
     let unseen = endings(before) == endings(now);
     assert!(!unseen || !was_shut.any(|(entry, shut)| shut && goes_on(entry)));
@@ -132,9 +133,9 @@ fn check_endings_after(before: &Owned, now: &Owned) {
 
 /// Fails where anybody waits for what is not to come, or a pause for nobody.
 fn check_waits(zone: &Owned) {
-    let (tables, gates) = (&zone.tables, zone.words.gates());
+    let (tables, signals) = (&zone.tables, zone.words.signals());
     let waiters = || tables.waits.iter().filter_map(Wait::get);
-    let told = gates.waiting.load(crate::sync::Ordering::Relaxed);
+    let told = signals.waiting.load(crate::sync::Ordering::Relaxed);
     assert_eq!(told as usize, waiters().count());
     for (wish, waiter) in waiters() {
         let app = &tables.apps[waiter.app.index()];
@@ -148,7 +149,7 @@ fn check_waits(zone: &Owned) {
         }
     }
     for (index, app) in tables.apps.iter().enumerate() {
-        assert!(app.created().max(app.pause_epoch()) <= gates.epoch());
+        assert!(app.created().max(app.pause_epoch()) <= signals.epoch());
         let asked = || asked(&tables.waits, AppId::at(index));
         assert_eq!(app.is_provisional(), asked().next().is_some());
         let changed =
@@ -158,12 +159,12 @@ fn check_waits(zone: &Owned) {
 }
 
 fn check_gate(zone: &Owned, id: AppId) {
-    let gates = zone.words.gates();
+    let signals = zone.words.signals();
     let app = &zone.tables.apps[id.index()];
     let hash = app.name().map(|name| NameHash::of(name.as_bytes()));
-    let found = hash.and_then(|hash| gates.find(hash));
+    let found = hash.and_then(|hash| signals.find(hash));
     assert_eq!(found == Some(id), app.state() != State::Open);
-    let moves = gates.moving_after(AppId::NONE).any(|other| other == id);
+    let moves = signals.moving_after(AppId::NONE).any(|other| other == id);
     let stays = app.state() == State::Paused && !zone.tables.header.quitting.is_on();
     assert_eq!(moves, !stays && app.line.len > 0);
 }

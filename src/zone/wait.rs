@@ -4,14 +4,14 @@
 use core::iter::successors;
 
 use super::{Expected, Opened, Refusal, Shut, Wake, Zone};
-use crate::app::State;
-use crate::flight::Counts;
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
-use crate::pace::Pace;
-use crate::terms::PauseRequest;
+use crate::shared::app::State;
+use crate::shared::in_flight::Counts;
+use crate::shared::pace::Pace;
+use crate::shared::terms::PauseRequest;
+use crate::shared::waiters::{Wait, WaitFor, Waiter};
 use crate::text::{Address, AppName};
 use crate::time::{Msec, Now};
-use crate::wait::{Wait, WaitFor, Waiter};
 
 /// What a caller learns who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ impl Zone<'_> {
 
     /// Tells the workers whether anybody waits.
     pub(super) fn publish_waiting(&self) {
-        self.gates.set_waiting(self.waits.iter().filter(|wait| !wait.is_free()).count());
+        self.signals.set_waiting(self.waits.iter().filter(|wait| !wait.is_free()).count());
     }
 
     /// Whether anybody waits for an app.

@@ -4,10 +4,10 @@
 use super::{Header, Wake, Zone};
 use crate::flag::Flag;
 use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
-use crate::queue::Slot;
-use crate::room::Room;
+use crate::shared::room::Room;
+use crate::shared::slots::Slot;
+use crate::shared::workers::{self, Orders};
 use crate::text::AppName;
-use crate::workers::{self, Orders};
 
 /// How many times a worker had been without an entry when somebody looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,17 @@
 //! A zone, two workers and their doorbells, as loom's threads share them.
 #![forbid(unsafe_code)]
 
-use intermission::flight::{Counts, Epoch, Known};
-use intermission::gates::NameHash;
-use intermission::ids::{AppId, Cookie, Generation, PauseId, Process, SlotId, WaitId, WorkerId};
-use intermission::pace::Pace;
-use intermission::room::Bounds;
-use intermission::terms::PauseRequest;
+use intermission::ids::{
+    AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, WaitId, WorkerId,
+};
+use intermission::shared::in_flight::{Counts, Known};
+use intermission::shared::pace::Pace;
+use intermission::shared::room::Bounds;
+use intermission::shared::terms::PauseRequest;
+use intermission::shared::waiters::WaitFor;
+use intermission::shared::workers::Orders;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
-use intermission::wait::WaitFor;
-use intermission::workers::Orders;
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{Arrival, Expected, Given, Look, Turn, Wake, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -131,8 +132,9 @@ impl Shared {
 
     /// A request comes to a worker.
     pub(super) fn comes(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
-        let gates = self.words.gates();
-        let gate = if gates.all_open() { None } else { gates.find(NameHash::of(app.as_bytes())) };
+        let signals = self.words.signals();
+        let gate =
+            if signals.all_open() { None } else { signals.find(NameHash::of(app.as_bytes())) };
         let bounds = Bounds::most(u32::MAX);
         let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
         match arrival {
@@ -154,7 +156,7 @@ impl Shared {
     /// has ended since, which the worker does not see.
     pub(super) fn passes_unaware(&self, app: &AppName, owner: WorkerId, endings: u64) -> bool {
         let passes = self.comes(app, owner, Cookie(1)) == Came::Passed;
-        passes && self.words.gates().endings() == endings
+        passes && self.words.signals().endings() == endings
     }
 
     /// Whether a worker's bell rang; what is heard is heard once.
@@ -164,7 +166,7 @@ impl Shared {
 
     /// A worker that heard its bell takes turns until there is none for it.
     pub(super) fn turns(&self, me: WorkerId) {
-        if !self.words.gates().any_moving() {
+        if !self.words.signals().any_moving() {
             return;
         }
         loop {
@@ -202,14 +204,14 @@ impl Shared {
             }
         }
         assert_eq!(self.visit(|zone| zone.slots_used()), 0, "somebody was forgotten");
-        assert!(!self.words.gates().any_moving());
+        assert!(!self.words.signals().any_moving());
         self.gone_on.lock().unwrap().clone()
     }
 
     /// As [`Self::settle`], where no pause is left.
     pub(super) fn settle_open(&self) -> Vec<Cookie> {
         let gone_on = self.settle();
-        assert!(self.words.gates().all_open());
+        assert!(self.words.signals().all_open());
         gone_on
     }
 }
@@ -229,10 +231,10 @@ impl InFlight {
 
     /// Counts anew, if there is anything that it has not seen.
     pub(super) fn refresh(&mut self, shared: &Shared) {
-        if shared.words.gates().epoch() == self.epoch {
+        if shared.words.signals().epoch() == self.epoch {
             return;
         }
-        let seen = |zone: &mut Zone<'_>| (Known::new(zone.known().collect()), zone.gates.epoch());
+        let seen = |zone: &mut Zone<'_>| (Known::new(zone.known().collect()), zone.signals.epoch());
         (self.known, self.epoch) = shared.visit(seen);
         let flights = shared.words.flights();
         for (index, count) in flights.row(self.me).iter().enumerate() {

@@ -6,7 +6,7 @@ use super::model::{Pair, NAMES};
 use super::rules::ModelApp;
 use super::scene::{Scene, CAUSE, ONE, TWO};
 use super::*;
-use crate::oldest::{Told, WaitsFor, MOST};
+use crate::shared::oldest::{Told, WaitsFor, MOST};
 use crate::zone::PATIENCE;
 
 /// As a worker tells it.
@@ -25,9 +25,9 @@ fn an_app_is_counted_from_the_first_question_about_it_on() {
     let app = name("app");
     scene.visit(|zone| zone.know(&app));
     assert_eq!(scene.effects.wake, Wake::All, "the workers are to count it");
-    let before = scene.visit(|zone| zone.gates.epoch());
+    let before = scene.visit(|zone| zone.signals.epoch());
     scene.visit(|zone| zone.know(&app));
-    let known = scene.visit(|zone| (zone.known().count(), zone.find(&app), zone.gates.epoch()));
+    let known = scene.visit(|zone| (zone.known().count(), zone.find(&app), zone.signals.epoch()));
     assert_eq!(known, (1, Some(AppId(0)), before), "once");
     assert_eq!(scene.effects.wake, Wake::Nobody);
 }

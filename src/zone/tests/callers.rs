@@ -6,7 +6,7 @@ use super::model::{ModelWorker, Pair, ENTRIES, WAITS};
 use super::rules::ModelApp;
 use super::verbs::later;
 use super::*;
-use crate::control::PaceChange;
+use crate::control::command::PaceChange;
 
 /// Somebody who waits.
 #[derive(Clone, Copy, Debug)]
@@ -251,7 +251,7 @@ impl Pair {
             }
         }
         worker.saw = Some(self.zone.now.monotonic);
-        flights.saw(id, self.zone.words.gates().epoch());
+        flights.saw(id, self.zone.words.signals().epoch());
     }
 
     /// At the end.

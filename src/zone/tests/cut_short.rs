@@ -6,7 +6,7 @@ use super::repair::killed;
 use super::scene::{lease, Scene, ONE, TWO};
 use super::waits::{busy, quiets};
 use super::*;
-use crate::control::PaceChange;
+use crate::control::command::PaceChange;
 
 const APP: AppId = AppId(0);
 
@@ -29,7 +29,7 @@ fn app(zone: &Owned) -> &App {
 }
 
 fn anybody_waits(zone: &Owned) -> bool {
-    zone.words.gates().anybody_waits()
+    zone.words.signals().anybody_waits()
 }
 
 fn name_and_ask() -> (AppName, Expected, Ask) {

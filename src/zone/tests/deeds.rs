@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::control::PaceChange;
-use crate::oldest::Told;
+use crate::control::command::PaceChange;
+use crate::shared::oldest::Told;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {

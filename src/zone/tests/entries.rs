@@ -3,7 +3,7 @@
 
 use super::scene::{lease, Scene, CAUSE, ONE, TWO};
 use super::*;
-use crate::state::Saved;
+use crate::saved::Saved;
 
 #[test]
 fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_room() {

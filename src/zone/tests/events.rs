@@ -9,8 +9,8 @@ use super::deeds::{Ask, Caller, Deed};
 use super::model::{Pair, ENTRIES, NAMES, WORKERS};
 use super::rules::{ModelApp, Waiting};
 use super::*;
-use crate::control::PaceChange;
-use crate::state::Saved;
+use crate::control::command::PaceChange;
+use crate::saved::Saved;
 
 /// Of which it depends on the moment what exactly it is.
 #[derive(Clone, Debug)]
@@ -241,7 +241,7 @@ impl Pair {
         let deed = match *event {
             Event::Comes { app, worker, most } => {
                 let hash = NameHash::of(NAMES[app].as_bytes());
-                match self.zone.words.gates().find(hash) {
+                match self.zone.words.signals().find(hash) {
                     Some(gate) => self.comes(gate, app, worker, most),
                     None => {
                         self.passes(app);

@@ -10,7 +10,7 @@ fn end_lease(scene: &mut Scene) -> Option<String> {
 }
 
 fn first_end(scene: &Scene) -> Option<u64> {
-    let end = scene.zone.words.gates().next_lease();
+    let end = scene.zone.words.signals().next_lease();
     end.map(|end| end.since(scene.zone.now.monotonic).0)
 }
 
@@ -98,7 +98,7 @@ fn leases_that_end_at_the_same_moment_are_all_told_one_a_visit() {
     scene.wait(600);
     let ended: Vec<_> = core::iter::from_fn(|| end_lease(&mut scene)).collect();
     assert_eq!(ended, ["a", "b", "c"]);
-    assert!(scene.zone.words.gates().all_open());
+    assert!(scene.zone.words.signals().all_open());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_lease_that_a_dying_worker_wrote_ends_all_the_same() {
     let mut zone = scene.zone.tables.lend(words, scene.zone.now);
     zone.enter();
     zone.enable(&name(""), Expected::Any, lease(500), false).unwrap();
-    zone.gates.set_lease(None);
+    zone.signals.set_lease(None);
     scene.visit(|_| ());
     assert_eq!((scene.effects.repaired, first_end(&scene)), (true, Some(500)));
 }

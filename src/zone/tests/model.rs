@@ -9,8 +9,8 @@ use super::events::{event, Event};
 use super::rounds::Next;
 use super::rules::{ModelApp, Waiting};
 use super::*;
-use crate::control::PaceChange;
-use crate::state::Saved;
+use crate::control::command::PaceChange;
+use crate::saved::Saved;
 
 pub(super) const WORKERS: usize = 3;
 pub(super) const ENTRIES: usize = 3;
@@ -228,7 +228,7 @@ impl Pair {
 
     /// All leases and pauses end, and the workers do what they are woken for, and nothing else.
     fn finish(&mut self, stops: bool) {
-        while let Some(end) = self.zone.words.gates().next_lease() {
+        while let Some(end) = self.zone.words.signals().next_lease() {
             self.wait(end.since(self.zone.now.monotonic));
             let ended = self.carry_out(&Deed::EndLease);
             assert_ne!(ended, Outcome::LeaseEnded(None));
@@ -247,7 +247,7 @@ impl Pair {
         self.go_on();
         self.all_look();
         assert_eq!(self.waiting().chain(self.going()).count(), 0);
-        assert!(self.zone.words.gates().all_open());
+        assert!(self.zone.words.signals().all_open());
         assert_eq!(self.zone.visit(|zone| (zone.retire(), zone.slots_used())).0, (true, 0));
     }
 
@@ -285,7 +285,7 @@ impl Pair {
         Written {
             saved: apps.filter_map(|app| Saved::of(app, Now::NEVER)).collect(),
             version: self.zone.tables.header.version,
-            lease: self.zone.words.gates().next_lease(),
+            lease: self.zone.words.signals().next_lease(),
         }
     }
 

@@ -3,12 +3,12 @@
 
 use super::scene::{lease, Place, Scene, ONE, TWO};
 use super::*;
-use crate::app::Drained;
+use crate::shared::app::Drained;
 
 #[test]
 fn nobody_is_held_before_the_first_pause() {
     let mut scene = Scene::new();
-    assert!(scene.zone.words.gates().all_open());
+    assert!(scene.zone.words.signals().all_open());
     assert_eq!(scene.come("", ONE), Arrival::Passes);
 }
 

@@ -11,7 +11,7 @@ use super::events::{event, STRANGER};
 use super::model::{Pair, NAMES, WORKERS};
 use super::scene::CAUSE;
 use super::*;
-use crate::queue::Held;
+use crate::shared::slots::Held;
 use crate::sync::faults;
 
 /// What cannot be derived from anything else.
@@ -114,7 +114,8 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
         return false;
     }
     gates_stay_shut(&zone, &before, &after);
-    let gate = |entry: usize| zone.words.gates().names[entry].load(crate::sync::Ordering::Relaxed);
+    let gate =
+        |entry: usize| zone.words.signals().names[entry].load(crate::sync::Ordering::Relaxed);
     check_endings(&pair.zone, &zone, |entry| gate(entry) == 0);
     if killed(&mut zone, again, &Deed::Look) {
         gates_stay_shut(&zone, &before, &after);
@@ -130,13 +131,13 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
 
 /// Those who do not wait for the lock find no gate open that neither was nor becomes so.
 fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
-    let gates = zone.words.gates();
+    let signals = zone.words.signals();
     for (index, (was, becomes)) in before.apps.iter().zip(&after.apps).enumerate() {
         let is_shut = |app: &AppPicture| app.state != State::Open;
         let shut = was.name == becomes.name && is_shut(was) && is_shut(becomes);
         if let Some(name) = was.name.filter(|_| shut) {
-            assert!(!gates.all_open(), "all gates opened");
-            let found = gates.find(NameHash::of(name.as_bytes()));
+            assert!(!signals.all_open(), "all gates opened");
+            let found = signals.find(NameHash::of(name.as_bytes()));
             assert_eq!(found, Some(AppId::at(index)), "a gate opened");
         }
     }
@@ -270,7 +271,7 @@ impl<'p> Survivors<'p> {
         expected.iter_mut().zip(&released).for_each(|(one, other)| assert_eq!(one, other));
         let rest = self.visit(|zone| (zone.retire(), zone.slots_used()));
         assert_eq!(rest, (true, 0));
-        assert!(self.zone.words.gates().all_open());
+        assert!(self.zone.words.signals().all_open());
     }
 
     /// Whoever is still held by a stopped app after this is nobody's.
@@ -368,8 +369,8 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
         if !killed(&mut zone, steps, &Deed::Look) {
             break;
         }
-        let gates = zone.words.gates();
-        assert!(!gates.all_open(), "after {steps} steps");
-        assert_eq!(gates.find(NameHash::of(b"paused")), Some(AppId(1)));
+        let signals = zone.words.signals();
+        assert!(!signals.all_open(), "after {steps} steps");
+        assert_eq!(signals.find(NameHash::of(b"paused")), Some(AppId(1)));
     }
 }

@@ -4,8 +4,8 @@
 use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
 use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
 use super::*;
-use crate::app::Unreported;
-use crate::state::Saved;
+use crate::saved::Saved;
+use crate::shared::app::Unreported;
 
 fn because(reason: &str, cause: PauseRequest) -> PauseRequest {
     PauseRequest { reason: Reason::new(reason.as_bytes()).ok(), ..cause }
@@ -55,10 +55,10 @@ fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
 fn a_pause_that_is_taken_back_opens_an_app_with_nobody_in_line() {
     let mut scene = busy();
     let caller = quiets(&mut scene, lease(5000));
-    assert!(scene.zone.words.gates().next_lease().is_some());
+    assert!(scene.zone.words.signals().next_lease().is_some());
     scene.give_up(caller);
     assert_eq!(scene.state("a"), Some(State::Open));
-    assert_eq!(scene.zone.words.gates().next_lease(), None);
+    assert_eq!(scene.zone.words.signals().next_lease(), None);
     assert_eq!(scene.come("a", ONE), Arrival::Passes);
 }
 
@@ -91,7 +91,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
     assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
     assert_eq!(scene.effects.rolled_back, Some((name("a"), number, State::Paused)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(7999), "early"));
-    let end = scene.zone.words.gates().next_lease().unwrap();
+    let end = scene.zone.words.signals().next_lease().unwrap();
     assert_eq!(end.since(scene.zone.now.monotonic), Msec(7999));
 }
 

@@ -9,8 +9,8 @@ use super::events::STRANGER;
 use super::model::{Pair, ENTRIES, NAMES, SLOTS};
 use super::rounds::{Next, Round};
 use super::*;
-use crate::app::Drained;
-use crate::totals::Totals;
+use crate::shared::app::Drained;
+use crate::shared::totals::Totals;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {

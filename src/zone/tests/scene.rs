@@ -99,9 +99,9 @@ impl Scene {
         let app = name(app);
         self.cookies += 1;
         let cookie = Cookie(self.cookies);
-        let gates = self.zone.words.gates();
-        let gate = gates.find(NameHash::of(app.as_bytes()));
-        match gate.filter(|_| !gates.all_open()) {
+        let signals = self.zone.words.signals();
+        let gate = signals.find(NameHash::of(app.as_bytes()));
+        match gate.filter(|_| !signals.all_open()) {
             Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie, Bounds::most(most))),
             None => Arrival::Passes,
         }
@@ -208,7 +208,7 @@ impl Scene {
     /// A worker says that it has counted whatever it passed on up to now.
     pub(super) fn sees(&self, worker: WorkerId) {
         let words = &self.zone.words;
-        words.flights().saw(worker, words.gates().epoch());
+        words.flights().saw(worker, words.signals().epoch());
     }
 
     pub(super) fn both_see(&self) {

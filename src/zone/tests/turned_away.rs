@@ -3,7 +3,7 @@
 
 use super::scene::{lease, paced, Scene, CAUSE, FIRST, ONE, TWO};
 use super::*;
-use crate::app::Unreported;
+use crate::shared::app::Unreported;
 
 const THREE: WorkerId = WorkerId(2);
 
@@ -201,7 +201,7 @@ fn who_is_turned_away_is_told_when_the_lease_ends() {
 fn a_stop_says_itself_when_it_ends_whatever_the_pause_said() {
     let mut scene = Scene::paused_by("", lease(500));
     scene.stop("", CAUSE);
-    assert_eq!(scene.zone.words.gates().next_lease(), None);
+    assert_eq!(scene.zone.words.signals().next_lease(), None);
     let mut scene = Scene::paused("");
     scene.stop("", lease(500));
     scene.wait(500);

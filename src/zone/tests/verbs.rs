@@ -6,7 +6,7 @@ use super::model::{Pair, NAMES};
 use super::rounds::Round;
 use super::rules::ModelApp;
 use super::*;
-use crate::control::PaceChange;
+use crate::control::command::PaceChange;
 
 impl Pair {
     pub(super) fn shuts(

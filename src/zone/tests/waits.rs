@@ -23,7 +23,7 @@ pub(super) fn quiets(scene: &mut Scene, cause: PauseRequest) -> Caller {
 }
 
 pub(super) fn anybody_waits(scene: &Scene) -> bool {
-    scene.zone.words.gates().anybody_waits()
+    scene.zone.words.signals().anybody_waits()
 }
 
 #[test]

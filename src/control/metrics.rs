@@ -1,0 +1,252 @@
+//! The apps in Prometheus' text format, version 0.0.4.
+#![forbid(unsafe_code)]
+
+use core::fmt::{self, Display, Write};
+
+use crate::control::reply::{Slots, Status, Word};
+use crate::shared::totals::Totals;
+use crate::text::AppName;
+
+/// The format's media type.
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Outcome = (&'static str, fn(&Totals) -> u64);
+
+/// What becomes of a request in the end, each of one.
+const OUTCOMES: [Outcome; 8] = [
+    ("passed", |totals| totals.passed),
+    ("released", |totals| totals.released),
+    ("expired", |totals| totals.expired),
+    ("rejected", |totals| totals.rejected),
+    ("bypassed", |totals| totals.bypassed),
+    ("stopped", |totals| totals.stopped),
+    ("left", |totals| totals.left),
+    ("lost", |totals| totals.lost),
+];
+
+/// The metrics of these apps, and of the zone.
+pub fn render(apps: &[Status], slots: Slots) -> String {
+    let mut page = Page(String::with_capacity(2048 * (1 + apps.len())));
+    // Writing into a string does not fail.
+    let _ = page.write(apps, slots);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn write(&mut self, apps: &[Status], slots: Slots) -> fmt::Result {
+        let flag = |on: bool| u8::from(on);
+        self.gauge("paused", "Whether requests of the app are held.", apps, |app| {
+            flag(app.state == Word::Paused)
+        })?;
+        self.gauge("stopped", "Whether requests of the app are turned away.", apps, |app| {
+            flag(app.state == Word::Stopped)
+        })?;
+        self.gauge("draining", "Whether requests held by a pause still go out.", apps, |app| {
+            flag(app.state == Word::Draining)
+        })?;
+        self.gauge("held", "Requests that are held now.", apps, |app| app.held)?;
+        let help = "How long the request that is held longest has been.";
+        self.gauge("oldest_held_seconds", help, apps, |app| app.oldest_held_seconds)?;
+        let help = "Requests that were passed on and are unfinished.";
+        self.gauge("in_flight", help, apps, |app| app.in_flight)?;
+        let help = "For how long the oldest of these has been.";
+        self.gauge("oldest_in_flight_seconds", help, apps, |app| {
+            app.oldest_in_flight.iter().next().map_or(0.0, |oldest| oldest.seconds.as_f64())
+        })?;
+        let help = "Connections that were upgraded, such as WebSockets.";
+        self.gauge("upgraded", help, apps, |app| app.upgraded)?;
+        let help = "Requests that nginx was done with while the app may have gone on with them.";
+        self.per_app("abandoned_total", "counter", help, apps, |app| app.all_abandoned)?;
+        self.head("requests_total", "counter", "Requests, by what became of them.")?;
+        for app in apps {
+            for (outcome, count) in OUTCOMES {
+                let (name, count) = (Label(&app.app), count(&app.totals));
+                let labels = format_args!("app=\"{name}\",outcome=\"{outcome}\"");
+                writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
+            }
+        }
+        let help = "Of those released, how many nginx itself answered 502, 503 or 504.";
+        self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
+        self.head("rejected_total", "counter", "Of those that were rejected, by what ran out.")?;
+        for app in apps {
+            let name = Label(&app.app);
+            for (lack, count) in app.rejected.iter() {
+                let labels = format_args!("app=\"{name}\",reason=\"{}\"", lack.word());
+                writeln!(self.0, "intermission_rejected_total{{{labels}}} {count}")?;
+            }
+        }
+        let help = "Of those that expired, how many went on to the app although it was paused.";
+        self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
+        let help = "Requests that were held, or are.";
+        self.per_app("holds_total", "counter", help, apps, |app| app.totals.held)?;
+        self.per_app("pauses_total", "counter", "Pauses that began.", apps, |app| app.pauses)?;
+        self.head("hold_seconds", "histogram", "How long requests were held.")?;
+        apps.iter().try_for_each(|app| self.histogram(app))?;
+        let help = "How long the last drain took.";
+        self.gauge("last_drain_seconds", help, apps, |app| {
+            app.last_drain.map_or(0.0, |drain| drain.seconds.as_f64())
+        })?;
+        let help = "When the last drain ended, in seconds since 1970; 0 before the first.";
+        self.gauge("last_drain_timestamp_seconds", help, apps, |app| {
+            app.last_drain.map_or(0.0, |drain| drain.ended.as_f64())
+        })?;
+        self.gauge("room", "Requests that can be held besides those held.", apps, |app| app.room)?;
+        self.head("slots", "gauge", "Requests that can be held, of all apps.")?;
+        writeln!(self.0, "intermission_slots {}", slots.total)?;
+        self.head("slots_used", "gauge", "Of these slots, those in use.")?;
+        writeln!(self.0, "intermission_slots_used {}", slots.used)?;
+        let help = "Whether pauses are kept over a restart, as configured: 0 if that fails.";
+        self.head("state_file_ok", "gauge", help)?;
+        let ok = flag(apps.iter().all(|app| app.state_file.is_fine()));
+        writeln!(self.0, "intermission_state_file_ok {ok}")
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
+        writeln!(self.0, "# HELP intermission_{name} {help}")?;
+        writeln!(self.0, "# TYPE intermission_{name} {kind}")
+    }
+
+    fn gauge<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        apps: &[Status],
+        value: impl Fn(&Status) -> V,
+    ) -> fmt::Result {
+        self.per_app(name, "gauge", help, apps, value)
+    }
+
+    fn per_app<V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        apps: &[Status],
+        value: impl Fn(&Status) -> V,
+    ) -> fmt::Result {
+        self.head(name, kind, help)?;
+        apps.iter().try_for_each(|app| {
+            let (label, value) = (Label(&app.app), value(app));
+            writeln!(self.0, "intermission_{name}{{app=\"{label}\"}} {value}")
+        })
+    }
+
+    fn histogram(&mut self, app: &Status) -> fmt::Result {
+        const NAME: &str = "intermission_hold_seconds";
+        let (name, holds) = (Label(&app.app), &app.holds);
+        for (bound, count) in holds.up_to() {
+            let bound = bound.0 as f64 / 1000.0;
+            writeln!(self.0, "{NAME}_bucket{{app=\"{name}\",le=\"{bound}\"}} {count}")?;
+        }
+        let (count, sum) = (holds.count(), holds.sum().seconds());
+        writeln!(self.0, "{NAME}_bucket{{app=\"{name}\",le=\"+Inf\"}} {count}")?;
+        writeln!(self.0, "{NAME}_sum{{app=\"{name}\"}} {sum}")?;
+        writeln!(self.0, "{NAME}_count{{app=\"{name}\"}} {count}")
+    }
+}
+
+/// An app's name in a label: what is no UTF-8 shows its bytes as the log does, and so does what
+/// looks as if it did, so that two names stay two.
+struct Label<'a>(&'a AppName);
+
+impl Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped;
+        let text = match core::str::from_utf8(self.0.as_bytes()) {
+            Ok(text) if !text.contains("\\x") => text,
+            _ => {
+                escaped = self.0.to_string();
+                &escaped
+            }
+        };
+        text.chars().try_for_each(|char| match char {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            char => f.write_char(char),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::reply::Seconds;
+    use crate::time::Msec;
+
+    const SLOTS: Slots = Slots { used: 3, total: 8 };
+
+    fn app(name: &[u8]) -> Status {
+        Status { room: 5, slots: SLOTS, ..Status::unknown(AppName::new(name).unwrap()) }
+    }
+
+    #[test]
+    fn everything_is_there_from_the_start() {
+        let text = render(&[app(b"")], SLOTS);
+        for line in [
+            "intermission_paused{app=\"\"} 0",
+            "intermission_oldest_held_seconds{app=\"\"} 0",
+            "intermission_requests_total{app=\"\",outcome=\"lost\"} 0",
+            "intermission_failed_total{app=\"\"} 0",
+            "intermission_abandoned_total{app=\"\"} 0",
+            "intermission_hold_seconds_bucket{app=\"\",le=\"2.5\"} 0",
+            "intermission_hold_seconds_bucket{app=\"\",le=\"+Inf\"} 0",
+            "intermission_hold_seconds_sum{app=\"\"} 0.000",
+            "intermission_last_drain_timestamp_seconds{app=\"\"} 0",
+            "intermission_rejected_total{app=\"\",reason=\"connections\"} 0",
+            "intermission_rejected_total{app=\"\",reason=\"zone\"} 0",
+            "intermission_room{app=\"\"} 5",
+            "intermission_slots 8",
+            "intermission_slots_used 3",
+            "intermission_state_file_ok 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_outcome_has_its_own_count() {
+        let mut one = app(b"a");
+        one.state = Word::Paused;
+        one.oldest_held_seconds = Seconds(Msec(1500));
+        one.totals = Totals {
+            passed: 1,
+            held: 2,
+            released: 3,
+            expired: 4,
+            rejected: 5,
+            bypassed: 6,
+            stopped: 7,
+            left: 8,
+            lost: 9,
+            failed: 10,
+        };
+        let text = render(&[one], SLOTS);
+        for (outcome, count) in [("passed", 1), ("released", 3), ("stopped", 7), ("lost", 9)] {
+            let line =
+                format!("intermission_requests_total{{app=\"a\",outcome=\"{outcome}\"}} {count}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+        assert!(text.contains("intermission_failed_total{app=\"a\"} 10\n"));
+        assert!(text.contains("intermission_holds_total{app=\"a\"} 2\n"));
+        assert!(text.contains("intermission_paused{app=\"a\"} 1\n"));
+        assert!(text.contains("intermission_oldest_held_seconds{app=\"a\"} 1.5\n"));
+    }
+
+    #[test]
+    fn odd_names_are_harmless_labels_and_stay_apart() {
+        let label = |name: &[u8]| Label(&AppName::new(name).unwrap()).to_string();
+        assert_eq!(label(b"a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+        assert_eq!(label("\u{e9}\u{7}".as_bytes()), "\u{e9}\u{7}");
+        assert_eq!(label(b"a\xff"), "a\\\\xff");
+        assert_ne!(label(b"a\xff"), label(b"a\xfe"));
+    }
+
+    #[test]
+    fn a_name_that_spells_another_ones_bytes_has_a_label_of_its_own() {
+        let label = |name: &[u8]| Label(&AppName::new(name).unwrap()).to_string();
+        assert_ne!(label(b"a\xff"), label(b"a\\xff"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Control requests that are answered when an app is quiet, or drained.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr;
+
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add,
+    NGX_HTTP_CLIENT_CLOSED_REQUEST,
+};
+
+use crate::control::answer::{Abandoned, Done, Standing};
+use crate::control::reply::{Status, Word};
+use crate::ffi::control::answer::Answer;
+use crate::ffi::control::ask;
+use crate::ffi::control::saving;
+use crate::ffi::module::Failed;
+use crate::ffi::nginx::flags::event;
+use crate::ffi::nginx::log;
+use crate::ffi::nginx::queue::{Link, Queue};
+use crate::ffi::request::mark::cleanup_data;
+use crate::ffi::request::park::{events, finalize, rest, start_timer, stop_timer};
+use crate::ffi::worker::entry;
+use crate::ffi::worker::reap;
+use crate::ffi::worker::workers::{self, ThisWorker, LONGEST_TIMER};
+use crate::ffi::worker::zone::Named;
+use crate::ids::{Cookie, Epoch, WaitId, WorkerId};
+use crate::text::AppName;
+use crate::time::Msec;
+use crate::zone::{Look, Zone};
+
+/// How often whoever waits looks, in ms: nobody tells when the last one in flight is finished.
+const INTERVAL: ngx_msec_t = 20;
+
+/// A control request that waits, in its own memory.
+pub(crate) struct Waiting {
+    link: Link<Waiting>,
+    r: *mut ngx_http_request_t,
+    name: AppName,
+    place: WaitId,
+    time: Msec,
+    /// What the verb did.
+    done: Done,
+    end: Cell<Look>,
+    /// His time is over, and all workers were asked what they have in flight.
+    asked: Cell<Option<Epoch>>,
+}
+
+impl Waiting {
+    /// For so long.
+    pub(crate) fn new(name: AppName, place: WaitId, time: Msec, done: Done) -> Self {
+        Self {
+            link: Link::new(),
+            r: ptr::null_mut(),
+            name,
+            place,
+            time,
+            done,
+            end: Cell::new(Look::Pending),
+            asked: Cell::new(None),
+        }
+    }
+
+    /// Looks once more; whether it is over.
+    fn look(&self, this: &ThisWorker, over: bool) -> bool {
+        let cookie = cookie(self.r);
+        let look = visit(this, |zone| zone.look(self.place, this.id(), cookie, over));
+        self.end.set(look);
+        look != Look::Pending
+    }
+}
+
+/// Visits the zone; what that changes is on its way to the disk when it returns.
+fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+    let (result, changed) = this.zone.visit(|zone| {
+        let before = zone.version();
+        (f(zone), zone.version() != before)
+    });
+    if changed {
+        saving::save(this);
+    }
+    result
+}
+
+/// What the zone knows the caller by; none where this worker has no place there, or a subrequest
+/// calls, whose connection is not its own.
+pub(crate) fn me(r: &ngx_http_request_t) -> Option<(WorkerId, Cookie)> {
+    let worker = workers::this().filter(|_| ptr::eq(r, r.main))?;
+    entry::is_needed(worker);
+    worker.id().is_some().then(|| (worker.id(), cookie(r)))
+}
+
+fn cookie(r: *const ngx_http_request_t) -> Cookie {
+    Cookie(r as usize as u64)
+}
+
+/// Lets the request wait; it is finalized when it is answered.
+pub(crate) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), Failed> {
+    let this = workers::this().ok_or(Failed)?;
+    // SAFETY: a live request's pool; the cleanup's data becomes a value before it can run.
+    let place = unsafe {
+        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Waiting>()).as_mut();
+        cleanup.map(|cleanup| {
+            let place = cleanup.data.cast::<Waiting>();
+            place.write(Waiting { r, ..waiting });
+            cleanup.handler = Some(on_cleanup);
+            &*place
+        })
+    };
+    let Some(waiting) = place else {
+        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie(r)));
+        return Err(Failed);
+    };
+    this.waiting.push(waiting, &waiting.link);
+    let time = (waiting.time.0 as ngx_msec_t).min(LONGEST_TIMER);
+    rest(r, on_write, time)?;
+    this.looking.start_within(1);
+    Ok(())
+}
+
+/// Answers those for whom it is over.
+pub(crate) fn look(this: &ThisWorker) {
+    if this.waiting.is_empty() {
+        return;
+    }
+    // As long as nobody looks, the zone counts a worker that had no entry as one that cannot be asked.
+    entry::is_lacking(&this.zone);
+    let over = Queue::new();
+    over.init();
+    let told = |waiting: &Waiting| waiting.asked.get().is_some_and(|at| ask::all_told(this, at));
+    for waiting in this
+        .waiting
+        .iter()
+        .filter(|waiting| waiting.look(this, this.cut_off.get() || told(waiting)))
+    {
+        waiting.link.leave();
+        over.push(waiting, &waiting.link);
+    }
+    while let Some(waiting) = over.first() {
+        // SAFETY: whoever is in the queue is live; the event's own handler answers, and may end it
+        // and others.
+        unsafe {
+            (*waiting).link.leave();
+            let (_, wev) = events(&*(*waiting).r);
+            stop_timer(wev);
+            if let Some(handler) = wev.handler {
+                handler(wev);
+            }
+        }
+    }
+}
+
+pub(crate) extern "C" fn on_looking(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    if this.waiting.is_empty() {
+        return;
+    }
+    reap::reap_dead_workers(&this.zone);
+    look(this);
+    if !this.waiting.is_empty() {
+        this.looking.start(INTERVAL);
+    }
+}
+
+/// The request's write event: it is over, its time is, its client is gone, or nothing at all.
+extern "C" fn on_write(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request, waiting on its connection.
+    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
+    let (Some(this), Some(waiting)) = (workers::this(), find(r)) else { return };
+    if waiting.end.get() == Look::Pending {
+        if event::ERROR.is_set(wev) {
+            return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
+        }
+        if event::DELAYED.is_set(wev) || is_asking(this, waiting, wev) || !waiting.look(this, true)
+        {
+            return;
+        }
+        waiting.link.leave();
+    }
+    let status = this.zone.visit(|zone| Status::of(zone, waiting.name));
+    let answer = match waiting.end.get() {
+        Look::Done => {
+            if status.state == Word::Paused {
+                let (name, pause) = (Named(&waiting.name), status.pause.0 .0);
+                let some = Abandoned::of(&status);
+                let abandoned = some.map_or_else(String::new, |some| format!(", {some}"));
+                let line = format_args!(
+                    "intermission: {name}: nothing is in flight, pause {pause}{abandoned}"
+                );
+                log::write(log::Level::Notice, log::log_of(r), line);
+            }
+            Answer::done(waiting.done)
+        }
+        Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
+        Look::RolledBack(left) => {
+            let state = status.state.is_paused();
+            Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
+        }
+        Look::Superseded | Look::Pending => {
+            let text = "the pause was ended or begun by somebody else meanwhile";
+            Answer::problem(409, format!("{text}: {}", Standing(&status)))
+        }
+    };
+    if let Some(sent) = saving::answer(r, waiting.name, answer.left(status)) {
+        finalize(r, sent);
+    }
+}
+
+/// The time of one who waits for a quiet app is over: he is to be told what it does not finish.
+/// Whether the workers are still to say that.
+fn is_asking(this: &ThisWorker, waiting: &Waiting, wev: &mut ngx_event_t) -> bool {
+    let is_paused = || this.zone.visit(|zone| Status::of(zone, waiting.name)).state == Word::Paused;
+    if waiting.asked.get().is_some() || !is_paused() {
+        return false;
+    }
+    let asked = ask::ask(this);
+    waiting.asked.set(Some(asked));
+    if ask::all_told(this, asked) {
+        return false;
+    }
+    start_timer(wev, ask::PATIENCE);
+    this.looking.start_within(1);
+    true
+}
+
+fn find(r: &ngx_http_request_t) -> Option<&Waiting> {
+    // SAFETY: cleanups with our handler have what begin put there.
+    unsafe { cleanup_data(r, on_cleanup).cast::<Waiting>().as_ref() }
+}
+
+/// The request's memory is about to go: who waited is gone, or was answered.
+extern "C" fn on_cleanup(data: *mut c_void) {
+    // SAFETY: from begin.
+    let waiting = unsafe { &*data.cast::<Waiting>() };
+    waiting.link.leave();
+    if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
+        let cookie = cookie(waiting.r);
+        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie));
+    }
+}

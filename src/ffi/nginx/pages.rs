@@ -1,0 +1,83 @@
+//! Who will answer a request that nginx has sent to a page for its error.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use nginx_sys::{
+    ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_handler_pt,
+    ngx_http_request_t, ngx_module_t, ngx_uint_t, NGX_HTTP_MODULE,
+};
+
+use crate::ffi::conf::{self, MainConf};
+use crate::ffi::nginx::flags::request;
+
+/// The directives of nginx's own modules that set a handler which asks no app.
+const OWN: [&[u8]; 4] = [b"empty_gif", b"stub_status", b"flv", b"mp4"];
+
+/// What they set, of those that this nginx has.
+pub(crate) type OwnHandlers = [ngx_http_handler_pt; OWN.len()];
+
+/// Whether nginx turned the request away and answers it itself: with a file, say. Then it does not
+/// go to the app. It goes there where the place has a handler for its content, as `proxy_pass` sets
+/// one, whatever the error was.
+pub(crate) fn is_nginx_own(r: &ngx_http_request_t, main: &MainConf) -> bool {
+    was_turned_away(r) && !is_app_made(r, main)
+}
+
+/// Whether the place makes its content by a handler of its own that may ask an app.
+pub(crate) fn is_app_made(r: &ngx_http_request_t, main: &MainConf) -> bool {
+    r.content_handler.is_some_and(|handler| {
+        let mut own = main.own_handlers.iter().flatten();
+        !own.any(|one| ptr::fn_addr_eq(*one, handler))
+    })
+}
+
+/// Finds the handlers that ask no app. nginx has no names for them: so their directives are carried
+/// out, for a location that nothing leads to.
+pub(crate) fn own_handlers(cf: &ngx_conf_t) -> OwnHandlers {
+    OWN.map(|name| {
+        let command = commands(cf).find(|command| command.name.as_bytes() == name)?;
+        // SAFETY: in postconfiguration cf has the http block's tables. These directives do nothing
+        // but set the handler of the core's location, which here is one of our own.
+        unsafe {
+            let mut location: ngx_http_core_loc_conf_t = core::mem::zeroed();
+            let mut places = vec![ptr::null_mut::<c_void>(); nginx_sys::ngx_http_max_module];
+            *places.get_mut(nginx_sys::ngx_http_core_module.ctx_index)? =
+                ptr::from_mut(&mut location).cast();
+            let mut context = *cf.ctx.cast::<ngx_http_conf_ctx_t>();
+            context.loc_conf = places.as_mut_ptr();
+            let mut trial = *cf;
+            trial.ctx = ptr::from_mut(&mut context).cast();
+            let command = ptr::from_ref(command).cast_mut();
+            (*command).set?(&mut trial, command, ptr::null_mut());
+            location.handler
+        }
+    })
+}
+
+/// All directives of http modules.
+fn commands(cf: &ngx_conf_t) -> impl Iterator<Item = &ngx_command_t> {
+    // SAFETY: a cycle has a list of modules that ends in null; so have modules of directives, which
+    // end in one without a name.
+    unsafe {
+        let modules = (*cf.cycle).modules;
+        let modules = (0..).map_while(move |index| (*modules.add(index)).as_ref());
+        let http = modules.filter(|module: &&ngx_module_t| {
+            module.type_ == NGX_HTTP_MODULE as ngx_uint_t && !module.commands.is_null()
+        });
+        http.flat_map(|module| (0..).map(|index| &*module.commands.add(index)).take_while(has_name))
+    }
+}
+
+fn has_name(command: &&ngx_command_t) -> bool {
+    command.name.len != 0
+}
+
+/// `error_page` with `=` leaves no status. Where these pages may have pages themselves it leaves
+/// nothing but that the request is internal.
+fn was_turned_away(r: &ngx_http_request_t) -> bool {
+    r.err_status != 0
+        || request::ERROR_PAGE.is_set(r)
+        || (request::INTERNAL.is_set(r)
+            && conf::core_loc_conf(r).is_some_and(|core| core.recursive_error_pages != 0))
+}

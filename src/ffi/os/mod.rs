@@ -1,0 +1,3 @@
+//! What the kernel has, without nginx.
+
+pub(crate) mod file_lock;

@@ -1,0 +1,83 @@
+//! Released requests that nginx itself answers 502, 503 or 504: counted, and told once a second.
+
+use nginx_sys::{
+    ngx_event_t, ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t,
+    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT, NGX_HTTP_SERVICE_UNAVAILABLE,
+};
+
+use crate::ffi::nginx::attempts;
+use crate::ffi::nginx::flags::request;
+use crate::ffi::nginx::log::{cycle_log, write, Level};
+use crate::ffi::request::mark::Mark;
+use crate::ffi::worker::workers::{self, ThisWorker};
+use crate::ffi::worker::zone::Named;
+use crate::text::AppName;
+
+/// What a line has not told is told after so long, in ms.
+const TELLING_INTERVAL: ngx_msec_t = 1000;
+
+/// Whether nginx itself answered 502, 503 or 504, by what `$status` says. An app's own answer is
+/// none, nor what `error_page` has made of one with another code.
+pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
+    let (error, status) = (r.err_status, r.headers_out.status);
+    // SAFETY: a live request has an upstream or null.
+    let upstream = unsafe { r.upstream.as_ref() };
+    let status = if error == 0 || is_failed_post_action(r, upstream) { status } else { error };
+    let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
+    unreached.iter().any(|one| *one as ngx_uint_t == status)
+        && !upstream.is_some_and(|upstream| app_said(upstream, status))
+}
+
+/// Whether the error is that of a `post_action`, which no client sees.
+fn is_failed_post_action(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> bool {
+    let last = upstream.and_then(attempts::last);
+    request::POST_ACTION.is_set(r) && last.is_some_and(|last| !attempts::is_answered(last))
+}
+
+/// Whether the app that was asked last answered this.
+fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
+    match attempts::last(upstream) {
+        // The header that was read may be that of an attempt before.
+        Some(last) => attempts::is_answered(last) && last.status == status,
+        None => upstream.headers_in.status_n == status,
+    }
+}
+
+/// A request that was released is finished.
+pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
+    if !failed(mark.request()) {
+        return;
+    }
+    let Ok(name) = AppName::new(mark.app_name()) else { return };
+    match this.zone.visit(|zone| zone.failed(&name, mark.released_by.get())) {
+        Some(count) => tell(&name, count),
+        None => this.telling.start(TELLING_INTERVAL),
+    }
+}
+
+/// A line about some may be due.
+pub(crate) extern "C" fn on_telling(_: *mut ngx_event_t) {
+    let Some(this) = workers::this() else { return };
+    while let Some((name, count)) = this.zone.visit(|zone| zone.late_failed()) {
+        tell(&name, count);
+    }
+    if this.zone.visit(|zone| zone.any_late_failed()) {
+        this.telling.start(TELLING_INTERVAL);
+    }
+}
+
+/// This worker leaves, and with it the timer: what no line has told is told now.
+pub(crate) fn tell_rest(this: &ThisWorker) {
+    while let Some((name, count)) = this.zone.visit(|zone| zone.rest_failed()) {
+        tell(&name, count);
+    }
+}
+
+fn tell(name: &AppName, count: u32) {
+    let line = format_args!(
+        "intermission: {}: {count} released and answered 502, 503 or 504 by nginx: the app was not \
+         reached, or did not answer in time",
+        Named(name)
+    );
+    write(Level::Warn, cycle_log(), line);
+}

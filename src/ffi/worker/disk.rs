@@ -1,0 +1,236 @@
+//! The state file as the operating system has it: whose it is, and its two records. Nothing here
+//! calls nginx, so that a thread may use it.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::ffi::os::file_lock::lock;
+use crate::saved::{self, Snapshot};
+use crate::shared::health::Problem;
+
+/// For so long a process that is none of ours may have the file locked.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// It is looked so often whether it still has.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Bits of a mode that let others than the owner do anything, or write.
+const OTHERS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+/// In a folder with this bit nobody can rename or remove what is another's.
+const STICKY: u32 = libc::S_ISVTX;
+
+/// An open state file, fit to be written.
+#[derive(Debug)]
+pub(crate) struct Disk(File);
+
+impl Disk {
+    /// Opens the file, or makes it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Problem> {
+        let mut options = OpenOptions::new();
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        options.read(true).write(true).mode(0o600).custom_flags(flags);
+        let file = if exists(path)? {
+            options.open(path).map_err(unopened)?
+        } else {
+            let file = options.create_new(true).open(path).map_err(unopened)?;
+            // Whatever the umask is.
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(unopened)?;
+            // Where a file system cannot do that, it has no need.
+            let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+            file
+        };
+        fit(&file.metadata().map_err(unopened)?, &[user()])?;
+        Ok(Self(file))
+    }
+
+    /// All that stands in it.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Problem> {
+        let mut content = Vec::new();
+        let read = (&self.0).take(2 * saved::RECORD as u64).read_to_end(&mut content);
+        read.map_err(|error| Problem::Unread(number(&error)))?;
+        Ok(content)
+    }
+
+    /// Names the file, among all that there are at a time; never 0.
+    pub(crate) fn identity(&self) -> u64 {
+        self.0.metadata().map_or(1, |found| found.dev().rotate_left(32) ^ found.ino()).max(1)
+    }
+
+    /// Writes a record; it is on the disk when this returns. The state is asked for while no other
+    /// process writes; where none is given there is nothing to write. Others of ours, each of whom
+    /// says in `writer` that it is the one, may take so long.
+    pub(crate) fn write<'s>(
+        &self,
+        writer: &AtomicU32,
+        longest: Duration,
+        snapshot: impl FnOnce() -> Option<Cow<'s, Snapshot>>,
+    ) -> Result<(), Problem> {
+        let _lock = Lock::take(&self.0, writer, longest)?;
+        let Some(snapshot) = snapshot() else { return Ok(()) };
+        let [even, odd] = saved::PLACES.map(|place| self.record_at(place));
+        let number = saved::next_number([&even?, &odd?]);
+        let record = saved::record(number, &snapshot).ok_or(Problem::TooLarge)?;
+        self.0.write_all_at(&record, saved::place(number) as u64).map_err(unwritten)?;
+        self.0.sync_data().map_err(unwritten)?;
+        match self.0.metadata().map_err(unwritten)?.nlink() {
+            0 => Err(Problem::Removed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record at a place, whole or not.
+    fn record_at(&self, place: usize) -> Result<Vec<u8>, Problem> {
+        let read_at = |record: &mut [u8]| self.0.read_at(record, place as u64).map_err(unwritten);
+        let mut record = vec![0; saved::LINE];
+        let read = read_at(&mut record)?;
+        let length = saved::length(record.get(..read).unwrap_or_default());
+        record.resize(length, 0);
+        let read = read_at(&mut record)?;
+        record.truncate(read);
+        Ok(record)
+    }
+}
+
+/// Whether there is a file; if so, it seems to be fit. It may be root's although another user asks,
+/// for whom nginx only tests its configuration.
+pub(crate) fn exists(path: &Path) -> Result<bool, Problem> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => fit(&found, &[0, user()]).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unopened(error)),
+    }
+}
+
+/// Only who starts nginx may have anything to do with the file: workers have it open, and what
+/// stands in it is believed.
+fn fit(found: &Metadata, owners: &[u32]) -> Result<(), Problem> {
+    match found {
+        _ if found.is_symlink() => Err(Problem::Link),
+        _ if !found.is_file() => Err(Problem::NotRegular),
+        _ if !owners.contains(&found.uid()) => Err(Problem::Owner),
+        _ if found.nlink() != 1 => Err(Problem::Names),
+        _ if found.mode() & OTHERS != 0 => Err(Problem::Mode),
+        _ => Ok(()),
+    }
+}
+
+/// Why a folder cannot have a state file.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    Missing(PathBuf, io::Error),
+    /// Somebody else could put another file in the place of ours.
+    Open(PathBuf),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(folder, error) => {
+                let folder = folder.as_os_str().as_bytes().escape_ascii();
+                write!(f, "the folder \"{folder}\" cannot be used: {error}")
+            }
+            Self::Open(folder) => {
+                let folder = folder.as_os_str().as_bytes().escape_ascii();
+                write!(
+                    f,
+                    "the folder \"{folder}\" must belong to root, and nobody else may write to it"
+                )
+            }
+        }
+    }
+}
+
+/// Looks whether only root, or who starts nginx, can say what the file with this path is: so it must
+/// be with its folder, and with all folders above.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Unfit> {
+    let folder = folder_of(path);
+    let missing = |error| Unfit::Missing(folder.into(), error);
+    let real = folder.canonicalize().map_err(missing)?;
+    if !real.is_dir() {
+        return Err(missing(io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+    let all = folder.ancestors().chain(real.ancestors());
+    for one in all.filter(|one| !one.as_os_str().is_empty()) {
+        let found = fs::metadata(one).map_err(missing)?;
+        let is_last = one == folder || one == real;
+        let guarded = found.mode() & STICKY != 0 && !is_last;
+        let written = found.mode() & OTHERS_WRITE != 0 && !guarded;
+        if written || ![0, user()].contains(&found.uid()) {
+            return Err(Unfit::Open(one.into()));
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A path as nginx has it.
+pub(crate) fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn user() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() }
+}
+
+fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn unopened(error: io::Error) -> Problem {
+    match number(&error) {
+        libc::ELOOP => Problem::Link,
+        number => Problem::Unopened(number),
+    }
+}
+
+fn unwritten(error: io::Error) -> Problem {
+    Problem::Unwritten(number(&error))
+}
+
+/// This process has the file locked; ends with the process at the latest.
+struct Lock<'a>(&'a File);
+
+impl<'a> Lock<'a> {
+    fn take(file: &'a File, writer: &AtomicU32, longest: Duration) -> Result<Self, Problem> {
+        let began = Instant::now();
+        let mut end = began + PATIENCE;
+        while let Err(error) = lock(file.as_raw_fd(), libc::F_SETLK, libc::F_WRLCK) {
+            match number(&error) {
+                libc::EACCES | libc::EAGAIN | libc::EINTR => {}
+                number => return Err(Problem::Unwritten(number)),
+            }
+            let now = Instant::now();
+            let holder =
+                lock(file.as_raw_fd(), libc::F_GETLK, libc::F_WRLCK).map_or(0, |lock| lock.l_pid);
+            if holder > 0 && holder.cast_unsigned() == writer.load(Ordering::Relaxed) {
+                end = (now + PATIENCE).min(began + longest);
+            }
+            if now >= end {
+                return Err(Problem::Locked);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        writer.store(std::process::id(), Ordering::Relaxed);
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        // It cannot fail: it gives up what this process has.
+        let _ = lock(self.0.as_raw_fd(), libc::F_SETLK, libc::F_UNLCK);
+    }
+}

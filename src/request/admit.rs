@@ -1,0 +1,106 @@
+//! Who goes by while an app is not open: health checks and privileged clients.
+#![forbid(unsafe_code)]
+
+use crate::request::agent;
+
+/// The path that is a health check wherever these are not off.
+const UP: &[u8] = b"/up";
+
+/// What the operator set, for one request; empty where unset.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// `$intermission_health_check_path`: `off` for no health check, not even `/up`.
+    pub health_check_path: &'a [u8],
+    /// `$intermission_privileged_user_agent`
+    pub privileged_user_agent: &'a [u8],
+}
+
+/// What a request says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// Whether its method is GET or HEAD.
+    pub only_reads: bool,
+    /// Decoded, without arguments.
+    pub uri: &'a [u8],
+    /// Empty if it sent none.
+    pub user_agent: &'a [u8],
+}
+
+/// Whether a request is one that no pause holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is held like any other.
+    Usual,
+    /// It goes by: a health check.
+    HealthCheck,
+    /// It goes by: its client is privileged.
+    Privileged,
+    /// The User-Agent was too costly to compare with the pattern: it is held.
+    Undecided,
+}
+
+/// Decides on a request.
+pub fn admit(rules: Rules<'_>, visit: Visit<'_>) -> Admission {
+    if visit.only_reads && is_health_check(rules.health_check_path, visit.uri) {
+        return Admission::HealthCheck;
+    }
+    match agent::privileged(rules.privileged_user_agent, visit.user_agent) {
+        agent::Match::Yes => Admission::Privileged,
+        agent::Match::No => Admission::Usual,
+        agent::Match::TooCostly => Admission::Undecided,
+    }
+}
+
+fn is_health_check(path: &[u8], uri: &[u8]) -> bool {
+    match path {
+        b"off" => false,
+        b"" => uri == UP,
+        path => uri == UP || uri == path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules<'_> =
+        Rules { health_check_path: b"/up/database", privileged_user_agent: b"Pingdom" };
+
+    fn get<'a>(uri: &'a [u8], user_agent: &'a [u8]) -> Visit<'a> {
+        Visit { only_reads: true, uri, user_agent }
+    }
+
+    #[test]
+    fn what_changes_something_is_no_health_check() {
+        for uri in [&b"/up"[..], b"/up/database"] {
+            let post = Visit { only_reads: false, ..get(uri, b"") };
+            assert_eq!(admit(RULES, post), Admission::Usual);
+            let pingdom = Visit { user_agent: b"Pingdom", ..post };
+            assert_eq!(admit(RULES, pingdom), Admission::Privileged);
+        }
+    }
+
+    #[test]
+    fn there_may_be_no_health_check_at_all() {
+        let off = Rules { health_check_path: b"off", ..RULES };
+        for uri in [&b"/up"[..], b"off", b"/off", b""] {
+            assert_eq!(admit(off, get(uri, b"")), Admission::Usual);
+        }
+    }
+
+    #[test]
+    fn only_the_health_checks_own_paths_go_by() {
+        assert_eq!(admit(RULES, get(b"/up", b"")), Admission::HealthCheck);
+        assert_eq!(admit(RULES, get(b"/up/database", b"")), Admission::HealthCheck);
+        assert_eq!(admit(RULES, get(b"/up/", b"")), Admission::Usual);
+        assert_eq!(admit(RULES, get(b"/update", b"")), Admission::Usual);
+    }
+
+    #[test]
+    fn nobody_is_privileged_where_no_pattern_is_set() {
+        let none = Rules { health_check_path: b"", privileged_user_agent: b"" };
+        assert_eq!(admit(none, get(b"/", b"Pingdom")), Admission::Usual);
+        assert_eq!(admit(none, get(b"", b"")), Admission::Usual);
+        assert_eq!(admit(RULES, get(b"/", b"Pingdom.com_bot")), Admission::Privileged);
+    }
+}

@@ -1,0 +1,213 @@
+//! What workers have passed on and not finished: a row of counts for each, an entry per app.
+//!
+//! A worker writes its own row, without the lock, and nobody else does while it lives. It says which
+//! [`Epoch`] it has seen: whatever it passed on before that began is counted, under the app that
+//! had the entry then.
+#![forbid(unsafe_code)]
+
+use crate::ids::{AppId, Epoch, NameHash, WorkerId};
+use crate::shared::given_up::GivenUp;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::time::Msec;
+
+/// One worker's counts for one app.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct CountCell {
+    passed: AtomicU64,
+    in_flight: AtomicU32,
+    upgraded: AtomicU32,
+    given_up_total: AtomicU32,
+    given_up_span: AtomicU32,
+    given_up_recent: AtomicU64,
+}
+
+/// What a worker has seen; on a cache line of its own.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct SeenEpoch(AtomicU64);
+
+/// Counts of one app, of one worker or all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Went on without having been held.
+    pub passed: u64,
+    /// Passed on and unfinished.
+    pub in_flight: u32,
+    /// Connections that became tunnels, which are not waited for.
+    pub upgraded: u32,
+    /// Of which nginx was done before the app was.
+    pub given_up: GivenUp,
+}
+
+/// Everybody's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct CountTable<'z> {
+    /// An entry per worker.
+    pub seen: &'z [SeenEpoch],
+    /// A row per worker, an entry per app in each.
+    pub counts: &'z [CountCell],
+    /// How many entries a row has.
+    pub apps: usize,
+}
+
+impl CountCell {
+    /// One goes on that was not held.
+    pub fn passed(&self) {
+        let passed = self.passed.load(Ordering::Relaxed);
+        self.passed.store(passed.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// One is in flight from now on.
+    pub fn set_out(&self) {
+        add(&self.in_flight);
+    }
+
+    /// One of those in flight is finished.
+    pub fn finished(&self) {
+        subtract(&self.in_flight);
+    }
+
+    /// One of those in flight became a tunnel.
+    pub fn upgraded(&self) {
+        add(&self.upgraded);
+        subtract(&self.in_flight);
+    }
+
+    /// A tunnel was closed.
+    pub fn closed(&self) {
+        subtract(&self.upgraded);
+    }
+
+    /// nginx is done with one before the app is; to be counted before it is [`Self::finished`].
+    pub fn given_up(&self, now: Msec) {
+        self.set_given_up(self.flight().given_up.and_one(now));
+    }
+
+    fn set_given_up(&self, GivenUp { total, span, recent }: GivenUp) {
+        self.given_up_total.store(total, Ordering::Relaxed);
+        self.given_up_span.store(span, Ordering::Relaxed);
+        self.given_up_recent.store(recent, Ordering::Relaxed);
+    }
+
+    /// Begins anew, for the same app or, with nobody passed yet, for another one.
+    pub fn set(&self, flight: Counts) {
+        self.passed.store(flight.passed, Ordering::Relaxed);
+        self.in_flight.store(flight.in_flight, Ordering::Relaxed);
+        self.upgraded.store(flight.upgraded, Ordering::Relaxed);
+        self.set_given_up(flight.given_up);
+    }
+
+    /// What it counts.
+    pub fn flight(&self) -> Counts {
+        Counts {
+            passed: self.passed.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            upgraded: self.upgraded.load(Ordering::Relaxed),
+            given_up: GivenUp {
+                total: self.given_up_total.load(Ordering::Relaxed),
+                span: self.given_up_span.load(Ordering::Relaxed),
+                recent: self.given_up_recent.load(Ordering::Relaxed),
+            },
+        }
+    }
+}
+
+impl Clone for CountCell {
+    fn clone(&self) -> Self {
+        let copy = Self::default();
+        copy.set(self.flight());
+        copy
+    }
+}
+
+impl Clone for SeenEpoch {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+// Only the row's own worker writes.
+fn add(count: &AtomicU32) {
+    count.store(count.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+}
+
+fn subtract(count: &AtomicU32) {
+    count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+}
+
+impl<'z> CountTable<'z> {
+    /// How many entries a row takes for so many apps: rows do not share cache lines.
+    pub const fn row_length(apps: usize) -> usize {
+        apps.next_multiple_of(64 / size_of::<CountCell>())
+    }
+
+    /// A worker's row; empty where it has none.
+    pub fn row(&self, worker: WorkerId) -> &'z [CountCell] {
+        let length = Self::row_length(self.apps);
+        let start = worker.index().checked_mul(length);
+        let row = start.and_then(|start| self.counts.get(start..start.checked_add(self.apps)?));
+        row.unwrap_or_default()
+    }
+
+    /// A worker's counts are those of this epoch.
+    pub fn saw(&self, worker: WorkerId, epoch: Epoch) {
+        if let Some(seen) = self.seen.get(worker.index()) {
+            seen.0.store(epoch.0, Ordering::Release);
+        }
+    }
+
+    /// Whether a worker's counts are those of this epoch, or of a later one.
+    pub fn has_seen(&self, worker: WorkerId, epoch: Epoch) -> bool {
+        let seen = self.seen.get(worker.index());
+        seen.is_some_and(|seen| seen.0.load(Ordering::Acquire) >= epoch.0)
+    }
+
+    /// What a worker counts for an app, if it has seen this epoch.
+    pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Counts> {
+        let count = self.row(worker).get(app.index())?;
+        self.has_seen(worker, since).then(|| count.flight())
+    }
+
+    /// Under the lock: a worker is gone.
+    pub(crate) fn clear(&self, worker: WorkerId) {
+        self.saw(worker, Epoch(0));
+        self.row(worker).iter().for_each(|count| count.set(Counts::default()));
+    }
+}
+
+/// The apps that a worker knows, for its requests to be counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known(Vec<(NameHash, AppId)>);
+
+impl Known {
+    /// These.
+    pub fn new(mut apps: Vec<(NameHash, AppId)>) -> Self {
+        apps.sort_unstable_by_key(|(name, _)| *name);
+        Self(apps)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The app of this name.
+    pub fn find(&self, name: &[u8]) -> Option<AppId> {
+        if self.is_empty() {
+            return None;
+        }
+        let name = NameHash::of(name);
+        let index = self.0.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        self.0.get(index).map(|(_, app)| *app)
+    }
+
+    /// Whether an entry is the same app's in both.
+    pub fn agrees(&self, other: &Self, app: AppId) -> bool {
+        let name = |known: &Self| known.0.iter().find(|(_, id)| *id == app).map(|(name, _)| *name);
+        name(self) == name(other)
+    }
+}
+
+#[cfg(test)]
+mod tests;

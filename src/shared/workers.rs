@@ -1,0 +1,148 @@
+//! The table of worker processes that may hold requests: an entry each, from its start to its end.
+#![forbid(unsafe_code)]
+
+use crate::flag::Flag;
+use crate::ids::{Generation, Process, WorkerId};
+use crate::shared::room::Room;
+
+/// A worker process. All zero is an unused entry.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Worker {
+    process: Process,
+    generation: Generation,
+    /// Whether it was told to leave when its requests are done.
+    leaving: Flag,
+    /// How many slots are its requests'.
+    pub slots: u32,
+    /// What it said last.
+    pub room: Room,
+}
+
+/// What the master told a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders {
+    Stay,
+    /// When its requests are done.
+    Leave,
+}
+
+impl Worker {
+    /// The process, if this entry is used.
+    pub fn process(&self) -> Option<Process> {
+        (self.process.pid != 0).then_some(self.process)
+    }
+}
+
+/// A worker was told to leave.
+pub fn leaves(workers: &mut [Worker], id: WorkerId) {
+    if let Some(worker) = workers.get_mut(id.index()) {
+        worker.leaving = Flag::ON;
+    }
+}
+
+/// Whether all workers of the newest configuration were told to leave, and there are any.
+pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
+    let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
+    let mut current = workers.iter().filter(is_newest).peekable();
+    current.peek().is_some() && current.all(|worker| worker.leaving.is_on())
+}
+
+/// How many more requests can be held by the workers of the newest configuration, those left out
+/// that were told to leave.
+pub fn room(workers: &[Worker], newest: Generation) -> u32 {
+    let accepts = |worker: &&Worker| {
+        worker.process().is_some() && worker.generation == newest && !worker.leaving.is_on()
+    };
+    let rooms = workers.iter().filter(accepts).map(|worker| worker.room.of_any_kind());
+    rooms.fold(0, u32::saturating_add)
+}
+
+/// Gives a process an unused entry; none where all are used.
+pub fn register(
+    workers: &mut [Worker],
+    process: Process,
+    generation: Generation,
+    orders: Orders,
+) -> WorkerId {
+    let Some((index, worker)) =
+        workers.iter_mut().enumerate().find(|(_, worker)| worker.process().is_none())
+    else {
+        return WorkerId::NONE;
+    };
+    worker.generation = generation;
+    worker.slots = 0;
+    worker.room = Room::NONE;
+    worker.leaving = Flag::from(orders == Orders::Leave);
+    worker.process.started = process.started;
+    crate::sync::crash_point();
+    worker.process.pid = process.pid;
+    WorkerId::at(index)
+}
+
+/// Makes an entry unused again, if it is still this process's.
+pub fn forget(workers: &mut [Worker], id: WorkerId, process: Process) {
+    if let Some(worker) = workers.get_mut(id.index()) {
+        if worker.process == process {
+            *worker = Worker::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Process = Process { pid: 10, started: 1 };
+    const B: Process = Process { pid: 11, started: 2 };
+
+    fn register(workers: &mut [Worker], process: Process, generation: u32) -> WorkerId {
+        super::register(workers, process, Generation(generation), Orders::Stay)
+    }
+
+    #[test]
+    fn an_entry_is_used_again_once_its_process_is_forgotten() {
+        let mut workers = [Worker::default(); 2];
+        assert_eq!(register(&mut workers, A, 1), WorkerId(0));
+        assert_eq!(register(&mut workers, B, 1), WorkerId(1));
+        assert_eq!(register(&mut workers, A, 1), WorkerId::NONE);
+        forget(&mut workers, WorkerId(0), A);
+        assert_eq!(register(&mut workers, B, 2), WorkerId(0));
+    }
+
+    #[test]
+    fn the_last_one_told_to_leave_is_the_last_of_the_newest_configuration() {
+        let mut workers = [Worker::default(); 3];
+        let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
+        let mut told = |id| {
+            leaves(&mut workers, id);
+            all_leave(&workers, Generation(2))
+        };
+        assert!(!told(old), "a reload");
+        assert!(!told(a), "one of two");
+        assert!(told(b), "nginx quits");
+    }
+
+    #[test]
+    fn only_workers_that_stay_have_room() {
+        let mut workers = [Worker::default(); 4];
+        let all = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
+        for id in all {
+            workers[id.index()].room = Room { connections: 10, streams: 7 };
+        }
+        assert_eq!(room(&workers, Generation(2)), 14, "not the old one's");
+        leaves(&mut workers, all[1]);
+        assert_eq!(room(&workers, Generation(2)), 7);
+        forget(&mut workers, all[2], B);
+        assert_eq!(register(&mut workers, B, 2), all[2]);
+        assert_eq!(room(&workers, Generation(2)), 0, "a new one has said nothing yet");
+    }
+
+    #[test]
+    fn a_pid_that_came_back_is_another_process() {
+        let mut workers = [Worker::default(); 1];
+        let id = register(&mut workers, A, 1);
+        forget(&mut workers, id, Process { started: 9, ..A });
+        assert_eq!(workers[0].process(), Some(A));
+    }
+}

@@ -1,0 +1,248 @@
+//! What all workers share: apps, their lines, the slots of those held, the workers themselves.
+//!
+//! A [`Zone`] is borrowed for one visit under the lock. Its methods change the tables and note in
+//! [`Effects`] what is to be done once the lock is released. A worker may be killed between any
+//! two writes: the next visit then finds [`Header::dirty`] set and repairs the tables first.
+#![forbid(unsafe_code)]
+
+mod repair;
+
+mod ask;
+mod hold;
+mod operate;
+mod release;
+mod wait;
+mod workers;
+
+#[cfg(any(test, loom))]
+pub mod owned;
+#[cfg(test)]
+mod tests;
+
+pub use ask::PATIENCE;
+pub use hold::{Arrival, DepartReason, Departure};
+pub use operate::{Expected, Opened, Refusal, Shut};
+pub use release::{Given, Release, Turn};
+pub use wait::{Look, Remaining};
+pub use workers::Unlisted;
+
+use crate::flag::Flag;
+use crate::ids::{AppId, Epoch, Generation, NameHash, PauseId, SlotId, WorkerId};
+use crate::shared::app::{App, Drained, State, Unreported};
+use crate::shared::in_flight::CountTable;
+use crate::shared::signals::Signals;
+use crate::shared::slots::{Held, List, Slot};
+use crate::shared::waiters::Wait;
+use crate::shared::workers::Worker;
+use crate::sync::crash_point;
+use crate::text::AppName;
+use crate::time::{Msec, Now};
+
+/// The zone's own words.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    dirty: Flag,
+    generation: Generation,
+    pauses: u64,
+    version: u64,
+    reports_due: Flag,
+    quitting: Flag,
+    retired: Flag,
+    /// The newest question to all workers, and when it was asked.
+    asked: Epoch,
+    asked_at: Msec,
+    /// How often a worker found no entry, or no use for the one that it got.
+    unlisted: u64,
+    /// As far as this all of them have one by now, or are gone.
+    listed: u64,
+    /// How many slots were ever used; those behind them are as the memory came, all zero.
+    touched: u32,
+    free: List,
+}
+
+impl Header {
+    /// Of a zone whose tables are new.
+    pub const NEW: Self = Self {
+        dirty: Flag::OFF,
+        generation: Generation(0),
+        pauses: 0,
+        version: 0,
+        reports_due: Flag::OFF,
+        quitting: Flag::OFF,
+        retired: Flag::OFF,
+        asked: Epoch(0),
+        asked_at: Msec(0),
+        unlisted: 0,
+        listed: 0,
+        touched: 0,
+        free: List::EMPTY,
+    };
+
+    /// A slot that is nobody's, and in no list; one that was never used where all others are.
+    fn free_slot(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
+        if let Some(slot) = self.free.pop(slots) {
+            return Some(slot);
+        }
+        let fresh = self.touched as usize;
+        *slots.get_mut(fresh)? = Slot::FREE;
+        crash_point();
+        self.touched += 1;
+        Some(SlotId::at(fresh))
+    }
+
+    /// The slots that were ever used.
+    fn used<'s>(&self, slots: &'s mut [Slot]) -> &'s mut [Slot] {
+        let touched = (self.touched as usize).min(slots.len());
+        slots.get_mut(..touched).unwrap_or_default()
+    }
+}
+
+/// The tables, for one visit under the lock.
+#[derive(Debug)]
+pub struct Zone<'z> {
+    pub header: &'z mut Header,
+    pub signals: Signals<'z>,
+    pub flights: CountTable<'z>,
+    pub apps: &'z mut [App],
+    pub workers: &'z mut [Worker],
+    pub waits: &'z mut [Wait],
+    pub slots: &'z mut [Slot],
+    pub now: Now,
+    pub effects: Effects,
+}
+
+/// What is to be done when the lock is released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    pub wake: Wake,
+    /// A drain that ended and is to be logged; more may wait for the next visit.
+    pub drained: Option<(AppName, Drained)>,
+    /// A pause that was taken back and is to be logged; as above.
+    pub rolled_back: Option<(AppName, PauseId, State)>,
+    /// Rejected and expired requests that are to be logged; as above.
+    pub unreported: Option<(AppName, Unreported)>,
+    /// A worker had died inside; the tables were repaired.
+    pub repaired: bool,
+}
+
+/// Whom to wake: they may have become able to release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wake {
+    #[default]
+    Nobody,
+    One(WorkerId),
+    All,
+}
+
+impl<'z> Zone<'z> {
+    /// Makes the tables those of a zone that nobody has used; the slots are left as they are.
+    pub fn reset(&mut self) {
+        *self.header = Header::NEW;
+        self.apps.fill(App::UNUSED);
+        self.workers.fill(Worker::default());
+        self.waits.fill(Wait::FREE);
+        self.rebuild();
+    }
+
+    /// Begins a visit; the lock is held.
+    pub fn enter(&mut self) {
+        if self.header.dirty.is_on() {
+            self.rebuild();
+            self.effects.repaired = true;
+            self.effects.wake = Wake::All;
+        }
+        self.header.dirty = Flag::ON;
+        crash_point();
+    }
+
+    /// Ends the visit.
+    pub fn leave(mut self) -> Effects {
+        if self.header.reports_due.is_on() {
+            self.report();
+        }
+        crash_point();
+        self.header.dirty = Flag::OFF;
+        self.effects
+    }
+
+    /// Notes what is to be told of one app.
+    fn report(&mut self) {
+        let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_report());
+        if let Some(app) = reports_due.next() {
+            let name = app.name().copied().unwrap_or(AppName::EMPTY);
+            self.effects.drained = app.report_drained().map(|drained| (name, drained));
+            self.effects.rolled_back =
+                app.report_taken_back().map(|pause| (name, pause, app.state()));
+        }
+        let more = reports_due.next().is_some();
+        let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_rest());
+        if let Some(app) = reports_due.next() {
+            let name = app.name().copied().unwrap_or(AppName::EMPTY);
+            self.effects.unreported = Some((name, app.report_rest()));
+        }
+        self.header.reports_due = Flag::from(more || reports_due.next().is_some());
+    }
+
+    /// The app of this name.
+    pub fn find(&self, name: &AppName) -> Option<AppId> {
+        self.apps.iter().position(|app| app.name() == Some(name)).map(AppId::at)
+    }
+
+    /// All apps that have an entry, by their names' hashes.
+    pub fn known(&self) -> impl Iterator<Item = (NameHash, AppId)> + '_ {
+        let apps = self.apps.iter().enumerate();
+        apps.filter_map(|(at, app)| Some((NameHash::of(app.name()?.as_bytes()), AppId::at(at))))
+    }
+
+    /// An app's entry.
+    pub fn app(&self, id: AppId) -> Option<&App> {
+        self.apps.get(id.index())
+    }
+
+    /// The newest pause of the app of this name; 0 before its first.
+    pub fn pause(&self, name: &AppName) -> PauseId {
+        self.find(name).and_then(|id| self.app(id)).map_or(PauseId(0), App::pause)
+    }
+
+    /// How many slots are in use.
+    pub fn slots_used(&self) -> u32 {
+        self.header.touched.saturating_sub(self.header.free.len)
+    }
+
+    /// How many more requests can be held: as many as there are slots free, and as all workers
+    /// together have room for.
+    pub fn room(&self) -> u32 {
+        let free = self.slots.len().saturating_sub(self.slots_used() as usize);
+        let free = u32::try_from(free).unwrap_or(u32::MAX);
+        free.min(crate::shared::workers::room(self.workers, self.header.generation))
+    }
+
+    /// The first in an app's line.
+    pub fn head(&self, id: AppId) -> Option<Held> {
+        self.slots.get(self.app(id)?.line.head.index())?.held()
+    }
+
+    /// A newer configuration is to have a zone of its own: no pause begins here any more. Not where
+    /// any app is not open or has anybody in line: returns whether it is so.
+    pub fn retire(&mut self) -> bool {
+        let busy = |app: &App| app.state() != State::Open || app.line.len > 0;
+        self.header.retired = Flag::from(!self.apps.iter().any(busy));
+        self.header.retired.is_on()
+    }
+
+    /// The newer configuration came to nothing.
+    pub fn reinstate(&mut self) {
+        self.header.retired = Flag::OFF;
+    }
+}
+
+impl Effects {
+    pub(super) fn wake_also(&mut self, worker: WorkerId) {
+        self.wake = match self.wake {
+            Wake::Nobody => Wake::One(worker),
+            Wake::One(other) if other == worker => Wake::One(worker),
+            _ => Wake::All,
+        };
+    }
+}
