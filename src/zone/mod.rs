@@ -23,7 +23,7 @@ pub use ask::PATIENCE;
 pub use hold::{Arrival, DepartReason, Departure};
 pub use operate::{Expected, Opened, Refusal, Shut};
 pub use release::{Given, Release, Turn};
-pub use wait::{Look, Remaining};
+pub use wait::{Deadline, Remaining, WaitResult};
 pub use workers::Unlisted;
 
 use crate::flag::Flag;

@@ -25,8 +25,8 @@ mod waits;
 use super::owned::Owned;
 use super::wait::asked;
 use super::{
-    Arrival, DepartReason, Departure, Effects, Expected, Given, Look, Opened, Refusal, Release,
-    Remaining, Shut, Turn, Wake, Zone,
+    Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Opened, Refusal, Release,
+    Remaining, Shut, Turn, WaitResult, Wake, Zone,
 };
 use crate::ids::{
     AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,

@@ -13,9 +13,16 @@ use crate::shared::waiters::{Wait, WaitFor, Waiter};
 use crate::text::{Address, AppName};
 use crate::time::{Msec, Now};
 
-/// What a caller learns who waits.
+/// Whether a caller still has time to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Deadline {
+    Ahead,
+    Over,
+}
+
+/// What a waiting caller learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitResult {
     /// Not yet.
     Pending,
     /// What he waits for has come.
@@ -81,37 +88,44 @@ impl Zone<'_> {
         Ok((done, held.map(|_| place)))
     }
 
-    /// Whether what the caller waits for has come, who was given this place. Unless the answer is
-    /// [`Look::Pending`], he has it no more; `over` says that he will not wait any longer.
-    pub fn look(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie, over: bool) -> Look {
+    /// Whether what a caller waits for has come. After any answer but [`WaitResult::Pending`] the
+    /// caller has lost its entry `place`.
+    pub fn poll(
+        &mut self,
+        place: WaitId,
+        owner: WorkerId,
+        cookie: Cookie,
+        deadline: Deadline,
+    ) -> WaitResult {
         let Some((wish, waiter)) = self.waiter(place, owner, cookie) else {
-            return Look::Superseded;
+            return WaitResult::Superseded;
         };
-        let (left, over) = match wish {
-            WaitFor::Drained => (self.still_held(waiter.app), over),
+        let (left, cut_short) = match wish {
+            WaitFor::Drained => (self.still_held(waiter.app), false),
             WaitFor::Quiet | WaitFor::Provisional => {
-                (self.still_in_flight(waiter.app), over || self.quitting())
+                (self.still_in_flight(waiter.app), self.quitting())
             }
         };
+        let over = deadline == Deadline::Over || cut_short;
         match (left, wish) {
             (None, WaitFor::Provisional) => {
                 self.commit(waiter.app, &waiter.cause, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
                 self.no_longer_waits(place);
-                Look::Done
+                WaitResult::Done
             }
             (None, _) => {
                 self.no_longer_waits(place);
-                Look::Done
+                WaitResult::Done
             }
-            (Some(_), _) if !over => Look::Pending,
+            (Some(_), _) if !over => WaitResult::Pending,
             (Some(left), WaitFor::Provisional) => {
                 self.no_longer_waits(place);
-                Look::RolledBack(left)
+                WaitResult::RolledBack(left)
             }
             (Some(left), _) => {
                 self.no_longer_waits(place);
-                Look::TimedOut(left)
+                WaitResult::TimedOut(left)
             }
         }
     }

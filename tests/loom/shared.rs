@@ -13,7 +13,7 @@ use intermission::shared::workers::Orders;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::zone::owned::{Tables, Words};
-use intermission::zone::{Arrival, Expected, Given, Look, Turn, Wake, Zone};
+use intermission::zone::{Arrival, Deadline, Expected, Given, Turn, WaitResult, Wake, Zone};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -127,7 +127,7 @@ impl Shared {
 
     /// Whether nothing is in flight, so far as he can know who waits there.
     pub(super) fn is_quiet(&self, place: WaitId, owner: WorkerId) -> bool {
-        self.visit(|zone| zone.look(place, owner, Cookie(9), false)) == Look::Done
+        self.visit(|zone| zone.poll(place, owner, Cookie(9), Deadline::Ahead)) == WaitResult::Done
     }
 
     /// A request comes to a worker.

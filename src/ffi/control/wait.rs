@@ -27,7 +27,7 @@ use crate::ffi::worker::zone::Named;
 use crate::ids::{Cookie, Epoch, WaitId, WorkerId};
 use crate::text::AppName;
 use crate::time::Msec;
-use crate::zone::{Look, Zone};
+use crate::zone::{Deadline, WaitResult, Zone};
 
 /// How often whoever waits looks, in ms: nobody tells when the last one in flight is finished.
 const INTERVAL: ngx_msec_t = 20;
@@ -41,7 +41,7 @@ pub(crate) struct Waiting {
     time: Msec,
     /// What the verb did.
     done: Done,
-    end: Cell<Look>,
+    end: Cell<WaitResult>,
     /// His time is over, and all workers were asked what they have in flight.
     asked: Cell<Option<Epoch>>,
 }
@@ -56,17 +56,17 @@ impl Waiting {
             place,
             time,
             done,
-            end: Cell::new(Look::Pending),
+            end: Cell::new(WaitResult::Pending),
             asked: Cell::new(None),
         }
     }
 
     /// Looks once more; whether it is over.
-    fn look(&self, this: &ThisWorker, over: bool) -> bool {
+    fn poll(&self, this: &ThisWorker, deadline: Deadline) -> bool {
         let cookie = cookie(self.r);
-        let look = visit(this, |zone| zone.look(self.place, this.id(), cookie, over));
-        self.end.set(look);
-        look != Look::Pending
+        let result = visit(this, |zone| zone.poll(self.place, this.id(), cookie, deadline));
+        self.end.set(result);
+        result != WaitResult::Pending
     }
 }
 
@@ -128,11 +128,15 @@ pub(crate) fn look(this: &ThisWorker) {
     let over = Queue::new();
     over.init();
     let told = |waiting: &Waiting| waiting.asked.get().is_some_and(|at| ask::all_told(this, at));
-    for waiting in this
-        .waiting
-        .iter()
-        .filter(|waiting| waiting.look(this, this.cut_off.get() || told(waiting)))
-    {
+    let deadline = |waiting: &Waiting| {
+        let over = this.cut_off.get() || told(waiting);
+        if over {
+            Deadline::Over
+        } else {
+            Deadline::Ahead
+        }
+    };
+    for waiting in this.waiting.iter().filter(|waiting| waiting.poll(this, deadline(waiting))) {
         waiting.link.leave();
         over.push(waiting, &waiting.link);
     }
@@ -167,11 +171,13 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     // SAFETY: nginx passes a live request, waiting on its connection.
     let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
     let (Some(this), Some(waiting)) = (workers::this(), find(r)) else { return };
-    if waiting.end.get() == Look::Pending {
+    if waiting.end.get() == WaitResult::Pending {
         if event::ERROR.is_set(wev) {
             return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
-        if event::DELAYED.is_set(wev) || is_asking(this, waiting, wev) || !waiting.look(this, true)
+        if event::DELAYED.is_set(wev)
+            || is_asking(this, waiting, wev)
+            || !waiting.poll(this, Deadline::Over)
         {
             return;
         }
@@ -179,7 +185,7 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     }
     let status = this.zone.visit(|zone| Status::of(zone, waiting.name));
     let answer = match waiting.end.get() {
-        Look::Done => {
+        WaitResult::Done => {
             if status.state == Word::Paused {
                 let (name, pause) = (Named(&waiting.name), status.pause.0 .0);
                 let some = Abandoned::of(&status);
@@ -191,12 +197,12 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
             }
             Answer::done(waiting.done)
         }
-        Look::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
-        Look::RolledBack(left) => {
+        WaitResult::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
+        WaitResult::RolledBack(left) => {
             let state = status.state.is_paused();
             Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }
-        Look::Superseded | Look::Pending => {
+        WaitResult::Superseded | WaitResult::Pending => {
             let text = "the pause was ended or begun by somebody else meanwhile";
             Answer::problem(409, format!("{text}: {}", Standing(&status)))
         }
@@ -233,7 +239,7 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     // SAFETY: from begin.
     let waiting = unsafe { &*data.cast::<Waiting>() };
     waiting.link.leave();
-    if let Some(this) = workers::this().filter(|_| waiting.end.get() == Look::Pending) {
+    if let Some(this) = workers::this().filter(|_| waiting.end.get() == WaitResult::Pending) {
         let cookie = cookie(waiting.r);
         visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie));
     }

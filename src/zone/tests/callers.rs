@@ -105,16 +105,21 @@ impl Pair {
         Ok((done, place))
     }
 
-    pub(super) fn looks(&mut self, place: WaitId, caller: deeds::Caller, over: bool) -> Look {
+    pub(super) fn polls(
+        &mut self,
+        place: WaitId,
+        caller: deeds::Caller,
+        deadline: Deadline,
+    ) -> WaitResult {
         let one = self.callers[place.index()].filter(|one| one.caller == caller);
-        let Some(one) = one else { return Look::Superseded };
+        let Some(one) = one else { return WaitResult::Superseded };
         let drained = one.wish == WaitFor::Drained;
-        let (left, over) = match drained {
-            true => (self.still_held(one.entry), over),
-            false => (self.still_in_flight(one.entry), over || self.quitting),
+        let (left, cut_short) = match drained {
+            true => (self.still_held(one.entry), false),
+            false => (self.still_in_flight(one.entry), self.quitting),
         };
-        if left.is_some() && !over {
-            return Look::Pending;
+        if left.is_some() && deadline == Deadline::Ahead && !cut_short {
+            return WaitResult::Pending;
         }
         if left.is_none() && one.wish == WaitFor::Provisional {
             self.answered(one.entry, one.ask, one.since);
@@ -123,14 +128,14 @@ impl Pair {
         match (left, one.wish) {
             (None, WaitFor::Provisional) => {
                 assert!(!self.remakes(one.entry), "his pause stays");
-                Look::Done
+                WaitResult::Done
             }
-            (None, _) => Look::Done,
+            (None, _) => WaitResult::Done,
             (Some(left), WaitFor::Provisional) => {
                 self.is_rolled_back(one.entry);
-                Look::RolledBack(left)
+                WaitResult::RolledBack(left)
             }
-            (Some(left), _) => Look::TimedOut(left),
+            (Some(left), _) => WaitResult::TimedOut(left),
         }
     }
 
@@ -259,8 +264,9 @@ impl Pair {
         for place in 0..WAITS {
             if let Some(Caller { caller, .. }) = self.callers[place] {
                 let place = WaitId::at(place);
-                let looked = self.carry_out(&Deed::LookAgain { place, caller, over: false });
-                assert_eq!(looked, Outcome::Looked(Look::Done));
+                let polled =
+                    self.carry_out(&Deed::Poll { place, caller, deadline: Deadline::Ahead });
+                assert_eq!(polled, Outcome::Polled(WaitResult::Done));
             }
         }
     }

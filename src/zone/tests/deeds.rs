@@ -18,7 +18,7 @@ pub(super) enum Deed {
     Disable { name: AppName, which: Expected, pace: PaceChange },
     EnableAndWait { name: AppName, which: Expected, ask: Ask, wish: WaitFor, caller: Caller },
     DisableAndWait { name: AppName, which: Expected, pace: PaceChange, caller: Caller },
-    LookAgain { place: WaitId, caller: Caller, over: bool },
+    Poll { place: WaitId, caller: Caller, deadline: Deadline },
     Know { name: AppName },
     AskAll,
     Tell { id: AppId, told: Told },
@@ -33,7 +33,7 @@ pub(super) enum Deed {
     NextGeneration,
     Retire,
     Reinstate,
-    Look,
+    Visit,
 }
 
 /// Who waits: his worker, and what it knows him by.
@@ -61,7 +61,7 @@ pub(super) enum Outcome {
     Opened(Result<Opened, Refusal>),
     Waits(Result<(Shut, WaitId), Refusal>),
     WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
-    Looked(Look),
+    Polled(WaitResult),
     /// Whether it is another question than before.
     Asked(bool),
     LeaseEnded(Option<(AppName, PauseId, Ended)>),
@@ -121,8 +121,8 @@ impl Deed {
                     caller,
                 ));
             }
-            Self::LookAgain { place, caller: (owner, cookie), over } => {
-                return Outcome::Looked(zone.look(place, owner, cookie, over));
+            Self::Poll { place, caller: (owner, cookie), deadline } => {
+                return Outcome::Polled(zone.poll(place, owner, cookie, deadline));
             }
             Self::Know { name } => zone.know(&name),
             Self::AskAll => {
@@ -149,7 +149,7 @@ impl Deed {
             }
             Self::Retire => return Outcome::Retired(zone.retire()),
             Self::Reinstate => zone.reinstate(),
-            Self::Look => {}
+            Self::Visit => {}
         }
         Outcome::Done
     }
@@ -168,7 +168,7 @@ impl Deed {
             Self::Tell { told, .. } => Some(told.owner),
             Self::EnableAndWait { caller, .. }
             | Self::DisableAndWait { caller, .. }
-            | Self::LookAgain { caller, .. } => Some(caller.0),
+            | Self::Poll { caller, .. } => Some(caller.0),
             _ => None,
         }
     }

@@ -77,9 +77,9 @@ pub(super) enum Event {
         worker: usize,
     },
     /// Somebody who waits looks again, or gives up.
-    LooksAgain {
+    Polls {
         who: Index,
-        over: bool,
+        deadline: Deadline,
     },
     /// A worker has so many in flight.
     Counts {
@@ -157,6 +157,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     };
     let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
+    let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
     let why = prop::sample::select(vec![
         DepartReason::Left,
         DepartReason::Passed,
@@ -182,8 +183,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         }),
         3 => (app(), aim(), pace_change(), worker())
             .prop_map(|(app, which, pace, worker)| Event::DisableAndWait { app, which, pace, worker }),
-        10 => (any::<Index>(), any::<bool>())
-            .prop_map(|(who, over)| Event::LooksAgain { who, over }),
+        10 => (any::<Index>(), deadline)
+            .prop_map(|(who, deadline)| Event::Polls { who, deadline }),
         3 => (worker(), 0..ENTRIES, 0..2u32)
             .prop_map(|(worker, entry, in_flight)| Event::Counts { worker, entry, in_flight }),
         8 => worker().prop_map(|worker| Event::Sees { worker }),
@@ -293,14 +294,14 @@ impl Pair {
                 pace,
                 caller: self.calls(worker),
             },
-            Event::LooksAgain { who, over } => self.looks_again(&who, over),
+            Event::Polls { who, deadline } => self.polls_again(&who, deadline),
             Event::Counts { worker, entry, in_flight } => {
                 self.counts(id(worker), entry, in_flight);
-                Deed::Look
+                Deed::Visit
             }
             Event::Sees { worker } => {
                 self.sees(id(worker));
-                Deed::Look
+                Deed::Visit
             }
             Event::IsKnown { app } => Deed::Know { name: name(NAMES[app]) },
             Event::AsksAll => Deed::AskAll,
@@ -321,7 +322,7 @@ impl Pair {
             Event::Restarts { .. } => return Vec::new(),
             Event::TimePasses { time } => {
                 self.wait(Msec(time));
-                Deed::Look
+                Deed::Visit
             }
         };
         vec![deed]
@@ -344,13 +345,13 @@ impl Pair {
     }
 
     /// Sometimes it is somebody who has no place.
-    fn looks_again(&self, who: &Index, over: bool) -> Deed {
+    fn polls_again(&self, who: &Index, deadline: Deadline) -> Deed {
         let stranger = (WorkerId(0), Cookie(u64::MAX));
         let all = self.callers.iter().enumerate();
         let all = all.filter_map(|(place, one)| Some((WaitId::at(place), one.as_ref()?.caller)));
         let all: Vec<_> = all.chain([(WaitId(0), stranger)]).collect();
         let (place, caller) = *who.get(&all);
-        Deed::LookAgain { place, caller, over }
+        Deed::Poll { place, caller, deadline }
     }
 
     fn strays(&self, who: &Index, owner: WorkerId, going: bool) -> Deed {

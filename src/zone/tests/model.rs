@@ -339,7 +339,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
             | Outcome::Waits(Ok(_))
             | Outcome::LeaseEnded(Some(_))
     );
-    let rolled_back = matches!(outcome, Outcome::Looked(Look::RolledBack(_)));
+    let rolled_back = matches!(outcome, Outcome::Polled(WaitResult::RolledBack(_)));
     match deed {
         _ if turned || quits => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
@@ -347,7 +347,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
         Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
         // One that changes nothing may yet make a pause stay.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),
-        Deed::LookAgain { .. } if rolled_back => matches!(wake, Wake::Nobody | Wake::All),
+        Deed::Poll { .. } if rolled_back => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Depart { .. } | Deed::Finish { .. } | Deed::GiveBack { .. } => wake != Wake::All,
         _ => wake == Wake::Nobody,
     }

@@ -117,7 +117,7 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
     let gate =
         |entry: usize| zone.words.signals().names[entry].load(crate::sync::Ordering::Relaxed);
     check_endings(&pair.zone, &zone, |entry| gate(entry) == 0);
-    if killed(&mut zone, again, &Deed::Look) {
+    if killed(&mut zone, again, &Deed::Visit) {
         gates_stay_shut(&zone, &before, &after);
         let (_, effects) = zone.visit(|_| ());
         assert_eq!((effects.repaired, effects.wake), (true, Wake::All));
@@ -366,7 +366,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     assert!(killed(&mut zone, 2, &leaves));
     for steps in 0.. {
         let mut zone = zone.clone();
-        if !killed(&mut zone, steps, &Deed::Look) {
+        if !killed(&mut zone, steps, &Deed::Visit) {
             break;
         }
         let signals = zone.words.signals();

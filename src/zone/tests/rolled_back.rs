@@ -88,7 +88,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
         .unwrap();
     assert_eq!(done, Shut::Changed(number));
     assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
-    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
     assert_eq!(scene.effects.rolled_back, Some((name("a"), number, State::Paused)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(7999), "early"));
     let end = scene.zone.words.signals().next_lease().unwrap();
@@ -125,7 +125,7 @@ fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
     let mut scene = busy();
     let (_, caller) = scene.enable_and_wait("a", lease(500), WaitFor::Quiet, ONE).unwrap();
     scene.both_see();
-    assert_eq!(scene.give_up(caller), Look::TimedOut(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), WaitResult::TimedOut(IN_FLIGHT));
     assert_eq!(pause_of(&scene, "a"), paused(Some(500), ""));
     assert_eq!(scene.effects.rolled_back, None);
 }
@@ -176,7 +176,7 @@ fn a_caller_who_was_answered_may_go() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).finished();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     scene.visit(|zone| zone.cancel_wait(caller.place, caller.owner, caller.cookie));
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
@@ -189,7 +189,7 @@ fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
     let caller = quiets(&mut scene, because("mine", lease(9000)));
     scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
     assert_eq!(pause_of(&scene, "a"), paused(Some(8999), "theirs"));
-    assert!(matches!(scene.give_up(caller), Look::RolledBack(_)));
+    assert!(matches!(scene.give_up(caller), WaitResult::RolledBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), "theirs"));
 }
 
@@ -210,7 +210,7 @@ fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
     let (_, kept) = scene.enable_and_wait("a", lease(5000), WaitFor::Quiet, TWO).unwrap();
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
-    assert_eq!(scene.look(kept), Look::Pending);
+    assert_eq!(scene.poll(kept), WaitResult::Pending);
     scene.give_up(kept);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
@@ -245,11 +245,11 @@ fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_u
     let first = quiets(&mut scene, because("first", lease(5000)));
     let second = quiets(&mut scene, because("second", CAUSE));
     scene.count("a", ONE).finished();
-    assert_eq!(scene.look(first), Look::Done);
+    assert_eq!(scene.poll(first), WaitResult::Done);
     assert_eq!(scene.effects.rolled_back, None);
     scene.count("a", ONE).set_out();
     assert_eq!(pause_of(&scene, "a"), paused(None, "second"));
-    assert!(matches!(scene.give_up(second), Look::RolledBack(_)));
+    assert!(matches!(scene.give_up(second), WaitResult::RolledBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
 }
 
@@ -262,7 +262,7 @@ fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
     scene.give_up(second);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
     scene.count("a", ONE).finished();
-    assert_eq!(scene.look(first), Look::Done);
+    assert_eq!(scene.poll(first), WaitResult::Done);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
 }
 
@@ -297,7 +297,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
             end(&mut scene);
             assert_eq!(scene.effects.wake, Wake::All);
             let state = scene.state("a");
-            assert_eq!(scene.give_up(caller), Look::Superseded);
+            assert_eq!(scene.give_up(caller), WaitResult::Superseded);
             assert_eq!((scene.state("a"), scene.effects.rolled_back), (state, None));
         }
     }
@@ -309,7 +309,7 @@ fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
     let caller = quiets(&mut scene, CAUSE);
     scene.resume("a");
     scene.pause("a");
-    assert_eq!(scene.give_up(caller), Look::Superseded);
+    assert_eq!(scene.give_up(caller), WaitResult::Superseded);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
@@ -332,7 +332,7 @@ fn a_pause_is_taken_back_when_nginx_quits() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     scene.quit();
-    assert_eq!(scene.look(caller), Look::RolledBack(IN_FLIGHT));
+    assert_eq!(scene.poll(caller), WaitResult::RolledBack(IN_FLIGHT));
     assert_eq!(scene.state("a"), Some(State::Open));
 }
 
@@ -355,7 +355,7 @@ fn a_restart_brings_back_a_pause_once_somebody_was_answered() {
     let theirs = saved(&scene);
     let version = scene.zone.tables.header.version;
     scene.count("a", ONE).finished();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     assert_ne!(saved(&scene), theirs, "his lease is longer");
     assert_ne!(scene.zone.tables.header.version, version);
     scene.resume("a");

@@ -195,8 +195,8 @@ impl Pair {
             Deed::DisableAndWait { name, which, pace, caller } => {
                 Outcome::WaitsForDrain(self.disables_and_waits(at(name), which, pace, caller))
             }
-            Deed::LookAgain { place, caller, over } => {
-                Outcome::Looked(self.looks(place, caller, over))
+            Deed::Poll { place, caller, deadline } => {
+                Outcome::Polled(self.polls(place, caller, deadline))
             }
             Deed::Know { name } => self.knows(at(name)),
             Deed::AskAll => self.asks_all(),
@@ -225,7 +225,7 @@ impl Pair {
                 self.retired = false;
                 Outcome::Done
             }
-            Deed::Look => Outcome::Done,
+            Deed::Visit => Outcome::Done,
         }
     }
 

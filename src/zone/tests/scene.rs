@@ -196,13 +196,13 @@ impl Scene {
         done.map(|(done, place)| (done, place.map(|place| Caller { place, owner, cookie })))
     }
 
-    pub(super) fn look(&mut self, caller: Caller) -> Look {
-        self.visit(|zone| zone.look(caller.place, caller.owner, caller.cookie, false))
+    pub(super) fn poll(&mut self, caller: Caller) -> WaitResult {
+        self.visit(|zone| zone.poll(caller.place, caller.owner, caller.cookie, Deadline::Ahead))
     }
 
     /// He will not wait any longer.
-    pub(super) fn give_up(&mut self, caller: Caller) -> Look {
-        self.visit(|zone| zone.look(caller.place, caller.owner, caller.cookie, true))
+    pub(super) fn give_up(&mut self, caller: Caller) -> WaitResult {
+        self.visit(|zone| zone.poll(caller.place, caller.owner, caller.cookie, Deadline::Over))
     }
 
     /// A worker says that it has counted whatever it passed on up to now.

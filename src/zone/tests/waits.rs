@@ -31,13 +31,13 @@ fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the
     let mut scene = busy();
     let caller = scene.quiets("a", CAUSE, ONE);
     assert_eq!(scene.effects.wake, Wake::All);
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.count("a", ONE).finished();
-    assert_eq!(scene.look(caller), Look::Pending, "both are silent");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "both are silent");
     scene.sees(ONE);
-    assert_eq!(scene.look(caller), Look::Pending, "one is silent");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "one is silent");
     scene.sees(TWO);
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
@@ -48,8 +48,8 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
     for wish in [WaitFor::Provisional, WaitFor::Quiet] {
         let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
         assert_eq!(matches!(done, Shut::Changed(_)), wish == WaitFor::Quiet);
-        assert_eq!(scene.look(caller), Look::Done);
-        assert_eq!(scene.look(caller), Look::Superseded, "he has no place any more");
+        assert_eq!(scene.poll(caller), WaitResult::Done);
+        assert_eq!(scene.poll(caller), WaitResult::Superseded, "he has no place any more");
     }
 }
 
@@ -57,13 +57,13 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
 fn who_gives_up_is_told_what_is_left() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
     scene.count("a", ONE).finished();
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.sees(TWO);
-    assert_eq!(scene.give_up(caller), Look::RolledBack(Remaining::Silent(1)));
+    assert_eq!(scene.give_up(caller), WaitResult::RolledBack(Remaining::Silent(1)));
     let (_, caller) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
-    assert_eq!(scene.give_up(caller), Look::TimedOut(Remaining::Silent(2)));
+    assert_eq!(scene.give_up(caller), WaitResult::TimedOut(Remaining::Silent(2)));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).finished();
-    assert_eq!(scene.give_up(caller), Look::Done);
+    assert_eq!(scene.give_up(caller), WaitResult::Done);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
@@ -82,10 +82,10 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
     scene.resume("a");
     let (app, run) = scene.take(ONE, 256);
     let caller = quiets(&mut scene, CAUSE);
-    assert_eq!(scene.look(caller), Look::Pending, "one is about to go on");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "one is about to go on");
     scene.count("a", ONE).set_out();
     scene.give_back(app.unwrap(), ONE, run.len());
-    assert_eq!(scene.give_up(caller), Look::RolledBack(IN_FLIGHT));
+    assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_tunnel_is_not_waited_for() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     scene.count("a", ONE).upgraded();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     let tunnel = Counts { passed: 1, upgraded: 1, ..Counts::default() };
     assert_eq!(scene.flight("a"), tunnel);
 }
@@ -105,7 +105,7 @@ fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone()
     let count = scene.count("a", ONE);
     count.given_up(Msec(0));
     count.finished();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     assert_eq!(scene.flight("a").given_up.total, 1);
     scene.visit(|zone| zone.reap(ONE, process(1)));
     let given_up = scene.flight("a").given_up;
@@ -118,7 +118,7 @@ fn another_apps_requests_are_not_waited_for() {
     scene.pause("other");
     scene.both_see();
     let (_, caller) = scene.enable_and_wait("other", CAUSE, WaitFor::Quiet, ONE).unwrap();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -126,11 +126,11 @@ fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
     let mut scene = busy();
     let caller = scene.quiets("a", CAUSE, TWO);
     scene.sees(TWO);
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.visit(|zone| zone.reap(ONE, process(1)));
     let passed = Counts { passed: 1, ..Counts::default() };
     assert_eq!(scene.flight("a"), passed);
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     let newcomer = scene.register(3, FIRST);
     assert_eq!((newcomer, scene.flight("a")), (ONE, passed));
 }
@@ -144,9 +144,9 @@ fn an_old_worker_is_waited_for_until_it_is_gone() {
     let caller = scene.quiets("a", CAUSE, newcomer);
     scene.both_see();
     scene.sees(newcomer);
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.visit(|zone| zone.reap(ONE, process(1)));
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
     let caller = scene.quiets("e", CAUSE, ONE);
     scene.count("e", ONE).set(Counts::default());
     scene.both_see();
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn the_gates_say_whether_anybody_waits() {
     assert!(anybody_waits(&scene));
     scene.resume("a");
     assert!(!anybody_waits(&scene));
-    assert_eq!(scene.look(kept), Look::Superseded);
+    assert_eq!(scene.poll(kept), WaitResult::Superseded);
 }
 
 #[test]
@@ -205,9 +205,9 @@ fn who_has_no_place_is_told_nothing_of_another() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     for stranger in [Caller { owner: TWO, ..caller }, Caller { cookie: Cookie(999), ..caller }] {
-        assert_eq!(scene.give_up(stranger), Look::Superseded);
+        assert_eq!(scene.give_up(stranger), WaitResult::Superseded);
     }
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn who_waits_for_a_drain_is_answered_when_the_last_one_has_gone_on() {
     let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
     assert!(matches!(done, Opened::Ended(..)));
     let caller = caller.unwrap();
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     let (app, run) = scene.take(TWO, 256);
-    assert_eq!(scene.look(caller), Look::Pending, "they are about to go on");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "they are about to go on");
     scene.give_back(app.unwrap(), TWO, run.len());
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     assert!(!anybody_waits(&scene));
 }
 
@@ -234,9 +234,9 @@ fn who_waits_for_a_drain_waits_for_those_behind_it_too() {
     scene.hold("a", TWO);
     scene.turn(ONE);
     assert_eq!(scene.state("a"), Some(State::Open));
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.turn(TWO);
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
     }
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
     scene.take(ONE, 1);
-    assert_eq!(scene.give_up(caller), Look::TimedOut(Remaining::Held(3)));
+    assert_eq!(scene.give_up(caller), WaitResult::TimedOut(Remaining::Held(3)));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
 }
 
@@ -277,7 +277,7 @@ fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
         let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
         shut(&mut scene);
         assert_eq!(scene.effects.wake, Wake::All);
-        assert_eq!(scene.look(caller), Look::Superseded);
+        assert_eq!(scene.poll(caller), WaitResult::Superseded);
     }
 }
 
@@ -289,9 +289,9 @@ fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
     scene.disable_and_wait("a", TWO).unwrap();
     scene.visit(|zone| zone.reap(TWO, process(2)));
     scene.visit(|zone| zone.leaving(ONE));
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     assert_eq!(scene.turn(ONE).len(), 1);
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
         scene.pause(app);
     }
     assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
     scene.pause("e");
 }
 
@@ -317,16 +317,16 @@ fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.both_see();
     more[..2].iter().for_each(|one| scene.sees(*one));
-    assert_eq!(scene.look(caller), Look::Pending);
+    assert_eq!(scene.poll(caller), WaitResult::Pending);
     let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
     scene.wait(1_000_000);
-    assert_eq!(scene.look(caller), Look::Pending, "however long it stands still");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "however long it stands still");
     assert_eq!(scene.register(6, FIRST), WorkerId::NONE);
     scene.visit(|zone| zone.has_enough_entries(seen));
-    assert_eq!(scene.look(caller), Look::Pending, "another came meanwhile");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "another came meanwhile");
     let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
     scene.visit(|zone| zone.has_enough_entries(seen));
-    assert_eq!(scene.look(caller), Look::Done);
+    assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
@@ -336,6 +336,6 @@ fn an_app_is_not_quiet_while_a_worker_cannot_use_its_entry() {
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.both_see();
     scene.visit(|zone| zone.decline(three, process(3)));
-    assert_eq!((scene.look(caller), scene.effects.wake), (Look::Pending, Wake::Nobody));
+    assert_eq!((scene.poll(caller), scene.effects.wake), (WaitResult::Pending, Wake::Nobody));
     assert_eq!(scene.register(3, FIRST), three, "the entry is free");
 }
