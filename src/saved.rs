@@ -107,7 +107,7 @@ impl Saved {
     /// Of an app that is paused or stopped, whoever may yet take that back.
     pub fn of(app: &App, now: Now) -> Option<Self> {
         let app = app.settled();
-        if !app.is_shut() {
+        if !app.is_paused_or_stopped() {
             return None;
         }
         let (reason, by) = app.cause();

@@ -5,13 +5,13 @@
 use core::str::FromStr;
 
 use intermission::control::command::{
-    self, Asked, Command, Format, Method, Patience, Place, Shut, Verb,
+    self, Asked, Command, Format, Method, Patience, PauseArgs, Place, Verb,
 };
 use intermission::control::form::Said;
 use intermission::ids::PauseId;
 use intermission::text::Address;
 use intermission::time::{MaxTime, Msec};
-use intermission::zone::Expected;
+use intermission::zone::{Expected, Intent};
 use libfuzzer_sys::fuzz_target;
 
 const VERBS: [Verb; 9] = [
@@ -135,17 +135,17 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
             assert!(wait.is_none_or(|wait| Msec(0) < wait && wait <= TEN_YEARS));
             which
         }
-        (Verb::Enable, Command::Enable(shut, patience)) => {
+        (Verb::Enable, Command::Enable(args, patience)) => {
             assert_eq!(patience.map(|patience| patience.wait), time(query, "wait"));
             let keep = patience.is_some_and(|patience| patience.keep);
             assert_eq!(keep.then(|| b"1".to_vec()), value(query, "keep"));
             if let Some(Patience { wait, .. }) = patience {
                 assert!(Msec(0) < wait && wait <= TEN_YEARS);
-                assert!(shut.lease.is_none_or(|lease| wait < lease));
+                assert!(args.lease.is_none_or(|lease| wait < lease));
             }
-            cause(shut, query)
+            cause(args, query)
         }
-        (Verb::Stop, Command::Stop(shut)) => cause(shut, query),
+        (Verb::Stop, Command::Stop(args)) => cause(args, query),
         other => panic!("another verb's command: {other:?}"),
     };
     let id = value(query, "id").map(|id| PauseId(number(id)));
@@ -162,22 +162,22 @@ fn named(by: Option<Address>, query: &[u8]) {
     assert!(by.is_none_or(|by| by.len() <= 64));
 }
 
-fn cause(shut: Shut, query: &[u8]) -> Expected {
-    named(shut.by, query);
-    assert_eq!(shut.lease, time(query, "for"));
-    assert!(shut.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));
-    assert_eq!(shut.asks_for_change(), shut.lease.is_some() || shut.reason.is_some());
-    let reason = shut.reason.map(|reason| reason.as_bytes().to_vec());
+fn cause(args: PauseArgs, query: &[u8]) -> Expected {
+    named(args.by, query);
+    assert_eq!(args.lease, time(query, "for"));
+    assert!(args.lease.is_none_or(|lease| Msec(0) < lease && lease <= TEN_YEARS));
+    assert_eq!(args.intent() == Intent::Change, args.lease.is_some() || args.reason.is_some());
+    let reason = args.reason.map(|reason| reason.as_bytes().to_vec());
     assert_eq!(reason, value(query, "reason"));
     assert!(reason.is_none_or(|reason| reason.len() <= 256));
-    shut.which
+    args.which
 }
 
 /// The place's lease refuses a wait that is not below it, where the query names none, and changes
 /// nothing else.
 fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
     let wait = match asked.command {
-        Command::Enable(Shut { lease: None, .. }, Some(patience)) => patience.wait,
+        Command::Enable(PauseArgs { lease: None, .. }, Some(patience)) => patience.wait,
         _ => Msec(0),
     };
     assert_eq!(verb.command(Said::in_query(query), Some(wait.after(Msec(1)))), Ok(*asked));

@@ -448,7 +448,7 @@ impl Status {
     }
 
     /// Whether it is paused or stopped.
-    pub fn is_shut(&self) -> bool {
+    pub fn is_paused_or_stopped(&self) -> bool {
         matches!(self.state, Word::Paused | Word::Stopped)
     }
 

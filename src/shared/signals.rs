@@ -1,7 +1,7 @@
 //! What is read without the lock: which apps are not open, and whose line moves.
 //!
 //! Written under the lock only. A request that finds its app's gate open passes; it came before
-//! whatever is being changed at that moment. One that finds it shut asks again under the lock.
+//! whatever is being changed at that moment. One that finds it closed asks again under the lock.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Epoch, NameHash};
@@ -13,7 +13,7 @@ use crate::time::Msec;
 #[derive(Clone, Copy, Debug)]
 pub struct Signals<'z> {
     /// How many apps are not open.
-    pub shut: &'z AtomicU32,
+    pub not_open: &'z AtomicU32,
     /// Per app: its name's hash while it is not open, else 0.
     pub names: &'z [AtomicU64],
     /// A bit per app: set while those held may go on, or are to be turned away.
@@ -40,7 +40,7 @@ impl Signals<'_> {
     #[inline]
     pub fn all_open(&self) -> bool {
         // Who sees a gate open sees what was written before it opened.
-        self.shut.load(Ordering::Acquire) == 0
+        self.not_open.load(Ordering::Acquire) == 0
     }
 
     /// The first app that is not open and may have this name.
@@ -139,12 +139,12 @@ impl Signals<'_> {
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit(id) != 0)
     }
 
-    /// Under the lock: shuts an app's gate, or opens it.
-    pub(crate) fn set_gate(&self, id: AppId, shut: Option<NameHash>) {
+    /// Under the lock: closes an app's gate to requests of this name, or opens it.
+    pub(crate) fn set_gate(&self, id: AppId, closed_for: Option<NameHash>) {
         let Some(gate) = self.names.get(id.index()) else {
             return;
         };
-        let value = shut.map_or(0, |name| name.0);
+        let value = closed_for.map_or(0, |name| name.0);
         let before = gate.load(Ordering::Relaxed);
         if before == value {
             return;
@@ -155,10 +155,10 @@ impl Signals<'_> {
         }
         gate.store(value, Ordering::Release);
         crash_point();
-        let count = self.shut.load(Ordering::Relaxed);
+        let count = self.not_open.load(Ordering::Relaxed);
         match (before, value) {
-            (0, _) => self.shut.store(count.saturating_add(1), Ordering::Release),
-            (_, 0) => self.shut.store(count.saturating_sub(1), Ordering::Release),
+            (0, _) => self.not_open.store(count.saturating_add(1), Ordering::Release),
+            (_, 0) => self.not_open.store(count.saturating_sub(1), Ordering::Release),
             _ => {}
         }
     }
@@ -195,13 +195,13 @@ impl Signals<'_> {
         self.waiting.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Under the lock, where a worker died: counts the shut gates anew. None opens meanwhile, for
+    /// Under the lock, where a worker died: counts the closed gates anew. None opens meanwhile, for
     /// others read them.
     pub(crate) fn recount(&self) {
         let signals = self.names.iter();
-        let shut = signals.filter(|gate| gate.load(Ordering::Relaxed) != 0);
-        let count = u32::try_from(shut.count()).unwrap_or(u32::MAX);
-        self.shut.store(count, Ordering::Relaxed);
+        let closed = signals.filter(|gate| gate.load(Ordering::Relaxed) != 0);
+        let count = u32::try_from(closed.count()).unwrap_or(u32::MAX);
+        self.not_open.store(count, Ordering::Relaxed);
     }
 }
 

@@ -11,13 +11,23 @@ use crate::text::{Address, AppName};
 
 /// What `enable` and `stop` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shut {
+pub enum Paused {
     /// A pause began, or turned into a stop or back.
     Begun(PauseId),
     /// The pause under way has another reason or end.
     Changed(PauseId),
     /// It is as it was.
     Unchanged,
+}
+
+/// What a call of `enable` or `stop` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intent {
+    /// That the app is paused, or stopped: where it is, nothing is done.
+    #[default]
+    State,
+    /// A reason or an end too: the answer is [`Paused::Changed`] even if both are as they were.
+    Change,
 }
 
 /// What `disable` did.
@@ -60,42 +70,42 @@ pub enum Expected {
 }
 
 impl Zone<'_> {
-    /// Pauses the app `name`, or changes its pause. `asked` says that a change is asked for.
+    /// Pauses the app `name`, or changes its pause.
     pub fn enable(
         &mut self,
         name: &AppName,
         which: Expected,
         cause: PauseRequest,
-        asked: bool,
-    ) -> Result<Shut, Refusal> {
-        self.shut(name, which, cause, asked, State::Paused)
+        intent: Intent,
+    ) -> Result<Paused, Refusal> {
+        self.pause_or_stop(name, which, cause, intent, State::Paused)
     }
 
-    /// Stops the app `name`, or changes its stop. `asked` says that a change is asked for.
+    /// Stops the app `name`, or changes its stop.
     pub fn stop(
         &mut self,
         name: &AppName,
         which: Expected,
         cause: PauseRequest,
-        asked: bool,
-    ) -> Result<Shut, Refusal> {
-        self.shut(name, which, cause, asked, State::Stopped)
+        intent: Intent,
+    ) -> Result<Paused, Refusal> {
+        self.pause_or_stop(name, which, cause, intent, State::Stopped)
     }
 
-    fn shut(
+    fn pause_or_stop(
         &mut self,
         name: &AppName,
         which: Expected,
         cause: PauseRequest,
-        asked: bool,
+        intent: Intent,
         state: State,
-    ) -> Result<Shut, Refusal> {
-        let id = self.entry_to_shut(name, which)?;
-        Ok(self.shut_known(id, cause, asked, state))
+    ) -> Result<Paused, Refusal> {
+        let id = self.entry_to_pause(name, which)?;
+        Ok(self.pause_known(id, cause, intent, state))
     }
 
     /// The entry of an app that is to be paused or stopped, made where it has none.
-    pub(super) fn entry_to_shut(
+    pub(super) fn entry_to_pause(
         &mut self,
         name: &AppName,
         which: Expected,
@@ -109,22 +119,22 @@ impl Zone<'_> {
             Expected::Any => {}
             Expected::New if app.state() == State::Open => {}
             Expected::New => return Err(Refusal::NotOpen),
-            Expected::This(id) if id == app.pause() && app.is_shut() => {}
+            Expected::This(id) if id == app.pause() && app.is_paused_or_stopped() => {}
             Expected::This(_) => return Err(Refusal::OtherPause),
         }
         known.or_else(|| self.create(name)).ok_or(Refusal::Full)
     }
 
-    pub(super) fn shut_known(
+    pub(super) fn pause_known(
         &mut self,
         id: AppId,
         cause: PauseRequest,
-        asked: bool,
+        intent: Intent,
         state: State,
-    ) -> Shut {
+    ) -> Paused {
         let (now, epoch) = (self.now, self.coming_epoch());
         let cause = self.with_number(id, cause);
-        let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
+        let Some(app) = self.apps.get_mut(id.index()) else { return Paused::Unchanged };
         let (provisional, pause) = (app.is_provisional(), app.pause());
         // A worker that dies before this is done leaves what was before.
         app.save_before();
@@ -133,22 +143,22 @@ impl Zone<'_> {
                 true => self.commit(id, &cause, now),
                 false => app.change(&cause, now),
             };
-            match changed || asked {
-                true => Shut::Changed(pause),
-                false => Shut::Unchanged,
+            match changed || intent == Intent::Change {
+                true => Paused::Changed(pause),
+                false => Paused::Unchanged,
             }
         } else {
             match state {
                 State::Stopped => app.stop(&cause, now, epoch),
                 _ => app.enable(&cause, now, epoch),
             }
-            Shut::Begun(app.pause())
+            Paused::Begun(app.pause())
         };
         if let Some(app) = self.apps.get_mut(id.index()).filter(|_| !provisional) {
             app.drop_before();
         }
         self.dismiss_waiters(id, state);
-        if done != Shut::Unchanged || provisional {
+        if done != Paused::Unchanged || provisional {
             self.pause_changed(id);
         }
         done
@@ -156,7 +166,7 @@ impl Zone<'_> {
 
     /// Gives it a number, where a pause begins.
     pub(super) fn with_number(&mut self, id: AppId, cause: PauseRequest) -> PauseRequest {
-        let begins = self.app(id).is_some_and(|app| !app.is_shut());
+        let begins = self.app(id).is_some_and(|app| !app.is_paused_or_stopped());
         let fresh = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
         self.header.pauses = fresh.0;
         crash_point();
@@ -187,7 +197,7 @@ impl Zone<'_> {
             _ => Ender::Caller(*by),
         };
         let ended_by_holder = matches!(app.ended_by(), Ender::Holder(_));
-        if matches!(which, Expected::This(_)) && !app.is_shut() && !ended_by_holder {
+        if matches!(which, Expected::This(_)) && !app.is_paused_or_stopped() && !ended_by_holder {
             return Err(Refusal::Over);
         }
         let (old, new) = (app.pace(), pace(app.pace()));
@@ -249,7 +259,7 @@ impl Zone<'_> {
     /// A pause began, changed or ended.
     pub(super) fn pause_changed(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
-        if self.app(id).is_some_and(|app| !app.is_shut()) {
+        if self.app(id).is_some_and(|app| !app.is_paused_or_stopped()) {
             self.signals.pause_ended();
         }
         self.line_changed(id);

@@ -24,7 +24,7 @@ pub struct Tables {
 /// What is read without it.
 #[derive(Debug)]
 pub struct Words {
-    shut: AtomicU32,
+    not_open: AtomicU32,
     names: Vec<AtomicU64>,
     moving: Vec<AtomicU64>,
     heard: Vec<AtomicU64>,
@@ -94,7 +94,7 @@ impl Words {
     pub fn new(apps: usize, workers: usize) -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
-            shut: AtomicU32::new(0),
+            not_open: AtomicU32::new(0),
             names: zeros(apps),
             moving: zeros(apps.div_ceil(64)),
             heard: zeros(4),
@@ -114,7 +114,7 @@ impl Words {
     /// As the workers see them.
     pub fn signals(&self) -> Signals<'_> {
         Signals {
-            shut: &self.shut,
+            not_open: &self.not_open,
             names: &self.names,
             moving: &self.moving,
             heard: &self.heard,
@@ -141,7 +141,7 @@ impl Clone for Words {
         };
         let expiries = self.expiries.iter().map(|word| word.load(Ordering::Relaxed));
         Self {
-            shut: AtomicU32::new(self.shut.load(Ordering::Relaxed)),
+            not_open: AtomicU32::new(self.not_open.load(Ordering::Relaxed)),
             names: copies(&self.names),
             moving: copies(&self.moving),
             heard: copies(&self.heard),

@@ -67,8 +67,8 @@ impl Zone<'_> {
     /// Tells those who read without the lock.
     pub(super) fn publish(&self, id: AppId) {
         let Some(app) = self.app(id) else { return };
-        let shut = app.name().filter(|_| app.state() != State::Open);
-        self.signals.set_gate(id, shut.map(|name| NameHash::of(name.as_bytes())));
+        let closed_for = app.name().filter(|_| app.state() != State::Open);
+        self.signals.set_gate(id, closed_for.map(|name| NameHash::of(name.as_bytes())));
         let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
         self.signals.set_moving(id, app.releases() || turns_away);
         if app.created().max(app.pause_epoch()) > self.signals.epoch() {

@@ -25,8 +25,8 @@ mod waits;
 use super::owned::Owned;
 use super::wait::asked;
 use super::{
-    Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Opened, Refusal, Release,
-    Remaining, Shut, Turn, WaitResult, Wake, Zone,
+    Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Intent, Opened, Paused,
+    Refusal, Release, Remaining, Turn, WaitResult, Wake, Zone,
 };
 use crate::ids::{
     AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,
@@ -107,11 +107,11 @@ fn check(zone: &Owned) {
     }
     assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
     assert!(tables.workers.iter().map(|worker| worker.slots).eq(owned));
-    let shut = tables.apps.iter().filter(|app| app.state() != State::Open);
+    let not_open = tables.apps.iter().filter(|app| app.state() != State::Open);
     let signals = zone.words.signals();
-    assert_eq!(signals.all_open(), shut.clone().count() == 0);
-    let counted = signals.shut.load(crate::sync::Ordering::Relaxed);
-    assert_eq!(counted as usize, shut.count());
+    assert_eq!(signals.all_open(), not_open.clone().count() == 0);
+    let counted = signals.not_open.load(crate::sync::Ordering::Relaxed);
+    assert_eq!(counted as usize, not_open.count());
     let ends = tables.apps.iter().filter_map(App::until).map(|until| until.monotonic);
     assert_eq!(signals.next_lease(), ends.min());
     check_waits(zone);
@@ -121,14 +121,14 @@ fn check(zone: &Owned) {
 /// ended: then they could meet a connection that died with the old app.
 fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
     let endings = |zone: &Owned| zone.words.signals().endings();
-    let mut was_shut = before.tables.apps.iter().map(App::is_shut).enumerate();
+    let mut was_paused = before.tables.apps.iter().map(App::is_paused_or_stopped).enumerate();
     let unseen = endings(before) == endings(now);
-    assert!(!unseen || !was_shut.any(|(entry, shut)| shut && goes_on(entry)));
+    assert!(!unseen || !was_paused.any(|(entry, not_open)| not_open && goes_on(entry)));
 }
 
 /// The same once a visit is over.
 fn check_endings_after(before: &Owned, now: &Owned) {
-    check_endings(before, now, |entry| !now.tables.apps[entry].is_shut());
+    check_endings(before, now, |entry| !now.tables.apps[entry].is_paused_or_stopped());
 }
 
 /// Fails where anybody waits for what is not to come, or a pause for nobody.

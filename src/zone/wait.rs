@@ -3,7 +3,7 @@
 
 use core::iter::successors;
 
-use super::{Expected, Opened, Refusal, Shut, Wake, Zone};
+use super::{Expected, Intent, Opened, Paused, Refusal, Wake, Zone};
 use crate::ids::{AppId, Cookie, WaitId, WorkerId};
 use crate::shared::app::State;
 use crate::shared::in_flight::Counts;
@@ -54,14 +54,14 @@ impl Zone<'_> {
         cause: PauseRequest,
         wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
-    ) -> Result<(Shut, WaitId), Refusal> {
+    ) -> Result<(Paused, WaitId), Refusal> {
         let (now, place) = (self.now, self.place_to_wait()?);
-        let id = self.entry_to_shut(name, which)?;
+        let id = self.entry_to_pause(name, which)?;
         let waiter = Waiter { app: id, owner, cookie, since: now, cause };
         let done = if wish == WaitFor::Provisional {
             self.enable_provisionally(id, place, waiter)
         } else {
-            let done = self.shut_known(id, cause, true, State::Paused);
+            let done = self.pause_known(id, cause, Intent::Change, State::Paused);
             self.wait_here(place, wish, waiter);
             done
         };
@@ -247,18 +247,18 @@ impl Zone<'_> {
         changed
     }
 
-    fn enable_provisionally(&mut self, id: AppId, place: WaitId, waiter: Waiter) -> Shut {
+    fn enable_provisionally(&mut self, id: AppId, place: WaitId, waiter: Waiter) -> Paused {
         let (now, epoch) = (self.now, self.coming_epoch());
         let cause = self.with_number(id, waiter.cause);
-        let Some(app) = self.apps.get_mut(id.index()) else { return Shut::Unchanged };
+        let Some(app) = self.apps.get_mut(id.index()) else { return Paused::Unchanged };
         app.save_before();
         let done = if app.state() != State::Paused {
             app.enable(&cause, now, epoch);
-            Shut::Begun(app.pause())
+            Paused::Begun(app.pause())
         } else if app.change(&cause, now) {
-            Shut::Changed(app.pause())
+            Paused::Changed(app.pause())
         } else {
-            Shut::Unchanged
+            Paused::Unchanged
         };
         // A worker that dies before this leaves nothing but what was before.
         self.wait_here(place, WaitFor::Provisional, waiter);

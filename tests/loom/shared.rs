@@ -13,7 +13,9 @@ use intermission::shared::workers::Orders;
 use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::zone::owned::{Tables, Words};
-use intermission::zone::{Arrival, Deadline, Expected, Given, Turn, WaitResult, Wake, Zone};
+use intermission::zone::{
+    Arrival, Deadline, Expected, Given, Intent, Turn, WaitResult, Wake, Zone,
+};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -103,12 +105,12 @@ impl Shared {
     }
 
     pub(super) fn enable_for(&self, app: &AppName, cause: PauseRequest) {
-        let enabled = self.visit(|zone| zone.enable(app, Expected::Any, cause, false));
+        let enabled = self.visit(|zone| zone.enable(app, Expected::Any, cause, Intent::State));
         assert!(enabled.is_ok());
     }
 
     pub(super) fn stop(&self, app: &AppName) {
-        assert!(self.visit(|zone| zone.stop(app, Expected::Any, CAUSE, false)).is_ok());
+        assert!(self.visit(|zone| zone.stop(app, Expected::Any, CAUSE, Intent::State)).is_ok());
     }
 
     pub(super) fn disable(&self, app: &AppName) {

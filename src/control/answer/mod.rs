@@ -151,7 +151,7 @@ impl More<'_> {
     fn same_pause(&self) -> Option<&Status> {
         self.before.filter(|before| {
             let what = |status: &Status| (status.state, status.pause.0);
-            self.app.is_shut() && what(before) == what(self.app)
+            self.app.is_paused_or_stopped() && what(before) == what(self.app)
         })
     }
 }
@@ -196,11 +196,13 @@ impl fmt::Display for More<'_> {
                 None => writeln!(f, " at once")?,
             }
         }
-        let drain = app.last_drain.filter(|drain| !app.is_shut() && drain.pause == app.pause.0);
+        let drain = app
+            .last_drain
+            .filter(|drain| !app.is_paused_or_stopped() && drain.pause == app.pause.0);
         if let Some(Drain { released, failed: failed @ 1.., .. }) = drain {
             writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
         }
-        if app.is_shut() && app.expired_to_app > 0 {
+        if app.is_paused_or_stopped() && app.expired_to_app > 0 {
             let count = app.expired_to_app;
             writeln!(f, "{count} expired, and went on to the app although it is paused")?;
         }
@@ -211,7 +213,7 @@ impl fmt::Display for More<'_> {
                 "requests that are held for {after} s go on to the app before the lease ends"
             )?;
         }
-        if app.is_shut() {
+        if app.is_paused_or_stopped() {
             Abandoned::of(app).iter().try_for_each(|some| writeln!(f, "{some}"))?;
         }
         if !app.heard_of {

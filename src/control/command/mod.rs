@@ -9,7 +9,7 @@ use crate::ids::PauseId;
 use crate::shared::pace::Pace;
 use crate::text::{Address, AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
-use crate::zone::Expected;
+use crate::zone::{Expected, Intent};
 
 /// Where the control endpoint is.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +58,9 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Status,
-    Enable(Shut, Option<Patience>),
+    Enable(PauseArgs, Option<Patience>),
     Disable { which: Expected, by: Option<Address>, pace: PaceChange, wait: Option<Msec> },
-    Stop(Shut),
+    Stop(PauseArgs),
     Apps,
     Metrics,
     Dashboard,
@@ -72,7 +72,7 @@ impl Command {
     /// Who asks, in their own words.
     pub fn by(&self) -> Option<Address> {
         match self {
-            Self::Enable(shut, _) | Self::Stop(shut) => shut.by,
+            Self::Enable(args, _) | Self::Stop(args) => args.by,
             Self::Disable { by, .. } => *by,
             _ => None,
         }
@@ -96,7 +96,7 @@ pub struct Asked {
 
 /// What `enable` and `stop` ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shut {
+pub struct PauseArgs {
     pub which: Expected,
     /// Who asks, in their own words.
     pub by: Option<Address>,
@@ -105,10 +105,13 @@ pub struct Shut {
     pub lease: Option<Msec>,
 }
 
-impl Shut {
-    /// Whether a pause that is under way already is to be changed.
-    pub fn asks_for_change(&self) -> bool {
-        self.reason.is_some() || self.lease.is_some()
+impl PauseArgs {
+    /// Whether a pause that is under way is to be changed.
+    pub fn intent(&self) -> Intent {
+        match (self.reason, self.lease) {
+            (None, None) => Intent::State,
+            _ => Intent::Change,
+        }
     }
 }
 
@@ -249,14 +252,14 @@ impl Verb {
             (None, Some(())) => Expected::New,
             (None, None) => Expected::Any,
         };
-        let shut = Shut { which, by, reason, lease: parameters.lease };
+        let args = PauseArgs { which, by, reason, lease: parameters.lease };
         let command = match self {
             Self::Status => Command::Status,
-            Self::Enable => Command::Enable(shut, patience(wait, keep, shut.lease.or(lease))?),
+            Self::Enable => Command::Enable(args, patience(wait, keep, args.lease.or(lease))?),
             Self::Disable => {
                 Command::Disable { which, by, pace: PaceChange { spread, concurrency }, wait }
             }
-            Self::Stop => Command::Stop(shut),
+            Self::Stop => Command::Stop(args),
             Self::Apps => Command::Apps,
             Self::Metrics => Command::Metrics,
             Self::Dashboard => Command::Dashboard,

@@ -6,7 +6,7 @@ use nginx_sys::{
 };
 
 use crate::control::answer::{Done, Refused, Who};
-use crate::control::command::{Command, Format, PaceChange, Patience, Shut, Verb};
+use crate::control::command::{Command, Format, PaceChange, Patience, PauseArgs, Verb};
 use crate::control::dashboard;
 use crate::control::form::Said;
 use crate::control::reply::{Slots, Status};
@@ -163,10 +163,10 @@ fn decide(
         Command::Status => Answer::state().into(),
         Command::Enable(asked, None) => {
             let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
-            let (which, changes) = (asked.which, asked.asks_for_change());
+            let (which, intent) = (asked.which, asked.intent());
             let (before, done, left) =
-                visit(zone, named, |zone| zone.enable(named.0, which, cause, changes));
-            shut(r, named, "paused", done, &cause, (&before, &left)).with(before, left).into()
+                visit(zone, named, |zone| zone.enable(named.0, which, cause, intent));
+            paused(r, named, "paused", done, &cause, (&before, &left)).with(before, left).into()
         }
         Command::Enable(asked, Some(patience)) => {
             let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
@@ -174,10 +174,10 @@ fn decide(
         }
         Command::Stop(asked) => {
             let cause = cause(by, conf, &asked, asked.lease);
-            let (which, changes) = (asked.which, asked.asks_for_change());
+            let (which, intent) = (asked.which, asked.intent());
             let (before, done, left) =
-                visit(zone, named, |zone| zone.stop(named.0, which, cause, changes));
-            shut(r, named, "stopped", done, &cause, (&before, &left)).with(before, left).into()
+                visit(zone, named, |zone| zone.stop(named.0, which, cause, intent));
+            paused(r, named, "stopped", done, &cause, (&before, &left)).with(before, left).into()
         }
         Command::Disable { which, pace, wait: None, .. } => {
             let (before, done, left) =
@@ -201,7 +201,7 @@ fn enable_and_wait(
     r: &ngx_http_request_t,
     zone: &SharedZone,
     name: &Named<'_>,
-    asked: &Shut,
+    asked: &PauseArgs,
     cause: PauseRequest,
     patience: Patience,
 ) -> Outcome {
@@ -218,8 +218,8 @@ fn enable_and_wait(
         Ok((done, place)) => (done, place),
         Err(refusal) => return refused(r, name, refusal, &left).with(before, left).into(),
     };
-    shut(r, name, "paused", Ok(done), &cause, (&before, &left));
-    let done = if done == zone::Shut::Unchanged { Done::NotChanged } else { Done::Changed };
+    paused(r, name, "paused", Ok(done), &cause, (&before, &left));
+    let done = if done == zone::Paused::Unchanged { Done::NotChanged } else { Done::Changed };
     Outcome::Waits(Waiting::new(*name.0, place, patience.wait, done))
 }
 
@@ -307,7 +307,7 @@ fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Stat
     (seen, slots)
 }
 
-fn cause(by: Address, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> PauseRequest {
+fn cause(by: Address, conf: &LocConf, asked: &PauseArgs, lease: Option<Msec>) -> PauseRequest {
     PauseRequest {
         fresh: PauseId(0),
         by,
@@ -317,18 +317,18 @@ fn cause(by: Address, conf: &LocConf, asked: &Shut, lease: Option<Msec>) -> Paus
     }
 }
 
-fn shut(
+fn paused(
     r: &ngx_http_request_t,
     name: &Named<'_>,
     what: &str,
-    done: Result<zone::Shut, Refusal>,
+    done: Result<zone::Paused, Refusal>,
     cause: &PauseRequest,
     (before, left): (&Status, &Status),
 ) -> Answer {
     let (what, pause, changed) = match done {
-        Ok(zone::Shut::Begun(pause)) => (what, pause, false),
-        Ok(zone::Shut::Changed(pause)) => ("pause changed", pause, true),
-        Ok(zone::Shut::Unchanged) => return Answer::done(Done::AsItWas),
+        Ok(zone::Paused::Begun(pause)) => (what, pause, false),
+        Ok(zone::Paused::Changed(pause)) => ("pause changed", pause, true),
+        Ok(zone::Paused::Unchanged) => return Answer::done(Done::AsItWas),
         Err(refusal) => return refused(r, name, refusal, left),
     };
     if changed && !before.differs(left) {
@@ -349,7 +349,7 @@ fn shut(
 
 /// Whose the pause is that was under way, if it is somebody else's.
 fn begun_by_another(before: &Status, by: &Address) -> String {
-    let owner = before.by.filter(|owner| owner != by && before.is_shut());
+    let owner = before.by.filter(|owner| owner != by && before.is_paused_or_stopped());
     owner.map_or_else(String::new, |owner| format!(", begun by {}", Who(&owner)))
 }
 

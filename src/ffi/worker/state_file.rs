@@ -126,7 +126,7 @@ impl StateFile {
     fn snapshot(&self, zone: &SharedZone) -> (Snapshot, u64) {
         let mut apps: Vec<App> = Vec::with_capacity(zone.most_apps());
         let (pauses, version, now) = zone.visit(|zone| {
-            apps.extend(zone.apps.iter().filter(|app| app.is_shut()));
+            apps.extend(zone.apps.iter().filter(|app| app.is_paused_or_stopped()));
             (zone.pauses(), zone.version(), zone.now)
         });
         let saved = apps.iter().filter_map(|app| Saved::of(app, now)).collect();

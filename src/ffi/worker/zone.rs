@@ -48,10 +48,10 @@ const MOST_WORKERS: usize = 1024;
 /// At most this many callers who wait for an app to be quiet, or drained.
 const MOST_WAITS: usize = 64;
 
-/// What the zone begins with. Another build of the module reads as far as `shut`.
+/// What the zone begins with. Another build of the module reads as far as `not_open`.
 #[repr(C, align(64))]
 struct Front {
-    shut: AtomicU32,
+    not_open: AtomicU32,
     sizes: Sizes,
     waiting: AtomicU32,
     epoch: AtomicU64,
@@ -173,7 +173,7 @@ impl SharedZone {
         unsafe {
             let front = self.front.as_ptr();
             Signals {
-                shut: &(*front).shut,
+                not_open: &(*front).not_open,
                 names: slice::from_raw_parts(self.at(self.sizes.places().names), self.sizes.apps),
                 moving: &(*front).moving,
                 heard: &(*front).heard,
@@ -529,8 +529,8 @@ fn retire_the_old_one() -> Result<Option<Retired>, Problem> {
 fn retire(zone: &ngx_shm_zone_t, front: &Front) -> Result<Option<Retired>, Problem> {
     if zone.tag != module::this().cast() {
         // Another build's: all that can be told is whether any app is not open.
-        let shut = front.shut.load(Ordering::Relaxed) != 0;
-        return if shut { Err(Problem::Occupied) } else { Ok(None) };
+        let not_open = front.not_open.load(Ordering::Relaxed) != 0;
+        return if not_open { Err(Problem::Occupied) } else { Ok(None) };
     }
     let pool = NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
     let old = SharedZone::attach(pool, NonNull::from(front));

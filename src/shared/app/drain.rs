@@ -152,7 +152,7 @@ impl App {
 
     /// Who ended the newest pause, if it is over.
     pub fn ended_by(&self) -> Ender {
-        if self.is_shut() {
+        if self.is_paused_or_stopped() {
             Ender::Nobody
         } else {
             self.ended_by

@@ -56,7 +56,7 @@ pub struct App {
     /// When it got its entry, and when its newest pause began: of workers that have not seen that
     /// yet, nothing is known.
     created: Epoch,
-    shut: Epoch,
+    pause_epoch: Epoch,
     pause: PauseId,
     pauses: u64,
     terms: Terms,
@@ -112,7 +112,7 @@ impl App {
         code: StateRepr::Open,
         name: AppName::EMPTY,
         created: Epoch(0),
-        shut: Epoch(0),
+        pause_epoch: Epoch(0),
         pause: PauseId(0),
         pauses: 0,
         terms: Terms::NONE,
@@ -162,7 +162,7 @@ impl App {
 
     /// Takes over what was restored; the entry is this app's own already.
     pub fn resume(&mut self, restored: &Self) {
-        *self = Self { created: self.created, shut: self.created, ..*restored };
+        *self = Self { created: self.created, pause_epoch: self.created, ..*restored };
     }
 
     /// The app's name, if this entry is used.
@@ -181,7 +181,7 @@ impl App {
     }
 
     /// Whether a pause is under way: those who come are held or turned away until it is ended.
-    pub fn is_shut(&self) -> bool {
+    pub fn is_paused_or_stopped(&self) -> bool {
         matches!(self.code, StateRepr::Paused | StateRepr::Stopped)
     }
 
@@ -202,7 +202,7 @@ impl App {
 
     /// When the pause under way ends by itself.
     pub fn until(&self) -> Option<Now> {
-        (self.is_shut() && self.terms.until != Now::NEVER).then_some(self.terms.until)
+        (self.is_paused_or_stopped() && self.terms.until != Now::NEVER).then_some(self.terms.until)
     }
 
     /// Why and by whom it was paused last.
@@ -231,7 +231,7 @@ impl App {
 
     /// When workers were to see its newest pause.
     pub fn pause_epoch(&self) -> Epoch {
-        self.shut
+        self.pause_epoch
     }
 
     /// When whoever is turned away may come again: at the lease's end, in whole seconds from 1; 10
@@ -257,7 +257,7 @@ impl App {
 
     /// Pauses: begins a pause, or turns a stop back into one. Those still held keep their places.
     pub fn enable(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
-        if self.is_shut() {
+        if self.is_paused_or_stopped() {
             self.terms = self.terms.changed(cause, now);
         } else {
             self.begin(cause.fresh, now);
@@ -268,7 +268,7 @@ impl App {
 
     /// Stops: those held and those who come are turned away.
     pub fn stop(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
-        if self.is_shut() {
+        if self.is_paused_or_stopped() {
             // A stop is another thing than the pause: it says itself when it ends.
             let until = cause.end(now);
             self.terms = Terms { until, ..self.terms }.changed(cause, now);
@@ -317,7 +317,7 @@ impl App {
 
     fn turn(&mut self, code: StateRepr, now: Now, epoch: Epoch) {
         self.since = now;
-        self.shut = epoch;
+        self.pause_epoch = epoch;
         crash_point();
         self.code = code;
         crash_point();

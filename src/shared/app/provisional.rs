@@ -78,7 +78,7 @@ impl App {
         let on_top = |settled: Settled, (cause, at)| settled.with(&cause, at);
         let Settled { code, terms, .. } = asked.fold(self.settled, on_top);
         match code {
-            StateRepr::Open | StateRepr::Draining if !self.is_shut() => false,
+            StateRepr::Open | StateRepr::Draining if !self.is_paused_or_stopped() => false,
             StateRepr::Open | StateRepr::Draining => {
                 let pace = if code == StateRepr::Open { self.terms.pace } else { terms.pace };
                 self.begin_drain(Ender::Rollback, pace, now);

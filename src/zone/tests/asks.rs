@@ -39,7 +39,7 @@ fn a_question_takes_no_other_apps_entry() {
         scene.visit(|zone| zone.know(&name(app)));
     }
     assert_eq!(scene.visit(|zone| (zone.known().count(), zone.find(&name("e")))), (4, None));
-    let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, CAUSE, false));
+    let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, CAUSE, Intent::State));
     assert!(paused.is_ok(), "a pause does, of one that is idle");
 }
 

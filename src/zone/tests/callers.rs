@@ -43,7 +43,7 @@ impl Before {
         Self { state: app.state, reason: app.reason, until: app.until, pace }
     }
 
-    fn is_shut(self) -> bool {
+    fn is_paused_or_stopped(self) -> bool {
         matches!(self.state, State::Paused | State::Stopped)
     }
 
@@ -51,7 +51,7 @@ impl Before {
     fn then(self, ask: Ask, at: Now) -> Self {
         let state = State::Paused;
         let end = ask.lease.map(|lease| later(at, lease));
-        if !self.is_shut() {
+        if !self.is_paused_or_stopped() {
             return Self { state, reason: ask.reason, until: end, pace: ask.pace };
         }
         let until = self.until.zip(end).map(|(a, b)| if a.wall > b.wall { a } else { b });
@@ -64,20 +64,20 @@ impl Pair {
         &mut self,
         asks: Asks,
         begun: Option<PauseId>,
-    ) -> Result<(Shut, WaitId), Refusal> {
+    ) -> Result<(Paused, WaitId), Refusal> {
         let Asks { name, which, ask, wish, caller } = asks;
         let place = self.place_to_wait()?;
         let done = if wish == WaitFor::Provisional {
-            let entry = self.entry_to_shut(name, which)?;
+            let entry = self.entry_to_pause(name, which)?;
             let app = self.apps[entry].as_mut().unwrap();
             app.before = app.before.or(Some(Before::of(app)));
-            let ask = Ask { change: false, ..ask };
-            let done = self.shuts_entry(entry, ask, State::Paused, begun);
+            let ask = Ask { intent: Intent::State, ..ask };
+            let done = self.pauses_entry(entry, ask, State::Paused, begun);
             self.overtakes(entry);
             done
         } else {
-            let ask = Ask { change: true, ..ask };
-            self.shuts(name, which, ask, State::Paused, begun)?
+            let ask = Ask { intent: Intent::Change, ..ask };
+            self.pauses_or_stops(name, which, ask, State::Paused, begun)?
         };
         let entry = self.find(name).unwrap();
         let since = self.zone.now;
@@ -182,7 +182,7 @@ impl Pair {
         let Some(before) = app.before else { return false };
         let is = asks.iter().fold(before, |is, one| is.then(one.ask, one.since));
         app.before = Some(before).filter(|_| !asks.is_empty());
-        if !is.is_shut() {
+        if !is.is_paused_or_stopped() {
             let pace = if is.state == State::Open { app.pace } else { is.pace };
             app.ends(pace, now);
             self.overtakes(entry);
@@ -199,11 +199,11 @@ impl Pair {
     /// Whoever waits for what is not to come any more waits no longer.
     pub(super) fn overtakes(&mut self, entry: usize) {
         let app = self.apps[entry].as_mut().unwrap();
-        let (paused, shut) = (app.state == State::Paused, app.is_shut());
+        let (paused, held_back) = (app.state == State::Paused, app.is_paused_or_stopped());
         app.before = app.before.filter(|_| paused);
         for place in &mut self.callers {
             place.take_if(|one| {
-                one.entry == entry && if one.wish == WaitFor::Drained { shut } else { !paused }
+                one.entry == entry && if one.wish == WaitFor::Drained { held_back } else { !paused }
             });
         }
     }
@@ -229,7 +229,7 @@ impl Pair {
         let run = app.baton.as_ref().map_or(0, |(_, run)| run.len() as u32);
         let living = self.workers.iter().filter(|worker| worker.generation.is_some());
         let (know, silent): (Vec<&ModelWorker>, Vec<_>) =
-            living.partition(|worker| worker.saw >= Some(app.shut));
+            living.partition(|worker| worker.saw >= Some(app.paused_at));
         let counted = know.iter().map(|worker| worker.counts[entry].in_flight).sum::<u32>();
         match (counted + run, silent.len() as u32) {
             (0, 0) => None,

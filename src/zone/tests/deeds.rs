@@ -45,8 +45,7 @@ pub(super) struct Ask {
     pub reason: Option<bool>,
     pub lease: Option<Msec>,
     pub pace: Pace,
-    /// Whether the answer is to say that it changed something, be it so or not.
-    pub change: bool,
+    pub intent: Intent,
 }
 
 /// What came of it.
@@ -57,9 +56,9 @@ pub(super) enum Outcome {
     Refused(Option<u64>),
     Departure(Departure),
     Failed(Option<u32>),
-    Shut(Result<Shut, Refusal>),
+    Paused(Result<Paused, Refusal>),
     Opened(Result<Opened, Refusal>),
-    Waits(Result<(Shut, WaitId), Refusal>),
+    Waits(Result<(Paused, WaitId), Refusal>),
     WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
     Polled(WaitResult),
     /// Whether it is another question than before.
@@ -97,10 +96,10 @@ impl Deed {
             Self::Finish { slot, owner, cookie } => zone.finish(slot, owner, cookie),
             Self::Fail { name, by } => return Outcome::Failed(zone.failed(&name, by)),
             Self::Enable { name, which, ask } => {
-                return Outcome::Shut(zone.enable(&name, which, ask.cause(), ask.change));
+                return Outcome::Paused(zone.enable(&name, which, ask.cause(), ask.intent));
             }
             Self::Stop { name, which, ask } => {
-                return Outcome::Shut(zone.stop(&name, which, ask.cause(), ask.change));
+                return Outcome::Paused(zone.stop(&name, which, ask.cause(), ask.intent));
             }
             Self::Disable { name, which, pace } => {
                 return Outcome::Opened(
@@ -178,7 +177,7 @@ impl Outcome {
     /// The number of a pause that began, or turned into a stop or back.
     pub(super) fn begun(&self) -> Option<PauseId> {
         match self {
-            Self::Shut(Ok(Shut::Begun(pause))) | Self::Waits(Ok((Shut::Begun(pause), _))) => {
+            Self::Paused(Ok(Paused::Begun(pause))) | Self::Waits(Ok((Paused::Begun(pause), _))) => {
                 Some(*pause)
             }
             _ => None,

@@ -31,7 +31,7 @@ fn a_verb_for_one_pause_does_not_touch_another() {
     let late = Expected::This(first);
     assert_eq!(scene.enable("", late, CAUSE), refused);
     assert_eq!(scene.disable("", late), Err(Refusal::OtherPause));
-    assert_eq!(scene.enable("", Expected::This(second), CAUSE), Ok(Shut::Unchanged));
+    assert_eq!(scene.enable("", Expected::This(second), CAUSE), Ok(Paused::Unchanged));
     scene.resume("");
     assert_eq!(scene.enable("", Expected::This(second), CAUSE), refused);
     assert_eq!(scene.enable("x", Expected::This(second), CAUSE), refused);
@@ -64,7 +64,7 @@ fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
     scene.resume("");
     assert_eq!(scene.enable("", Expected::New, CAUSE), Err(Refusal::NotOpen));
     scene.turn(ONE);
-    assert!(matches!(scene.enable("", Expected::New, CAUSE), Ok(Shut::Begun(_))));
+    assert!(matches!(scene.enable("", Expected::New, CAUSE), Ok(Paused::Begun(_))));
 }
 
 #[test]

@@ -212,12 +212,13 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 fn ask() -> impl Strategy<Value = Ask> {
     let lease = prop_oneof![2 => Just(None), 1 => (0..3000u64).prop_map(Some)];
     let pace = (spread(), concurrency());
-    (any::<Option<bool>>(), lease, pace, any::<bool>()).prop_map(
-        |(reason, lease, (spread, concurrency), change)| Ask {
+    let intent = prop::sample::select(vec![Intent::State, Intent::Change]);
+    (any::<Option<bool>>(), lease, pace, intent).prop_map(
+        |(reason, lease, (spread, concurrency), intent)| Ask {
             reason,
             lease: lease.map(Msec),
             pace: Pace { spread, concurrency },
-            change,
+            intent,
         },
     )
 }
@@ -424,8 +425,9 @@ impl Pair {
             assert!(self.zone.visit(|zone| zone.restore(app)).0.is_some());
             check(&self.zone);
         }
-        let lives =
-            |app: &ModelApp| app.is_shut() && app.until.is_none_or(|end| end.wall > now.wall);
+        let lives = |app: &ModelApp| {
+            app.is_paused_or_stopped() && app.until.is_none_or(|end| end.wall > now.wall)
+        };
         let apps = before.apps.into_iter().flatten().map(ModelApp::settled).filter(lives);
         let apps = apps.map(|app| Some(app.restarted(now))).chain(core::iter::repeat(None));
         self.apps = apps.take(ENTRIES).collect();

@@ -43,7 +43,9 @@ fn a_pause_without_a_lease_does_not_end_by_itself() {
 fn the_gates_say_when_the_first_lease_ends() {
     let mut scene = Scene::paused_by("late", lease(900));
     assert_eq!(first_end(&scene), Some(900));
-    scene.visit(|zone| zone.enable(&name("soon"), Expected::Any, lease(300), false)).unwrap();
+    scene
+        .visit(|zone| zone.enable(&name("soon"), Expected::Any, lease(300), Intent::State))
+        .unwrap();
     assert_eq!(first_end(&scene), Some(300));
     scene.resume("soon");
     assert_eq!((first_end(&scene), scene.effects.wake), (Some(900), Wake::All));
@@ -57,9 +59,9 @@ fn a_heartbeat_keeps_a_pause_alive() {
     let mut scene = Scene::paused_by("", lease(500));
     let pause = scene.zone.tables.apps[0].pause();
     scene.wait(400);
-    let renewed =
-        scene.visit(|zone| zone.enable(&name(""), Expected::This(pause), lease(500), true));
-    assert_eq!((renewed, scene.effects.wake), (Ok(Shut::Changed(pause)), Wake::All));
+    let renewed = scene
+        .visit(|zone| zone.enable(&name(""), Expected::This(pause), lease(500), Intent::Change));
+    assert_eq!((renewed, scene.effects.wake), (Ok(Paused::Changed(pause)), Wake::All));
     scene.wait(499);
     assert_eq!(end_lease(&mut scene), None);
     scene.wait(1);
@@ -71,11 +73,11 @@ fn a_heartbeat_keeps_a_pause_alive() {
 #[test]
 fn an_enable_with_a_shorter_lease_or_none_does_not_end_a_pause_sooner() {
     let mut scene = Scene::paused_by("", lease(500));
-    assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Shut::Unchanged));
+    assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Paused::Unchanged));
     assert_eq!(first_end(&scene), Some(499));
-    assert!(matches!(scene.enable("", Expected::Any, CAUSE), Ok(Shut::Changed(_))));
+    assert!(matches!(scene.enable("", Expected::Any, CAUSE), Ok(Paused::Changed(_))));
     assert_eq!(first_end(&scene), None);
-    assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Shut::Unchanged));
+    assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Paused::Unchanged));
     scene.wait(1000);
     assert_eq!(end_lease(&mut scene), None);
 }
@@ -93,7 +95,9 @@ fn a_stop_ends_with_its_lease_too() {
 fn leases_that_end_at_the_same_moment_are_all_told_one_a_visit() {
     let mut scene = Scene::new();
     for app in ["a", "b", "c"] {
-        scene.visit(|zone| zone.enable(&name(app), Expected::Any, lease(500), false)).unwrap();
+        scene
+            .visit(|zone| zone.enable(&name(app), Expected::Any, lease(500), Intent::State))
+            .unwrap();
     }
     scene.wait(600);
     let ended: Vec<_> = core::iter::from_fn(|| end_lease(&mut scene)).collect();
@@ -139,7 +143,7 @@ fn who_comes_after_the_end_of_a_lease_that_nobody_has_seen_yet_is_held_and_goes_
 fn a_renewal_that_comes_before_anybody_saw_the_lease_end_leaves_no_gap() {
     let mut scene = Scene::paused_by("", lease(500));
     scene.wait(700);
-    assert!(matches!(scene.enable("", Expected::Any, lease(500)), Ok(Shut::Changed(_))));
+    assert!(matches!(scene.enable("", Expected::Any, lease(500)), Ok(Paused::Changed(_))));
     assert_eq!(end_lease(&mut scene), None);
     assert_eq!(first_end(&scene), Some(500));
 }
@@ -150,7 +154,7 @@ fn a_lease_that_a_dying_worker_wrote_ends_all_the_same() {
     let words = &scene.zone.words;
     let mut zone = scene.zone.tables.lend(words, scene.zone.now);
     zone.enter();
-    zone.enable(&name(""), Expected::Any, lease(500), false).unwrap();
+    zone.enable(&name(""), Expected::Any, lease(500), Intent::State).unwrap();
     zone.signals.set_lease(None);
     scene.visit(|_| ());
     assert_eq!((scene.effects.repaired, first_end(&scene)), (true, Some(500)));

@@ -297,7 +297,7 @@ impl Pair {
             let Some(model) = model else { continue };
             assert_eq!(app.state(), model.state);
             assert_eq!((app.since(), app.began()), (model.since, model.began));
-            assert_eq!(app.until(), model.until.filter(|_| model.is_shut()));
+            assert_eq!(app.until(), model.until.filter(|_| model.is_paused_or_stopped()));
             assert_eq!(app.pause(), PauseId(model.pause));
             assert_eq!(*app.cause().0, reason_text(model.reason));
             let drains = matches!(model.state, State::Draining { .. });
@@ -333,7 +333,7 @@ struct Written {
 fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     let turned = matches!(
         outcome,
-        Outcome::Shut(Ok(Shut::Begun(_) | Shut::Changed(_)))
+        Outcome::Paused(Ok(Paused::Begun(_) | Paused::Changed(_)))
             | Outcome::Opened(Ok(Opened::Ended(..) | Opened::Paced(_)))
             | Outcome::WaitsForDrain(Ok((Opened::Ended(..) | Opened::Paced(_), _) | (_, Some(_))))
             | Outcome::Waits(Ok(_))

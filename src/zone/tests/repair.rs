@@ -56,7 +56,7 @@ impl Picture {
 
 fn kept(app: &App) -> (Option<bool>, Option<Now>) {
     let settled = app.settled();
-    (settled.is_shut().then(|| settled.state() == State::Stopped), settled.until())
+    (settled.is_paused_or_stopped().then(|| settled.state() == State::Stopped), settled.until())
 }
 
 fn line(zone: &Owned, entry: usize) -> Vec<Held> {
@@ -133,9 +133,10 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
 fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
     let signals = zone.words.signals();
     for (index, (was, becomes)) in before.apps.iter().zip(&after.apps).enumerate() {
-        let is_shut = |app: &AppPicture| app.state != State::Open;
-        let shut = was.name == becomes.name && is_shut(was) && is_shut(becomes);
-        if let Some(name) = was.name.filter(|_| shut) {
+        let is_paused_or_stopped = |app: &AppPicture| app.state != State::Open;
+        let both =
+            was.name == becomes.name && is_paused_or_stopped(was) && is_paused_or_stopped(becomes);
+        if let Some(name) = was.name.filter(|_| both) {
             assert!(!signals.all_open(), "all gates opened");
             let found = signals.find(NameHash::of(name.as_bytes()));
             assert_eq!(found, Some(AppId::at(index)), "a gate opened");
@@ -163,17 +164,20 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             assert!(app.kept.0 == old.kept.0 || app.kept.0 == new.kept.0);
             assert!(app.kept.1 == old.kept.1 || app.kept.1 == new.kept.1);
             assert!(app.pause == old.pause || app.pause == new.pause);
-            let is_shut = |state| matches!(state, State::Paused | State::Stopped);
-            let begun = is_shut(*state) && !is_shut(old.state);
+            let is_paused_or_stopped = |state| matches!(state, State::Paused | State::Stopped);
+            let begun = is_paused_or_stopped(*state) && !is_paused_or_stopped(old.state);
             assert!(!begun || app.pause == new.pause, "a pause without a number of its own");
             let pause = |app: &AppPicture| (app.state, app.until);
-            let is_shut = matches!(state, State::Paused | State::Stopped);
+            let is_paused_or_stopped = matches!(state, State::Paused | State::Stopped);
             let whole = pause(app) == pause(old) || pause(app) == pause(new);
             // Of several who waited in a dead worker some are taken back already: the pause is as the
             // others asked for it, until the next visit takes these back too.
             let partly =
                 ![&before.waits, &after.waits].iter().any(|waits| waits.len() == now.waits.len());
-            assert!(whole || partly || !is_shut, "half a stop or pause: {old:?} {new:?} {app:?}");
+            assert!(
+                whole || partly || !is_paused_or_stopped,
+                "half a stop or pause: {old:?} {new:?} {app:?}"
+            );
         }
         assert!(*baton == old.baton || *baton == new.baton);
         let line = &app.line;
@@ -353,7 +357,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     let (draining, paused) = (name("draining"), name("paused"));
     let me = zone.visit(|zone| zone.register(process(1), Generation(0), Orders::Stay)).0;
     for app in [&draining, &paused] {
-        let enabled = zone.visit(|zone| zone.enable(app, Expected::Any, CAUSE, false));
+        let enabled = zone.visit(|zone| zone.enable(app, Expected::Any, CAUSE, Intent::State));
         assert!(enabled.0.is_ok());
     }
     let (slot, cookie) = (SlotId(0), Cookie(1));

@@ -86,7 +86,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
     let (done, caller) = scene
         .enable_and_wait("a", because("late", lease(9000)), WaitFor::Provisional, ONE)
         .unwrap();
-    assert_eq!(done, Shut::Changed(number));
+    assert_eq!(done, Paused::Changed(number));
     assert_eq!(pause_of(&scene, "a"), paused(Some(9000), "late"));
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
     assert_eq!(scene.effects.rolled_back, Some((name("a"), number, State::Paused)));
@@ -136,7 +136,7 @@ fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
     scene.pause("a");
     let (done, caller) =
         scene.enable_and_wait("a", lease(5000), WaitFor::Provisional, ONE).unwrap();
-    assert_eq!(done, Shut::Unchanged);
+    assert_eq!(done, Paused::Unchanged);
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(None, ""));
     assert_eq!(scene.effects.rolled_back, None);
@@ -198,7 +198,7 @@ fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     let answered = scene.enable("a", Expected::Any, lease(5000));
-    assert_eq!(answered, Ok(Shut::Unchanged));
+    assert_eq!(answered, Ok(Paused::Unchanged));
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
 }

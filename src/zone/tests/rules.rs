@@ -50,7 +50,7 @@ pub(super) struct ModelApp {
     pub last_drain: Option<Drained>,
     /// When it got its entry, and when its newest pause began, or its stop.
     pub created: Msec,
-    pub shut: Msec,
+    pub paused_at: Msec,
     /// What there was before those came who may yet take their pause back.
     pub before: Option<Before>,
     pub rolled_back: bool,
@@ -88,7 +88,7 @@ impl ModelApp {
             drain_failed: 0,
             last_drain: None,
             created: created.monotonic,
-            shut: created.monotonic,
+            paused_at: created.monotonic,
             before: None,
             rolled_back: false,
             ended_by_holder: false,
@@ -98,7 +98,7 @@ impl ModelApp {
         }
     }
 
-    pub(super) fn is_shut(&self) -> bool {
+    pub(super) fn is_paused_or_stopped(&self) -> bool {
         matches!(self.state, State::Paused | State::Stopped)
     }
 
@@ -128,7 +128,7 @@ impl ModelApp {
     }
 
     pub(super) fn retry_after(&self, now: Now) -> u64 {
-        match self.until.filter(|_| self.is_shut()) {
+        match self.until.filter(|_| self.is_paused_or_stopped()) {
             Some(until) => until.monotonic.since(now.monotonic).0.div_ceil(1000).max(1),
             None => 10,
         }
@@ -179,12 +179,20 @@ impl Pair {
                 self.fails(at(name), by);
                 Outcome::Failed(None)
             }
-            Deed::Enable { name, which, ask } => {
-                Outcome::Shut(self.shuts(at(name), which, ask, State::Paused, got.begun()))
-            }
-            Deed::Stop { name, which, ask } => {
-                Outcome::Shut(self.shuts(at(name), which, ask, State::Stopped, got.begun()))
-            }
+            Deed::Enable { name, which, ask } => Outcome::Paused(self.pauses_or_stops(
+                at(name),
+                which,
+                ask,
+                State::Paused,
+                got.begun(),
+            )),
+            Deed::Stop { name, which, ask } => Outcome::Paused(self.pauses_or_stops(
+                at(name),
+                which,
+                ask,
+                State::Stopped,
+                got.begun(),
+            )),
             Deed::Disable { name, which, pace } => {
                 Outcome::Opened(self.disables(at(name), which, pace))
             }
@@ -266,7 +274,9 @@ impl Pair {
             let Some(place) = app.line.iter().position(&same) else {
                 continue;
             };
-            if why == DepartReason::Passed && (!app.is_shut() || app.turns_away(quitting)) {
+            if why == DepartReason::Passed
+                && (!app.is_paused_or_stopped() || app.turns_away(quitting))
+            {
                 return Departure::Stays;
             }
             app.line.remove(place);

@@ -127,21 +127,21 @@ impl Scene {
         app: &str,
         which: Expected,
         cause: PauseRequest,
-    ) -> Result<Shut, Refusal> {
+    ) -> Result<Paused, Refusal> {
         self.wait(1);
-        self.visit(|zone| zone.enable(&name(app), which, cause, false))
+        self.visit(|zone| zone.enable(&name(app), which, cause, Intent::State))
     }
 
     pub(super) fn pause(&mut self, app: &str) -> PauseId {
         match self.enable(app, Expected::Any, CAUSE) {
-            Ok(Shut::Begun(pause)) => pause,
+            Ok(Paused::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
 
     pub(super) fn stop(&mut self, app: &str, cause: PauseRequest) -> PauseId {
-        match self.visit(|zone| zone.stop(&name(app), Expected::Any, cause, false)) {
-            Ok(Shut::Begun(pause)) => pause,
+        match self.visit(|zone| zone.stop(&name(app), Expected::Any, cause, Intent::State)) {
+            Ok(Paused::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
@@ -162,7 +162,7 @@ impl Scene {
         cause: PauseRequest,
         wish: WaitFor,
         owner: WorkerId,
-    ) -> Result<(Shut, Caller), Refusal> {
+    ) -> Result<(Paused, Caller), Refusal> {
         self.wait(1);
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));

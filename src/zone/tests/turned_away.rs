@@ -131,7 +131,7 @@ fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_aw
     }
     assert_eq!(scene.stop("", CAUSE), pause);
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
-    assert_eq!(scene.enable("", Expected::This(pause), CAUSE), Ok(Shut::Begun(pause)));
+    assert_eq!(scene.enable("", Expected::This(pause), CAUSE), Ok(Paused::Begun(pause)));
     assert_eq!(scene.turned_away(TWO), None);
     scene.hold("", ONE);
     scene.resume("");
@@ -221,7 +221,7 @@ fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
     let mut scene = Scene::paused("");
     let other = Expected::This(PauseId(99));
     let this = Expected::This(scene.zone.tables.apps[0].pause());
-    let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, CAUSE, false);
+    let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, CAUSE, Intent::State);
     assert_eq!(scene.visit(|zone| stop(zone, other)), Err(Refusal::OtherPause));
     scene.resume("");
     assert_eq!(scene.visit(|zone| stop(zone, this)), Err(Refusal::OtherPause));

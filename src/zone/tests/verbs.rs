@@ -9,58 +9,62 @@ use super::*;
 use crate::control::command::PaceChange;
 
 impl Pair {
-    pub(super) fn shuts(
+    pub(super) fn pauses_or_stops(
         &mut self,
         name: usize,
         which: Expected,
         ask: Ask,
         to: State,
         begun: Option<PauseId>,
-    ) -> Result<Shut, Refusal> {
-        let entry = self.entry_to_shut(name, which)?;
+    ) -> Result<Paused, Refusal> {
+        let entry = self.entry_to_pause(name, which)?;
         let done = match self.apps[entry].as_ref().unwrap() {
             app if app.before.is_some() && to == State::Paused => {
                 let pause = PauseId(app.pause);
-                match self.answered(entry, ask, self.zone.now) || ask.change {
-                    true => Shut::Changed(pause),
-                    false => Shut::Unchanged,
+                match self.answered(entry, ask, self.zone.now) || ask.intent == Intent::Change {
+                    true => Paused::Changed(pause),
+                    false => Paused::Unchanged,
                 }
             }
-            _ => self.shuts_entry(entry, ask, to, begun),
+            _ => self.pauses_entry(entry, ask, to, begun),
         };
         self.overtakes(entry);
         Ok(done)
     }
 
-    pub(super) fn entry_to_shut(&mut self, name: usize, which: Expected) -> Result<usize, Refusal> {
+    pub(super) fn entry_to_pause(
+        &mut self,
+        name: usize,
+        which: Expected,
+    ) -> Result<usize, Refusal> {
         if self.retired {
             return Err(Refusal::Retired);
         }
         let found = self.find(name);
         let known = found.map(|entry| self.app(entry));
         let (state, pause) = known.map_or((State::Open, 0), |app| (app.state, app.pause));
-        let was_shut = known.is_some_and(ModelApp::is_shut);
+        let was_paused = known.is_some_and(ModelApp::is_paused_or_stopped);
         match which {
             Expected::New if state != State::Open => return Err(Refusal::NotOpen),
-            Expected::This(id) if id.0 != pause || !was_shut => return Err(Refusal::OtherPause),
+            Expected::This(id) if id.0 != pause || !was_paused => return Err(Refusal::OtherPause),
             _ => {}
         }
         found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)
     }
 
-    pub(super) fn shuts_entry(
+    pub(super) fn pauses_entry(
         &mut self,
         entry: usize,
         ask: Ask,
         to: State,
         begun: Option<PauseId>,
-    ) -> Shut {
+    ) -> Paused {
         let now = self.zone.now;
         let end = ask.lease.map(|lease| later(now, lease));
         let app = self.apps[entry].as_mut().unwrap();
-        let (state, was_shut) = (app.state, app.is_shut());
-        let mut changed = ask.change;
-        if was_shut {
+        let (state, was_paused) = (app.state, app.is_paused_or_stopped());
+        let mut changed = ask.intent == Intent::Change;
+        if was_paused {
             if (state, to) == (State::Paused, State::Stopped) {
                 app.until = end;
             }
@@ -78,12 +82,12 @@ impl Pair {
         }
         if state != to {
             app.turns(to, now);
-            return Shut::Begun(PauseId(app.pause));
+            return Paused::Begun(PauseId(app.pause));
         }
         if changed {
-            Shut::Changed(PauseId(app.pause))
+            Paused::Changed(PauseId(app.pause))
         } else {
-            Shut::Unchanged
+            Paused::Unchanged
         }
     }
 
@@ -114,10 +118,10 @@ impl Pair {
             return Ok(Opened::Unchanged);
         };
         let by_holder = matches!(which, Expected::This(_));
-        if by_holder && !app.is_shut() && !app.ended_by_holder {
+        if by_holder && !app.is_paused_or_stopped() && !app.ended_by_holder {
             return Err(Refusal::Over);
         }
-        if app.is_shut() {
+        if app.is_paused_or_stopped() {
             let ended = app.ends(change.apply(app.pace), now);
             app.ended_by_holder = by_holder;
             found.into_iter().for_each(|entry| self.overtakes(entry));
@@ -134,7 +138,8 @@ impl Pair {
     pub(super) fn ends_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
         let now = self.zone.now;
         let over = |app: &ModelApp| {
-            app.is_shut() && app.until.is_some_and(|until| until.monotonic <= now.monotonic)
+            app.is_paused_or_stopped()
+                && app.until.is_some_and(|until| until.monotonic <= now.monotonic)
         };
         let entry = self.apps.iter().position(|app| app.as_ref().is_some_and(over))?;
         let app = self.apps[entry].as_mut()?;
@@ -173,7 +178,7 @@ impl Pair {
 impl ModelApp {
     /// A pause begins, or turns into a stop or back.
     pub(super) fn turns(&mut self, to: State, now: Now) {
-        (self.state, self.since, self.shut) = (to, now, now.monotonic);
+        (self.state, self.since, self.paused_at) = (to, now, now.monotonic);
     }
 
     /// The pause ends.

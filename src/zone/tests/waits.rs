@@ -47,7 +47,7 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
     scene.both_see();
     for wish in [WaitFor::Provisional, WaitFor::Quiet] {
         let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
-        assert_eq!(matches!(done, Shut::Changed(_)), wish == WaitFor::Quiet);
+        assert_eq!(matches!(done, Paused::Changed(_)), wish == WaitFor::Quiet);
         assert_eq!(scene.poll(caller), WaitResult::Done);
         assert_eq!(scene.poll(caller), WaitResult::Superseded, "he has no place any more");
     }
@@ -265,17 +265,17 @@ fn nobody_waits_for_a_drain_of_nobody() {
 
 #[test]
 fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
-    type Shuts = fn(&mut Scene);
-    let shuts: [Shuts; 3] = [
+    type Ends = fn(&mut Scene);
+    let ends: [Ends; 3] = [
         |scene| assert_ne!(scene.pause("a"), PauseId(0)),
         |scene| assert_ne!(scene.stop("a", CAUSE), PauseId(0)),
         |scene| assert_ne!(scene.quiets("a", CAUSE, TWO).cookie, Cookie(0)),
     ];
-    for shut in shuts {
+    for end in ends {
         let mut scene = Scene::paused("a");
         scene.hold("a", ONE);
         let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
-        shut(&mut scene);
+        end(&mut scene);
         assert_eq!(scene.effects.wake, Wake::All);
         assert_eq!(scene.poll(caller), WaitResult::Superseded);
     }
