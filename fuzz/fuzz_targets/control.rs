@@ -5,7 +5,7 @@
 use core::str::FromStr;
 
 use intermission::control::command::{
-    self, Asked, Command, Format, Method, Patience, PauseArgs, Place, Verb,
+    self, Asked, Changes, Command, Format, Method, Patience, PauseArgs, Place, Verb,
 };
 use intermission::control::form::Said;
 use intermission::ids::PauseId;
@@ -101,12 +101,13 @@ fn names(Place { location, exact }: Place<'_>, verb: Verb, uri: &[u8]) -> bool {
 }
 
 fn methods(verb: Verb) {
-    for post in [false, true] {
+    for changes in [Changes::ByGetOrPost, Changes::ByPost] {
         for (method, name) in METHODS {
-            let said = verb.methods(post).split(", ").any(|one| one == name);
-            assert_eq!(verb.allows(method, post), said, "{verb:?} {name}");
+            let said = verb.methods(changes).split(", ").any(|one| one == name);
+            assert_eq!(verb.allows(method, changes), said, "{verb:?} {name}");
         }
-        assert!(!(verb.changes() && post && verb.allows(Method::Get, post)));
+        let gets = verb.allows(Method::Get, changes);
+        assert!(!(verb.changes() && changes == Changes::ByPost && gets));
     }
 }
 

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::control::origin::{is_server_name, refused, Headers, Refused};
+use intermission::control::command::Method;
+use intermission::control::origin::{is_server_name, refused, Headers, HostIs, Refused};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
@@ -12,12 +13,12 @@ fuzz_target!(|input: &[u8]| {
     let [server_name, host] = [(); 2].map(|()| lines.next().unwrap_or_default());
     assert_eq!(is_server_name(server_name, host), is_name(server_name, host));
     let browser = Headers { user_agent: b"Mozilla/5.0", host, ..Headers::default() };
-    match refused(&browser, false, false) {
+    match refused(&browser, Method::Post, HostIs::Other) {
         None => assert!(is_fixed(host), "{:?}", String::from_utf8_lossy(host)),
         Some(refusal) => assert_eq!(refusal, Refused::Rebound),
     }
-    assert_eq!(refused(&browser, false, true), None);
-    assert_eq!(refused(&Headers { host, ..Headers::default() }, true, false), None);
+    assert_eq!(refused(&browser, Method::Post, HostIs::Own), None);
+    assert_eq!(refused(&Headers { host, ..Headers::default() }, Method::Get, HostIs::Other), None);
 });
 
 fn is_name(server_name: &[u8], host: &[u8]) -> bool {

@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::control::origin::{refused, Headers, Refused};
+use intermission::control::command::Method;
+use intermission::control::origin::{refused, Headers, HostIs, Refused};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
@@ -25,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// Why a page may not act, at one of the server's names.
 fn foreign(headers: &Headers<'_>) -> Option<Refused> {
-    refused(headers, false, true)
+    refused(headers, Method::Post, HostIs::Own)
 }
 
 fn judged(headers: &Headers<'_>) {

@@ -5,9 +5,9 @@
 pub mod accept;
 pub mod dashboard;
 pub mod form;
-pub mod origin;
 
 pub mod command;
+pub mod origin;
 pub mod reply;
 
 pub mod answer;

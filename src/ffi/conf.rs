@@ -11,6 +11,7 @@ use nginx_sys::{
 };
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 
+use crate::control::command::Changes;
 use crate::ffi::control::endpoint;
 use crate::ffi::module;
 use crate::ffi::module::variables::Indexes;
@@ -81,8 +82,7 @@ pub(crate) struct Endpoint {
     pub exact: bool,
     /// What follows `apps=`, if anything, in the configuration's memory.
     pub apps: ngx_str_t,
-    /// Whether changes are made by POST only.
-    pub post: bool,
+    pub changes: Changes,
     /// The names of its server.
     pub names: server_names::Names,
 }

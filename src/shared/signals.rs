@@ -163,13 +163,20 @@ impl Signals<'_> {
         }
     }
 
-    /// Under the lock: says whether an app's line moves.
-    pub(crate) fn set_moving(&self, id: AppId, moves: bool) {
-        let Some(word) = self.moving.get(id.index() / 64) else {
-            return;
-        };
-        let others = word.load(Ordering::Relaxed) & !bit(id);
-        word.store(if moves { others | bit(id) } else { others }, Ordering::Relaxed);
+    /// Under the lock: says that an app's line moves.
+    pub(crate) fn line_moves(&self, id: AppId) {
+        self.change_moving(id, |word| word | bit(id));
+    }
+
+    /// Under the lock: says that an app's line does not move.
+    pub(crate) fn line_stands(&self, id: AppId) {
+        self.change_moving(id, |word| word & !bit(id));
+    }
+
+    fn change_moving(&self, id: AppId, change: impl FnOnce(u64) -> u64) {
+        if let Some(word) = self.moving.get(id.index() / 64) {
+            word.store(change(word.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
     }
 
     /// Under the lock: says when the first lease ends.

@@ -1,7 +1,6 @@
 //! Holding: a request comes, and may leave before its turn.
 #![forbid(unsafe_code)]
 
-use super::repair::turns_away;
 use super::Zone;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
 use crate::shared::app::State;
@@ -55,18 +54,16 @@ impl Zone<'_> {
         cookie: Cookie,
         bounds: Bounds,
     ) -> Arrival {
-        let (now, quitting) = (self.now, self.quitting());
+        let now = self.now;
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name)) else {
             return Arrival::Passes;
         };
-        match app.state() {
-            State::Open => return Arrival::Passes,
-            State::Paused if !quitting => {}
-            State::Draining { .. } => {}
-            State::Paused | State::Stopped => {
-                app.turned_away(1);
-                return Arrival::Stopped { retry_after: app.retry_after(now) };
-            }
+        if app.state() == State::Open {
+            return Arrival::Passes;
+        }
+        if self.header.turns_away(app) {
+            app.turned_away(1);
+            return Arrival::Stopped { retry_after: app.retry_after(now) };
         }
         app.bound(bounds.most);
         let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
@@ -102,9 +99,8 @@ impl Zone<'_> {
     /// [`Self::arrive`]. Returns in how many seconds it may come again if it is turned away before
     /// that is there: its app is stopped, or nginx quits.
     pub fn refuse(&mut self, id: AppId, name: &AppName) -> Option<u64> {
-        let quitting = self.quitting();
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
-        let app = app.filter(|app| turns_away(app, quitting))?;
+        let app = app.filter(|app| self.header.turns_away(app))?;
         app.turned_away(1);
         Some(app.retry_after(self.now))
     }
@@ -136,7 +132,6 @@ impl Zone<'_> {
         why: DepartReason,
     ) -> Departure {
         const NOBODY: Departure = Departure::Gone { report: None, retry_after: 10 };
-        let quitting = self.quitting();
         let held = self.slots.get(slot.index()).and_then(Slot::held);
         let Some(held) = held.filter(|held| held.owner == owner && held.cookie == cookie) else {
             return NOBODY;
@@ -144,7 +139,7 @@ impl Zone<'_> {
         let Some(app) = self.apps.get_mut(held.app.index()) else {
             return NOBODY;
         };
-        let turn_comes = app.releases() || turns_away(app, quitting);
+        let turn_comes = app.releases() || self.header.turns_away(app);
         if why == DepartReason::Passed && turn_comes {
             return Departure::Stays;
         }

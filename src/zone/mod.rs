@@ -79,6 +79,15 @@ impl Header {
         free: List::EMPTY,
     };
 
+    /// Whether those whom an app holds are turned away, and those who come.
+    fn turns_away(&self, app: &App) -> bool {
+        match app.state() {
+            State::Stopped => true,
+            State::Paused => self.quitting.is_on(),
+            State::Open | State::Draining { .. } => false,
+        }
+    }
+
     /// A slot that is nobody's, and in no list; one that was never used where all others are.
     fn free_slot(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
         if let Some(slot) = self.free.pop(slots) {

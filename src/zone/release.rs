@@ -1,7 +1,6 @@
 //! Releasing: workers take turns, and the baton goes with the line.
 #![forbid(unsafe_code)]
 
-use super::repair::turns_away;
 use super::Zone;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::shared::app::Spacing;
@@ -57,11 +56,11 @@ impl Zone<'_> {
         room: u32,
         mut each: impl FnMut(Given),
     ) -> (AppId, Turn) {
-        let (signals, quitting) = (self.signals, self.quitting());
+        let signals = self.signals;
         let mut later: Option<Msec> = None;
         for id in signals.moving_after(last) {
             let Some(app) = self.app(id) else { continue };
-            if turns_away(app, quitting) {
+            if self.header.turns_away(app) {
                 let retry_after = app.retry_after(self.now);
                 if self.take_away(id, me, &mut each) > 0 {
                     return (id, Turn::TurnAway { retry_after });
@@ -143,9 +142,8 @@ impl Zone<'_> {
             self.vacate(slot);
             each(Given { cookie: held.cookie, counted: None, by: Release::NONE });
         }
-        let quits = self.quitting();
         if let Some(app) = self.apps.get_mut(id.index()) {
-            if turns_away(app, quits) {
+            if self.header.turns_away(app) {
                 app.turned_away(count);
             } else {
                 app.totals.stopped += u64::from(count);

@@ -69,8 +69,12 @@ impl Zone<'_> {
         let Some(app) = self.app(id) else { return };
         let closed_for = app.name().filter(|_| app.state() != State::Open);
         self.signals.set_gate(id, closed_for.map(|name| NameHash::of(name.as_bytes())));
-        let turns_away = app.line.len > 0 && turns_away(app, self.quitting());
-        self.signals.set_moving(id, app.releases() || turns_away);
+        let turns_away = app.line.len > 0 && self.header.turns_away(app);
+        if app.releases() || turns_away {
+            self.signals.line_moves(id);
+        } else {
+            self.signals.line_stands(id);
+        }
         if app.created().max(app.pause_epoch()) > self.signals.epoch() {
             self.signals.next_epoch();
         }
@@ -132,14 +136,5 @@ impl Zone<'_> {
         }
         self.publish_waiting();
         self.publish_leases();
-    }
-}
-
-/// Whether those held are turned away.
-pub(super) fn turns_away(app: &App, quitting: bool) -> bool {
-    match app.state() {
-        State::Stopped => true,
-        State::Paused => quitting,
-        State::Open | State::Draining { .. } => false,
     }
 }

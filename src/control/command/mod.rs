@@ -45,6 +45,13 @@ pub enum Method {
     Other,
 }
 
+/// The methods by which an endpoint lets callers change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    ByGetOrPost,
+    ByPost,
+}
+
 /// How the answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -212,20 +219,19 @@ impl Verb {
         matches!(self, Self::Enable | Self::Disable | Self::Stop)
     }
 
-    /// The methods by which it may be asked for, as the header Allow says them; `post` says that
-    /// changes are made by POST only.
-    pub fn methods(self, post: bool) -> &'static str {
-        match (self.changes(), post) {
+    /// The methods that are allowed for it, as the header Allow says them.
+    pub fn methods(self, changes: Changes) -> &'static str {
+        match (self.changes(), changes) {
             (false, _) => "GET, HEAD",
-            (true, false) => "GET, POST",
-            (true, true) => "POST",
+            (true, Changes::ByGetOrPost) => "GET, POST",
+            (true, Changes::ByPost) => "POST",
         }
     }
 
-    /// Whether it may be asked for with this method.
-    pub fn allows(self, method: Method, post: bool) -> bool {
+    /// Whether this method is allowed for it.
+    pub fn allows(self, method: Method, changes: Changes) -> bool {
         match method {
-            Method::Get => !(self.changes() && post),
+            Method::Get => !self.changes() || changes == Changes::ByGetOrPost,
             Method::Head => !self.changes(),
             Method::Post => self.changes(),
             Method::Other => false,

@@ -72,14 +72,25 @@ fn an_app_is_named_by_its_bytes() {
 #[test]
 fn what_only_reads_is_read_by_get_and_what_changes_is_posted() {
     for verb in [Verb::Status, Verb::Apps, Verb::Metrics, Verb::Dashboard] {
-        assert!(verb.allows(Method::Get, true) && verb.allows(Method::Head, true));
-        assert!(!verb.allows(Method::Post, false));
-        assert_eq!(verb.methods(true), "GET, HEAD");
+        assert!(
+            verb.allows(Method::Get, Changes::ByPost) && verb.allows(Method::Head, Changes::ByPost)
+        );
+        assert!(!verb.allows(Method::Post, Changes::ByGetOrPost));
+        assert_eq!(verb.methods(Changes::ByPost), "GET, HEAD");
     }
     for verb in [Verb::Enable, Verb::Disable, Verb::Stop] {
-        assert!(verb.allows(Method::Post, true) && !verb.allows(Method::Get, true));
-        assert!(verb.allows(Method::Get, false) && !verb.allows(Method::Head, false));
-        assert_eq!((verb.methods(false), verb.methods(true)), ("GET, POST", "POST"));
+        assert!(
+            verb.allows(Method::Post, Changes::ByPost)
+                && !verb.allows(Method::Get, Changes::ByPost)
+        );
+        assert!(
+            verb.allows(Method::Get, Changes::ByGetOrPost)
+                && !verb.allows(Method::Head, Changes::ByGetOrPost)
+        );
+        assert_eq!(
+            (verb.methods(Changes::ByGetOrPost), verb.methods(Changes::ByPost)),
+            ("GET, POST", "POST")
+        );
     }
 }
 

@@ -4,6 +4,8 @@
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::control::command::Method;
+
 /// What a request says of where it comes from; empty where it says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
@@ -60,9 +62,17 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Why a browser's request changes nothing, if so. `get` says that it is a GET; `known` says that
-/// the host is one of the server's names. What is no browser is not hindered.
-pub fn refused(headers: &Headers<'_>, get: bool, known: bool) -> Option<Refused> {
+/// Whose name the request's host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostIs {
+    /// One of the server's names.
+    Own,
+    Other,
+}
+
+/// Why a browser's request changes nothing, if so. What is no browser is not
+/// hindered.
+pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option<Refused> {
     let Headers { sec_fetch_site, origin, referer, host, .. } = *headers;
     let early = [
         ("Sec-Purpose", headers.sec_purpose),
@@ -80,9 +90,9 @@ pub fn refused(headers: &Headers<'_>, get: bool, known: bool) -> Option<Refused>
         Some(Refused::Foreign("Referer"))
     } else if let Some((name, _)) = early.iter().find(|(_, value)| !value.is_empty()) {
         Some(Refused::Early(name))
-    } else if browser && !known && !cannot_be_rebound(host) {
+    } else if browser && host_is == HostIs::Other && !cannot_be_rebound(host) {
         Some(Refused::Rebound)
-    } else if browser && get && !says_where {
+    } else if browser && method == Method::Get && !says_where {
         Some(Refused::Unknown)
     } else {
         None

@@ -17,7 +17,7 @@ const HOST: Headers<'_> = Headers {
 
 /// By what method ever, where the host is one of the server's names.
 fn foreign(headers: &Headers<'_>) -> Option<Refused> {
-    let refusals = [true, false].map(|get| refused(headers, get, true));
+    let refusals = [Method::Get, Method::Post].map(|method| refused(headers, method, HostIs::Own));
     assert_eq!(refusals[0], refusals[1]);
     refusals[0]
 }
@@ -26,8 +26,8 @@ fn foreign(headers: &Headers<'_>) -> Option<Refused> {
 fn what_is_no_browser_is_not_hindered() {
     for user_agent in ["", "curl/8.5.0", "Wget/1.21", "python-requests/2.31 (like Mozilla/5.0)"] {
         let script = Headers { user_agent: user_agent.as_bytes(), ..HOST };
-        assert_eq!(refused(&script, true, false), None);
-        assert_eq!(refused(&Headers { host: b"", ..script }, true, false), None);
+        assert_eq!(refused(&script, Method::Get, HostIs::Other), None);
+        assert_eq!(refused(&Headers { host: b"", ..script }, Method::Get, HostIs::Other), None);
     }
 }
 
@@ -101,10 +101,14 @@ fn what_a_browser_fetches_before_anybody_asked_changes_nothing() {
 #[test]
 fn a_browser_that_does_not_say_where_a_get_comes_from_changes_nothing() {
     let silent = Headers { user_agent: b"Mozilla/5.0 (X11) Chrome/120", ..HOST };
-    assert_eq!(refused(&silent, true, true), Some(Refused::Unknown));
-    assert_eq!(refused(&silent, false, true), None, "a POST says its Origin where it is foreign");
+    assert_eq!(refused(&silent, Method::Get, HostIs::Own), Some(Refused::Unknown));
+    assert_eq!(
+        refused(&silent, Method::Post, HostIs::Own),
+        None,
+        "a POST says its Origin where it is foreign"
+    );
     let typed = Headers { sec_fetch_site: b"none", ..silent };
-    assert_eq!(refused(&typed, true, true), None);
+    assert_eq!(refused(&typed, Method::Get, HostIs::Own), None);
 }
 
 #[test]
@@ -112,18 +116,18 @@ fn a_browser_is_refused_at_a_name_that_is_none_of_the_servers() {
     let browser = Headers { user_agent: b"Mozilla/5.0", origin: b"http://evil.example", ..HOST };
     let evil = Headers { host: b"evil.example", ..browser };
     for one in [evil, Headers { user_agent: b"", ..evil }] {
-        assert_eq!(refused(&one, false, false), Some(Refused::Rebound));
-        assert_eq!(refused(&one, false, true), None);
+        assert_eq!(refused(&one, Method::Post, HostIs::Other), Some(Refused::Rebound));
+        assert_eq!(refused(&one, Method::Post, HostIs::Own), None);
     }
     for host in ["127.0.0.1", "10.0.0.1:8080", "[::1]", "[fe80::1]:81", "LOCALHOST:80"] {
         let origin = format!("http://{host}");
         let own = Headers { host: host.as_bytes(), origin: origin.as_bytes(), ..browser };
-        assert_eq!(refused(&own, false, false), None, "{host}");
+        assert_eq!(refused(&own, Method::Post, HostIs::Other), None, "{host}");
     }
     for host in ["127.0.0.1.evil.example", "localhost.evil", "1.2.3", "[evil]", "127.0.0.1:evil"] {
         let origin = format!("http://{host}");
         let own = Headers { host: host.as_bytes(), origin: origin.as_bytes(), ..browser };
-        assert_eq!(refused(&own, false, false), Some(Refused::Rebound), "{host}");
+        assert_eq!(refused(&own, Method::Post, HostIs::Other), Some(Refused::Rebound), "{host}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::control::command::{self, Command, Format, Method, Place, Verb};
 use crate::control::dashboard::{self, File};
 use crate::control::form::Said;
 use crate::control::metrics;
-use crate::control::origin::{self, Headers};
+use crate::control::origin::{self, Headers, HostIs};
 use crate::control::reply::{Apps, Changed, Error, Slots, Status};
 use crate::ffi::conf::{self, Endpoint};
 use crate::ffi::control::payload;
@@ -116,8 +116,9 @@ pub(crate) fn refused_to_browser(
     r: &mut ngx_http_request_t,
     endpoint: &Endpoint,
 ) -> Option<origin::Refused> {
-    let get = method(r) == Method::Get;
-    let known = server_names::is_own(r, &endpoint.names);
+    let method = method(r);
+    let is_own = server_names::is_own(r, &endpoint.names);
+    let host_is = if is_own { HostIs::Own } else { HostIs::Other };
     // SAFETY: a live request: HTTP/3 gives the name as its authority, and no header.
     let host = unsafe {
         match r.headers_in.host.as_ref() {
@@ -145,7 +146,7 @@ pub(crate) fn refused_to_browser(
         };
         *place = value.as_bytes();
     }
-    origin::refused(&headers, get, known)
+    origin::refused(&headers, method, host_is)
 }
 
 pub(crate) fn method(r: &ngx_http_request_t) -> Method {

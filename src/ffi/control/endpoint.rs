@@ -130,8 +130,8 @@ fn decide(
     let Some(verb) = answer::verb(r, endpoint) else {
         return Answer::problem(404, "no such verb".into()).into();
     };
-    if !verb.allows(answer::method(r), endpoint.post) {
-        let methods = verb.methods(endpoint.post);
+    if !verb.allows(answer::method(r), endpoint.changes) {
+        let methods = verb.methods(endpoint.changes);
         return Answer::not_allowed(methods).into();
     }
     if verb.changes() {

@@ -14,6 +14,7 @@ use nginx_sys::{
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ngx_string;
 
+use crate::control::command::Changes;
 use crate::ffi::conf::{allocate, core_loc_conf_of, pool_of, Endpoint, Holds, LocConf, MainConf};
 use crate::ffi::control::endpoint;
 use crate::ffi::nginx::flags;
@@ -152,10 +153,10 @@ extern "C" fn set_control(
             ),
         );
     }
-    let (mut apps, mut post) = (None, false);
+    let (mut apps, mut changes) = (None, Changes::ByGetOrPost);
     for value in arguments(cf).iter().skip(1) {
         match settings::control(value.as_bytes()) {
-            Ok(Control::Post) if !post => post = true,
+            Ok(Control::Post) if changes != Changes::ByPost => changes = Changes::ByPost,
             Ok(Control::Apps(names)) if apps.is_none() => apps = Some(names),
             Ok(_) => return DUPLICATE,
             Err(allowed) => return refuse(cf, *value, allowed),
@@ -168,7 +169,7 @@ extern "C" fn set_control(
             len: names.len(),
             data: names.as_ptr().cast_mut(),
         }),
-        post,
+        changes,
         names: Names::NONE,
     });
     core.handler = Some(endpoint::handler);

@@ -32,10 +32,23 @@ pub(crate) struct StateFile {
     boot: Arc<str>,
 }
 
+/// What is restored from the file when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// Its pauses, into a new zone.
+    Pauses,
+    /// Nothing: the zone has lived through a reload.
+    Nothing,
+}
+
 impl StateFile {
-    /// Opens the file, or makes it, and restores what it says into a zone that is new. Whatever is
-    /// wrong with it is logged.
-    pub(crate) fn open(path: &[u8], zone: &SharedZone, restore: bool, log: *mut ngx_log_t) -> Self {
+    /// Opens the file, or makes it. Whatever is wrong with it is logged.
+    pub(crate) fn open(
+        path: &[u8],
+        zone: &SharedZone,
+        restore: Restore,
+        log: *mut ngx_log_t,
+    ) -> Self {
         let path = disk::path(path);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot: Arc<str> = boot.trim().into();
@@ -43,7 +56,7 @@ impl StateFile {
             match saved::newest(&disk.read()?) {
                 Ok((_, snapshot)) => {
                     zone.visit(|zone| zone.pauses_seen(snapshot.pauses));
-                    if restore {
+                    if restore == Restore::Pauses {
                         restore_into(zone, path, &snapshot, &boot, log);
                     }
                 }

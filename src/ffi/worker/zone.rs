@@ -18,7 +18,7 @@ use crate::ffi::module::{self, Failed};
 use crate::ffi::nginx::log::{self, cycle_log, write, Level};
 use crate::ffi::worker::doorbell::{self, Bells, OpenBells};
 use crate::ffi::worker::lock;
-use crate::ffi::worker::state_file::{StateFile, Words};
+use crate::ffi::worker::state_file::{Restore, StateFile, Words};
 use crate::ffi::worker::unlisted::Roll;
 use crate::ids::{Generation, PauseId};
 use crate::shared::app::App;
@@ -351,7 +351,8 @@ extern "C" fn init(shm_zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t
             match conf.state_path.filter(|path| !path.is_empty()) {
                 Some(path) if testing => StateFile::test(path.as_bytes(), log),
                 Some(path) => {
-                    conf.state = Some(StateFile::open(path.as_bytes(), &zone, old.is_null(), log));
+                    let restore = if old.is_null() { Restore::Pauses } else { Restore::Nothing };
+                    conf.state = Some(StateFile::open(path.as_bytes(), &zone, restore, log));
                 }
                 None => {}
             }
