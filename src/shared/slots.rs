@@ -14,7 +14,7 @@ pub enum Use {
     #[default]
     Free,
     /// Its request was released, counts against its app's concurrency, and is not finished.
-    Going,
+    Unfinished,
     Held,
 }
 
@@ -62,11 +62,11 @@ impl Slot {
     }
 
     /// The request that was released from here and still counts, if one does.
-    pub fn going(&self) -> Option<Held> {
-        self.occupant().filter(|_| self.used == Use::Going)
+    pub fn unfinished(&self) -> Option<Held> {
+        self.occupant().filter(|_| self.used == Use::Unfinished)
     }
 
-    /// The request whose place this is, held or going.
+    /// The request whose place this is, held or unfinished.
     pub fn occupant(&self) -> Option<Held> {
         (self.used != Use::Free).then_some(Held {
             app: self.app,
@@ -101,8 +101,8 @@ impl Slot {
     }
 
     /// The request that was held here goes on, and still counts.
-    pub fn go(&mut self) {
-        self.used = Use::Going;
+    pub fn release(&mut self) {
+        self.used = Use::Unfinished;
         crate::sync::crash_point();
     }
 
@@ -187,7 +187,7 @@ impl List {
     }
 }
 
-/// Orders all slots into one chain by `next`: the free ones, those going, and those held; by app
+/// Orders all slots into one chain by `next`: the free ones, those unfinished, and those held; by app
 /// and ticket.
 /// Returns its head. A merge sort from short runs to long, so that it needs no memory of its own
 /// and no stack; `O(n log n)`.

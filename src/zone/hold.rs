@@ -165,10 +165,12 @@ impl Zone<'_> {
     /// The request that `owner` released from `slot` counts no longer: it is finished, or is taken
     /// for such.
     pub fn finish(&mut self, slot: SlotId, owner: WorkerId, cookie: Cookie) {
-        let going = self.slots.get(slot.index()).and_then(Slot::going);
-        if let Some(going) = going.filter(|held| held.owner == owner && held.cookie == cookie) {
+        let unfinished = self.slots.get(slot.index()).and_then(Slot::unfinished);
+        if let Some(unfinished) =
+            unfinished.filter(|held| held.owner == owner && held.cookie == cookie)
+        {
             self.vacate(slot);
-            self.line_changed(going.app);
+            self.line_changed(unfinished.app);
         }
     }
 }

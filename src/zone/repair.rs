@@ -23,7 +23,7 @@ impl Zone<'_> {
                 app.line.remove(self.slots, slot);
                 app.holds.add(self.now.monotonic.since(occupant.since));
             } else {
-                app.going = app.going.saturating_sub(1);
+                app.unfinished = app.unfinished.saturating_sub(1);
             }
         }
         if let Some(worker) = self.workers.get_mut(occupant.owner.index()) {
@@ -38,11 +38,11 @@ impl Zone<'_> {
             return;
         };
         let Some(held) = place.held() else { return };
-        place.go();
+        place.release();
         if let Some(app) = self.apps.get_mut(held.app.index()) {
             app.line.remove(self.slots, slot);
             app.holds.add(self.now.monotonic.since(held.since));
-            app.going += 1;
+            app.unfinished += 1;
         }
     }
 
@@ -96,7 +96,7 @@ impl Zone<'_> {
         self.header.free = List::EMPTY;
         // What was told may have been cut short.
         self.apps.iter_mut().for_each(|app| app.oldest = Oldest::NONE);
-        self.apps.iter_mut().for_each(|app| (app.line, app.going) = (List::EMPTY, 0));
+        self.apps.iter_mut().for_each(|app| (app.line, app.unfinished) = (List::EMPTY, 0));
         self.workers.iter_mut().for_each(|worker| worker.slots = 0);
         let used = self.header.used(self.slots);
         let (count, mut next) = (used.len(), slots::sort(used));
@@ -116,7 +116,7 @@ impl Zone<'_> {
             });
             match app {
                 Some(app) if is_held => app.line.push(self.slots, id),
-                Some(app) => app.going += 1,
+                Some(app) => app.unfinished += 1,
                 None => {
                     slot.clear();
                     self.header.free.push(self.slots, id);

@@ -73,16 +73,16 @@ fn check(zone: &Owned) {
     assert!(tables.slots[touched..].iter().all(|slot| slot.occupant().is_none()));
     let mut seen = vec![0; touched];
     let mut owned = vec![0; tables.workers.len()];
-    let mut going = vec![0; tables.apps.len()];
+    let mut unfinished = vec![0; tables.apps.len()];
     for id in chain(zone, &tables.header.free) {
         seen[id.index()] += 1;
         assert_eq!(tables.slots[id.index()].occupant(), None);
     }
     for (index, slot) in tables.slots.iter().enumerate() {
-        if let Some(one) = slot.going() {
+        if let Some(one) = slot.unfinished() {
             seen[index] += 1;
             owned[one.owner.index()] += 1;
-            going[one.app.index()] += 1;
+            unfinished[one.app.index()] += 1;
         }
     }
     for (index, app) in tables.apps.iter().enumerate() {
@@ -97,8 +97,8 @@ fn check(zone: &Owned) {
         line.iter().for_each(|one| owned[one.owner.index()] += 1);
         assert!(line.iter().all(|one| one.app == id));
         assert!(line.windows(2).all(|pair| pair[0].ticket < pair[1].ticket));
-        assert_eq!(app.going, going[index]);
-        assert!(app.name().is_some() || (line.is_empty() && app.going == 0));
+        assert_eq!(app.unfinished, unfinished[index]);
+        assert!(app.name().is_some() || (line.is_empty() && app.unfinished == 0));
         if let State::Draining { upto } = app.state() {
             let waited_for = line.first().is_some_and(|head| head.ticket <= upto);
             assert!(waited_for || app.baton.is_some(), "a drain without an end");

@@ -198,7 +198,7 @@ impl App {
     /// How many may go on now. Those who queued behind a drain at full speed go at once.
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
-            StateRepr::Draining => self.drain.progress.allowance(self.going, now.monotonic),
+            StateRepr::Draining => self.drain.progress.allowance(self.unfinished, now.monotonic),
             _ => Allowance::Now(u32::MAX),
         }
     }

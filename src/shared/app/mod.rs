@@ -75,7 +75,7 @@ pub struct App {
     /// Those held, in the order of their tickets.
     pub line: List,
     /// How many were released, are counted against the drain's concurrency, and are unfinished.
-    pub going: u32,
+    pub unfinished: u32,
     /// The worker that releases at this moment.
     pub baton: WorkerId,
     /// How many it took along.
@@ -126,7 +126,7 @@ impl App {
         ended_by: Ender::Nobody,
         ended_at: Now::NEVER,
         line: List::EMPTY,
-        going: 0,
+        unfinished: 0,
         baton: WorkerId::NONE,
         run: 0,
         totals: Totals::NONE,
@@ -250,7 +250,7 @@ impl App {
     pub fn idle(&self) -> bool {
         self.code == StateRepr::Open
             && self.line.len == 0
-            && self.going == 0
+            && self.unfinished == 0
             && !self.baton.is_some()
             && !self.owes_report()
     }

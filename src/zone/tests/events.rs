@@ -42,11 +42,11 @@ pub(super) enum Event {
     Fails {
         who: Index,
     },
-    /// A worker speaks of somebody whom it may not have, who may be held, going, or nobody.
+    /// A worker speaks of somebody whom it may not have, who may be held, unfinished, or nobody.
     Strays {
         who: Index,
         worker: usize,
-        going: bool,
+        unfinished: bool,
     },
     Enable {
         app: usize,
@@ -173,7 +173,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         6 => any::<Index>().prop_map(|who| Event::Finishes { who }),
         6 => any::<Index>().prop_map(|who| Event::Fails { who }),
         2 => (any::<Index>(), worker(), any::<bool>())
-            .prop_map(|(who, worker, going)| Event::Strays { who, worker, going }),
+            .prop_map(|(who, worker, unfinished)| Event::Strays { who, worker, unfinished }),
         8 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Enable { app, which, ask }),
         2 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Stop { app, which, ask }),
         8 => (app(), aim(), pace_change())
@@ -264,7 +264,7 @@ impl Pair {
                 Deed::Depart { slot: who.slot, owner: who.owner, cookie: who.cookie, why }
             }
             Event::Finishes { who } => {
-                let Some(who) = one_of(self.going(), &who) else { return Vec::new() };
+                let Some(who) = one_of(self.unfinished(), &who) else { return Vec::new() };
                 Deed::Finish { slot: who.slot, owner: who.owner, cookie: who.cookie }
             }
             Event::Fails { .. } if self.released.is_empty() => return Vec::new(),
@@ -272,7 +272,7 @@ impl Pair {
                 let (name, by) = *who.get(&self.released);
                 Deed::Fail { name, by }
             }
-            Event::Strays { who, worker, going } => self.strays(&who, id(worker), going),
+            Event::Strays { who, worker, unfinished } => self.strays(&who, id(worker), unfinished),
             Event::Enable { app, which, ask } => {
                 Deed::Enable { name: name(NAMES[app]), which: self.which(app, which), ask }
             }
@@ -355,16 +355,16 @@ impl Pair {
         Deed::Poll { place, caller, deadline }
     }
 
-    fn strays(&self, who: &Index, owner: WorkerId, going: bool) -> Deed {
+    fn strays(&self, who: &Index, owner: WorkerId, unfinished: bool) -> Deed {
         let nobody = Waiting {
             ticket: Ticket(0),
             owner,
             cookie: Cookie(u64::MAX),
             slot: SlotId(who.index(9) as u32),
         };
-        let all = self.waiting().chain(self.going()).chain([&nobody]);
+        let all = self.waiting().chain(self.unfinished()).chain([&nobody]);
         let Waiting { slot, cookie, .. } = one_of(all, who).unwrap();
-        if going {
+        if unfinished {
             Deed::Finish { slot, owner, cookie }
         } else {
             Deed::Depart { slot, owner, cookie, why: DepartReason::Left }

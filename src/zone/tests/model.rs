@@ -173,8 +173,8 @@ impl Pair {
         self.apps.iter().flatten().flat_map(|app| &app.line)
     }
 
-    pub(super) fn going(&self) -> impl Iterator<Item = &Waiting> {
-        self.apps.iter().flatten().flat_map(|app| &app.going)
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Waiting> {
+        self.apps.iter().flatten().flat_map(|app| &app.unfinished)
     }
 
     /// The apps for which a worker releases at this moment, and whom.
@@ -221,7 +221,7 @@ impl Pair {
                 None => {}
                 Some(Next::Now) => panic!("{head:?} is not woken"),
                 Some(Next::At(at)) => assert!(alarm.is_some_and(|alarm| alarm <= at)),
-                Some(Next::WhenOneIsFinished) => assert!(!app.going.is_empty()),
+                Some(Next::WhenOneIsFinished) => assert!(!app.unfinished.is_empty()),
             }
         }
     }
@@ -246,7 +246,7 @@ impl Pair {
         }
         self.go_on();
         self.all_look();
-        assert_eq!(self.waiting().chain(self.going()).count(), 0);
+        assert_eq!(self.waiting().chain(self.unfinished()).count(), 0);
         assert!(self.zone.words.signals().all_open());
         assert_eq!(self.zone.visit(|zone| (zone.retire(), zone.slots_used())).0, (true, 0));
     }
@@ -268,7 +268,7 @@ impl Pair {
                 continue;
             }
             let alarm = self.workers.iter().filter_map(|worker| worker.alarm).min();
-            let done = self.going().next().copied();
+            let done = self.unfinished().next().copied();
             match (alarm, done) {
                 (Some(at), None) => self.wait(at.since(self.zone.now.monotonic)),
                 (Some(at), _) if step % 2 == 0 => self.wait(at.since(self.zone.now.monotonic)),
@@ -313,10 +313,10 @@ impl Pair {
                 Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot }
             });
             assert!(line.eq(model.line.iter().copied()));
-            assert_eq!(app.going as usize, model.going.len());
-            for one in &model.going {
-                let going = tables.slots[one.slot.index()].going().unwrap();
-                assert_eq!((going.owner, going.cookie), (one.owner, one.cookie));
+            assert_eq!(app.unfinished as usize, model.unfinished.len());
+            for one in &model.unfinished {
+                let unfinished = tables.slots[one.slot.index()].unfinished().unwrap();
+                assert_eq!((unfinished.owner, unfinished.cookie), (one.owner, one.cookie));
             }
         }
     }

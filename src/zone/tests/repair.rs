@@ -32,7 +32,7 @@ struct AppPicture {
     kept: (Option<bool>, Option<Now>),
     baton: WorkerId,
     line: Vec<Cookie>,
-    going: Vec<Cookie>,
+    unfinished: Vec<Cookie>,
 }
 
 impl Picture {
@@ -46,7 +46,7 @@ impl Picture {
             kept: kept(app),
             baton: app.baton,
             line: line(zone, entry).iter().map(|held| held.cookie).collect(),
-            going: going(zone, entry).map(|(_, held)| held.cookie).collect(),
+            unfinished: unfinished(zone, entry).map(|(_, held)| held.cookie).collect(),
         });
         let waits = tables.waits.iter().filter_map(Wait::get);
         let waits = waits.map(|(wish, one)| (wish, one.app, one.cookie)).collect();
@@ -65,10 +65,11 @@ fn line(zone: &Owned, entry: usize) -> Vec<Held> {
     places.filter_map(|(_, slot)| slot.held()).collect()
 }
 
-fn going(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)> + '_ {
+fn unfinished(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)> + '_ {
     let slots = zone.tables.slots.iter().enumerate();
-    let going = slots.filter_map(|(slot, place)| Some((SlotId::at(slot), place.going()?)));
-    going.filter(move |(_, held)| held.app == AppId::at(entry))
+    let unfinished =
+        slots.filter_map(|(slot, place)| Some((SlotId::at(slot), place.unfinished()?)));
+    unfinished.filter(move |(_, held)| held.app == AppId::at(entry))
 }
 
 /// Kills the worker at a step of its visit; returns whether the visit had as many.
@@ -187,11 +188,14 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
         let gone = old.line.iter().any(|one| !line.contains(one));
         let taken = new.baton != old.baton && new.baton.is_some();
         assert!(!gone || !taken || *baton == new.baton, "released without the baton");
-        let both = old.going.iter().filter(|one| new.going.contains(one));
-        assert!(both.clone().all(|one| app.going.contains(one)), "somebody counts no more");
-        assert!(app.going.iter().all(|one| old.going.contains(one) || new.going.contains(one)));
-        let gone = |one: &&Cookie| !line.contains(one) && !app.going.contains(one);
-        let mut counted = old.line.iter().filter(|one| new.going.contains(one));
+        let both = old.unfinished.iter().filter(|one| new.unfinished.contains(one));
+        assert!(both.clone().all(|one| app.unfinished.contains(one)), "somebody counts no more");
+        assert!(app
+            .unfinished
+            .iter()
+            .all(|one| old.unfinished.contains(one) || new.unfinished.contains(one)));
+        let gone = |one: &&Cookie| !line.contains(one) && !app.unfinished.contains(one);
+        let mut counted = old.line.iter().filter(|one| new.unfinished.contains(one));
         assert!(!counted.any(|one| gone(&one)), "somebody went on and does not count");
     }
 }
@@ -341,7 +345,7 @@ impl<'p> Survivors<'p> {
 
     fn somebody_finishes(&mut self) -> bool {
         let entries = 0..self.zone.tables.apps.len();
-        let one = entries.flat_map(|entry| going(&self.zone, entry)).next();
+        let one = entries.flat_map(|entry| unfinished(&self.zone, entry)).next();
         let Some((slot, Held { owner, cookie, .. })) = one else {
             return false;
         };

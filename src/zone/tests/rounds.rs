@@ -39,7 +39,7 @@ impl Round {
     }
 
     /// At most so many unfinished.
-    pub(super) fn most_going(&self) -> usize {
+    pub(super) fn max_unfinished(&self) -> usize {
         match self.pace.concurrency {
             0 => usize::MAX,
             most => (most as usize) << self.doublings.min(16),
@@ -47,8 +47,8 @@ impl Round {
     }
 
     /// At the round's beginning the first, then one after the other in even steps.
-    pub(super) fn next(&self, going: usize, now: Msec) -> Next {
-        if going >= self.most_going() {
+    pub(super) fn next(&self, unfinished: usize, now: Msec) -> Next {
+        if unfinished >= self.max_unfinished() {
             return Next::WhenOneIsFinished;
         }
         let share = self.released * u128::from(self.pace.spread.0);

@@ -35,7 +35,7 @@ pub(super) struct ModelApp {
     pub next_ticket: Ticket,
     pub line: VecDeque<Waiting>,
     /// Those who were released and count until they are finished.
-    pub going: Vec<Waiting>,
+    pub unfinished: Vec<Waiting>,
     /// Who releases, and those it took along.
     pub baton: Option<(WorkerId, Vec<Waiting>)>,
     pub spacing: Spacing,
@@ -76,7 +76,7 @@ impl ModelApp {
             upto: Ticket(0),
             next_ticket: Ticket(1),
             line: VecDeque::new(),
-            going: Vec::new(),
+            unfinished: Vec::new(),
             baton: None,
             spacing: Spacing::OneByOne,
             round: Round::first(Pace::default(), 0, Msec(0)),
@@ -111,7 +111,7 @@ impl ModelApp {
         match self.state {
             _ if self.baton.is_some() || self.line.is_empty() => None,
             State::Open => Some(Next::Now),
-            State::Draining { .. } => Some(self.round.next(self.going.len(), now)),
+            State::Draining { .. } => Some(self.round.next(self.unfinished.len(), now)),
             State::Paused | State::Stopped => None,
         }
     }
@@ -123,7 +123,7 @@ impl ModelApp {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        let nobody = self.line.is_empty() && self.going.is_empty() && self.baton.is_none();
+        let nobody = self.line.is_empty() && self.unfinished.is_empty() && self.baton.is_none();
         self.state == State::Open && nobody && self.unreported.is_none() && !self.rolled_back
     }
 
@@ -172,7 +172,10 @@ impl Pair {
             Deed::Finish { slot, owner, cookie } => {
                 let same =
                     |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
-                self.apps.iter_mut().flatten().for_each(|app| app.going.retain(|one| !same(one)));
+                self.apps
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|app| app.unfinished.retain(|one| !same(one)));
                 Outcome::Done
             }
             Deed::Fail { name, by } => {
@@ -238,8 +241,8 @@ impl Pair {
     }
 
     fn arrives(&mut self, entry: usize, name: usize, who: Waiting, most: u32) -> Arrival {
-        let room = self.waiting().chain(self.going()).count() < SLOTS;
-        assert!(self.waiting().chain(self.going()).all(|other| other.slot != who.slot));
+        let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
+        assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
         let (now, quitting) = (self.zone.now, self.quitting);
         let app = self.apps.get_mut(entry).and_then(Option::as_mut);
         let Some(app) = app.filter(|app| app.name == name) else {
@@ -326,12 +329,12 @@ impl Pair {
                 }
                 app.line.pop_front();
                 app.round.release_one();
-                app.going.extend(Some(head).filter(|_| counts));
+                app.unfinished.extend(Some(head).filter(|_| counts));
                 run.push(head);
                 all.push(given(&head, counts, by));
             }
             if !run.is_empty() {
-                assert!(!counts || app.going.len() <= app.round.most_going());
+                assert!(!counts || app.unfinished.len() <= app.round.max_unfinished());
                 app.baton = Some((me, run));
                 return (id, Turn::Release(id, app.spacing), all);
             }
@@ -375,7 +378,7 @@ impl Pair {
         for app in self.apps.iter_mut().flatten() {
             let before = app.line.len();
             app.line.retain(|one| one.owner != dead);
-            app.going.retain(|one| one.owner != dead);
+            app.unfinished.retain(|one| one.owner != dead);
             app.told.retain(|(_, owner)| *owner != dead);
             app.totals.lost += (before - app.line.len()) as u64;
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
