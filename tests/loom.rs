@@ -143,7 +143,7 @@ fn who_is_held_as_the_app_is_stopped_is_turned_away() {
 }
 
 #[test]
-fn a_stop_during_a_run_forgets_nobody_and_turns_nobody_away_who_went_on() {
+fn a_stop_as_one_goes_on_forgets_nobody_and_calls_nobody_back() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));

@@ -30,14 +30,14 @@ pub struct Progress {
     doublings: u32,
 }
 
-/// How many may go on now.
+/// Whether the next one may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
-    /// So many, at least one.
-    Now(u32),
-    /// The next one at this time.
+    /// Yes.
+    Now,
+    /// At this time, on the monotonic clock.
     At(Msec),
-    /// None before one of those released is finished.
+    /// When one of those released is finished.
     Full,
 }
 
@@ -96,24 +96,23 @@ impl Progress {
         self.released = 0;
     }
 
-    /// So many went on.
-    pub fn passed_on(&mut self, count: u32) {
-        self.released = self.released.saturating_add(u64::from(count));
+    /// One more is released in this round.
+    pub fn release_one(&mut self) {
+        self.released = self.released.saturating_add(1);
     }
 
-    /// How many may go on, where `unfinished` of those released before are not finished.
+    /// Whether the next one may go on, where `unfinished` of those released before are not finished.
     pub fn allowance(&self, unfinished: u32, now: Msec) -> Allowance {
-        let room = match self.pace.concurrency {
+        let limit = match self.pace.concurrency {
             0 => u32::MAX,
-            most => most.saturating_mul(1 << self.doublings.min(16)).saturating_sub(unfinished),
+            limit => limit.saturating_mul(1 << self.doublings.min(16)),
         };
-        if room == 0 {
-            return Allowance::Full;
-        }
-        let due = self.due(now.since(self.began));
-        match due.saturating_sub(self.released) {
-            0 => Allowance::At(self.began.after(self.time_of(self.released))),
-            due => Allowance::Now(room.min(u32::try_from(due).unwrap_or(u32::MAX))),
+        if unfinished >= limit {
+            Allowance::Full
+        } else if self.due(now.since(self.began)) > self.released {
+            Allowance::Now
+        } else {
+            Allowance::At(self.began.after(self.time_of(self.released)))
         }
     }
 
@@ -145,7 +144,7 @@ mod tests {
     #[test]
     fn without_a_pace_everybody_goes_at_once() {
         let progress = Progress::begin(Pace::default(), 7, Msec(0));
-        assert_eq!(progress.allowance(1000, Msec(0)), Allowance::Now(u32::MAX));
+        assert_eq!(progress.allowance(1000, Msec(0)), Allowance::Now);
     }
 
     #[test]
@@ -156,9 +155,9 @@ mod tests {
         let mut now = Msec(100);
         while times.len() < 500 {
             match progress.allowance(0, now) {
-                Allowance::Now(count) => {
-                    times.extend((0..count).map(|_| now.0 - 100));
-                    progress.passed_on(count);
+                Allowance::Now => {
+                    times.push(now.0 - 100);
+                    progress.release_one();
                 }
                 Allowance::At(at) => {
                     assert!(at > now);
@@ -174,10 +173,11 @@ mod tests {
     fn concurrency_waits_for_those_under_way() {
         let pace = Pace { spread: Msec(0), concurrency: 3 };
         let mut progress = Progress::begin(pace, 500, Msec(0));
-        assert_eq!(progress.allowance(1, Msec(0)), Allowance::Now(2));
+        assert_eq!(progress.allowance(2, Msec(0)), Allowance::Now);
         assert_eq!(progress.allowance(3, Msec(0)), Allowance::Full);
         progress.next_round(5, Msec(0));
-        assert_eq!(progress.allowance(3, Msec(0)), Allowance::Now(3));
+        assert_eq!(progress.allowance(5, Msec(0)), Allowance::Now);
+        assert_eq!(progress.allowance(6, Msec(0)), Allowance::Full);
     }
 
     proptest! {
@@ -185,17 +185,17 @@ mod tests {
         fn the_next_one_is_due_when_it_is_said_to_be(
             spread in 1u64..100_000_000,
             held in 0u32..1_000_000,
-            released in 0u32..2_000_000,
+            released in 0u64..2_000_000,
             rounds in 0u32..70,
             elapsed in 0u64..200_000_000,
         ) {
             let pace = Pace { spread: Msec(spread), concurrency: 0 };
             let mut progress = Progress::begin(pace, held, Msec(50));
             (0..rounds).for_each(|_| progress.next_round(held / 2, Msec(50)));
-            progress.passed_on(released);
+            progress.released = released;
             if let Allowance::At(at) = progress.allowance(0, Msec(50 + elapsed)) {
                 prop_assert!(at.0 > 50 + elapsed);
-                prop_assert!(matches!(progress.allowance(0, at), Allowance::Now(_)));
+                prop_assert!(matches!(progress.allowance(0, at), Allowance::Now));
             }
         }
     }

@@ -22,7 +22,7 @@ mod tests;
 pub use ask::PATIENCE;
 pub use hold::{Arrival, DepartReason, Departure};
 pub use operate::{Expected, Intent, Opened, Paused, Refusal};
-pub use release::{Given, Release, Turn};
+pub use release::{Given, Release, Spare, Turn};
 pub use wait::{Deadline, Remaining, WaitResult};
 pub use workers::Unlisted;
 

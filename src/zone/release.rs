@@ -2,24 +2,33 @@
 #![forbid(unsafe_code)]
 
 use super::Zone;
+use crate::flag::Flag;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::shared::app::Spacing;
 use crate::shared::pace::Allowance;
+use crate::shared::slots::Held;
 use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
 
-/// What a worker is to do with requests that it was given.
+/// What a worker is to do with the requests that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// It was given none.
     Nobody,
-    /// None yet: one is due at this time.
+    /// It was given none yet: one is due at this time, on the monotonic clock.
     Later(Msec),
-    /// They go on, in their order; then the baton of this app is to be given back.
+    /// It was given one, which goes on; then the baton of this app is to be given back.
     Release(AppId, Spacing),
     /// They are turned away, in any order. They may come again in so many seconds.
     TurnAway { retry_after: u64 },
+}
+
+/// Whether a worker has a connection to spare for one more released request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    One,
+    None,
 }
 
 /// A request that its worker is given in a [`Turn`].
@@ -45,15 +54,16 @@ impl Release {
 }
 
 impl Zone<'_> {
-    /// Gives `me` requests of its own to release, at most `room`, or to turn away: those of one
-    /// app. Apps take turns, from the one behind `last`. To release, `me` gets the app's baton,
-    /// which it can where the line begins with requests of `me`; it gets them in their order. It is
-    /// woken once for all its apps: it asks again after each turn, until there is nobody.
+    /// Gives `me` one request of its own to release, if it has a connection to spare for it, or
+    /// those of one app to turn away. Apps take turns, from the one behind `last`.
+    ///
+    /// To release, `me` gets the app's baton: the line must begin with a request of `me`. A worker
+    /// is woken once for all its apps: it asks again after each turn, until there is nobody.
     pub fn take_turn(
         &mut self,
         me: WorkerId,
         last: AppId,
-        room: u32,
+        spare: Spare,
         mut each: impl FnMut(Given),
     ) -> (AppId, Turn) {
         let signals = self.signals;
@@ -67,17 +77,19 @@ impl Zone<'_> {
                 }
                 continue;
             }
-            let mine = self.head(id).is_some_and(|head| head.owner == me);
-            if !mine || app.baton.is_some() || !app.releases() {
+            let Some(head) = self.head(id).filter(|head| head.owner == me) else { continue };
+            if app.baton.is_some() || !app.releases() {
                 continue;
             }
             match app.allowance(self.now) {
-                Allowance::Now(most) if room > 0 => {
+                Allowance::Now if spare == Spare::One => {
                     let spacing = app.spacing();
-                    self.take_run(id, me, most.min(room).min(LONGEST_RUN), &mut each);
-                    return (id, Turn::Release(id, spacing));
+                    if let Some(given) = self.take_head(id, head) {
+                        each(given);
+                        return (id, Turn::Release(id, spacing));
+                    }
                 }
-                Allowance::Now(_) | Allowance::Full => {}
+                Allowance::Now | Allowance::Full => {}
                 Allowance::At(at) => later = Some(later.map_or(at, |other| other.min(at))),
             }
         }
@@ -97,32 +109,23 @@ impl Zone<'_> {
         Turn::Nobody
     }
 
-    fn take_run(&mut self, id: AppId, me: WorkerId, most: u32, mut each: impl FnMut(Given)) {
-        let Some(app) = self.apps.get_mut(id.index()) else {
-            return;
-        };
-        let (counted, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
-        app.run = 0;
-        app.baton = me;
+    /// Takes the first of an app's line out of it, and gives its worker the baton.
+    fn take_head(&mut self, id: AppId, head: Held) -> Option<Given> {
+        let app = self.apps.get_mut(id.index())?;
+        let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
+        let slot = app.line.head;
+        app.granted = Flag::OFF;
+        app.baton = head.owner;
         crash_point();
-        for _ in 0..most {
-            let Some(head) = self.head(id).filter(|head| head.owner == me) else {
-                break;
-            };
-            let Some(app) = self.apps.get_mut(id.index()) else {
-                break;
-            };
-            app.run += 1;
-            app.taken(1);
-            let slot = app.line.head;
-            if counted {
-                self.let_go(slot);
-            } else {
-                self.vacate(slot);
-            }
-            each(Given { cookie: head.cookie, counted: counted.then_some(slot), by });
+        app.granted = Flag::ON;
+        app.take_one();
+        if counts {
+            self.let_go(slot);
+        } else {
+            self.vacate(slot);
         }
         self.publish(id);
+        Some(Given { cookie: head.cookie, counted: counts.then_some(slot), by })
     }
 
     /// Takes requests of `me` out of the line of an app that turns them away; returns how many.
@@ -134,7 +137,7 @@ impl Zone<'_> {
             let Some(held) = place.held().filter(|held| held.owner == me) else {
                 continue;
             };
-            if count == LONGEST_RUN {
+            if count == MAX_TURNED_AWAY {
                 self.effects.wake_also(me);
                 break;
             }
@@ -153,17 +156,15 @@ impl Zone<'_> {
         count
     }
 
-    /// `me` keeps the baton for now, for one of its run is delayed: so many were passed on.
-    pub fn halt(&mut self, id: AppId, me: WorkerId, passed_on: u32) {
-        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
-            return;
-        };
-        app.passed_on(passed_on);
-        app.run = app.run.saturating_sub(passed_on);
+    /// The request that `me` took has been passed on, but is delayed: `me` keeps the baton for now.
+    pub fn halt(&mut self, id: AppId, me: WorkerId) {
+        if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
+            app.granted_goes_on();
+        }
     }
 
-    /// One of `me`'s run has been delayed for as long as the line waits for anybody: those behind it
-    /// go on without waiting for each other, until the next pause ends.
+    /// The request that `me` took has been delayed for as long as a line waits for anybody: those
+    /// behind it go on without waiting for each other, until the next pause ends.
     pub fn hurry(&mut self, id: AppId, me: WorkerId) {
         if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
             app.hurry();
@@ -195,14 +196,12 @@ impl Zone<'_> {
         Some((*app.name()?, app.failed_released.rest()))
     }
 
-    /// `me` is done with its run: so many more were passed on, so many more left before their turn.
-    pub fn give_back(&mut self, id: AppId, me: WorkerId, passed_on: u32, left: u32) {
+    /// `me` gives the baton back: the request that it took has been passed on.
+    pub fn give_back(&mut self, id: AppId, me: WorkerId) {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) else {
             return;
         };
-        app.passed_on(passed_on);
-        app.totals.left += u64::from(left);
-        app.run = 0;
+        app.granted_goes_on();
         crash_point();
         app.baton = WorkerId::NONE;
         crash_point();
@@ -210,5 +209,6 @@ impl Zone<'_> {
     }
 }
 
-/// The most requests that a worker is given at a time, so that its event loop breathes.
-const LONGEST_RUN: u32 = 256;
+/// How many a worker turns away in one visit at most: others want the lock, and its own event loop
+/// is to go round.
+const MAX_TURNED_AWAY: u32 = 256;

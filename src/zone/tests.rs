@@ -26,7 +26,7 @@ use super::owned::Owned;
 use super::wait::asked;
 use super::{
     Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Intent, Opened, Paused,
-    Refusal, Release, Remaining, Turn, WaitResult, Wake, Zone,
+    Refusal, Release, Remaining, Spare, Turn, WaitResult, Wake, Zone,
 };
 use crate::ids::{
     AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,

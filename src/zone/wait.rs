@@ -313,8 +313,8 @@ impl Zone<'_> {
     /// What is in flight of what was passed on before the pause, where anything may be.
     fn still_in_flight(&self, id: AppId) -> Option<Remaining> {
         let app = self.app(id)?;
-        // Whom a worker lets go on at this moment it may not have counted yet.
-        let going_on = if app.baton.is_some() { app.run } else { 0 };
+        // Its worker may not have counted it yet.
+        let going_on = app.about_to_go_on();
         // Each row is read once: its worker may write meanwhile.
         let counts = self.living().map(|one| self.flights.of(one, id, app.pause_epoch()));
         let (in_flight, silent) = counts.fold(

@@ -120,8 +120,7 @@ impl Zone<'_> {
         }
         for index in 0..self.apps.len() {
             if let Some(app) = self.apps.get_mut(index).filter(|app| app.baton == id) {
-                app.totals.lost += u64::from(app.run);
-                app.run = 0;
+                app.totals.lost += u64::from(app.granted.take());
                 app.baton = WorkerId::NONE;
             }
             self.line_changed(AppId::at(index));

@@ -14,7 +14,7 @@ use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{
-    Arrival, Deadline, Expected, Given, Intent, Turn, WaitResult, Wake, Zone,
+    Arrival, Deadline, Expected, Given, Intent, Spare, Turn, WaitResult, Wake, Zone,
 };
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ pub(super) struct Shared {
     gone_on: Mutex<Vec<Cookie>>,
     pub(super) turned_away: Mutex<Vec<Cookie>>,
     /// Those who went on and count until they are finished.
-    going: [Mutex<Vec<(SlotId, Cookie)>>; 2],
+    unfinished: [Mutex<Vec<(SlotId, Cookie)>>; 2],
 }
 
 impl Shared {
@@ -63,7 +63,7 @@ impl Shared {
             bells: [AtomicBool::new(false), AtomicBool::new(false)],
             gone_on: Mutex::new(Vec::new()),
             turned_away: Mutex::new(Vec::new()),
-            going: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
+            unfinished: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
         };
         for (worker, pid) in [(ONE, 1), (TWO, 2)] {
             let process = Process { started: 0, pid };
@@ -172,16 +172,17 @@ impl Shared {
             return;
         }
         loop {
-            let mut run: Vec<Given> = Vec::new();
+            let mut given: Vec<Given> = Vec::new();
             let last = AppId::NONE;
-            let (_, turn) = self.visit(|zone| zone.take_turn(me, last, 2, |given| run.push(given)));
-            let cookies = run.iter().map(|given| given.cookie);
+            let (_, turn) =
+                self.visit(|zone| zone.take_turn(me, last, Spare::One, |one| given.push(one)));
+            let cookies = given.iter().map(|one| one.cookie);
             match turn {
                 Turn::Release(app, _) => {
                     self.gone_on.lock().unwrap().extend(cookies);
-                    let counted = run.iter().filter_map(|one| Some((one.counted?, one.cookie)));
-                    self.going[me.index()].lock().unwrap().extend(counted);
-                    self.visit(|zone| zone.give_back(app, me, run.len() as u32, 0));
+                    let counted = given.iter().filter_map(|one| Some((one.counted?, one.cookie)));
+                    self.unfinished[me.index()].lock().unwrap().extend(counted);
+                    self.visit(|zone| zone.give_back(app, me));
                 }
                 Turn::TurnAway { .. } => self.turned_away.lock().unwrap().extend(cookies),
                 Turn::Nobody => return,
@@ -192,7 +193,7 @@ impl Shared {
 
     /// One of those whom a worker let go on is finished; returns whether there was one.
     pub(super) fn finishes(&self, me: WorkerId) -> bool {
-        let one = self.going[me.index()].lock().unwrap().pop();
+        let one = self.unfinished[me.index()].lock().unwrap().pop();
         one.map(|(slot, cookie)| self.visit(|zone| zone.finish(slot, me, cookie))).is_some()
     }
 
@@ -264,19 +265,19 @@ impl InFlight {
         passes
     }
 
-    /// Its turn; whether it lets anybody go on. What it does for one may make it look around before
+    /// Its turns; whether it lets anybody go on. What it does for one may make it look around before
     /// the next one.
     pub(super) fn turns(&mut self, shared: &Shared, app: &AppName) -> bool {
-        let mut run = 0;
         let (me, last) = (self.me, AppId::NONE);
-        let (_, turn) = shared.visit(|zone| zone.take_turn(me, last, 2, |_| run += 1));
-        let Turn::Release(id, _) = turn else { return false };
-        for _ in 0..run {
+        let take = || shared.visit(|zone| zone.take_turn(me, last, Spare::One, |_| ())).1;
+        let mut any = false;
+        while let Turn::Release(id, _) = take() {
+            any = true;
             self.refresh(shared);
             self.set_out(shared, app);
+            shared.visit(|zone| zone.give_back(id, me));
         }
-        shared.visit(|zone| zone.give_back(id, me, run, 0));
-        true
+        any
     }
 }
 

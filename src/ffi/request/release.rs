@@ -13,7 +13,7 @@ use crate::ffi::worker::zone::now;
 use crate::ids::AppId;
 use crate::shared::app::Spacing;
 use crate::time::Msec;
-use crate::zone::{Given, Turn};
+use crate::zone::{Given, Spare, Turn};
 
 /// A released request that takes longer than this is waited for no more.
 const LONG: Msec = Msec(10_000);
@@ -69,14 +69,15 @@ pub(crate) extern "C" fn on_turn(_: *mut ngx_event_t) {
 fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, room: u32) -> Turn {
     let (last, turn) = this.zone.visit(|zone| {
         if let Some(app) = passed_on {
-            zone.give_back(app, this.id(), 1, 0);
+            zone.give_back(app, this.id());
         }
         // SAFETY: this process filled the slot, and its mark lives while it is held.
         let each = |given| unsafe { grant(this, given) };
         if this.cut_off.get() {
             (this.last.get(), zone.cut_off(this.id(), each))
         } else {
-            zone.take_turn(this.id(), this.last.get(), room.min(1), each)
+            let spare = if room > 0 { Spare::One } else { Spare::None };
+            zone.take_turn(this.id(), this.last.get(), spare, each)
         }
     });
     this.last.set(last);
@@ -93,7 +94,7 @@ fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
         delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     });
     let Some(delayed) = delayed else { return Some(app) };
-    this.zone.visit(|zone| zone.halt(app, this.id(), 1));
+    this.zone.visit(|zone| zone.halt(app, this.id()));
     this.halts.begin(app, delayed, now().monotonic);
     None
 }
@@ -107,7 +108,7 @@ pub(crate) extern "C" fn on_delayed(_: *mut ngx_event_t) {
             if halt.is_late(now) {
                 zone.hurry(halt.app, this.id());
             }
-            zone.give_back(halt.app, this.id(), 0, 0);
+            zone.give_back(halt.app, this.id());
         });
     }
     this.halts.look_again(now);
@@ -117,7 +118,7 @@ pub(crate) extern "C" fn on_delayed(_: *mut ngx_event_t) {
 /// nginx is about to close all connections: nobody waits for another any more.
 pub(crate) fn hurry(this: &ThisWorker) {
     while let Some(halt) = this.halts.take_any() {
-        this.zone.visit(|zone| zone.give_back(halt.app, this.id(), 0, 0));
+        this.zone.visit(|zone| zone.give_back(halt.app, this.id()));
     }
 }
 

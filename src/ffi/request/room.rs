@@ -5,8 +5,8 @@ use nginx_sys::ngx_cycle;
 use crate::ffi::worker::workers::ThisWorker;
 use crate::shared::room::{Bounds, Connections, Lack, Room};
 
-/// A run is no longer than this.
-const ENOUGH: usize = 256;
+/// At most so many are released before the event loop goes on.
+const MAX_BATCH: usize = 256;
 
 /// This worker's connections.
 fn connections(this: &ThisWorker) -> Connections {
@@ -57,8 +57,8 @@ pub(crate) fn for_release(this: &ThisWorker) -> u32 {
     let spare = now.free.saturating_sub(now.reserve());
     // Those under way that have not connected to their upstream yet will want a connection.
     let under_way = this.under_way_count.get();
-    let room = if spare >= ENOUGH + under_way {
-        ENOUGH
+    let room = if spare >= MAX_BATCH + under_way {
+        MAX_BATCH
     } else {
         spare.saturating_sub(this.under_way.iter().filter(|mark| mark.is_starting()).count())
     };

@@ -195,11 +195,11 @@ impl App {
         }
     }
 
-    /// How many may go on now. Those who queued behind a drain at full speed go at once.
+    /// Whether the next one may go on now. Those who queued behind a drain at full speed may.
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
             StateRepr::Draining => self.drain.progress.allowance(self.unfinished, now.monotonic),
-            _ => Allowance::Now(u32::MAX),
+            _ => Allowance::Now,
         }
     }
 
@@ -222,9 +222,9 @@ impl App {
         self.drain.hurried = Flag::ON;
     }
 
-    /// So many were taken out of the line to go on.
-    pub fn taken(&mut self, count: u32) {
-        self.drain.progress.passed_on(count);
+    /// The first in line was taken out of it to go on.
+    pub fn take_one(&mut self) {
+        self.drain.progress.release_one();
     }
 
     /// The pause whose drain releases those who go on now; 0 where they only queued behind it.

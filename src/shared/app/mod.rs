@@ -78,8 +78,8 @@ pub struct App {
     pub unfinished: u32,
     /// The worker that releases at this moment.
     pub baton: WorkerId,
-    /// How many it took along.
-    pub run: u32,
+    /// Whether the request that it took out of the line has not been passed on yet.
+    pub granted: Flag,
     pub totals: Totals,
     pub holds: Holds,
     /// Those that found no room, by what there was too little of.
@@ -128,7 +128,7 @@ impl App {
         line: List::EMPTY,
         unfinished: 0,
         baton: WorkerId::NONE,
-        run: 0,
+        granted: Flag::OFF,
         totals: Totals::NONE,
         holds: Holds::NONE,
         rejected: Rejected::NONE,
@@ -339,15 +339,19 @@ impl App {
         }
     }
 
-    /// How many are held: those in line, and those whose turn has come and who have not gone on.
+    /// How many are held: those in line, and the one that is about to be passed on.
     pub fn held(&self) -> u32 {
-        let run = if self.baton.is_some() { self.run } else { 0 };
-        self.line.len.saturating_add(run)
+        self.line.len.saturating_add(self.about_to_go_on())
     }
 
-    /// So many went on.
-    pub fn passed_on(&mut self, count: u32) {
-        self.totals.released += u64::from(count);
+    /// How many have left the line and have not been passed on yet: 0 or 1.
+    pub fn about_to_go_on(&self) -> u32 {
+        u32::from(self.baton.is_some() && self.granted.is_on())
+    }
+
+    /// The request that the baton's holder took has been passed on, if it had not been already.
+    pub fn granted_goes_on(&mut self) {
+        self.totals.released += u64::from(self.granted.take());
     }
 
     /// Whether anything is still to be told.

@@ -219,19 +219,19 @@ impl Pair {
 
     fn still_held(&self, entry: usize) -> Option<Remaining> {
         let app = self.app(entry);
-        let run = app.baton.as_ref().map_or(0, |(_, run)| run.len());
+        let taken = app.taken();
         let left = app.state != State::Open || !app.line.is_empty() || app.baton.is_some();
-        left.then_some(Remaining::Held((app.line.len() + run) as u32))
+        left.then_some(Remaining::Held(app.line.len() as u32 + taken))
     }
 
     fn still_in_flight(&self, entry: usize) -> Option<Remaining> {
         let app = self.app(entry);
-        let run = app.baton.as_ref().map_or(0, |(_, run)| run.len() as u32);
+        let taken = app.taken();
         let living = self.workers.iter().filter(|worker| worker.generation.is_some());
         let (know, silent): (Vec<&ModelWorker>, Vec<_>) =
             living.partition(|worker| worker.saw >= Some(app.paused_at));
         let counted = know.iter().map(|worker| worker.counts[entry].in_flight).sum::<u32>();
-        match (counted + run, silent.len() as u32) {
+        match (counted + taken, silent.len() as u32) {
             (0, 0) => None,
             (0, silent) => Some(Remaining::Silent(silent)),
             (in_flight, _) => Some(Remaining::InFlight(in_flight)),

@@ -23,10 +23,10 @@ pub(super) enum Deed {
     AskAll,
     Tell { id: AppId, told: Told },
     EndLease,
-    Take { me: WorkerId, last: AppId, room: u32 },
-    Halt { id: AppId, me: WorkerId, passed_on: u32 },
+    Take { me: WorkerId, last: AppId, spare: Spare },
+    Halt { id: AppId, me: WorkerId },
     Hurry { id: AppId, me: WorkerId },
-    GiveBack { id: AppId, me: WorkerId, passed_on: u32, left: u32 },
+    GiveBack { id: AppId, me: WorkerId },
     Reap { id: WorkerId, process: Process },
     Register { process: Process, generation: Generation },
     Leaving { id: WorkerId },
@@ -130,14 +130,14 @@ impl Deed {
             }
             Self::Tell { id, told } => zone.tell(zone.asked(), &[(id, told)]),
             Self::EndLease => return Outcome::LeaseEnded(zone.end_lease()),
-            Self::Take { me, last, room } => {
-                let mut run = Vec::new();
-                let (last, turn) = zone.take_turn(me, last, room, |given| run.push(given));
-                return Outcome::Turn(last, turn, run);
+            Self::Take { me, last, spare } => {
+                let mut all = Vec::new();
+                let (last, turn) = zone.take_turn(me, last, spare, |given| all.push(given));
+                return Outcome::Turn(last, turn, all);
             }
-            Self::Halt { id, me, passed_on } => zone.halt(id, me, passed_on),
+            Self::Halt { id, me } => zone.halt(id, me),
             Self::Hurry { id, me } => zone.hurry(id, me),
-            Self::GiveBack { id, me, passed_on, left } => zone.give_back(id, me, passed_on, left),
+            Self::GiveBack { id, me } => zone.give_back(id, me),
             Self::Reap { id, process } => zone.reap(id, process),
             Self::Register { process, generation } => {
                 return Outcome::Registered(zone.register(process, generation, Orders::Stay));

@@ -74,13 +74,13 @@ fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
     scene.resume("a");
     scene.hold("a", TWO);
     scene.turn(ONE);
-    let (app, run) = scene.take(TWO, 256);
-    assert_eq!((scene.state("a"), run), (Some(State::Open), vec![2]));
+    let (app, one) = scene.take(TWO).unwrap();
+    assert_eq!((scene.state("a"), one), (Some(State::Open), 2));
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
     assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
-    scene.give_back(app.unwrap(), TWO, 1);
+    scene.give_back(app, TWO);
     scene.pause("e");
 }
 

@@ -105,15 +105,13 @@ pub(super) enum Event {
     /// A worker takes its turn, or is done with it.
     Turns {
         worker: usize,
-        room: u32,
-        left: Index,
+        spare: Spare,
     },
-    /// One of those whom it takes along is delayed; in the meantime it looks after other apps.
+    /// The request that it took is delayed; in the meantime it looks after other apps.
     Halts {
         worker: usize,
-        room: u32,
-        passed_on: Index,
-        hurries: bool,
+        spare: Spare,
+        spacing: Spacing,
     },
     Dies {
         worker: usize,
@@ -158,6 +156,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
+    let spare = || prop_oneof![3 => Just(Spare::One), 1 => Just(Spare::None)];
+    let spacing = prop::sample::select(vec![Spacing::OneByOne, Spacing::None]);
     let why = prop::sample::select(vec![
         DepartReason::Left,
         DepartReason::Passed,
@@ -193,11 +193,9 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         6 => (worker(), 0..ENTRIES, 0..1000u64)
             .prop_map(|(worker, entry, since)| Event::Tells { worker, entry, since }),
         2 => Just(Event::LeaseEnds),
-        24 => (worker(), 0..4u32, any::<Index>())
-            .prop_map(|(worker, room, left)| Event::Turns { worker, room, left }),
-        6 => (worker(), 0..4u32, any::<Index>(), any::<bool>()).prop_map(
-            |(worker, room, passed_on, hurries)| Event::Halts { worker, room, passed_on, hurries }
-        ),
+        40 => (worker(), spare()).prop_map(|(worker, spare)| Event::Turns { worker, spare }),
+        6 => (worker(), spare(), spacing)
+            .prop_map(|(worker, spare, spacing)| Event::Halts { worker, spare, spacing }),
         2 => worker().prop_map(|worker| Event::Dies { worker }),
         1 => worker().prop_map(|worker| Event::NotDead { worker }),
         2 => worker().prop_map(|worker| Event::ToldToLeave { worker }),
@@ -310,9 +308,9 @@ impl Pair {
                 Deed::Tell { id: AppId::at(entry), told: told(id(worker), since) }
             }
             Event::LeaseEnds => Deed::EndLease,
-            Event::Turns { worker, room, left } => self.turns(id(worker), room, &left),
-            Event::Halts { worker, room, passed_on, hurries } => {
-                return self.halts(id(worker), room, &passed_on, hurries);
+            Event::Turns { worker, spare } => self.turns(id(worker), spare),
+            Event::Halts { worker, spare, spacing } => {
+                return self.halts(id(worker), spare, spacing);
             }
             Event::Dies { worker } => return self.dies(worker),
             Event::NotDead { worker } => Deed::Reap { id: id(worker), process: STRANGER },
@@ -371,21 +369,20 @@ impl Pair {
         }
     }
 
-    fn turns(&self, me: WorkerId, room: u32, left: &Index) -> Deed {
-        let Some((id, run)) = self.run_of(me) else {
-            return Deed::Take { me, last: self.workers[me.index()].last, room };
-        };
-        let left = left.index(run.len() + 1) as u32;
-        Deed::GiveBack { id, me, passed_on: run.len() as u32 - left, left }
+    fn turns(&self, me: WorkerId, spare: Spare) -> Deed {
+        match self.batons_of(me).next() {
+            Some((id, _)) => Deed::GiveBack { id, me },
+            None => Deed::Take { me, last: self.workers[me.index()].last, spare },
+        }
     }
 
-    fn halts(&self, me: WorkerId, room: u32, passed_on: &Index, hurries: bool) -> Vec<Deed> {
-        let take = Deed::Take { me, last: self.workers[me.index()].last, room };
-        let Some((id, run)) = self.run_of(me) else { return vec![take] };
-        let passed_on = passed_on.index(run.len() + 1) as u32;
-        let halt = Deed::Halt { id, me, passed_on };
-        let hurry = hurries.then_some(Deed::Hurry { id, me });
-        [halt].into_iter().chain(hurry).chain([take]).collect()
+    fn halts(&self, me: WorkerId, spare: Spare, spacing: Spacing) -> Vec<Deed> {
+        let take = Deed::Take { me, last: self.workers[me.index()].last, spare };
+        let Some((id, _)) = self.batons_of(me).next() else { return vec![take] };
+        match spacing {
+            Spacing::OneByOne => vec![Deed::Halt { id, me }, take],
+            Spacing::None => vec![Deed::Halt { id, me }, Deed::Hurry { id, me }, take],
+        }
     }
 
     fn dies(&mut self, worker: usize) -> Vec<Deed> {

@@ -8,10 +8,10 @@ use super::*;
 fn released(scene: &mut Scene) -> Release {
     scene.hold("a", ONE);
     scene.resume("a");
-    let (turn, run) = scene.ask(ONE, 256);
+    let (turn, given) = scene.ask(ONE);
     let Turn::Release(app, _) = turn else { panic!("{turn:?}") };
-    scene.give_back(app, ONE, run.len());
-    run[0].by
+    scene.give_back(app, ONE);
+    given[0].by
 }
 
 fn fails(scene: &mut Scene, by: Release) -> Option<u32> {
@@ -32,10 +32,10 @@ fn who_fails_before_the_drain_is_over_stands_in_its_line_in_the_log() {
     scene.hold("a", ONE);
     scene.hold("a", TWO);
     scene.resume("a");
-    let (turn, run) = scene.ask(ONE, 256);
-    assert_eq!(fails(&mut scene, run[0].by), Some(1));
+    let (turn, given) = scene.ask(ONE);
+    assert_eq!(fails(&mut scene, given[0].by), Some(1));
     let Turn::Release(app, _) = turn else { panic!("{turn:?}") };
-    scene.give_back(app, ONE, 1);
+    scene.give_back(app, ONE);
     assert_eq!(scene.turn(TWO), [2]);
     let (_, drained) = scene.effects.drained.unwrap();
     assert_eq!((drained.released, drained.failed), (2, 1));
@@ -65,9 +65,9 @@ fn who_only_queued_behind_a_drain_is_not_counted_for_it() {
     scene.resume("a");
     scene.hold("a", TWO);
     assert_eq!(scene.turn(ONE), [1]);
-    let (_, run) = scene.ask(TWO, 256);
-    assert_eq!(run[0].by.drain, PauseId(0));
-    fails(&mut scene, run[0].by);
+    let (_, given) = scene.ask(TWO);
+    assert_eq!(given[0].by.drain, PauseId(0));
+    fails(&mut scene, given[0].by);
     assert_eq!(counted(&mut scene), (1, Some(0)));
 }
 

@@ -130,12 +130,12 @@ impl Pair {
         assert!(before.saved == after.saved || before.version != after.version, "{deed:?}");
         assert!(before.lease == after.lease || effects.wake == Wake::All, "{deed:?}");
         self.wake(effects.wake);
-        if let (Deed::Take { me, room, .. }, Outcome::Turn(last, turn, run)) = (deed, &outcome) {
-            self.took(*me, *room, *last, *turn);
+        if let (Deed::Take { me, spare, .. }, Outcome::Turn(last, turn, all)) = (deed, &outcome) {
+            self.took(*me, *spare, *last, *turn);
             let named = |given: &Given| {
                 Some((name(NAMES[self.apps.get(given.by.app.index())?.as_ref()?.name]), given.by))
             };
-            self.released.extend(run.iter().filter_map(named).collect::<Vec<_>>());
+            self.released.extend(all.iter().filter_map(named).collect::<Vec<_>>());
         }
         self.nobody_waits_for_one_who_sleeps();
         outcome
@@ -156,8 +156,8 @@ impl Pair {
             return;
         };
         assert_eq!(app.state, State::Open);
-        let run = app.baton.iter().flat_map(|(_, run)| run);
-        assert!(app.line.iter().chain(run).all(|one| one.ticket > app.upto));
+        let taken = app.baton.iter().filter_map(|(_, one)| one.as_ref());
+        assert!(app.line.iter().chain(taken).all(|one| one.ticket > app.upto));
     }
 
     pub(super) fn find(&self, app: usize) -> Option<usize> {
@@ -178,16 +178,14 @@ impl Pair {
     }
 
     /// The apps for which a worker releases at this moment, and whom.
-    pub(super) fn runs_of(&self, worker: WorkerId) -> impl Iterator<Item = (AppId, &[Waiting])> {
+    pub(super) fn batons_of(
+        &self,
+        worker: WorkerId,
+    ) -> impl Iterator<Item = (AppId, Option<Waiting>)> + '_ {
         self.apps.iter().enumerate().filter_map(move |(entry, app)| {
-            let (holder, run) = app.as_ref()?.baton.as_ref()?;
-            (*holder == worker).then_some((AppId::at(entry), run.as_slice()))
+            let (holder, taken) = app.as_ref()?.baton?;
+            (holder == worker).then_some((AppId::at(entry), taken))
         })
-    }
-
-    /// The first of them.
-    pub(super) fn run_of(&self, worker: WorkerId) -> Option<(AppId, &[Waiting])> {
-        self.runs_of(worker).next()
     }
 
     fn wake(&mut self, whom: Wake) {
@@ -199,13 +197,14 @@ impl Pair {
     }
 
     /// A worker asks again until there is nothing for it, and once more when it has room again.
-    fn took(&mut self, me: WorkerId, room: u32, last: AppId, turn: Turn) {
+    fn took(&mut self, me: WorkerId, spare: Spare, last: AppId, turn: Turn) {
         let worker = &mut self.workers[me.index()];
         worker.last = last;
         if let Turn::Later(at) = turn {
             worker.alarm = Some(at);
         }
-        worker.awake = room == 0 || matches!(turn, Turn::Release(..) | Turn::TurnAway { .. });
+        let more = matches!(turn, Turn::Release(..) | Turn::TurnAway { .. });
+        worker.awake = more || spare == Spare::None;
     }
 
     fn nobody_waits_for_one_who_sleeps(&self) {
@@ -255,15 +254,13 @@ impl Pair {
     fn go_on(&mut self) {
         for step in 0.. {
             assert!(step < 1000, "no end");
-            let busy = |id: &WorkerId| self.workers[id.index()].awake || self.run_of(*id).is_some();
+            let busy = |id: &WorkerId| {
+                self.workers[id.index()].awake || self.batons_of(*id).next().is_some()
+            };
             if let Some(me) = (0..WORKERS).map(WorkerId::at).find(busy) {
-                let take = Deed::Take { me, last: self.workers[me.index()].last, room: 2 };
-                let back = self.run_of(me).map(|(id, run)| Deed::GiveBack {
-                    id,
-                    me,
-                    passed_on: run.len() as u32,
-                    left: 0,
-                });
+                let last = self.workers[me.index()].last;
+                let take = Deed::Take { me, last, spare: Spare::One };
+                let back = self.batons_of(me).next().map(|(id, _)| Deed::GiveBack { id, me });
                 self.carry_out(&back.unwrap_or(take));
                 continue;
             }
@@ -306,7 +303,7 @@ impl Pair {
             assert_eq!(app.last_drain().map(|(last, _)| last), model.last_drain);
             let baton = model.baton.as_ref();
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
-            assert_eq!(app.run as usize, baton.map_or(0, |(_, run)| run.len()));
+            assert_eq!(app.about_to_go_on(), model.taken());
             assert_eq!(app.spacing(), model.spacing);
             let line = app.line.iter(&tables.slots).map(|(slot, place)| {
                 let held = place.held().unwrap();

@@ -16,7 +16,7 @@ fn drain(cause: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
 
 /// How long a worker is to wait for its turn.
 fn later(scene: &mut Scene, me: WorkerId) -> Option<u64> {
-    match scene.ask(me, 256) {
+    match scene.ask(me) {
         (Turn::Later(at), _) => Some(at.since(scene.zone.now.monotonic).0),
         (Turn::Nobody, _) => None,
         other => panic!("{other:?}"),
@@ -65,7 +65,7 @@ fn who_leaves_the_line_of_a_spread_delays_nobody() {
 fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_next() {
     let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE, ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1, 2]);
-    assert_eq!((scene.ask(ONE, 256).0, scene.turn(TWO)), (Turn::Nobody, vec![]));
+    assert_eq!((scene.ask(ONE).0, scene.turn(TWO)), (Turn::Nobody, vec![]));
     scene.finish(places[1]);
     assert_eq!(scene.effects.wake, Wake::One(ONE));
     assert_eq!(scene.turn(ONE), [3]);
@@ -76,13 +76,10 @@ fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_
 }
 
 #[test]
-fn who_has_the_room_for_fewer_releases_fewer() {
-    let (mut scene, _) = drain(paced(0, 3), &[ONE; 5]);
-    let (app, run) = scene.take(ONE, 2);
-    assert_eq!(run, [1, 2]);
-    scene.give_back(app.unwrap(), ONE, 2);
-    assert_eq!(scene.ask(ONE, 0).0, Turn::Nobody);
-    assert_eq!(scene.turn(ONE), [3]);
+fn a_worker_without_a_connection_to_spare_releases_nobody() {
+    let (mut scene, _) = drain(paced(0, 0), &[ONE]);
+    assert_eq!(scene.ask_with(ONE, Spare::None), (Turn::Nobody, vec![]));
+    assert_eq!(scene.turn(ONE), [1]);
 }
 
 #[test]
@@ -110,12 +107,12 @@ fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
 }
 
 #[test]
-fn who_leaves_when_it_was_released_but_not_yet_passed_on_makes_room() {
+fn who_is_finished_before_the_baton_is_given_back_makes_room() {
     let (mut scene, places) = drain(paced(0, 1), &[ONE, TWO]);
-    let (app, _) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     scene.finish(places[0]);
     assert_eq!(scene.turn(TWO), NOBODY, "the baton is not back");
-    scene.visit(|zone| zone.give_back(app.unwrap(), ONE, 0, 1));
+    scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
 }
@@ -285,7 +282,7 @@ fn a_worker_that_waits_for_two_drains_wakes_for_the_earlier() {
     scene.hold("soon", ONE);
     scene.hold("soon", ONE);
     scene.resume("soon");
-    assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![1], vec![4]));
+    assert_eq!(scene.turn(ONE), [1, 4]);
     assert_eq!(later(&mut scene, ONE), Some(40));
 }
 

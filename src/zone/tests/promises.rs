@@ -30,29 +30,28 @@ fn those_held_go_on_in_the_order_in_which_they_came_over_all_workers() {
 }
 
 #[test]
-fn while_one_worker_lets_its_run_go_on_no_other_takes_the_next() {
+fn while_one_worker_lets_its_request_go_on_no_other_takes_the_next() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
     scene.resume("");
-    let (app, run) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     assert_eq!(scene.turn(TWO), [] as [u64; 0]);
-    scene.give_back(app.unwrap(), ONE, run.len());
+    scene.give_back(app, ONE);
     assert_eq!(scene.turn(TWO), [2]);
 }
 
 #[test]
-fn a_long_run_is_cut_and_goes_on_where_it_stopped() {
+fn a_worker_takes_one_at_a_time_and_is_woken_for_its_next() {
     let mut scene = Scene::paused("");
-    for _ in 0..3 {
-        scene.hold("", ONE);
-    }
+    scene.hold("", ONE);
+    scene.hold("", ONE);
     scene.resume("");
-    let (app, run) = scene.take(ONE, 2);
-    assert_eq!(run, [1, 2]);
-    scene.give_back(app.unwrap(), ONE, 2);
+    let (app, one) = scene.take(ONE).unwrap();
+    assert_eq!((one, scene.take(ONE)), (1, None));
+    scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(ONE));
-    assert_eq!(scene.turn(ONE), [3]);
+    assert_eq!(scene.turn(ONE), [2]);
 }
 
 #[test]
@@ -60,10 +59,10 @@ fn who_comes_during_a_drain_goes_behind_those_whom_the_pause_held() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
-    let (app, run) = scene.take(ONE, 256);
-    assert_eq!(run, [1]);
+    let (app, one) = scene.take(ONE).unwrap();
+    assert_eq!(one, 1);
     assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 0, .. }));
-    scene.give_back(app.unwrap(), ONE, 1);
+    scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
 }
@@ -112,15 +111,15 @@ fn a_pause_after_a_drain_keeps_the_places_of_those_who_queued_behind_it() {
 }
 
 #[test]
-fn a_pause_that_begins_and_ends_during_a_run_does_not_let_newcomers_overtake_it() {
+fn a_pause_that_comes_and_goes_while_one_goes_on_lets_no_newcomer_overtake_it() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
-    let (app, _) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     scene.pause("");
     scene.resume("");
     assert!(matches!(scene.come("", TWO), Arrival::Held { .. }));
-    scene.give_back(app.unwrap(), ONE, 1);
+    scene.give_back(app, ONE);
     assert_eq!(scene.turn(TWO), [2]);
 }
 
@@ -179,9 +178,9 @@ fn apps_that_drain_at_once_take_turns() {
     let (mut last, mut order) = (AppId::NONE, Vec::new());
     for _ in 0..4 {
         let each = |given: Given| order.push(given.cookie.0);
-        let (app, turn) = scene.visit(|zone| zone.take_turn(ONE, last, 1, each));
+        let (app, turn) = scene.visit(|zone| zone.take_turn(ONE, last, Spare::One, each));
         assert_eq!(turn, Turn::Release(app, Spacing::OneByOne));
-        scene.give_back(app, ONE, 1);
+        scene.give_back(app, ONE);
         last = app;
     }
     assert_eq!(order, [1, 3, 2, 4]);
@@ -306,11 +305,11 @@ fn a_worker_that_dies_with_the_baton_does_not_keep_it() {
     scene.hold("", ONE);
     scene.hold("", TWO);
     scene.resume("");
-    let (app, _) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.turn(TWO), [2]);
     assert_eq!(scene.zone.tables.apps[0].totals.lost, 1);
-    scene.give_back(app.unwrap(), ONE, 1);
+    scene.give_back(app, ONE);
     assert_eq!(scene.zone.tables.apps[0].totals.released, 1);
 }
 
@@ -329,18 +328,18 @@ fn while_one_is_delayed_none_behind_it_goes_and_other_apps_do() {
     let mut scene = Scene::new();
     scene.pause("a");
     scene.pause("b");
-    let held = [("a", ONE), ("a", ONE), ("a", TWO), ("b", ONE)];
+    let held = [("a", ONE), ("a", TWO), ("b", ONE)];
     for (app, owner) in held {
         scene.hold(app, owner);
     }
     ["a", "b"].into_iter().for_each(|app| scene.resume(app));
-    let (app, run) = scene.take(ONE, 256);
-    assert_eq!(run, [1, 2]);
-    scene.visit(|zone| zone.halt(app.unwrap(), ONE, 1));
-    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![], vec![4]));
-    scene.give_back(app.unwrap(), ONE, 1);
-    assert_eq!(scene.turn(TWO), [3]);
-    assert_eq!(scene.zone.tables.apps[app.unwrap().index()].totals.released, 3);
+    let (app, one) = scene.take(ONE).unwrap();
+    assert_eq!(one, 1);
+    scene.visit(|zone| zone.halt(app, ONE));
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![], vec![3]));
+    scene.give_back(app, ONE);
+    assert_eq!(scene.turn(TWO), [2]);
+    assert_eq!(scene.zone.tables.apps[app.index()].totals.released, 2);
 }
 
 #[test]
@@ -353,10 +352,10 @@ fn a_line_that_has_waited_long_enough_hurries_until_the_next_pause_ends() {
             scene.hold("", ONE);
             scene.resume("");
         }
-        let (turn, _) = scene.ask(ONE, 1);
+        let (turn, _) = scene.ask(ONE);
         let Turn::Release(app, spacing) = turn else { panic!("{turn:?}") };
         assert_eq!(spacing, expected);
         scene.visit(|zone| zone.hurry(app, ONE));
-        scene.give_back(app, ONE, 1);
+        scene.give_back(app, ONE);
     }
 }

@@ -251,9 +251,9 @@ impl<'p> Survivors<'p> {
 
     fn go_on(mut self) {
         for worker in self.alive.clone() {
-            let runs = self.pair.runs_of(worker).map(|(id, run)| (id, run.len() as u32));
-            for (id, count) in runs.collect::<Vec<_>>() {
-                self.visit(|zone| zone.give_back(id, worker, count, 0));
+            let batons = self.pair.batons_of(worker).map(|(id, _)| id);
+            for id in batons.collect::<Vec<_>>() {
+                self.visit(|zone| zone.give_back(id, worker));
             }
         }
         self.others_come();
@@ -270,7 +270,7 @@ impl<'p> Survivors<'p> {
         for step in 0.. {
             assert!(step < 1000, "no end");
             match self.somebodys_turn() {
-                Some((id, Turn::Release(..), run)) => released[id.index()].extend(run),
+                Some((id, Turn::Release(..), given)) => released[id.index()].extend(given),
                 None if self.somebody_finishes() => {}
                 None => break,
                 other => panic!("{other:?}"),
@@ -286,7 +286,7 @@ impl<'p> Survivors<'p> {
     fn all_are_turned_away(&mut self) {
         let alive = self.alive.clone();
         for me in alive.into_iter().cycle().take(20) {
-            let turn = self.turn_of(me, 0);
+            let turn = self.turn_of(me, Spare::None);
             assert!(!matches!(turn, Some((_, Turn::Release(..), _))));
         }
         let now = Picture::of(&self.zone);
@@ -319,12 +319,12 @@ impl<'p> Survivors<'p> {
     }
 
     fn somebodys_turn(&mut self) -> Option<(AppId, Turn, Vec<Cookie>)> {
-        self.alive.clone().into_iter().find_map(|me| self.turn_of(me, 2))
+        self.alive.clone().into_iter().find_map(|me| self.turn_of(me, Spare::One))
     }
 
-    fn turn_of(&mut self, me: WorkerId, room: u32) -> Option<(AppId, Turn, Vec<Cookie>)> {
-        let take = Deed::Take { me, last: AppId::NONE, room };
-        let Outcome::Turn(id, turn, run) = self.visit(|zone| take.carry_out(zone)) else {
+    fn turn_of(&mut self, me: WorkerId, spare: Spare) -> Option<(AppId, Turn, Vec<Cookie>)> {
+        let take = Deed::Take { me, last: AppId::NONE, spare };
+        let Outcome::Turn(id, turn, given) = self.visit(|zone| take.carry_out(zone)) else {
             return None;
         };
         match turn {
@@ -333,14 +333,14 @@ impl<'p> Survivors<'p> {
                 let now = self.zone.now.monotonic;
                 assert!(at > now);
                 self.zone.wait(at.since(now));
-                return self.turn_of(me, room);
+                return self.turn_of(me, spare);
             }
             Turn::Release(app, _) => {
-                self.visit(|zone| zone.give_back(app, me, run.len() as u32, 0));
+                self.visit(|zone| zone.give_back(app, me));
             }
             Turn::TurnAway { .. } => {}
         }
-        Some((id, turn, run.iter().map(|given| given.cookie).collect()))
+        Some((id, turn, given.iter().map(|one| one.cookie).collect()))
     }
 
     fn somebody_finishes(&mut self) -> bool {

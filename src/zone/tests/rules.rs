@@ -36,8 +36,8 @@ pub(super) struct ModelApp {
     pub line: VecDeque<Waiting>,
     /// Those who were released and count until they are finished.
     pub unfinished: Vec<Waiting>,
-    /// Who releases, and those it took along.
-    pub baton: Option<(WorkerId, Vec<Waiting>)>,
+    /// Who releases, and whom it took, until that one is passed on.
+    pub baton: Option<(WorkerId, Option<Waiting>)>,
     pub spacing: Spacing,
     pub round: Round,
     pub totals: Totals,
@@ -104,6 +104,11 @@ impl ModelApp {
 
     pub(super) fn turns_away(&self, quitting: bool) -> bool {
         self.state == State::Stopped || (self.state == State::Paused && quitting)
+    }
+
+    /// How many were taken and not passed on yet.
+    pub(super) fn taken(&self) -> u32 {
+        u32::from(self.baton.is_some_and(|(_, one)| one.is_some()))
     }
 
     /// When the first in line may go on; none where it may not.
@@ -213,16 +218,16 @@ impl Pair {
             Deed::AskAll => self.asks_all(),
             Deed::Tell { id, told } => self.tells(id, told),
             Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),
-            Deed::Take { me, last, room } => {
-                let (last, turn, run) = self.takes(me, last, room as usize);
-                Outcome::Turn(last, turn, run)
+            Deed::Take { me, last, spare } => {
+                let (last, turn, all) = self.takes(me, last, spare);
+                Outcome::Turn(last, turn, all)
             }
-            Deed::Halt { id, passed_on, .. } => self.passes_on(id.index(), passed_on as usize),
+            Deed::Halt { id, .. } => self.passes_on(id.index()),
             Deed::Hurry { id, .. } => {
                 self.apps[id.index()].as_mut().unwrap().spacing = Spacing::None;
                 Outcome::Done
             }
-            Deed::GiveBack { id, left, .. } => self.gives_back(id.index(), left),
+            Deed::GiveBack { id, .. } => self.gives_back(id.index()),
             Deed::Reap { process, .. } if process == STRANGER => Outcome::Done,
             Deed::Reap { id, .. } => self.reaps(id),
             Deed::Register { process, .. } => Outcome::Registered(self.registers(process)),
@@ -295,7 +300,7 @@ impl Pair {
         Departure::Gone { report: None, retry_after: 10 }
     }
 
-    fn takes(&mut self, me: WorkerId, last: AppId, room: usize) -> (AppId, Turn, Vec<Given>) {
+    fn takes(&mut self, me: WorkerId, last: AppId, spare: Spare) -> (AppId, Turn, Vec<Given>) {
         let behind = if last.is_some() { last.index() + 1 } else { 0 };
         let (now, quitting) = (self.zone.now, self.quitting);
         let mine = |one: &Waiting| one.owner == me;
@@ -314,51 +319,42 @@ impl Pair {
                 let all = away.iter().map(|one| given(one, false, Release::NONE)).collect();
                 return (id, turn, all);
             }
+            let Some(head) = app.line.front().copied().filter(mine) else { continue };
+            match app.next(now.monotonic) {
+                Some(Next::Now) if spare == Spare::One => {}
+                Some(Next::At(at)) => {
+                    later = Some(later.map_or(at, |other: Msec| other.min(at)));
+                    continue;
+                }
+                _ => continue,
+            }
             let drains = matches!(app.state, State::Draining { .. });
             let counts = drains && app.round.pace.concurrency > 0;
             let by = Release { app: id, drain: PauseId(if drains { app.pause } else { 0 }) };
-            let (mut run, mut all) = (Vec::new(), Vec::new());
-            while let Some(head) = app.line.front().copied().filter(mine) {
-                match app.next(now.monotonic) {
-                    Some(Next::Now) if run.len() < room => {}
-                    Some(Next::At(at)) if run.is_empty() => {
-                        later = Some(later.map_or(at, |other: Msec| other.min(at)));
-                        break;
-                    }
-                    _ => break,
-                }
-                app.line.pop_front();
-                app.round.release_one();
-                app.unfinished.extend(Some(head).filter(|_| counts));
-                run.push(head);
-                all.push(given(&head, counts, by));
-            }
-            if !run.is_empty() {
-                assert!(!counts || app.unfinished.len() <= app.round.max_unfinished());
-                app.baton = Some((me, run));
-                return (id, Turn::Release(id, app.spacing), all);
-            }
+            app.line.pop_front();
+            app.round.release_one();
+            app.unfinished.extend(Some(head).filter(|_| counts));
+            assert!(!counts || app.unfinished.len() <= app.round.max_unfinished());
+            app.baton = Some((me, Some(head)));
+            return (id, Turn::Release(id, app.spacing), vec![given(&head, counts, by)]);
         }
         (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
     }
 
-    fn passes_on(&mut self, entry: usize, passed_on: usize) -> Outcome {
+    fn passes_on(&mut self, entry: usize) -> Outcome {
         let app = self.apps[entry].as_mut().unwrap();
-        let (_, run) = app.baton.as_mut().unwrap();
-        for one in run.drain(..passed_on) {
+        let (_, taken) = app.baton.as_mut().unwrap();
+        if let Some(one) = taken.take() {
             assert!(one.ticket > app.last_passed_on, "released out of order");
             app.last_passed_on = one.ticket;
+            app.totals.released += 1;
         }
-        app.totals.released += passed_on as u64;
         Outcome::Done
     }
 
-    fn gives_back(&mut self, entry: usize, left: u32) -> Outcome {
-        let run = self.app(entry).baton.as_ref().map_or(0, |(_, run)| run.len());
-        self.passes_on(entry, run - left as usize);
-        let app = self.apps[entry].as_mut().unwrap();
-        app.baton = None;
-        app.totals.left += u64::from(left);
+    fn gives_back(&mut self, entry: usize) -> Outcome {
+        self.passes_on(entry);
+        self.apps[entry].as_mut().unwrap().baton = None;
         Outcome::Done
     }
 
@@ -382,7 +378,7 @@ impl Pair {
             app.told.retain(|(_, owner)| *owner != dead);
             app.totals.lost += (before - app.line.len()) as u64;
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
-            app.totals.lost += taken.map_or(0, |(_, run)| run.len() as u64);
+            app.totals.lost += u64::from(taken.is_some_and(|(_, one)| one.is_some()));
         }
         self.nobody_waits_there(dead);
         self.workers[dead.index()].generation = None;

@@ -248,43 +248,50 @@ impl Scene {
     }
 
     /// A worker asks whether it is its turn.
-    pub(super) fn ask(&mut self, me: WorkerId, room: u32) -> (Turn, Vec<Given>) {
-        let mut run = Vec::new();
-        let last = AppId::NONE;
-        let (_, turn) = self.visit(|zone| zone.take_turn(me, last, room, |given| run.push(given)));
-        (turn, run)
+    pub(super) fn ask(&mut self, me: WorkerId) -> (Turn, Vec<Given>) {
+        self.ask_with(me, Spare::One)
     }
 
-    pub(super) fn take(&mut self, me: WorkerId, room: u32) -> (Option<AppId>, Vec<u64>) {
-        let (turn, run) = self.ask(me, room);
-        let app = match turn {
-            Turn::Release(app, _) => Some(app),
+    pub(super) fn ask_with(&mut self, me: WorkerId, spare: Spare) -> (Turn, Vec<Given>) {
+        let (last, mut all) = (AppId::NONE, Vec::new());
+        let (_, turn) = self.visit(|zone| zone.take_turn(me, last, spare, |one| all.push(one)));
+        (turn, all)
+    }
+
+    /// A worker takes the first in line, if it is its turn: of which app, and which one.
+    pub(super) fn take(&mut self, me: WorkerId) -> Option<(AppId, u64)> {
+        let (turn, given) = self.ask(me);
+        match turn {
+            Turn::Release(app, _) => Some((app, given[0].cookie.0)),
             Turn::Nobody | Turn::Later(_) => None,
-            Turn::TurnAway { .. } => panic!("{run:?} are turned away"),
-        };
-        (app, run.iter().map(|given| given.cookie.0).collect())
-    }
-
-    pub(super) fn give_back(&mut self, app: AppId, me: WorkerId, passed_on: usize) {
-        self.visit(|zone| zone.give_back(app, me, passed_on as u32, 0));
-    }
-
-    /// A worker's whole turn: whom it lets go on.
-    pub(super) fn turn(&mut self, me: WorkerId) -> Vec<u64> {
-        let (app, run) = self.take(me, 256);
-        if let Some(app) = app {
-            self.give_back(app, me, run.len());
+            Turn::TurnAway { .. } => panic!("{given:?} are turned away"),
         }
-        run
+    }
+
+    pub(super) fn give_back(&mut self, app: AppId, me: WorkerId) {
+        self.visit(|zone| zone.give_back(app, me));
+    }
+
+    /// A worker takes turns for as long as it can: the requests that it lets go on. What
+    /// there is to do afterwards is what the last of them left.
+    pub(super) fn turn(&mut self, me: WorkerId) -> Vec<u64> {
+        let (mut all, mut effects) = (Vec::new(), None);
+        while let Some((app, one)) = self.take(me) {
+            all.push(one);
+            self.give_back(app, me);
+            effects = Some(self.effects);
+        }
+        self.effects = effects.unwrap_or(self.effects);
+        all
     }
 
     /// Whom a worker turns away, and when they may come again.
     pub(super) fn turned_away(&mut self, me: WorkerId) -> Option<(Vec<u64>, u64)> {
-        let (turn, run) = self.ask(me, 256);
-        assert!(run.iter().all(|given| given.counted.is_none()));
+        let (turn, all) = self.ask(me);
+        assert!(all.iter().all(|given| given.counted.is_none()));
         match turn {
             Turn::TurnAway { retry_after } => {
-                Some((run.iter().map(|given| given.cookie.0).collect(), retry_after))
+                Some((all.iter().map(|given| given.cookie.0).collect(), retry_after))
             }
             Turn::Nobody => None,
             other => panic!("{other:?}"),

@@ -96,28 +96,28 @@ fn a_stop_does_not_wait_for_the_baton_and_calls_nobody_back_whose_turn_has_come(
         scene.hold("", owner);
     }
     scene.resume("");
-    let (app, run) = scene.take(ONE, 1);
-    assert_eq!(run, [1]);
+    let (app, one) = scene.take(ONE).unwrap();
+    assert_eq!(one, 1);
     scene.stop("", CAUSE);
     assert_eq!(scene.turned_away(TWO), Some((vec![3], 10)));
     assert_eq!(scene.turned_away(ONE), Some((vec![2], 10)));
-    scene.give_back(app.unwrap(), ONE, 1);
+    scene.give_back(app, ONE);
     let totals = scene.zone.tables.apps[0].totals;
     assert_eq!((totals.released, totals.stopped), (1, 2));
     assert_eq!(scene.state(""), Some(State::Stopped));
 }
 
 #[test]
-fn a_stop_that_ends_during_a_run_lets_nobody_overtake_it() {
+fn a_stop_that_ends_while_one_goes_on_lets_nobody_overtake_it() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
-    let (app, _) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     scene.stop("", CAUSE);
     scene.resume("");
     assert!(held(scene.come("", TWO)));
     assert_eq!(scene.turn(TWO), [] as [u64; 0]);
-    scene.give_back(app.unwrap(), ONE, 1);
+    scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
 }
@@ -167,9 +167,9 @@ fn a_long_line_is_turned_away_in_parts_and_its_worker_comes_back_for_the_rest() 
         scene.hold("", ONE);
     }
     scene.stop("", CAUSE);
-    assert_eq!(scene.turned_away(ONE).map(|(run, _)| run.len()), Some(256));
+    assert_eq!(scene.turned_away(ONE).map(|(given, _)| given.len()), Some(256));
     assert_eq!(scene.effects.wake, Wake::One(ONE));
-    assert_eq!(scene.turned_away(ONE).map(|(run, _)| run.len()), Some(44));
+    assert_eq!(scene.turned_away(ONE).map(|(given, _)| given.len()), Some(44));
     assert_eq!(scene.effects.wake, Wake::Nobody);
 }
 

@@ -80,11 +80,11 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     scene.resume("a");
-    let (app, run) = scene.take(ONE, 256);
+    let (app, _) = scene.take(ONE).unwrap();
     let caller = quiets(&mut scene, CAUSE);
     assert_eq!(scene.poll(caller), WaitResult::Pending, "one is about to go on");
     scene.count("a", ONE).set_out();
-    scene.give_back(app.unwrap(), ONE, run.len());
+    scene.give_back(app, ONE);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
 }
 
@@ -214,14 +214,13 @@ fn who_has_no_place_is_told_nothing_of_another() {
 fn who_waits_for_a_drain_is_answered_when_the_last_one_has_gone_on() {
     let mut scene = Scene::paused("a");
     scene.hold("a", TWO);
-    scene.hold("a", TWO);
     let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
     assert!(matches!(done, Opened::Ended(..)));
     let caller = caller.unwrap();
     assert_eq!(scene.poll(caller), WaitResult::Pending);
-    let (app, run) = scene.take(TWO, 256);
-    assert_eq!(scene.poll(caller), WaitResult::Pending, "they are about to go on");
-    scene.give_back(app.unwrap(), TWO, run.len());
+    let (app, _) = scene.take(TWO).unwrap();
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "the last one is about to go on");
+    scene.give_back(app, TWO);
     assert_eq!(scene.poll(caller), WaitResult::Done);
     assert!(!anybody_waits(&scene));
 }
@@ -246,7 +245,7 @@ fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
         scene.hold("a", owner);
     }
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
-    scene.take(ONE, 1);
+    scene.take(ONE);
     assert_eq!(scene.give_up(caller), WaitResult::TimedOut(Remaining::Held(3)));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
 }
