@@ -96,8 +96,8 @@ pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
 
 /// `intermission_max_held`: 0 is as many as there is room for.
 pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
-    let most = number(value).ok_or(Allowed("a number, 0 for as many as there is room for"))?;
-    Ok(if most == 0 { u32::MAX } else { most })
+    let max_held = number(value).ok_or(Allowed("a number, 0 for as many as there is room for"))?;
+    Ok(if max_held == 0 { u32::MAX } else { max_held })
 }
 
 /// `intermission_read_body`

@@ -25,12 +25,12 @@ pub type Address = Text<64>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// The most bytes that there is room for.
-    pub most: usize,
+    pub limit: usize,
 }
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "is longer than {} bytes", self.most)
+        write!(f, "is longer than {} bytes", self.limit)
     }
 }
 
@@ -59,7 +59,7 @@ impl<const N: usize> Text<N> {
 
     /// Adds a byte at the end; fails where there is no room.
     pub fn push(&mut self, byte: u8) -> Result<(), TooLong> {
-        let place = self.bytes.get_mut(self.len as usize).ok_or(TooLong { most: N })?;
+        let place = self.bytes.get_mut(self.len as usize).ok_or(TooLong { limit: N })?;
         *place = byte;
         self.len += 1;
         Ok(())
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_text_takes_what_fits_and_refuses_more() {
         assert_eq!(Text::<4>::new(b"abcd").map(|t| t.as_bytes().len()), Ok(4));
-        assert_eq!(Text::<4>::new(b"abcde"), Err(TooLong { most: 4 }));
+        assert_eq!(Text::<4>::new(b"abcde"), Err(TooLong { limit: 4 }));
         assert!(AppName::EMPTY.is_empty());
     }
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use intermission::control::command::{says_more, Verb};
-use intermission::control::form::{BadBody, Said, MOST};
+use intermission::control::form::{BadBody, Said, MAX_BODY};
 use libfuzzer_sys::fuzz_target;
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -14,9 +14,9 @@ fuzz_target!(|input: &[u8]| {
     let [content_type, query, form] = [(); 3].map(|()| lines.next().unwrap_or_default());
     let length = form.len() as u64;
     match BadBody::find(length, Some(content_type)) {
-        None => assert!(length == 0 || (is_form(content_type) && length <= MOST)),
+        None => assert!(length == 0 || (is_form(content_type) && length <= MAX_BODY)),
         Some(BadBody::NoForm) => assert!(length > 0 && !is_form(content_type)),
-        Some(BadBody::TooLong) => assert!(length > MOST),
+        Some(BadBody::TooLong) => assert!(length > MAX_BODY),
     }
     let all = [query, &b"&"[..], &spaces(form)].concat();
     let (both, alone) = (Said { query, form }, Said::in_query(&all));

@@ -21,8 +21,8 @@ fuzz_target!(|input: &[u8]| {
     agrees(&pattern, &agent);
 });
 
-fn first(most: usize, bytes: &[u8]) -> &[u8] {
-    bytes.get(..most).unwrap_or(bytes)
+fn first(limit: usize, bytes: &[u8]) -> &[u8] {
+    bytes.get(..limit).unwrap_or(bytes)
 }
 
 /// Where both mean the same by a pattern: `%g` is a class of ours only, a NUL ends Lua's pattern,

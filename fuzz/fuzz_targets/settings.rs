@@ -29,8 +29,8 @@ fuzz_target!(|input: &[u8]| {
         assert!(lease.is_none_or(|time| time > Msec(0)));
         assert_eq!(lease.is_none(), input == b"off");
     }
-    if let Some(most) = told(settings::max_held(input)) {
-        assert!(most > 0 && input.iter().all(u8::is_ascii_digit));
+    if let Some(max_held) = told(settings::max_held(input)) {
+        assert!(max_held > 0 && input.iter().all(u8::is_ascii_digit));
     }
     // The arguments of one directive; each may be said once.
     let mut pace = Pace::default();

@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
             assert!(found.0 == number + 1 || found == (number, old));
         }
         for start in [0, RECORD] {
-            file[start..start + MOST].fill(0);
+            file[start..start + MAX_PAYLOAD].fill(0);
         }
     });
 });
@@ -63,9 +63,9 @@ fn write(file: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 /// More than is ever written of one record: libFuzzer's inputs have at most 4096 bytes.
-const MOST: usize = 1 << 14;
+const MAX_PAYLOAD: usize = 1 << 14;
 
 thread_local! {
     /// All zero from input to input.
-    static FILE: RefCell<Vec<u8>> = RefCell::new(vec![0; RECORD + MOST]);
+    static FILE: RefCell<Vec<u8>> = RefCell::new(vec![0; RECORD + MAX_PAYLOAD]);
 }

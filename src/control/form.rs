@@ -6,7 +6,7 @@ use core::fmt;
 use crate::text::{Text, TooLong};
 
 /// The most bytes that a body may have.
-pub const MOST: u64 = 8 << 10;
+pub const MAX_BODY: u64 = 8 << 10;
 
 /// What is said by a request, byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,7 @@ impl BadBody {
         match length {
             0 => None,
             _ if !media_type.is_some_and(form) => Some(Self::NoForm),
-            length if length > MOST => Some(Self::TooLong),
+            length if length > MAX_BODY => Some(Self::TooLong),
             _ => None,
         }
     }
@@ -66,7 +66,7 @@ impl BadBody {
 impl fmt::Display for BadBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "the body is longer than {MOST} bytes"),
+            Self::TooLong => write!(f, "the body is longer than {MAX_BODY} bytes"),
             Self::NoForm => f.write_str(
                 "the body must be application/x-www-form-urlencoded: \
                  send the parameters so, or in the query",
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(decode(b"a=%4"), Some(Malformed::NotPercentEncoded));
         assert_eq!(decode(b"a=%+41"), Some(Malformed::NotPercentEncoded));
         assert_eq!(decode(b"a=++%41+"), None);
-        assert_eq!(decode(b"a=+++++"), Some(Malformed::TooLong(TooLong { most: 4 })));
+        assert_eq!(decode(b"a=+++++"), Some(Malformed::TooLong(TooLong { limit: 4 })));
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub struct Drain {
 
 /// Up to so many requests in flight.
 #[derive(Clone, Copy, Debug)]
-pub struct Oldest([Option<OneInFlight>; oldest::MOST]);
+pub struct Oldest([Option<OneInFlight>; oldest::MAX_TOLD]);
 
 /// A request in flight.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -117,7 +117,7 @@ pub struct OneInFlight {
 
 impl Oldest {
     /// None.
-    pub const NONE: Self = Self([None; oldest::MOST]);
+    pub const NONE: Self = Self([None; oldest::MAX_TOLD]);
 
     fn of(zone: &Zone<'_>, id: AppId) -> Self {
         let mut oldest = Self::NONE;

@@ -19,7 +19,7 @@ pub struct GivenUp {
 const SPANS: u32 = 5;
 const SPAN: Msec = Msec(15_000);
 const BITS: u32 = 12;
-const MOST: u64 = (1 << BITS) - 1;
+const MAX_COUNT: u64 = (1 << BITS) - 1;
 
 impl GivenUp {
     /// None.
@@ -37,7 +37,7 @@ impl GivenUp {
         let span = self.span.max(other.span);
         let (one, two) = (self.recent_at(span), other.recent_at(span));
         let counts =
-            (0..SPANS).map(|at| (count(one, at) + count(two, at)).min(MOST) << (BITS * at));
+            (0..SPANS).map(|at| (count(one, at) + count(two, at)).min(MAX_COUNT) << (BITS * at));
         Self { total: self.total.saturating_add(other.total), span, recent: counts.sum() }
     }
 
@@ -60,7 +60,7 @@ fn span_of(now: Msec) -> u32 {
 }
 
 fn count(counts: u64, at: u32) -> u64 {
-    counts >> (BITS * at) & MOST
+    counts >> (BITS * at) & MAX_COUNT
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::time::Msec;
 use core::fmt;
 
 /// How many are kept of each app.
-pub const MOST: usize = 3;
+pub const MAX_TOLD: usize = 3;
 
 /// A request in flight, as its worker tells it.
 #[repr(C)]
@@ -71,12 +71,12 @@ impl fmt::Display for WaitsFor {
 pub struct Oldest {
     /// When they were asked for; those of an older question are forgotten.
     round: Epoch,
-    told: [Option<Told>; MOST],
+    told: [Option<Told>; MAX_TOLD],
 }
 
 impl Oldest {
     /// Nobody was asked.
-    pub const NONE: Self = Self { round: Epoch(0), told: [None; MOST] };
+    pub const NONE: Self = Self { round: Epoch(0), told: [None; MAX_TOLD] };
 
     /// A worker tells of one.
     pub fn add(&mut self, round: Epoch, told: Told) {

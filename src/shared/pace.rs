@@ -56,7 +56,7 @@ impl fmt::Display for Pace {
         }
         match self.concurrency {
             0 => Ok(()),
-            most => write!(f, ", {most} at a time"),
+            limit => write!(f, ", {limit} at a time"),
         }
     }
 }

@@ -142,7 +142,7 @@ pub struct Bounds {
     /// What its worker has too little of for it.
     pub lack: Option<Lack>,
     /// At most so many are held for its app.
-    pub most: u32,
+    pub max_held: u32,
     /// The worker's room if this request is held.
     pub room: Room,
 }
@@ -150,8 +150,8 @@ pub struct Bounds {
 impl Bounds {
     /// None but so many for the app.
     #[cfg(any(test, loom))]
-    pub fn most(most: u32) -> Self {
-        Self { lack: None, most, room: Room::NONE }
+    pub fn max_held(max_held: u32) -> Self {
+        Self { lack: None, max_held, room: Room::NONE }
     }
 }
 

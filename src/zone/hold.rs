@@ -65,12 +65,12 @@ impl Zone<'_> {
             app.turned_away(1);
             return Arrival::Stopped { retry_after: app.retry_after(now) };
         }
-        app.bound(bounds.most);
+        app.bound(bounds.max_held);
         let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
         let place = match (worker, bounds.lack) {
             (None, _) => Err(Lack::Workers),
             (_, Some(lack)) => Err(lack),
-            _ if app.line.len >= bounds.most => Err(Lack::MaxHeld),
+            _ if app.line.len >= bounds.max_held => Err(Lack::MaxHeld),
             (Some(worker), None) => {
                 self.header.free_slot(self.slots).map(|slot| (worker, slot)).ok_or(Lack::Zone)
             }

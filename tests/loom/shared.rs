@@ -137,7 +137,7 @@ impl Shared {
         let signals = self.words.signals();
         let gate =
             if signals.all_open() { None } else { signals.find(NameHash::of(app.as_bytes())) };
-        let bounds = Bounds::most(u32::MAX);
+        let bounds = Bounds::max_held(u32::MAX);
         let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
         match arrival {
             None | Some(Arrival::Passes) => {

@@ -290,8 +290,8 @@ fn cannot_wait() -> Outcome {
 /// The place's own app, and those that it may touch.
 fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Status>, Slots) {
     let apps = endpoint.apps();
-    let most = 1 + apps.names().count() + if apps == Apps::Any { zone.most_apps() } else { 0 };
-    let mut seen = Vec::with_capacity(most);
+    let limit = 1 + apps.names().count() + if apps == Apps::Any { zone.max_apps() } else { 0 };
+    let mut seen = Vec::with_capacity(limit);
     let slots = zone.visit(|zone| {
         seen.push(Status::of(zone, *own));
         let named = apps.names().filter_map(|name| AppName::new(name).ok());

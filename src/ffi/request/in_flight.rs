@@ -113,7 +113,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
     if !this.id().is_some() || this.zone.signals().epoch() == this.in_flight.epoch.get() {
         return;
     }
-    let mut apps = Vec::with_capacity(this.zone.most_apps());
+    let mut apps = Vec::with_capacity(this.zone.max_apps());
     let room = room::of(this);
     let (epoch, asked) = this.zone.visit(|zone| {
         zone.has_room(this.id(), room);

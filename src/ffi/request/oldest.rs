@@ -7,17 +7,17 @@ use crate::ffi::request::in_flight::Counted;
 use crate::ffi::request::mark::Mark;
 use crate::ffi::worker::workers::ThisWorker;
 use crate::ids::{AppId, Epoch, WorkerId};
-use crate::shared::oldest::{Told, WaitsFor, MOST};
+use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::text::{Address, Text};
 
 /// Answers the question that was asked then.
 pub(crate) fn tell(this: &ThisWorker, asked: Epoch) {
     let mut told: Vec<(AppId, Told)> = Vec::new();
-    let mut counts = vec![0; this.zone.most_apps()];
+    let mut counts = vec![0; this.zone.max_apps()];
     // Those that were passed on first come first.
     for mark in this.in_flight.iter() {
         let Counted::InFlight(app) = mark.counted_as.get() else { continue };
-        let Some(count) = counts.get_mut(app.index()).filter(|count| **count < MOST) else {
+        let Some(count) = counts.get_mut(app.index()).filter(|count| **count < MAX_TOLD) else {
             continue;
         };
         *count += 1;

@@ -21,7 +21,7 @@ fn connections(this: &ThisWorker) -> Connections {
 
 /// What bounds how many are held where a request has come, on a connection of its own or as a
 /// stream of HTTP/2, and where at most so many are held for its app.
-pub(crate) fn bounds(this: &ThisWorker, has_connection: bool, most: u32) -> Bounds {
+pub(crate) fn bounds(this: &ThisWorker, has_connection: bool, max_held: u32) -> Bounds {
     let now = connections(this);
     let (lack, with_it) = if has_connection {
         let lack = (!now.fits_connection()).then_some(Lack::Connections);
@@ -30,7 +30,7 @@ pub(crate) fn bounds(this: &ThisWorker, has_connection: bool, most: u32) -> Boun
         let lack = (!now.fits_stream()).then_some(Lack::Streams);
         (lack, Connections { streams: now.streams + 1, ..now })
     };
-    Bounds { lack, most, room: with_it.room() }
+    Bounds { lack, max_held, room: with_it.room() }
 }
 
 /// How many more requests this worker can hold: none where it is to leave.

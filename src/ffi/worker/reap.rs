@@ -7,7 +7,7 @@ use crate::zone::Zone;
 /// Takes the requests of workers that are gone out of every line.
 pub(crate) fn reap_dead_workers(zone: &SharedZone) {
     let mut dead = Vec::new();
-    dead.reserve_exact(zone.most_workers());
+    dead.reserve_exact(zone.max_workers());
     zone.visit(|zone| dead.extend(all(zone)));
     dead.retain(|(_, process)| is_gone(*process));
     for (id, process) in dead {

@@ -137,7 +137,7 @@ impl StateFile {
 
     /// The pauses as they are, and the zone's version.
     fn snapshot(&self, zone: &SharedZone) -> (Snapshot, u64) {
-        let mut apps: Vec<App> = Vec::with_capacity(zone.most_apps());
+        let mut apps: Vec<App> = Vec::with_capacity(zone.max_apps());
         let (pauses, version, now) = zone.visit(|zone| {
             apps.extend(zone.apps.iter().filter(|app| app.is_paused_or_stopped()));
             (zone.pauses(), zone.version(), zone.now)

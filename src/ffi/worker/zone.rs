@@ -34,19 +34,19 @@ use crate::zone::{Effects, Header, Zone};
 
 const NAME: ngx_str_t = ngx_string!("intermission");
 
-const LEAST_APPS: usize = 4;
+const MIN_APPS: usize = 4;
 /// At most this many apps.
-const MOST_APPS: usize = 1024;
+const MAX_APPS: usize = 1024;
 /// In words of 64 bits: how many names are told from each other of which a request has come.
 const HEARD: usize = 64;
 /// How many names are told from each other of which it is known when requests expire.
 const EXPIRIES: usize = 256;
 /// At most this many worker processes at a time, those of reloads included; more only where so
 /// many are configured.
-const MOST_WORKERS: usize = 1024;
+const MAX_WORKERS: usize = 1024;
 
 /// At most this many callers who wait for an app to be quiet, or drained.
-const MOST_WAITS: usize = 64;
+const MAX_WAITS: usize = 64;
 
 /// What the zone begins with. Another build of the module reads as far as `not_open`.
 #[repr(C, align(64))]
@@ -58,7 +58,7 @@ struct Front {
     endings: AtomicU64,
     bells: Bells,
     roll: RawFd,
-    moving: [AtomicU64; MOST_APPS / 64],
+    moving: [AtomicU64; MAX_APPS / 64],
     heard: [AtomicU64; HEARD],
     expiries: [AtomicU32; EXPIRIES],
     lease: AtomicU64,
@@ -87,12 +87,12 @@ impl Sizes {
     fn for_bytes(bytes: usize, processes: usize) -> Self {
         let least = size_of::<Worker>()
             + size_of::<SeenEpoch>()
-            + CountTable::row_length(LEAST_APPS) * size_of::<CountCell>();
+            + CountTable::row_length(MIN_APPS) * size_of::<CountCell>();
         let wanted = processes.saturating_mul(8).min(bytes / 8 / least);
-        let workers = (bytes / (40 << 10)).clamp(16, MOST_WORKERS).max(wanted);
+        let workers = (bytes / (40 << 10)).clamp(16, MAX_WORKERS).max(wanted);
         let app = size_of::<App>() + size_of::<AtomicU64>() + workers * size_of::<CountCell>();
-        let apps = (bytes / 4 / app).clamp(LEAST_APPS, MOST_APPS);
-        let waits = (bytes / 64 / size_of::<Wait>()).clamp(4, MOST_WAITS);
+        let apps = (bytes / 4 / app).clamp(MIN_APPS, MAX_APPS);
+        let waits = (bytes / 64 / size_of::<Wait>()).clamp(4, MAX_WAITS);
         let tables = Self { apps, workers, waits, slots: 0 };
         let slots = bytes.saturating_sub(tables.places().slots) / size_of::<Slot>();
         Self { slots, ..tables }
@@ -213,12 +213,12 @@ impl SharedZone {
     }
 
     /// How many workers there may be at a time.
-    pub(crate) fn most_workers(&self) -> usize {
+    pub(crate) fn max_workers(&self) -> usize {
         self.sizes.workers
     }
 
     /// How many apps there may be.
-    pub(crate) fn most_apps(&self) -> usize {
+    pub(crate) fn max_apps(&self) -> usize {
         self.sizes.apps
     }
 

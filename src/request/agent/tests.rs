@@ -331,13 +331,13 @@ impl Lua<'_> {
         let end = self.class_end(pi).unwrap();
         let quantifier = if self.is_literal_percent(pi) { None } else { self.p.get(end) };
         let hit = self.single(si, pi, end);
-        let (least, most) = match quantifier {
+        let (min, max) = match quantifier {
             Some(b'?') => (0, usize::from(hit)),
             Some(b'*' | b'-') => (0, self.run(si, pi, end)),
             Some(b'+') => (1, self.run(si, pi, end)),
             _ => return hit && self.do_match(si + 1, end),
         };
-        (least..=most).any(|times| self.do_match(si + times, end + 1))
+        (min..=max).any(|times| self.do_match(si + times, end + 1))
     }
 
     fn run(&self, si: usize, pi: usize, end: usize) -> usize {

@@ -86,7 +86,7 @@ pub struct App {
     pub rejected: Rejected,
     rejections: Tally,
     /// How many may be held for it at the most, as those said who came in the pause `bounded`.
-    most_held: u32,
+    max_held: u32,
     bounded: PauseId,
     pub expiries: Tally,
     /// Of those that expired, how many went on to the app although it was paused; and how many when
@@ -133,7 +133,7 @@ impl App {
         holds: Holds::NONE,
         rejected: Rejected::NONE,
         rejections: Tally::NONE,
-        most_held: u32::MAX,
+        max_held: u32::MAX,
         bounded: PauseId(0),
         expiries: Tally::NONE,
         to_app: 0,
@@ -298,14 +298,14 @@ impl App {
 
     /// One comes to a place where at most so many are held. Of several places the one counts that
     /// allows most.
-    pub fn bound(&mut self, most: u32) {
-        let known = if self.bounded == self.pause { self.most_held } else { 0 };
-        (self.bounded, self.most_held) = (self.pause, known.max(most));
+    pub fn bound(&mut self, max_held: u32) {
+        let known = if self.bounded == self.pause { self.max_held } else { 0 };
+        (self.bounded, self.max_held) = (self.pause, known.max(max_held));
     }
 
     /// How many more may be held for it, as far as those said who came.
     pub fn left_of_max_held(&self) -> u32 {
-        self.most_held.saturating_sub(self.line.len)
+        self.max_held.saturating_sub(self.line.len)
     }
 
     /// One finds no room; if a line in the log is due, returns for how many.

@@ -6,7 +6,7 @@ use super::model::{Pair, NAMES};
 use super::rules::ModelApp;
 use super::scene::{Scene, CAUSE, ONE, TWO};
 use super::*;
-use crate::shared::oldest::{Told, WaitsFor, MOST};
+use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::zone::PATIENCE;
 
 /// As a worker tells it.
@@ -112,7 +112,7 @@ impl Pair {
         if let Some(app) = app.filter(|_| self.asked.is_some()) {
             app.told.push((told.since, told.owner));
             app.told.sort_by_key(|(since, _)| *since);
-            app.told.truncate(MOST);
+            app.told.truncate(MAX_TOLD);
         }
         Outcome::Done
     }

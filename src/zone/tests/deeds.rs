@@ -7,7 +7,7 @@ use crate::shared::oldest::Told;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
-    Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, most: u32 },
+    Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, max_held: u32 },
     Bypass { id: AppId, name: AppName },
     Refuse { id: AppId, name: AppName },
     Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: DepartReason },
@@ -85,8 +85,14 @@ impl Ask {
 impl Deed {
     pub(super) fn carry_out(&self, zone: &mut Zone<'_>) -> Outcome {
         match *self {
-            Self::Arrive { id, name, owner, cookie, most } => {
-                return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, Bounds::most(most)));
+            Self::Arrive { id, name, owner, cookie, max_held } => {
+                return Outcome::Arrival(zone.arrive(
+                    id,
+                    &name,
+                    owner,
+                    cookie,
+                    Bounds::max_held(max_held),
+                ));
             }
             Self::Bypass { id, name } => return Outcome::Bypassed(zone.bypass(id, &name)),
             Self::Refuse { id, name } => return Outcome::Refused(zone.refuse(id, &name)),

@@ -18,7 +18,7 @@ pub(super) enum Event {
     Comes {
         app: usize,
         worker: usize,
-        most: u32,
+        max_held: u32,
     },
     /// It asked the gates long ago.
     ComesLate {
@@ -153,7 +153,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         use Aim::{Any, New, Newest, Other};
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
-    let most = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
+    let max_held = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
     let spare = || prop_oneof![3 => Just(Spare::One), 1 => Just(Spare::None)];
@@ -164,8 +164,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         DepartReason::Answered,
     ]);
     prop_oneof![
-        24 => (app(), worker(), most)
-            .prop_map(|(app, worker, most)| Event::Comes { app, worker, most }),
+        24 => (app(), worker(), max_held)
+            .prop_map(|(app, worker, max_held)| Event::Comes { app, worker, max_held }),
         2 => (app(), worker(), 0..4u32)
             .prop_map(|(app, worker, entry)| Event::ComesLate { app, worker, entry }),
         2 => app().prop_map(|app| Event::GoesBy { app }),
@@ -239,10 +239,10 @@ impl Pair {
     pub(super) fn deeds(&mut self, event: &Event) -> Vec<Deed> {
         let id = WorkerId::at;
         let deed = match *event {
-            Event::Comes { app, worker, most } => {
+            Event::Comes { app, worker, max_held } => {
                 let hash = NameHash::of(NAMES[app].as_bytes());
                 match self.zone.words.signals().find(hash) {
-                    Some(gate) => self.comes(gate, app, worker, most),
+                    Some(gate) => self.comes(gate, app, worker, max_held),
                     None => {
                         self.passes(app);
                         return Vec::new();
@@ -327,14 +327,14 @@ impl Pair {
         vec![deed]
     }
 
-    fn comes(&mut self, id: AppId, app: usize, worker: usize, most: u32) -> Deed {
+    fn comes(&mut self, id: AppId, app: usize, worker: usize, max_held: u32) -> Deed {
         self.cookies += 1;
         Deed::Arrive {
             id,
             name: name(NAMES[app]),
             owner: WorkerId::at(worker),
             cookie: Cookie(self.cookies),
-            most,
+            max_held,
         }
     }
 

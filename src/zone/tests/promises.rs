@@ -279,7 +279,7 @@ fn a_worker_that_found_no_entry_holds_nobody() {
 fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
     let mut scene = Scene::paused("a");
     let (a, b) = (AppId(0), name("b"));
-    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), Bounds::most(u32::MAX)));
+    let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), Bounds::max_held(u32::MAX)));
     assert_eq!(came, Arrival::Passes);
     assert_eq!(scene.visit(|zone| zone.bypass(a, &b)), None);
     assert_eq!(scene.visit(|zone| zone.bypass(a, &name("a"))), Some(10));

@@ -306,8 +306,8 @@ impl<'p> Survivors<'p> {
             self.cookies += 1;
             let cookie = Cookie(self.cookies);
             let id = AppId::at(entry);
-            let came =
-                self.visit(|zone| zone.arrive(id, &name, owner, cookie, Bounds::most(u32::MAX)));
+            let came = self
+                .visit(|zone| zone.arrive(id, &name, owner, cookie, Bounds::max_held(u32::MAX)));
             let Arrival::Held { ticket, .. } = came else {
                 continue;
             };
@@ -365,7 +365,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
         assert!(enabled.0.is_ok());
     }
     let (slot, cookie) = (SlotId(0), Cookie(1));
-    zone.visit(|zone| zone.arrive(AppId(0), &draining, me, cookie, Bounds::most(u32::MAX)));
+    zone.visit(|zone| zone.arrive(AppId(0), &draining, me, cookie, Bounds::max_held(u32::MAX)));
     zone.visit(|zone| zone.disable(&draining, Expected::Any, &Address::EMPTY, |pace| pace))
         .0
         .unwrap();

@@ -68,8 +68,10 @@ fn room_is_no_more_than_max_held_allows_the_app() {
 #[test]
 fn a_request_that_is_held_says_its_workers_room() {
     let mut scene = Scene::paused("");
-    let held =
-        come(&mut scene, Bounds { room: Room { connections: 4, streams: 5 }, ..Bounds::most(9) });
+    let held = come(
+        &mut scene,
+        Bounds { room: Room { connections: 4, streams: 5 }, ..Bounds::max_held(9) },
+    );
     assert!(matches!(held, Arrival::Held { .. }));
     assert_eq!(room(&mut scene, ""), 4);
 }
@@ -78,7 +80,7 @@ fn a_request_that_is_held_says_its_workers_room() {
 fn each_lack_is_told_and_counted() {
     let mut scene = Scene::paused("");
     for lack in [Lack::Connections, Lack::Streams, Lack::Streams] {
-        let came = come(&mut scene, Bounds { lack: Some(lack), ..Bounds::most(0) });
+        let came = come(&mut scene, Bounds { lack: Some(lack), ..Bounds::max_held(0) });
         assert!(matches!(came, Arrival::Rejected { lack: told, .. } if told == lack));
     }
     scene.come_where("", ONE, 0);

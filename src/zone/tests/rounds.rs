@@ -42,7 +42,7 @@ impl Round {
     pub(super) fn max_unfinished(&self) -> usize {
         match self.pace.concurrency {
             0 => usize::MAX,
-            most => (most as usize) << self.doublings.min(16),
+            limit => (limit as usize) << self.doublings.min(16),
         }
     }
 

@@ -146,13 +146,13 @@ impl Pair {
             |name: AppName| NAMES.iter().position(|one| one.as_bytes() == name.as_bytes()).unwrap();
         let now = self.zone.now;
         match *deed {
-            Deed::Arrive { id, name, owner, cookie, most } => {
+            Deed::Arrive { id, name, owner, cookie, max_held } => {
                 let slot = match got {
                     Outcome::Arrival(Arrival::Held { slot, .. }) => *slot,
                     _ => SlotId::NONE,
                 };
                 let who = Waiting { ticket: Ticket(0), owner, cookie, slot };
-                Outcome::Arrival(self.arrives(id.index(), at(name), who, most))
+                Outcome::Arrival(self.arrives(id.index(), at(name), who, max_held))
             }
             Deed::Bypass { id, .. } => {
                 let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
@@ -245,7 +245,7 @@ impl Pair {
         }
     }
 
-    fn arrives(&mut self, entry: usize, name: usize, who: Waiting, most: u32) -> Arrival {
+    fn arrives(&mut self, entry: usize, name: usize, who: Waiting, max_held: u32) -> Arrival {
         let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
         let (now, quitting) = (self.zone.now, self.quitting);
@@ -262,9 +262,9 @@ impl Pair {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
-        let max_held = app.line.len() >= most as usize;
-        if max_held || !room {
-            let lack = if max_held { Lack::MaxHeld } else { Lack::Zone };
+        let is_full = app.line.len() >= max_held as usize;
+        if is_full || !room {
+            let lack = if is_full { Lack::MaxHeld } else { Lack::Zone };
             app.totals.rejected += 1;
             return Arrival::Rejected { lack, report: None, retry_after };
         }

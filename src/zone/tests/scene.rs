@@ -95,14 +95,16 @@ impl Scene {
     }
 
     /// A request comes where at most so many are held.
-    pub(super) fn come_where(&mut self, app: &str, owner: WorkerId, most: u32) -> Arrival {
+    pub(super) fn come_where(&mut self, app: &str, owner: WorkerId, max_held: u32) -> Arrival {
         let app = name(app);
         self.cookies += 1;
         let cookie = Cookie(self.cookies);
         let signals = self.zone.words.signals();
         let gate = signals.find(NameHash::of(app.as_bytes()));
         match gate.filter(|_| !signals.all_open()) {
-            Some(id) => self.visit(|zone| zone.arrive(id, &app, owner, cookie, Bounds::most(most))),
+            Some(id) => {
+                self.visit(|zone| zone.arrive(id, &app, owner, cookie, Bounds::max_held(max_held)))
+            }
             None => Arrival::Passes,
         }
     }
