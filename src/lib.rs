@@ -19,10 +19,13 @@ pub mod shared;
 
 pub mod zone;
 
-pub mod control;
 pub mod request;
 pub mod saved;
 pub mod settings;
+
+pub mod log_lines;
+
+pub mod control;
 
 #[cfg(feature = "module")]
 pub mod ffi;

@@ -4,8 +4,6 @@
 //! length and its checksum, and the pauses as JSON. The valid one with the greater number counts.
 #![forbid(unsafe_code)]
 
-use core::fmt;
-
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
@@ -92,15 +90,6 @@ pub enum Unusable {
     Foreign,
     /// It is ours, and neither record is whole.
     Broken,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Foreign => "is not a state file",
-            Self::Broken => "is broken: no pause is restored",
-        })
-    }
 }
 
 impl Saved {

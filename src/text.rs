@@ -118,6 +118,20 @@ impl fmt::Display for Named<'_> {
     }
 }
 
+/// A caller in a line for people: in quotes if it could be taken for more than a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a>(pub &'a Address);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".:@_/+-".contains(byte);
+        match self.0.as_bytes().iter().all(plain) {
+            true => self.0.fmt(f),
+            false => write!(f, "\"{}\"", self.0),
+        }
+    }
+}
+
 /// For JSON: bytes that are not UTF-8 become U+FFFD.
 impl<const N: usize> Serialize for Text<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -167,5 +181,13 @@ mod tests {
         assert_eq!(name.to_string(), "a\\\"b\\n\\xff");
         assert_eq!(header_value(name.as_bytes()).to_string(), "a%22b%0A%FF");
         assert_eq!(Lossy(name.as_bytes()).to_string(), "a\"b\n\u{fffd}");
+    }
+
+    #[test]
+    fn a_caller_that_could_be_taken_for_more_is_quoted() {
+        let who = |name: &str| Who(&Address::new(name.as_bytes()).unwrap()).to_string();
+        assert_eq!(who("alice@db-1.example"), "alice@db-1.example");
+        assert_eq!(who("::1"), "::1");
+        assert_eq!(who("al, pause 7\n"), "\"al, pause 7\\n\"");
     }
 }

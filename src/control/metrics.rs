@@ -3,8 +3,9 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::control::reply::{Slots, Status, Word};
+use crate::control::reply::{Slots, Status};
 use crate::shared::totals::Totals;
+use crate::shared::word::Word;
 use crate::text::AppName;
 
 /// The format's media type.

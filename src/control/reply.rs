@@ -11,6 +11,7 @@ use crate::shared::health::Health;
 use crate::shared::oldest::{self, WaitsFor};
 use crate::shared::room::Rejected;
 use crate::shared::totals::{Holds, Totals};
+use crate::shared::word::Word;
 use crate::text::{header_value, Address, AppName, Reason, Text};
 use crate::time::{rfc3339, Msec, Now};
 use crate::zone::{Refusal, Remaining, Zone};
@@ -252,37 +253,6 @@ impl Slots {
     pub fn of(zone: &Zone<'_>) -> Self {
         let total = u32::try_from(zone.slots.len()).unwrap_or(u32::MAX);
         Self { used: zone.slots_used(), total }
-    }
-}
-
-/// An app's state in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Word {
-    Open,
-    Paused,
-    Draining,
-    Stopped,
-}
-
-impl Word {
-    /// Of this state.
-    pub fn of(state: State) -> Self {
-        match state {
-            State::Open => Self::Open,
-            State::Paused => Self::Paused,
-            State::Draining { .. } => Self::Draining,
-            State::Stopped => Self::Stopped,
-        }
-    }
-
-    /// What is said of an app after a pause was taken back.
-    pub fn is_paused(self) -> &'static str {
-        match self {
-            Self::Paused => "still paused",
-            Self::Stopped => "stopped again",
-            Self::Open | Self::Draining => "not paused any more",
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Requests that nginx was done with before the app was: how many, and how many of late.
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use crate::time::Msec;
 
 /// What one worker counts of one app, or all workers together.
@@ -52,6 +54,24 @@ impl GivenUp {
         let later = span.saturating_sub(self.span);
         let counts = self.recent.checked_shl(later.saturating_mul(BITS)).unwrap_or(0);
         counts & ((1 << (BITS * SPANS)) - 1)
+    }
+}
+
+/// How many requests nginx gave up lately, while the app may still work on them. At least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandoned(u32);
+
+impl Abandoned {
+    /// Returns None if there are none.
+    pub fn new(count: u32) -> Option<Self> {
+        (count > 0).then_some(Self(count))
+    }
+}
+
+/// A line about them.
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} given up within the last minute, the app may still be at them", self.0)
     }
 }
 

@@ -17,3 +17,5 @@ pub mod waiters;
 pub mod workers;
 
 pub mod app;
+
+pub mod word;

@@ -4,9 +4,11 @@
 use core::fmt;
 
 use crate::control::command::{Format, Method};
-use crate::control::reply::{Drain, Seconds, Status, Word};
+use crate::control::reply::{Drain, Seconds, Status};
 use crate::shared::app::Ender;
-use crate::text::{Address, Named};
+use crate::shared::given_up::Abandoned;
+use crate::shared::word::Word;
+use crate::text::{Named, Who};
 use crate::time::Msec;
 use crate::zone::Refusal;
 
@@ -34,20 +36,6 @@ impl Done {
     /// Whether anything changed.
     pub fn changed(self) -> bool {
         self == Self::Changed
-    }
-}
-
-/// Who asked for something, in a line: in quotes where it could be taken for more than a name.
-#[derive(Clone, Copy, Debug)]
-pub struct Who<'a>(pub &'a Address);
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".:@_/+-".contains(byte);
-        match self.0.as_bytes().iter().all(plain) {
-            true => self.0.fmt(f),
-            false => write!(f, "\"{}\"", self.0),
-        }
     }
 }
 
@@ -116,24 +104,6 @@ impl fmt::Display for Refused<'_> {
             }
             Refusal::Full | Refusal::TooManyWait | Refusal::Retired => self.why.fmt(f),
         }
-    }
-}
-
-/// How many requests nginx was done with lately, of which the app may not be.
-#[derive(Clone, Copy, Debug)]
-pub struct Abandoned(u32);
-
-impl Abandoned {
-    /// None where there are none.
-    pub fn of(app: &Status) -> Option<Self> {
-        (app.abandoned > 0).then_some(Self(app.abandoned))
-    }
-}
-
-/// A line about them.
-impl fmt::Display for Abandoned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} given up within the last minute, the app may still be at them", self.0)
     }
 }
 
@@ -214,7 +184,7 @@ impl fmt::Display for More<'_> {
             )?;
         }
         if app.is_paused_or_stopped() {
-            Abandoned::of(app).iter().try_for_each(|some| writeln!(f, "{some}"))?;
+            Abandoned::new(app.abandoned).iter().try_for_each(|some| writeln!(f, "{some}"))?;
         }
         if !app.heard_of {
             writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;

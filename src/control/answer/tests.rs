@@ -4,7 +4,7 @@
 use super::*;
 use crate::control::reply::{DrainedBy, Pace, PauseNumber, Seconds, Time};
 use crate::ids::PauseId;
-use crate::text::{AppName, Reason};
+use crate::text::{Address, AppName, Reason};
 use crate::time::Msec;
 
 const THEN: &str = "1970-01-01T00:00:00.000Z";
@@ -50,13 +50,6 @@ fn only_a_get_is_answered_304_where_all_is_as_it_was() {
         assert_eq!(status(done, Method::Get), (200, 200));
         assert_eq!(status(done, Method::Post), (200, 200));
     }
-}
-
-#[test]
-fn a_name_that_could_be_taken_for_more_is_quoted() {
-    assert_eq!(Who(&address("alice@db-1.example")).to_string(), "alice@db-1.example");
-    assert_eq!(Who(&address("::1")).to_string(), "::1");
-    assert_eq!(Who(&address("al, pause 7\n")).to_string(), "\"al, pause 7\\n\"");
 }
 
 #[test]

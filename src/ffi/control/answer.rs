@@ -8,7 +8,7 @@ use nginx_sys::{
     NGX_OK,
 };
 
-use crate::control::answer::{Abandoned, Done, More};
+use crate::control::answer::{Done, More};
 use crate::control::command::{self, Command, Format, Method, Place, Verb};
 use crate::control::dashboard::{self, File};
 use crate::control::form::Said;
@@ -21,6 +21,7 @@ use crate::ffi::module::Failed;
 use crate::ffi::nginx::flags::{buf, request};
 use crate::ffi::nginx::server_names;
 use crate::ffi::worker::zone::{now, SharedZone};
+use crate::shared::given_up::Abandoned;
 use crate::text::{header_value, AppName, Text};
 use crate::zone::Remaining;
 
@@ -69,7 +70,7 @@ impl Answer {
         let mut lines = vec![text];
         if matches!(left, Remaining::InFlight(_)) {
             lines.extend(status.oldest_in_flight.iter().map(ToString::to_string));
-            lines.extend(Abandoned::of(status).iter().map(ToString::to_string));
+            lines.extend(Abandoned::new(status.abandoned).iter().map(ToString::to_string));
         }
         Self::problem(504, lines.join("\n"))
     }

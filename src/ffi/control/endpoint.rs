@@ -5,7 +5,7 @@ use nginx_sys::{
     ngx_http_request_t, ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE, NGX_OK,
 };
 
-use crate::control::answer::{Done, Refused, Who};
+use crate::control::answer::{Done, Refused};
 use crate::control::command::{Command, Format, PaceChange, Patience, PauseArgs, Verb};
 use crate::control::dashboard;
 use crate::control::form::Said;
@@ -19,11 +19,14 @@ use crate::ffi::control::saving;
 use crate::ffi::control::wait::{self, Waiting};
 use crate::ffi::module::variables;
 use crate::ffi::module::Failed;
-use crate::ffi::nginx::log::{self, log_of, write, Level};
+use crate::ffi::nginx::log::{log_of, write};
 use crate::ffi::worker::reap;
 use crate::ffi::worker::workers;
-use crate::ffi::worker::zone::{Named, SharedZone};
+use crate::ffi::worker::zone::{write_event, SharedZone};
 use crate::ids::{AppId, PauseId};
+use crate::log_lines::pauses::{PauseEvent, Terms};
+use crate::log_lines::variables::BadValue;
+use crate::log_lines::About;
 use crate::settings::Apps;
 use crate::shared::terms::PauseRequest;
 use crate::shared::waiters::WaitFor;
@@ -82,7 +85,7 @@ pub(crate) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
         Ok(name) => name,
         Err(problem) => {
             let message = format!("\"$app_name\" {problem}");
-            write(Level::Error, log_of(r), format_args!("intermission: {message}"));
+            write(log_of(r), &BadValue::EndpointsAppName(problem));
             return Some(send(r, &zone, AppName::EMPTY, Answer::problem(400, message)));
         }
     };
@@ -157,7 +160,6 @@ fn decide(
     if says_what_is_in_flight(asked.command, r) && ask::waits(r) {
         return Outcome::Asks;
     }
-    let named = &Named(name);
     let by = who(r, asked.command.by());
     match asked.command {
         Command::Status => Answer::state().into(),
@@ -165,32 +167,36 @@ fn decide(
             let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
             let (which, intent) = (asked.which, asked.intent());
             let (before, done, left) =
-                visit(zone, named, |zone| zone.enable(named.0, which, cause, intent));
-            paused(r, named, "paused", done, &cause, (&before, &left)).with(before, left).into()
+                visit(zone, name, |zone| zone.enable(name, which, cause, intent));
+            paused(r, name, PauseEvent::Paused, done, &cause, (&before, &left))
+                .with(before, left)
+                .into()
         }
         Command::Enable(asked, Some(patience)) => {
             let cause = cause(by, conf, &asked, asked.lease.or(conf.lease.flatten()));
-            enable_and_wait(r, zone, named, &asked, cause, patience)
+            enable_and_wait(r, zone, name, &asked, cause, patience)
         }
         Command::Stop(asked) => {
             let cause = cause(by, conf, &asked, asked.lease);
             let (which, intent) = (asked.which, asked.intent());
             let (before, done, left) =
-                visit(zone, named, |zone| zone.stop(named.0, which, cause, intent));
-            paused(r, named, "stopped", done, &cause, (&before, &left)).with(before, left).into()
+                visit(zone, name, |zone| zone.stop(name, which, cause, intent));
+            paused(r, name, PauseEvent::Stopped, done, &cause, (&before, &left))
+                .with(before, left)
+                .into()
         }
         Command::Disable { which, pace, wait: None, .. } => {
             let (before, done, left) =
-                visit(zone, named, |zone| zone.disable(named.0, which, &by, |old| pace.apply(old)));
-            opened(r, named, done, &by, (&before, &left)).with(before, left).into()
+                visit(zone, name, |zone| zone.disable(name, which, &by, |old| pace.apply(old)));
+            opened(r, name, done, &by, (&before, &left)).with(before, left).into()
         }
         Command::Disable { which, pace, wait: Some(time), .. } => {
-            disable_and_wait(r, zone, named, (which, pace, by), time)
+            disable_and_wait(r, zone, name, (which, pace, by), time)
         }
         Command::Script => Answer::file(dashboard::SCRIPT).into(),
         Command::Style => Answer::file(dashboard::STYLE).into(),
         Command::Apps | Command::Metrics | Command::Dashboard => {
-            let (apps, slots) = seen_from(zone, endpoint, named.0);
+            let (apps, slots) = seen_from(zone, endpoint, name);
             Answer::page(asked.command, apps, slots).into()
         }
     }
@@ -200,7 +206,7 @@ fn decide(
 fn enable_and_wait(
     r: &ngx_http_request_t,
     zone: &SharedZone,
-    name: &Named<'_>,
+    name: &AppName,
     asked: &PauseArgs,
     cause: PauseRequest,
     patience: Patience,
@@ -208,7 +214,7 @@ fn enable_and_wait(
     let Some(me) = wait::me(r) else { return cannot_wait() };
     let wish = if patience.keep { WaitFor::Quiet } else { WaitFor::Provisional };
     let (before, done, left) = visit(zone, name, |zone| {
-        let done = zone.enable_and_wait(name.0, asked.which, cause, wish, me);
+        let done = zone.enable_and_wait(name, asked.which, cause, wish, me);
         if let Ok((_, place)) = done {
             zone.waits_until(place, zone.now.after(patience.wait));
         }
@@ -218,22 +224,22 @@ fn enable_and_wait(
         Ok((done, place)) => (done, place),
         Err(refusal) => return refused(r, name, refusal, &left).with(before, left).into(),
     };
-    paused(r, name, "paused", Ok(done), &cause, (&before, &left));
+    paused(r, name, PauseEvent::Paused, Ok(done), &cause, (&before, &left));
     let done = if done == zone::Paused::Unchanged { Done::NotChanged } else { Done::Changed };
-    Outcome::Waits(Waiting::new(*name.0, place, patience.wait, done))
+    Outcome::Waits(Waiting::new(*name, place, patience.wait, done))
 }
 
 /// Ends a pause, and waits until nobody is held.
 fn disable_and_wait(
     r: &ngx_http_request_t,
     zone: &SharedZone,
-    name: &Named<'_>,
+    name: &AppName,
     (which, pace, by): (Expected, PaceChange, Address),
     time: Msec,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
     let (before, done, left) = visit(zone, name, |zone| {
-        zone.disable_and_wait(name.0, which, &by, |old| pace.apply(old), me)
+        zone.disable_and_wait(name, which, &by, |old| pace.apply(old), me)
     });
     let (done, place) = match done {
         Ok((done, place)) => (Ok(done), place),
@@ -242,7 +248,7 @@ fn disable_and_wait(
     let changed = if done == Ok(Opened::Unchanged) { Done::NotChanged } else { Done::Changed };
     let answer = opened(r, name, done, &by, (&before, &left)).with(before, left);
     match place {
-        Some(place) => Outcome::Waits(Waiting::new(*name.0, place, time, changed)),
+        Some(place) => Outcome::Waits(Waiting::new(*name, place, time, changed)),
         None => answer.into(),
     }
 }
@@ -250,13 +256,13 @@ fn disable_and_wait(
 /// Carries a verb out, between two looks at the app.
 fn visit<R>(
     zone: &SharedZone,
-    name: &Named<'_>,
+    name: &AppName,
     f: impl FnOnce(&mut Zone<'_>) -> R,
 ) -> (Status, R, Status) {
     zone.visit(|zone| {
-        let before = Status::of(zone, *name.0);
+        let before = Status::of(zone, *name);
         let done = f(zone);
-        (before, done, Status::of(zone, *name.0))
+        (before, done, Status::of(zone, *name))
     })
 }
 
@@ -317,63 +323,57 @@ fn cause(by: Address, conf: &LocConf, asked: &PauseArgs, lease: Option<Msec>) ->
     }
 }
 
-fn paused(
+fn paused<'a>(
     r: &ngx_http_request_t,
-    name: &Named<'_>,
-    what: &str,
+    name: &AppName,
+    what: fn(Terms<'a>) -> PauseEvent<'a>,
     done: Result<zone::Paused, Refusal>,
-    cause: &PauseRequest,
+    cause: &'a PauseRequest,
     (before, left): (&Status, &Status),
 ) -> Answer {
-    let (what, pause, changed) = match done {
-        Ok(zone::Paused::Begun(pause)) => (what, pause, false),
-        Ok(zone::Paused::Changed(pause)) => ("pause changed", pause, true),
+    let changed = matches!(done, Ok(zone::Paused::Changed(_)));
+    let pause = match done {
+        Ok(zone::Paused::Begun(pause) | zone::Paused::Changed(pause)) => pause,
         Ok(zone::Paused::Unchanged) => return Answer::done(Done::AsItWas),
         Err(refusal) => return refused(r, name, refusal, left),
     };
     if changed && !before.differs(left) {
         return Answer::done(Done::NotChanged);
     }
-    let reason = cause.reason.filter(|reason| !reason.is_empty());
-    let why = reason.map_or_else(String::new, |reason| format!(", reason \"{reason}\""));
-    let until = left.until.map_or_else(String::new, |time| format!(", until {time}"));
-    let old = before.reason.filter(|_| changed && before.reason != left.reason);
-    let was = old.map_or_else(String::new, |old| format!(", was \"{old}\""));
-    let begun = begun_by_another(before, &cause.by);
-    let (by, pause) = (Who(&cause.by), pause.0);
-    let line =
-        format_args!("intermission: {name}: {what} by {by}, pause {pause}{until}{why}{was}{begun}");
-    write(Level::Notice, log_of(r), line);
+    let terms = Terms {
+        pause,
+        by: &cause.by,
+        until: left.until.map(|until| until.0),
+        reason: cause.reason.filter(|reason| !reason.is_empty()),
+        was: before.reason.filter(|_| changed && before.reason != left.reason),
+        begun_by: begun_by_another(before, &cause.by),
+    };
+    let event = if changed { PauseEvent::Changed(terms) } else { what(terms) };
+    write(log_of(r), &About(name, event));
     Answer::done(Done::Changed)
 }
 
 /// Whose the pause is that was under way, if it is somebody else's.
-fn begun_by_another(before: &Status, by: &Address) -> String {
-    let owner = before.by.filter(|owner| owner != by && before.is_paused_or_stopped());
-    owner.map_or_else(String::new, |owner| format!(", begun by {}", Who(&owner)))
+fn begun_by_another(before: &Status, by: &Address) -> Option<Address> {
+    before.by.filter(|owner| owner != by && before.is_paused_or_stopped())
 }
 
 fn opened(
     r: &ngx_http_request_t,
-    name: &Named<'_>,
+    name: &AppName,
     done: Result<Opened, Refusal>,
     by: &Address,
     (before, left): (&Status, &Status),
 ) -> Answer {
-    let begun = begun_by_another(before, by);
-    let by = Who(by);
     match done {
         Ok(Opened::Ended(pause, ended)) => {
-            let what = format_args!("resumed by {by}, pause {}", pause.0);
-            log::write_ended(log_of(r), name, what, &ended, &begun);
+            let begun_by = begun_by_another(before, by);
+            let event = PauseEvent::Resumed { pause, by, begun_by, ended };
+            write_event(log_of(r), name, event);
             Answer::done(Done::Changed)
         }
         Ok(Opened::Paced(pace)) => {
-            let at_once = if pace.is_unlimited() { ", all at once" } else { "" };
-            let line = format_args!(
-                "intermission: {name}: pace of the drain changed by {by}{pace}{at_once}"
-            );
-            write(Level::Notice, log_of(r), line);
+            write(log_of(r), &About(name, PauseEvent::Paced { by, pace }));
             Answer::done(Done::Changed)
         }
         Ok(Opened::Unchanged) => Answer::done(Done::AsItWas),
@@ -381,10 +381,9 @@ fn opened(
     }
 }
 
-fn refused(r: &ngx_http_request_t, name: &Named<'_>, refusal: Refusal, left: &Status) -> Answer {
+fn refused(r: &ngx_http_request_t, name: &AppName, refusal: Refusal, left: &Status) -> Answer {
     if refusal == Refusal::Full {
-        let line = format_args!("intermission: {name}: {refusal}: not paused");
-        write(Level::Error, log_of(r), line);
+        write(log_of(r), &About(name, PauseEvent::NotPaused));
     }
     let refused = Refused { why: refusal, app: left };
     Answer::problem(refused.status(), refused.to_string())

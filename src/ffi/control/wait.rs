@@ -9,8 +9,8 @@ use nginx_sys::{
     NGX_HTTP_CLIENT_CLOSED_REQUEST,
 };
 
-use crate::control::answer::{Abandoned, Done, Standing};
-use crate::control::reply::{Status, Word};
+use crate::control::answer::{Done, Standing};
+use crate::control::reply::Status;
 use crate::ffi::control::answer::Answer;
 use crate::ffi::control::ask;
 use crate::ffi::control::saving;
@@ -23,8 +23,11 @@ use crate::ffi::request::park::{events, finalize, rest, start_timer, stop_timer}
 use crate::ffi::worker::entry;
 use crate::ffi::worker::reap;
 use crate::ffi::worker::workers::{self, ThisWorker, LONGEST_TIMER};
-use crate::ffi::worker::zone::Named;
 use crate::ids::{Cookie, Epoch, WaitId, WorkerId};
+use crate::log_lines::pauses::PauseEvent;
+use crate::log_lines::About;
+use crate::shared::given_up::Abandoned;
+use crate::shared::word::Word;
 use crate::text::AppName;
 use crate::time::Msec;
 use crate::zone::{Deadline, WaitResult, Zone};
@@ -187,19 +190,15 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
     let answer = match waiting.end.get() {
         WaitResult::Done => {
             if status.state == Word::Paused {
-                let (name, pause) = (Named(&waiting.name), status.pause.0 .0);
-                let some = Abandoned::of(&status);
-                let abandoned = some.map_or_else(String::new, |some| format!(", {some}"));
-                let line = format_args!(
-                    "intermission: {name}: nothing is in flight, pause {pause}{abandoned}"
-                );
-                log::write(log::Level::Notice, log::log_of(r), line);
+                let abandoned = Abandoned::new(status.abandoned);
+                let event = PauseEvent::Quiet { pause: status.pause.0, abandoned };
+                log::write(log::log_of(r), &About(&waiting.name, event));
             }
             Answer::done(waiting.done)
         }
         WaitResult::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
         WaitResult::RolledBack(left) => {
-            let state = status.state.is_paused();
+            let state = status.state.after_rollback();
             Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
         }
         WaitResult::Superseded | WaitResult::Pending => {

@@ -5,33 +5,39 @@ use core::ffi::c_char;
 use core::fmt;
 use core::mem::MaybeUninit;
 
-use nginx_sys::{ngx_conf_log_error, ngx_conf_t, ngx_http_request_t, ngx_log_t, ngx_uint_t};
+use nginx_sys::{
+    ngx_conf_log_error, ngx_conf_t, ngx_http_request_t, ngx_log_t, ngx_uint_t, NGX_LOG_EMERG,
+    NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
+};
 use ngx::core::NGX_CONF_ERROR;
 
-use crate::ffi::worker::zone::Named;
-use crate::shared::app::{Ended, Unreported};
+use crate::log_lines::{Level, Line};
 use crate::time::Msec;
 
-/// nginx's levels, those that are used here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Level {
-    Emerg = nginx_sys::NGX_LOG_EMERG as isize,
-    Error = nginx_sys::NGX_LOG_ERR as isize,
-    Warn = nginx_sys::NGX_LOG_WARN as isize,
-    Notice = nginx_sys::NGX_LOG_NOTICE as isize,
-    Info = nginx_sys::NGX_LOG_INFO as isize,
-}
-
-/// Writes a line, if the log wants lines of this level. `log` is one that nginx handed out.
-pub(crate) fn write(level: Level, log: *mut ngx_log_t, message: fmt::Arguments<'_>) {
+/// Writes a line, if the log wants lines of its level; else it is not formatted. `log` is one that
+/// nginx handed out.
+pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
+    let level = number(line.level());
     // SAFETY: nginx's logs live as long as what they belong to: a request, a connection, a cycle.
-    let wanted = unsafe { log.as_ref() }.is_some_and(|log| log.log_level >= level as ngx_uint_t);
+    let wanted = unsafe { log.as_ref() }.is_some_and(|log| log.log_level >= level);
     if wanted {
         let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
-        let line = ngx::log::write_fmt(&mut buffer, message);
+        let line = ngx::log::write_fmt(&mut buffer, format_args!("{line}"));
         // SAFETY: as above; the line is copied.
-        unsafe { ngx::log::log_error(level as ngx_uint_t, log, 0, line) };
+        unsafe { ngx::log::log_error(level, log, 0, line) };
     }
+}
+
+/// What nginx has for this level.
+fn number(level: Level) -> ngx_uint_t {
+    let number = match level {
+        Level::Emerg => NGX_LOG_EMERG,
+        Level::Error => NGX_LOG_ERR,
+        Level::Warn => NGX_LOG_WARN,
+        Level::Notice => NGX_LOG_NOTICE,
+        Level::Info => NGX_LOG_INFO,
+    };
+    number as ngx_uint_t
 }
 
 /// What requests can bring up again and again: a line a second each, per worker.
@@ -61,38 +67,6 @@ impl Complaints {
     }
 }
 
-/// Says how a pause ended; `behind` ends the line.
-pub(crate) fn write_ended(
-    log: *mut ngx_log_t,
-    name: &Named<'_>,
-    what: fmt::Arguments<'_>,
-    ended: &Ended,
-    behind: &str,
-) {
-    let (held, lasted, pace) = (ended.held, ended.lasted.seconds(), ended.pace);
-    let line =
-        format_args!("intermission: {name}: {what}, after {lasted} s, {held} held{pace}{behind}");
-    write(Level::Notice, log, line);
-    let unreported = Unreported { rejected: ended.rejected, expired: ended.expired, failed: 0 };
-    write_unsaid(log, name, &unreported);
-}
-
-/// Says how many there were whom no line has told yet.
-pub(crate) fn write_unsaid(log: *mut ngx_log_t, name: &Named<'_>, unreported: &Unreported) {
-    let failed = "bypassed requests failed";
-    let counts = [
-        (unreported.rejected, "rejected"),
-        (unreported.expired, "expired"),
-        (unreported.failed, failed),
-    ];
-    for (count, what) in counts {
-        if count > 0 {
-            let line = format_args!("intermission: {name}: {count} more {what}");
-            write(Level::Warn, log, line);
-        }
-    }
-}
-
 /// The log of a request's connection.
 pub(crate) fn log_of(r: &ngx_http_request_t) -> *mut ngx_log_t {
     // SAFETY: a live request has a connection.
@@ -110,7 +84,7 @@ pub(crate) fn cycle_log() -> *mut ngx_log_t {
 pub(crate) fn conf_error(cf: *mut ngx_conf_t, message: fmt::Arguments<'_>) -> *mut c_char {
     let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
     let line = ngx::log::write_fmt(&mut buffer, message);
-    let level = Level::Emerg as ngx_uint_t;
+    let level = number(Level::Emerg);
     // SAFETY: `%*s` takes a length and that many bytes, which are copied.
     unsafe { ngx_conf_log_error(level, cf, 0, c"%*s".as_ptr(), line.len(), line.as_ptr()) };
     NGX_CONF_ERROR

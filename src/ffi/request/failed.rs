@@ -7,10 +7,11 @@ use nginx_sys::{
 
 use crate::ffi::nginx::attempts;
 use crate::ffi::nginx::flags::request;
-use crate::ffi::nginx::log::{cycle_log, write, Level};
+use crate::ffi::nginx::log::{cycle_log, write};
 use crate::ffi::request::mark::Mark;
 use crate::ffi::worker::workers::{self, ThisWorker};
-use crate::ffi::worker::zone::Named;
+use crate::log_lines::requests::RequestEvent;
+use crate::log_lines::About;
 use crate::text::AppName;
 
 /// What a line has not told is told after so long, in ms.
@@ -74,10 +75,5 @@ pub(crate) fn tell_rest(this: &ThisWorker) {
 }
 
 fn tell(name: &AppName, count: u32) {
-    let line = format_args!(
-        "intermission: {}: {count} released and answered 502, 503 or 504 by nginx: the app was not \
-         reached, or did not answer in time",
-        Named(name)
-    );
-    write(Level::Warn, cycle_log(), line);
+    write(cycle_log(), &About(name, RequestEvent::ReleasedFailed { count }));
 }

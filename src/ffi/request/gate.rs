@@ -16,7 +16,7 @@ use crate::ffi::nginx::body;
 use crate::ffi::nginx::evaluate;
 use crate::ffi::nginx::flags;
 use crate::ffi::nginx::kept;
-use crate::ffi::nginx::log::{log_of, write, Complaint, Level};
+use crate::ffi::nginx::log::{log_of, write, Complaint};
 use crate::ffi::nginx::pages;
 use crate::ffi::request::given_up;
 use crate::ffi::request::in_flight;
@@ -25,8 +25,11 @@ use crate::ffi::request::park::{park, retry_after, status_of, turn_away};
 use crate::ffi::request::room;
 use crate::ffi::worker::entry;
 use crate::ffi::worker::workers::{self, ThisWorker};
-use crate::ffi::worker::zone::{now, Named};
-use crate::ids::{AppId, NameHash, Ticket};
+use crate::ffi::worker::zone::now;
+use crate::ids::{AppId, NameHash};
+use crate::log_lines::requests::RequestEvent;
+use crate::log_lines::variables::BadValue;
+use crate::log_lines::About;
 use crate::request::admit::{self, Admission, Rules, Visit};
 use crate::request::agent;
 use crate::settings::{ErrorStatus, HealthCode, PassOr};
@@ -250,8 +253,7 @@ fn app_name(r: &mut ngx_http_request_t) -> Option<AppName> {
     match variables::app_name(r)? {
         Ok(name) => Some(name),
         Err(problem) => {
-            let message = format_args!("intermission: \"$app_name\" {problem}: not held");
-            complain(r, Complaint::AppName, Level::Error, message);
+            complain(r, Complaint::AppName, BadValue::AppName(problem));
             None
         }
     }
@@ -277,22 +279,12 @@ fn admission(r: &mut ngx_http_request_t, main: &MainConf) -> Admission {
     };
     let pattern = rules.privileged_user_agent;
     if let Some(oddity) = agent::oddity(pattern) {
-        let pattern = pattern.escape_ascii();
-        let message = format_args!(
-            "intermission: \"$intermission_privileged_user_agent\" is \"{pattern}\": \
-             the pattern {oddity}"
-        );
-        complain(r, Complaint::OddPattern, Level::Warn, message);
+        complain(r, Complaint::OddPattern, BadValue::OddPattern(pattern, oddity));
     }
     let only_reads = matches!(r.method as u32, NGX_HTTP_GET | NGX_HTTP_HEAD);
     let admission = admit::admit(rules, Visit { only_reads, uri, user_agent });
     if admission == Admission::Undecided {
-        let pattern = pattern.escape_ascii();
-        let message = format_args!(
-            "intermission: the User-Agent is too costly to compare with \
-             \"$intermission_privileged_user_agent\" \"{pattern}\": held"
-        );
-        complain(r, Complaint::CostlyPattern, Level::Error, message);
+        complain(r, Complaint::CostlyPattern, BadValue::CostlyPattern(pattern));
         return Admission::Usual;
     }
     admission
@@ -322,20 +314,14 @@ fn arrive(
             let code = place.overflow.unwrap_or(ErrorStatus::UNAVAILABLE);
             mark.stage.set(Stage::Rejected(code));
             if let Some(count) = report {
-                let message = format_args!(
-                    "intermission: {}: no room, {count} rejected, the last for {lack}",
-                    Named(name)
-                );
-                write(Level::Warn, log_of(r), message);
+                write(log_of(r), &About(name, RequestEvent::Rejected { count, lack }));
             }
             turn_away(r, code, seconds)
         }
-        Arrival::Held { slot, ticket: Ticket(ticket), ahead } => {
+        Arrival::Held { slot, ticket, ahead } => {
             mark.begin(slot, ahead);
             tell_expiry(worker, place, mark, max_time);
-            let message =
-                format_args!("intermission: {}: held, ticket {ticket}, {ahead} ahead", Named(name));
-            write(Level::Info, log_of(r), message);
+            write(log_of(r), &About(name, RequestEvent::Held { ticket, ahead }));
             park(r, max_time)
         }
     }
@@ -354,25 +340,17 @@ fn max_time(r: &mut ngx_http_request_t, main: &MainConf) -> MaxTime {
     match evaluate::variable(r, main.variables.max_time) {
         [] => MaxTime::DEFAULT,
         value => MaxTime::parse(value).unwrap_or_else(|problem| {
-            let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().seconds());
-            let message = format_args!(
-                "intermission: \"$intermission_max_time\" \"{value}\" {problem}: {default} s"
-            );
             // SAFETY: a live request, of which the value is no part.
-            complain(unsafe { &*r_ptr }, Complaint::MaxTime, Level::Error, message);
+            let r = unsafe { &*r_ptr };
+            complain(r, Complaint::MaxTime, BadValue::MaxTime(value, problem));
             MaxTime::DEFAULT
         }),
     }
 }
 
 /// Writes a line about a request, unless this worker has just complained of the same.
-fn complain(
-    r: &ngx_http_request_t,
-    what: Complaint,
-    level: Level,
-    message: core::fmt::Arguments<'_>,
-) {
+fn complain(r: &ngx_http_request_t, what: Complaint, line: BadValue<'_>) {
     if workers::this().is_some_and(|this| this.complaints.due(what, now().monotonic)) {
-        write(level, log_of(r), message);
+        write(log_of(r), &line);
     }
 }

@@ -14,13 +14,14 @@ use crate::ffi::conf;
 use crate::ffi::module::variables;
 use crate::ffi::module::Failed;
 use crate::ffi::nginx::flags::{event, request};
-use crate::ffi::nginx::log::{log_of, write, Level};
+use crate::ffi::nginx::log::{log_of, write};
 use crate::ffi::request::in_flight;
 use crate::ffi::request::mark::{find, Stage};
 use crate::ffi::request::release;
 use crate::ffi::worker::workers;
-use crate::ffi::worker::zone::Named;
 use crate::ids::SlotId;
+use crate::log_lines::requests::RequestEvent;
+use crate::log_lines::About;
 use crate::settings::{ErrorStatus, PassOr};
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
@@ -115,12 +116,11 @@ fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
             mark.end(Stage::Expired);
             if let Some(count) = report {
                 let name = variables::app_name(r).and_then(Result::ok).unwrap_or_default();
-                let what = match answer {
-                    Some(_) => "",
-                    None => ", and went on to the app although it is paused",
+                let event = match answer {
+                    Some(_) => RequestEvent::Expired { count },
+                    None => RequestEvent::ExpiredToApp { count },
                 };
-                let message = format_args!("intermission: {}: {count} expired{what}", Named(&name));
-                write(Level::Warn, log_of(r), message);
+                write(log_of(r), &About(&name, event));
             }
             match answer {
                 Some(code) => {

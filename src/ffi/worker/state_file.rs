@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use nginx_sys::ngx_log_t;
 
-use crate::ffi::nginx::log::{write, Level};
+use crate::ffi::nginx::log::write;
 use crate::ffi::worker::disk::{self, Disk};
 use crate::ffi::worker::writer::Job;
-use crate::ffi::worker::zone::{now, Named, SharedZone};
+use crate::ffi::worker::zone::{now, SharedZone};
+use crate::log_lines::state_file::{self as log_lines, FileIs, RestoreEvent};
+use crate::log_lines::About;
 use crate::saved::{self, Saved, Snapshot, Unusable, Written};
 use crate::shared::app::{App, State};
 use crate::shared::health::{Health, Problem};
@@ -62,13 +64,13 @@ impl StateFile {
                 }
                 Err(Unusable::Foreign) => return Err(Problem::Foreign),
                 Err(Unusable::Broken) => {
-                    complain(path, log, format_args!("{}", Unusable::Broken));
+                    say(path, log, FileIs::Broken);
                 }
             }
             Ok(Arc::new(disk))
         });
-        if let Err(problem) = &disk {
-            complain(path, log, format_args!("{problem}"));
+        if let Err(problem) = disk {
+            say(path, log, FileIs::Wrong(problem));
         }
         Self { disk, path: path.into(), boot }
     }
@@ -77,7 +79,7 @@ impl StateFile {
     pub(crate) fn test(path: &[u8], log: *mut ngx_log_t) {
         let path = disk::path(path);
         if let Err(problem) = disk::exists(path) {
-            complain(path, log, format_args!("{problem}"));
+            say(path, log, FileIs::Wrong(problem));
         }
     }
 
@@ -151,14 +153,11 @@ impl StateFile {
     }
 
     pub(crate) fn complain(&self, log: *mut ngx_log_t, problem: Problem) {
-        complain(&self.path, log, format_args!("{problem}"));
+        say(&self.path, log, FileIs::Wrong(problem));
     }
 
     pub(crate) fn is_good_again(&self, log: *mut ngx_log_t) {
-        let path = self.path.as_os_str().as_bytes().escape_ascii();
-        let line =
-            format_args!("intermission: \"intermission_state_file\" \"{path}\" is good again");
-        write(Level::Notice, log, line);
+        say(&self.path, log, FileIs::GoodAgain);
     }
 }
 
@@ -238,40 +237,20 @@ fn restore_into(
     let age = snapshot.written.age(now(), boot);
     for saved in &snapshot.saved {
         let Some(app) = saved.restore(age, now()) else {
-            let line = format_args!(
-                "intermission: {}: its lease ended before nginx started: open",
-                Named(&saved.name())
-            );
-            write(Level::Notice, log, line);
+            write(log, &About(&saved.name(), RestoreEvent::LeaseOver));
             continue;
         };
         let (name, pause, state) = (app.name().copied(), app.pause(), app.state());
-        let room = zone.visit(|zone| zone.restore(app));
-        let name = name.unwrap_or_default();
-        match room {
-            Some(_) => {
-                let what = if state == State::Stopped { "stopped" } else { "paused" };
-                let path = path.as_os_str().as_bytes().escape_ascii();
-                let line = format_args!(
-                    "intermission: {}: still {what}, pause {}, restored from \"{path}\"",
-                    Named(&name),
-                    pause.0,
-                );
-                write(Level::Notice, log, line);
-            }
-            None => {
-                let line = format_args!(
-                    "intermission: {}: the table of apps is full: not restored",
-                    Named(&name)
-                );
-                write(Level::Error, log, line);
-            }
-        }
+        let path = path.as_os_str().as_bytes();
+        let event = match zone.visit(|zone| zone.restore(app)) {
+            None => RestoreEvent::NoRoom,
+            Some(_) if state == State::Stopped => RestoreEvent::Stopped { pause, path },
+            Some(_) => RestoreEvent::Paused { pause, path },
+        };
+        write(log, &About(&name.unwrap_or_default(), event));
     }
 }
 
-fn complain(path: &Path, log: *mut ngx_log_t, problem: core::fmt::Arguments<'_>) {
-    let path = path.as_os_str().as_bytes().escape_ascii();
-    let line = format_args!("intermission: \"intermission_state_file\" \"{path}\" {problem}");
-    write(Level::Error, log, line);
+fn say(path: &Path, log: *mut ngx_log_t, is: FileIs) {
+    write(log, &log_lines::StateFile { path: path.as_os_str().as_bytes(), is });
 }

@@ -17,7 +17,7 @@ use crate::ffi::control::wait::Waiting;
 use crate::ffi::nginx::evaluate::Kept;
 use crate::ffi::nginx::flags;
 use crate::ffi::nginx::log;
-use crate::ffi::nginx::log::{write, Complaints, Level};
+use crate::ffi::nginx::log::{write, Complaints};
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::request::failed;
 use crate::ffi::request::familiar::Familiar;
@@ -30,8 +30,10 @@ use crate::ffi::worker::channel::{self, Channel};
 use crate::ffi::worker::entry;
 use crate::ffi::worker::entry::Entry;
 use crate::ffi::worker::reap;
-use crate::ffi::worker::zone::{now, say_who_was_turned_away, Named, SharedZone};
+use crate::ffi::worker::zone::{now, say_who_was_turned_away, write_event, SharedZone};
 use crate::ids::{AppId, WorkerId};
+use crate::log_lines::pauses::PauseEvent;
+use crate::log_lines::workers::WorkerLine;
 use crate::shared::workers::Orders;
 use crate::time::Msec;
 
@@ -273,16 +275,10 @@ pub(crate) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     this.channel.init();
     in_flight::refresh(this);
     if !id.is_some() {
-        let full = format_args!(
-            "intermission: the worker table is full: until another gives up its entry this worker \
-             rejects requests instead of holding them, and no app is quiet; increase \
-             \"intermission_zone\""
-        );
-        write(Level::Error, log, full);
+        write(log, &WorkerLine::NoEntry);
     }
     if this.entry.init().is_err() {
-        let deaf = format_args!("intermission: no connection for the doorbell");
-        write(Level::Emerg, log, deaf);
+        write(log, &WorkerLine::NoDoorbell);
         return nginx_sys::NGX_ERROR as ngx_int_t;
     }
     set_lease_timer();
@@ -378,8 +374,7 @@ extern "C" fn on_watch(_: *mut ngx_event_t) {
 extern "C" fn on_lease(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
     while let Some((name, pause, ended)) = this.zone.visit(|zone| zone.end_lease()) {
-        let what = format_args!("lease ended, pause {}", pause.0);
-        log::write_ended(log::cycle_log(), &Named(&name), what, &ended, "");
+        write_event(log::cycle_log(), &name, PauseEvent::LeaseEnded { pause, ended });
         saving::save(this);
     }
     set_lease_timer();

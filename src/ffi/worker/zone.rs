@@ -2,8 +2,8 @@
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
+use core::slice;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use core::{fmt, slice};
 use std::os::fd::RawFd;
 
 use nginx_sys::{
@@ -12,23 +12,27 @@ use nginx_sys::{
 };
 use ngx::ngx_string;
 
-use crate::control::reply::Word;
 use crate::ffi::conf::{self, MainConf};
 use crate::ffi::module::{self, Failed};
-use crate::ffi::nginx::log::{self, cycle_log, write, Level};
+use crate::ffi::nginx::log::{cycle_log, write};
 use crate::ffi::worker::doorbell::{self, Bells, OpenBells};
 use crate::ffi::worker::lock;
 use crate::ffi::worker::state_file::{Restore, StateFile, Words};
 use crate::ffi::worker::unlisted::Roll;
 use crate::ids::{Generation, PauseId};
-use crate::shared::app::App;
+use crate::log_lines::pauses::PauseEvent;
+use crate::log_lines::requests::RequestEvent;
+use crate::log_lines::workers::{Refused, WorkerLine};
+use crate::log_lines::About;
+use crate::shared::app::{App, Unreported};
 use crate::shared::holder::Holder;
 use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
 use crate::shared::signals::Signals;
 use crate::shared::slots::Slot;
 use crate::shared::waiters::Wait;
+use crate::shared::word::Word;
 use crate::shared::workers::Worker;
-pub(crate) use crate::text::Named;
+use crate::text::AppName;
 use crate::time::{Msec, Now};
 use crate::zone::{Effects, Header, Zone};
 
@@ -282,28 +286,31 @@ impl SharedZone {
     fn carry_out(&self, effects: &Effects) {
         doorbell::wake(self, effects.wake);
         if effects.repaired {
-            let message = format_args!("intermission: a worker died inside the lock: repaired");
-            write(Level::Warn, cycle_log(), message);
+            write(cycle_log(), &WorkerLine::Repaired);
         }
-        if let Some((name, pause, state)) = &effects.rolled_back {
-            let (name, pause, now) = (Named(name), pause.0, Word::of(*state).is_paused());
-            let line = format_args!("intermission: {name}: rolled back, pause {pause}, {now}");
-            write(Level::Notice, cycle_log(), line);
+        if let Some((name, pause, state)) = effects.rolled_back {
+            let event = PauseEvent::RolledBack { pause, state: Word::of(state) };
+            write(cycle_log(), &About(&name, event));
         }
-        if let Some((name, drained)) = &effects.drained {
-            let (name, count, took) = (Named(name), drained.released, drained.took.seconds());
-            let failed = match drained.failed {
-                0 => String::new(),
-                failed => format!(", {failed} of them answered 502, 503 or 504 by nginx"),
-            };
-            let line =
-                format_args!("intermission: {name}: drained, {count} released in {took} s{failed}");
-            write(Level::Notice, cycle_log(), line);
+        if let Some((name, drained)) = effects.drained {
+            write(cycle_log(), &About(&name, PauseEvent::Drained(drained)));
         }
-        if let Some((name, unreported)) = &effects.unreported {
-            log::write_unsaid(cycle_log(), &Named(name), unreported);
+        if let Some((name, unreported)) = effects.unreported {
+            write_rest(cycle_log(), &name, unreported);
         }
     }
+}
+
+/// Says what happened to a pause, and what no line has said yet of the app's requests.
+pub(crate) fn write_event(log: *mut ngx_log_t, name: &AppName, event: PauseEvent<'_>) {
+    write(log, &About(name, event));
+    if let Some(unreported) = event.unreported() {
+        write_rest(log, name, unreported);
+    }
+}
+
+fn write_rest(log: *mut ngx_log_t, name: &AppName, unreported: Unreported) {
+    RequestEvent::rest(unreported).for_each(|event| write(log, &About(name, event)));
 }
 
 // The tables follow each other without gaps.
@@ -359,37 +366,8 @@ extern "C" fn init(shm_zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t
             NGX_OK as ngx_int_t
         }
         Err(problem) => {
-            write(Level::Emerg, log, format_args!("{problem}"));
+            write(log, &problem);
             NGX_ERROR as ngx_int_t
-        }
-    }
-}
-
-/// Why a configuration is refused.
-enum Problem {
-    NotEpoll(&'static [u8]),
-    Occupied,
-    TooSmall,
-    NoBells(std::io::Error),
-    NoRoll(std::io::Error),
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotEpoll(name) => write!(
-                f,
-                "intermission needs the event method \"epoll\", but \"use {}\" is configured",
-                name.escape_ascii()
-            ),
-            Self::Occupied => f.write_str(
-                "intermission: an app is paused or requests are held: their zone can be given \
-                 neither another size nor to another build of the module; end the pauses first, \
-                 or keep \"intermission_zone\" as it was",
-            ),
-            Self::TooSmall => f.write_str("\"intermission_zone\" is too small"),
-            Self::NoBells(error) => write!(f, "intermission: eventfd() failed: {error}"),
-            Self::NoRoll(error) => write!(f, "intermission: memfd_create() failed: {error}"),
         }
     }
 }
@@ -398,26 +376,26 @@ fn take(
     shm_zone: &ngx_shm_zone_t,
     conf: &mut MainConf,
     testing: bool,
-) -> Result<SharedZone, Problem> {
+) -> Result<SharedZone, Refused<'static>> {
     event_method(conf.cycle)?;
     let pool =
-        NonNull::new(shm_zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
+        NonNull::new(shm_zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Refused::TooSmall)?;
     let zone = if !conf.before.get().is_null() {
         // SAFETY: the zone has been carved, which left its front here.
         let front = unsafe { (*pool.as_ptr()).data.cast::<Front>() };
-        SharedZone::attach(pool, NonNull::new(front).ok_or(Problem::TooSmall)?)
+        SharedZone::attach(pool, NonNull::new(front).ok_or(Refused::TooSmall)?)
     } else {
         let replaced = retire_the_old_one()?;
         let before = replaced.as_ref().map_or(0, |old| old.0.visit(|zone| zone.pauses()));
         conf.replaced.set(replaced);
         let zone =
-            SharedZone::carve(pool, conf::worker_processes(conf.cycle)).ok_or(Problem::TooSmall)?;
+            SharedZone::carve(pool, conf::worker_processes(conf.cycle)).ok_or(Refused::TooSmall)?;
         let first = PauseId::before_first(now().wall);
         zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
         if !testing {
             let (bells, roll) = (
-                OpenBells::new().map_err(Problem::NoBells)?,
-                Roll::new().map_err(Problem::NoRoll)?,
+                OpenBells::new().map_err(Refused::NoBells)?,
+                Roll::new().map_err(Refused::NoRoll)?,
             );
             // SAFETY: no worker of this zone is forked yet; nobody reads these.
             let front = unsafe { &mut *zone.front.as_ptr() };
@@ -477,16 +455,12 @@ pub(crate) extern "C" fn exit_master(cycle: *mut ngx_cycle_t) {
 /// Says how many requests were answered because nginx quits, and was not said before.
 pub(crate) fn say_who_was_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
     while let Some((name, count)) = zone.visit(|zone| zone.turned_away_by_quit()) {
-        let name = Named(&name);
-        let line = format_args!(
-            "intermission: {name}: {count} answered 503, for nginx quits while it is paused"
-        );
-        write(Level::Notice, log, line);
+        write(log, &About(&name, PauseEvent::Quit { count }));
     }
 }
 
 /// Only with epoll is a doorbell heard by all who wait for it.
-fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
+fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Refused<'static>> {
     // SAFETY: the cycle's configuration has been read, which always makes the event core's.
     let name = unsafe {
         let events = (*cycle).conf_ctx.add(nginx_sys::ngx_events_module.index).read();
@@ -497,13 +471,13 @@ fn event_method(cycle: *mut ngx_cycle_t) -> Result<(), Problem> {
     if name == b"epoll" {
         Ok(())
     } else {
-        Err(Problem::NotEpoll(name))
+        Err(Refused::NotEpoll(name))
     }
 }
 
 /// If the running configuration has a zone of this name, no pause begins there any more. It is not
 /// the new one: nginx keeps it only where size and module are the same.
-fn retire_the_old_one() -> Result<Option<Retired>, Problem> {
+fn retire_the_old_one() -> Result<Option<Retired>, Refused<'static>> {
     // SAFETY: while a configuration is read, ngx_cycle is the one before; its list of zones is
     // walked as nginx does. A zone of our name has been carved by a build of this module.
     unsafe {
@@ -527,18 +501,18 @@ fn retire_the_old_one() -> Result<Option<Retired>, Problem> {
     Ok(None)
 }
 
-fn retire(zone: &ngx_shm_zone_t, front: &Front) -> Result<Option<Retired>, Problem> {
+fn retire(zone: &ngx_shm_zone_t, front: &Front) -> Result<Option<Retired>, Refused<'static>> {
     if zone.tag != module::this().cast() {
         // Another build's: all that can be told is whether any app is not open.
         let not_open = front.not_open.load(Ordering::Relaxed) != 0;
-        return if not_open { Err(Problem::Occupied) } else { Ok(None) };
+        return if not_open { Err(Refused::Occupied) } else { Ok(None) };
     }
-    let pool = NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Problem::TooSmall)?;
+    let pool = NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>()).ok_or(Refused::TooSmall)?;
     let old = SharedZone::attach(pool, NonNull::from(front));
     if old.visit(|zone| zone.retire()) {
         Ok(Some(Retired(old)))
     } else {
-        Err(Problem::Occupied)
+        Err(Refused::Occupied)
     }
 }
 

@@ -1,0 +1,151 @@
+//! Lines about an app's requests.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use super::{Event, Level};
+use crate::ids::Ticket;
+use crate::shared::app::Unreported;
+use crate::shared::room::Lack;
+
+/// What became of requests of an app. Counts are of those that no line has named before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEvent {
+    /// A request was held, with so many ahead of it.
+    Held {
+        ticket: Ticket,
+        ahead: u32,
+    },
+    /// The last of them for lack of this.
+    Rejected {
+        count: u32,
+        lack: Lack,
+    },
+    /// They were answered.
+    Expired {
+        count: u32,
+    },
+    /// They were passed on.
+    ExpiredToApp {
+        count: u32,
+    },
+    ReleasedFailed {
+        count: u32,
+    },
+    BypassedFailed {
+        count: u32,
+    },
+    MoreRejected {
+        count: u32,
+    },
+    MoreExpired {
+        count: u32,
+    },
+    MoreBypassedFailed {
+        count: u32,
+    },
+}
+
+impl RequestEvent {
+    /// The lines about requests that no line has named yet.
+    pub fn rest(unreported: Unreported) -> impl Iterator<Item = Self> {
+        let Unreported { rejected, expired, failed } = unreported;
+        let lines = [
+            (rejected, Self::MoreRejected { count: rejected }),
+            (expired, Self::MoreExpired { count: expired }),
+            (failed, Self::MoreBypassedFailed { count: failed }),
+        ];
+        lines.into_iter().filter(|(count, _)| *count > 0).map(|(_, line)| line)
+    }
+}
+
+impl Event for RequestEvent {
+    fn level(&self) -> Level {
+        match self {
+            Self::Held { .. } => Level::Info,
+            _ => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for RequestEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { ticket, ahead } => {
+                write!(f, "held, ticket {}, {ahead} ahead", ticket.0)
+            }
+            Self::Rejected { count, lack } => {
+                write!(f, "no room, {count} rejected, the last for {lack}")
+            }
+            Self::Expired { count } => write!(f, "{count} expired"),
+            Self::ExpiredToApp { count } => {
+                write!(f, "{count} expired, and went on to the app although it is paused")
+            }
+            Self::ReleasedFailed { count } => write!(
+                f,
+                "{count} released and answered 502, 503 or 504 by nginx: the app was not reached, \
+                 or did not answer in time"
+            ),
+            Self::BypassedFailed { count } => write!(
+                f,
+                "{count} bypassed and failed while it is not open: nginx may take its servers for \
+                 dead (\"max_fails\") when they are back; see \"intermission_health_check\""
+            ),
+            Self::MoreRejected { count } => write!(f, "{count} more rejected"),
+            Self::MoreExpired { count } => write!(f, "{count} more expired"),
+            Self::MoreBypassedFailed { count } => {
+                write!(f, "{count} more bypassed requests failed")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_request_has_a_line_with_its_ticket_at_info() {
+        let held = RequestEvent::Held { ticket: Ticket(7), ahead: 2 };
+        assert_eq!(held.to_string(), "held, ticket 7, 2 ahead");
+        assert_eq!(held.level(), Level::Info);
+    }
+
+    #[test]
+    fn what_went_wrong_with_requests_is_counted_at_warn() {
+        let lines = [
+            (
+                RequestEvent::Rejected { count: 20, lack: Lack::Connections },
+                "no room, 20 rejected, the last for worker_connections",
+            ),
+            (RequestEvent::Expired { count: 3 }, "3 expired"),
+            (
+                RequestEvent::ExpiredToApp { count: 3 },
+                "3 expired, and went on to the app although it is paused",
+            ),
+            (
+                RequestEvent::ReleasedFailed { count: 2 },
+                "2 released and answered 502, 503 or 504 by nginx: the app was not reached, or did \
+                 not answer in time",
+            ),
+            (
+                RequestEvent::BypassedFailed { count: 12 },
+                "12 bypassed and failed while it is not open: nginx may take its servers for dead \
+                 (\"max_fails\") when they are back; see \"intermission_health_check\"",
+            ),
+        ];
+        for (line, text) in lines {
+            assert_eq!((line.to_string().as_str(), line.level()), (text, Level::Warn));
+        }
+    }
+
+    #[test]
+    fn requests_that_no_line_has_named_have_a_line_for_each_kind() {
+        let unreported = Unreported { rejected: 4, expired: 0, failed: 2 };
+        let lines: Vec<_> = RequestEvent::rest(unreported).map(|line| line.to_string()).collect();
+        assert_eq!(lines, ["4 more rejected", "2 more bypassed requests failed"]);
+        let one = Unreported { rejected: 0, expired: 1, failed: 0 };
+        let lines: Vec<_> = RequestEvent::rest(one).map(|line| line.to_string()).collect();
+        assert_eq!(lines, ["1 more expired"]);
+    }
+}

@@ -1,0 +1,37 @@
+//! An app's state in a word.
+#![forbid(unsafe_code)]
+
+use serde::Serialize;
+
+use super::app::State;
+
+/// An app's state in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    Open,
+    Paused,
+    Draining,
+    Stopped,
+}
+
+impl Word {
+    /// Of this state.
+    pub fn of(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Paused => Self::Paused,
+            State::Draining { .. } => Self::Draining,
+            State::Stopped => Self::Stopped,
+        }
+    }
+
+    /// What the app is after a rollback that has led to this state.
+    pub fn after_rollback(self) -> &'static str {
+        match self {
+            Self::Paused => "still paused",
+            Self::Stopped => "stopped again",
+            Self::Open | Self::Draining => "not paused any more",
+        }
+    }
+}
