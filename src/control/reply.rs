@@ -329,7 +329,7 @@ impl Status {
     pub fn at(zone: &Zone<'_>, id: AppId) -> Option<Self> {
         let app = zone.app(id)?;
         let name = *app.name()?;
-        let (head, flight) = (zone.head(id), zone.flight(id));
+        let (head, flight) = (zone.head(id), zone.sum_counts(id));
         let (reason, by) = app.cause();
         let (all_expired_to_app, expired_to_app) = app.all_expired_to_app();
         let closed = app.state() != State::Open;

@@ -64,7 +64,7 @@ impl Zone<'_> {
 
     /// Whether all workers have answered that question.
     pub fn all_told(&self, asked: Epoch) -> bool {
-        self.living().all(|one| self.flights.has_seen(one, asked))
+        self.living().all(|one| self.counts.has_seen(one, asked))
     }
 
     /// The oldest of an app's requests in flight, as they were told last.

@@ -112,7 +112,7 @@ impl Header {
 pub struct Zone<'z> {
     pub header: &'z mut Header,
     pub signals: Signals<'z>,
-    pub flights: CountTable<'z>,
+    pub counts: CountTable<'z>,
     pub apps: &'z mut [App],
     pub workers: &'z mut [Worker],
     pub waits: &'z mut [Wait],

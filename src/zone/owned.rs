@@ -65,7 +65,7 @@ impl Tables {
         Zone {
             header: &mut self.header,
             signals: words.signals(),
-            flights: words.flights(),
+            counts: words.counts(),
             apps: &mut self.apps,
             workers: &mut self.workers,
             waits: &mut self.waits,
@@ -128,7 +128,7 @@ impl Words {
     }
 
     /// What the workers count.
-    pub fn flights(&self) -> CountTable<'_> {
+    pub fn counts(&self) -> CountTable<'_> {
         CountTable { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
     }
 }

@@ -154,9 +154,9 @@ impl Zone<'_> {
     }
 
     /// The counts of an app, of all workers.
-    pub fn flight(&self, id: AppId) -> Counts {
+    pub fn sum_counts(&self, id: AppId) -> Counts {
         let Some(app) = self.app(id) else { return Counts::default() };
-        let counts = self.living().filter_map(|one| self.flights.of(one, id, app.created()));
+        let counts = self.living().filter_map(|one| self.counts.of(one, id, app.created()));
         let gone =
             Counts { passed: app.totals.passed, given_up: app.given_up, ..Counts::default() };
         counts.fold(gone, |sum, one| Counts {
@@ -177,12 +177,12 @@ impl Zone<'_> {
         }
         for index in 0..self.apps.len() {
             let Some(app) = self.apps.get_mut(index) else { continue };
-            let counted = self.flights.of(owner, AppId::at(index), app.created());
+            let counted = self.counts.of(owner, AppId::at(index), app.created());
             let Counts { passed, given_up, .. } = counted.unwrap_or_default();
             app.totals.passed += passed;
             app.given_up = app.given_up.and(given_up);
         }
-        self.flights.clear(owner);
+        self.counts.clear(owner);
     }
 
     /// The app came into this state: whoever waits for what is not to come any more is told.
@@ -316,7 +316,7 @@ impl Zone<'_> {
         // Its worker may not have counted it yet.
         let going_on = app.about_to_go_on();
         // Each row is read once: its worker may write meanwhile.
-        let counts = self.living().map(|one| self.flights.of(one, id, app.pause_epoch()));
+        let counts = self.living().map(|one| self.counts.of(one, id, app.pause_epoch()));
         let (in_flight, silent) = counts.fold(
             (going_on, u32::from(self.lacks_entries().is_some())),
             |(sum, silent), count| match count {

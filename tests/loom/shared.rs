@@ -4,7 +4,7 @@
 use intermission::ids::{
     AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, WaitId, WorkerId,
 };
-use intermission::shared::in_flight::{Counts, Known};
+use intermission::shared::in_flight::{AppIndex, Counts};
 use intermission::shared::pace::Pace;
 use intermission::shared::room::Bounds;
 use intermission::shared::terms::PauseRequest;
@@ -223,13 +223,13 @@ impl Shared {
 pub(super) struct InFlight {
     me: WorkerId,
     epoch: Epoch,
-    known: Known,
+    known: AppIndex,
     list: Vec<AppName>,
 }
 
 impl InFlight {
     pub(super) fn new(me: WorkerId) -> Self {
-        Self { me, epoch: Epoch(0), known: Known::default(), list: Vec::new() }
+        Self { me, epoch: Epoch(0), known: AppIndex::default(), list: Vec::new() }
     }
 
     /// Counts anew, if there is anything that it has not seen.
@@ -237,20 +237,21 @@ impl InFlight {
         if shared.words.signals().epoch() == self.epoch {
             return;
         }
-        let seen = |zone: &mut Zone<'_>| (Known::new(zone.known().collect()), zone.signals.epoch());
+        let seen =
+            |zone: &mut Zone<'_>| (AppIndex::new(zone.known().collect()), zone.signals.epoch());
         (self.known, self.epoch) = shared.visit(seen);
-        let flights = shared.words.flights();
-        for (index, count) in flights.row(self.me).iter().enumerate() {
+        let counts = shared.words.counts();
+        for (index, count) in counts.row(self.me).iter().enumerate() {
             let app = |name: &&AppName| self.known.find(name.as_bytes()) == Some(AppId::at(index));
             let in_flight = self.list.iter().filter(app).count() as u32;
             count.set(Counts { in_flight, ..Counts::default() });
         }
-        flights.saw(self.me, self.epoch);
+        counts.saw(self.me, self.epoch);
     }
 
     fn set_out(&mut self, shared: &Shared, app: &AppName) {
         if let Some(app) = self.known.find(app.as_bytes()) {
-            shared.words.flights().row(self.me)[app.index()].set_out();
+            shared.words.counts().row(self.me)[app.index()].start();
         }
         self.list.push(*app);
     }

@@ -11,7 +11,7 @@ use crate::ffi::request::room;
 use crate::ffi::worker::workers::{self, ThisWorker};
 use crate::ffi::worker::zone::now;
 use crate::ids::{AppId, Epoch, WorkerId};
-use crate::shared::in_flight::{CountCell, Counts, Known};
+use crate::shared::in_flight::{AppIndex, CountCell, Counts};
 
 /// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
 /// nginx does not tell when an upstream's answer is complete.
@@ -24,7 +24,7 @@ pub(crate) struct InFlight {
     list: Queue<Mark>,
     /// This worker's.
     row: Cell<&'static [CountCell]>,
-    known: RefCell<Known>,
+    known: RefCell<AppIndex>,
     epoch: Cell<Epoch>,
 }
 
@@ -67,9 +67,9 @@ pub(crate) fn set_out(this: &ThisWorker, mark: &Mark) {
     let app = this.in_flight.find(mark.app_name());
     if let Some((app, count)) = app.and_then(|app| Some((app, this.in_flight.count(app)?))) {
         if mark.stage.get() == Stage::Passed {
-            count.passed();
+            count.pass();
         }
-        count.set_out();
+        count.start();
         mark.counted_as.set(Counted::InFlight(app));
         watch(this);
     }
@@ -85,10 +85,8 @@ pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
     mark.flight.leave();
     match mark.counted_as.replace(Counted::Not) {
         Counted::Not => {}
-        Counted::InFlight(app) => {
-            this.in_flight.count(app).into_iter().for_each(CountCell::finished)
-        }
-        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(CountCell::closed),
+        Counted::InFlight(app) => this.in_flight.count(app).into_iter().for_each(CountCell::end),
+        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(CountCell::close),
     }
 }
 
@@ -96,15 +94,15 @@ pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
 pub(crate) fn given_up(this: &ThisWorker, mark: &Mark) {
     let app = this.in_flight.find(mark.app_name());
     let count = app.and_then(|app| this.in_flight.count(app));
-    count.into_iter().for_each(|count| count.given_up(now().monotonic));
+    count.into_iter().for_each(|count| count.give_up(now().monotonic));
 }
 
 /// Counts in the row of this entry from now on, beginning anew.
 pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
     this.in_flight.list.iter().for_each(|mark| mark.counted_as.set(Counted::Not));
-    this.in_flight.row.set(this.zone.flights().row(id));
+    this.in_flight.row.set(this.zone.counts().row(id));
     this.in_flight.epoch.set(Epoch::default());
-    this.in_flight.known.replace(Known::default());
+    this.in_flight.known.replace(AppIndex::default());
 }
 
 /// Counts under the apps that there are now, if these are others than before; says that everything
@@ -120,20 +118,20 @@ pub(crate) fn refresh(this: &ThisWorker) {
         apps.extend(zone.known());
         (zone.signals.epoch(), zone.asked())
     });
-    let known = Known::new(apps);
+    let known = AppIndex::new(apps);
     let row = this.in_flight.row.get();
-    let mut flights = vec![Counts::default(); row.len()];
+    let mut counts = vec![Counts::default(); row.len()];
     if let Ok(before) = this.in_flight.known.try_borrow() {
-        for (index, (flight, count)) in flights.iter_mut().zip(row).enumerate() {
+        for (index, (flight, count)) in counts.iter_mut().zip(row).enumerate() {
             if known.agrees(&before, AppId::at(index)) {
-                let Counts { passed, given_up, .. } = count.flight();
+                let Counts { passed, given_up, .. } = count.get();
                 *flight = Counts { passed, given_up, ..Counts::default() };
             }
         }
     }
     for mark in this.in_flight.list.iter() {
         let app = known.find(mark.app_name());
-        let flight = app.and_then(|app| Some((app, flights.get_mut(app.index())?)));
+        let flight = app.and_then(|app| Some((app, counts.get_mut(app.index())?)));
         let counted = match flight {
             None => Counted::Not,
             Some((app, flight)) if mark.is_upgraded() => {
@@ -147,7 +145,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
         };
         mark.counted_as.set(counted);
     }
-    row.iter().zip(flights).for_each(|(count, flight)| count.set(flight));
+    row.iter().zip(counts).for_each(|(count, flight)| count.set(flight));
     let before = this.in_flight.epoch.replace(epoch);
     if let Ok(mut place) = this.in_flight.known.try_borrow_mut() {
         *place = known;
@@ -155,7 +153,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
     if asked > before {
         oldest::tell(this, asked);
     }
-    this.zone.flights().saw(this.id(), epoch);
+    this.zone.counts().saw(this.id(), epoch);
 }
 
 /// Looks at those in flight after a while: soon, where a caller waits.
@@ -192,7 +190,7 @@ fn land(this: &ThisWorker) {
         } else if let Counted::InFlight(app) = mark.counted_as.get() {
             if mark.is_upgraded() {
                 mark.counted_as.set(Counted::Upgraded(app));
-                this.in_flight.count(app).into_iter().for_each(CountCell::upgraded);
+                this.in_flight.count(app).into_iter().for_each(CountCell::upgrade);
             }
         }
     }

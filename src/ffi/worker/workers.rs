@@ -251,7 +251,7 @@ pub(crate) extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         halts: Halts::new(release::on_delayed, log),
         under_way: Queue::new(),
         under_way_count: Cell::new(0),
-        in_flight: InFlight::new(zone.flights().row(id)),
+        in_flight: InFlight::new(zone.counts().row(id)),
         endings: Cell::new(zone.signals().endings()),
         waiting: Queue::new(),
         turn: Timer::new(release::on_turn, log),

@@ -192,7 +192,7 @@ impl SharedZone {
     }
 
     /// What the workers count.
-    pub(crate) fn flights(&self) -> CountTable<'static> {
+    pub(crate) fn counts(&self) -> CountTable<'static> {
         let Sizes { apps, workers, .. } = self.sizes;
         let (places, counts) = (self.sizes.places(), workers * self.sizes.row_length());
         // SAFETY: as above.
@@ -265,14 +265,14 @@ impl SharedZone {
     /// The lock is held, and the tables are borrowed by nobody else in this process.
     unsafe fn tables(&self, now: Now) -> Zone<'_> {
         let (sizes, places) = (self.sizes, self.sizes.places());
-        let (signals, flights) = (self.signals(), self.flights());
+        let (signals, counts) = (self.signals(), self.counts());
         // SAFETY: carved by these sizes, one table behind the other; each was filled with valid
         // entries by reset, or is all zero and of a type for which that is valid until then.
         unsafe {
             Zone {
                 header: &mut (*self.front.as_ptr()).header,
                 signals,
-                flights,
+                counts,
                 apps: slice::from_raw_parts_mut(self.at(places.apps), sizes.apps),
                 workers: slice::from_raw_parts_mut(self.at(places.workers), sizes.workers),
                 waits: slice::from_raw_parts_mut(self.at(places.waits), sizes.waits),

@@ -53,35 +53,35 @@ pub struct CountTable<'z> {
 
 impl CountCell {
     /// One goes on that was not held.
-    pub fn passed(&self) {
+    pub fn pass(&self) {
         let passed = self.passed.load(Ordering::Relaxed);
         self.passed.store(passed.saturating_add(1), Ordering::Relaxed);
     }
 
     /// One is in flight from now on.
-    pub fn set_out(&self) {
+    pub fn start(&self) {
         add(&self.in_flight);
     }
 
     /// One of those in flight is finished.
-    pub fn finished(&self) {
+    pub fn end(&self) {
         subtract(&self.in_flight);
     }
 
     /// One of those in flight became a tunnel.
-    pub fn upgraded(&self) {
+    pub fn upgrade(&self) {
         add(&self.upgraded);
         subtract(&self.in_flight);
     }
 
     /// A tunnel was closed.
-    pub fn closed(&self) {
+    pub fn close(&self) {
         subtract(&self.upgraded);
     }
 
-    /// nginx is done with one before the app is; to be counted before it is [`Self::finished`].
-    pub fn given_up(&self, now: Msec) {
-        self.set_given_up(self.flight().given_up.and_one(now));
+    /// nginx is done with one before the app is; to be counted before it is [`Self::end`].
+    pub fn give_up(&self, now: Msec) {
+        self.set_given_up(self.get().given_up.and_one(now));
     }
 
     fn set_given_up(&self, GivenUp { total, span, recent }: GivenUp) {
@@ -91,15 +91,15 @@ impl CountCell {
     }
 
     /// Begins anew, for the same app or, with nobody passed yet, for another one.
-    pub fn set(&self, flight: Counts) {
-        self.passed.store(flight.passed, Ordering::Relaxed);
-        self.in_flight.store(flight.in_flight, Ordering::Relaxed);
-        self.upgraded.store(flight.upgraded, Ordering::Relaxed);
-        self.set_given_up(flight.given_up);
+    pub fn set(&self, counts: Counts) {
+        self.passed.store(counts.passed, Ordering::Relaxed);
+        self.in_flight.store(counts.in_flight, Ordering::Relaxed);
+        self.upgraded.store(counts.upgraded, Ordering::Relaxed);
+        self.set_given_up(counts.given_up);
     }
 
     /// What it counts.
-    pub fn flight(&self) -> Counts {
+    pub fn get(&self) -> Counts {
         Counts {
             passed: self.passed.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
@@ -116,7 +116,7 @@ impl CountCell {
 impl Clone for CountCell {
     fn clone(&self) -> Self {
         let copy = Self::default();
-        copy.set(self.flight());
+        copy.set(self.get());
         copy
     }
 }
@@ -166,7 +166,7 @@ impl<'z> CountTable<'z> {
     /// What a worker counts for an app, if it has seen this epoch.
     pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Counts> {
         let count = self.row(worker).get(app.index())?;
-        self.has_seen(worker, since).then(|| count.flight())
+        self.has_seen(worker, since).then(|| count.get())
     }
 
     /// Under the lock: a worker is gone.
@@ -178,9 +178,9 @@ impl<'z> CountTable<'z> {
 
 /// The apps that a worker knows, for its requests to be counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known(Vec<(NameHash, AppId)>);
+pub struct AppIndex(Vec<(NameHash, AppId)>);
 
-impl Known {
+impl AppIndex {
     /// These.
     pub fn new(mut apps: Vec<(NameHash, AppId)>) -> Self {
         apps.sort_unstable_by_key(|(name, _)| *name);

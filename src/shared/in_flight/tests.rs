@@ -12,39 +12,39 @@ const B: AppId = AppId(1);
 fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
     let seen = [SeenEpoch::default(), SeenEpoch::default()];
     let counts: Vec<CountCell> = (0..8).map(|_| CountCell::default()).collect();
-    let flights = CountTable { seen: &seen, counts: &counts, apps: 2 };
-    flights.row(WorkerId(1))[1].passed();
-    flights.row(WorkerId(1))[1].set_out();
-    assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), None);
-    flights.saw(WorkerId(1), Epoch(1));
+    let counts = CountTable { seen: &seen, counts: &counts, apps: 2 };
+    counts.row(WorkerId(1))[1].pass();
+    counts.row(WorkerId(1))[1].start();
+    assert_eq!(counts.of(WorkerId(1), B, Epoch(1)), None);
+    counts.saw(WorkerId(1), Epoch(1));
     let one = Counts { passed: 1, in_flight: 1, ..Counts::default() };
-    assert_eq!(flights.of(WorkerId(1), B, Epoch(1)), Some(one));
-    assert_eq!(flights.of(WorkerId(1), A, Epoch(1)), Some(Counts::default()));
-    assert_eq!(flights.of(WorkerId(0), B, Epoch(1)), None);
-    assert_eq!(flights.of(WorkerId(2), B, Epoch(0)), None, "no such worker");
-    flights.clear(WorkerId(1));
-    assert_eq!(flights.of(WorkerId(1), B, Epoch(0)), Some(Counts::default()));
+    assert_eq!(counts.of(WorkerId(1), B, Epoch(1)), Some(one));
+    assert_eq!(counts.of(WorkerId(1), A, Epoch(1)), Some(Counts::default()));
+    assert_eq!(counts.of(WorkerId(0), B, Epoch(1)), None);
+    assert_eq!(counts.of(WorkerId(2), B, Epoch(0)), None, "no such worker");
+    counts.clear(WorkerId(1));
+    assert_eq!(counts.of(WorkerId(1), B, Epoch(0)), Some(Counts::default()));
 }
 
 #[test]
 fn a_tunnel_is_not_in_flight() {
     let count = CountCell::default();
-    count.set_out();
-    count.upgraded();
-    assert_eq!(count.flight(), Counts { upgraded: 1, ..Counts::default() });
-    count.closed();
-    assert_eq!(count.flight(), Counts::default());
+    count.start();
+    count.upgrade();
+    assert_eq!(count.get(), Counts { upgraded: 1, ..Counts::default() });
+    count.close();
+    assert_eq!(count.get(), Counts::default());
 }
 
 #[test]
 fn an_app_is_known_by_its_name() {
     let (a, b) = (NameHash::of(b"a"), NameHash::of(b"b"));
-    let known = Known::new(vec![(a, A), (b, B)]);
+    let known = AppIndex::new(vec![(a, A), (b, B)]);
     assert_eq!((known.find(b"a"), known.find(b"b"), known.find(b"c")), (Some(A), Some(B), None));
-    let other = Known::new(vec![(a, A), (NameHash::of(b"c"), B)]);
+    let other = AppIndex::new(vec![(a, A), (NameHash::of(b"c"), B)]);
     assert!(known.agrees(&other, A));
     assert!(!known.agrees(&other, B));
-    assert!(!known.agrees(&Known::default(), A));
+    assert!(!known.agrees(&AppIndex::default(), A));
 }
 
 /// One worker as the edge does it, and who has which entry.
@@ -54,7 +54,7 @@ struct Scene {
     /// Who has each entry, since when.
     apps: [Option<(u8, Epoch)>; ENTRIES],
     newest: Epoch,
-    known: Known,
+    known: AppIndex,
     epoch: Epoch,
     list: Vec<Passed>,
     /// How many went on of each entry's app, since the worker knows it.
@@ -110,19 +110,19 @@ impl Scene {
             counts: vec![CountCell::default(); CountTable::row_length(ENTRIES)],
             apps: [None; ENTRIES],
             newest: Epoch(0),
-            known: Known::default(),
+            known: AppIndex::default(),
             epoch: Epoch(0),
             list: Vec::new(),
             passed: [0; ENTRIES],
         }
     }
 
-    fn flights(&self) -> CountTable<'_> {
+    fn counts(&self) -> CountTable<'_> {
         CountTable { seen: &self.seen, counts: &self.counts, apps: ENTRIES }
     }
 
     fn count(&self, app: AppId) -> &CountCell {
-        &self.flights().row(ME)[app.index()]
+        &self.counts().row(ME)[app.index()]
     }
 
     fn happens(&mut self, event: Event) {
@@ -137,8 +137,8 @@ impl Scene {
             Event::Passes { name } => {
                 let counted = self.known.find(&[name]);
                 if let Some(app) = counted {
-                    self.count(app).passed();
-                    self.count(app).set_out();
+                    self.count(app).pass();
+                    self.count(app).start();
                     self.passed[app.index()] += 1;
                 }
                 self.list.push(Passed { name, upgraded: false, counted });
@@ -150,14 +150,14 @@ impl Scene {
                 };
                 one.upgraded = true;
                 let counted = one.counted;
-                counted.into_iter().for_each(|app| self.count(app).upgraded());
+                counted.into_iter().for_each(|app| self.count(app).upgrade());
             }
             Event::Finishes { who } if !self.list.is_empty() => {
                 let one = self.list.swap_remove(who % self.list.len());
                 let Some(app) = one.counted else { return };
                 match one.upgraded {
-                    true => self.count(app).closed(),
-                    false => self.count(app).finished(),
+                    true => self.count(app).close(),
+                    false => self.count(app).end(),
                 }
             }
             Event::Finishes { .. } => {}
@@ -169,7 +169,7 @@ impl Scene {
         let apps = self.apps.iter().enumerate();
         let apps =
             apps.filter_map(|(at, app)| Some((NameHash::of(&[app.as_ref()?.0]), AppId::at(at))));
-        let known = Known::new(apps.collect());
+        let known = AppIndex::new(apps.collect());
         for one in &mut self.list {
             one.counted = known.find(&[one.name]);
         }
@@ -183,7 +183,7 @@ impl Scene {
             self.count(app).set(Counts { passed, in_flight, upgraded, ..Counts::default() });
         }
         (self.known, self.epoch) = (known, self.newest);
-        self.flights().saw(ME, self.epoch);
+        self.counts().saw(ME, self.epoch);
     }
 
     fn how_many(&self, app: AppId, upgraded: bool) -> u32 {
@@ -202,7 +202,7 @@ impl Scene {
             let (in_flight, upgraded) = (all(false), all(true));
             let passed = self.passed[entry];
             let flight = Counts { passed, in_flight, upgraded, ..Counts::default() };
-            let read = self.flights().of(ME, AppId::at(entry), *since);
+            let read = self.counts().of(ME, AppId::at(entry), *since);
             assert_eq!(read, (self.epoch >= *since).then_some(flight));
         }
     }

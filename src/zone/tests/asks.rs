@@ -48,9 +48,9 @@ fn who_asks_while_a_question_is_under_way_gets_its_answer() {
     let mut scene = Scene::new();
     let asked = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| zone.ask()), asked);
-    scene.zone.words.flights().saw(ONE, asked);
+    scene.zone.words.counts().saw(ONE, asked);
     assert!(!scene.visit(|zone| zone.all_told(asked)));
-    scene.zone.words.flights().saw(TWO, asked);
+    scene.zone.words.counts().saw(TWO, asked);
     assert!(scene.visit(|zone| zone.all_told(asked)));
     let next = scene.visit(|zone| zone.ask());
     assert!(next > asked, "it was answered");
@@ -71,7 +71,7 @@ fn the_oldest_are_those_that_were_told_when_they_were_asked_for() {
     scene.visit(|zone| zone.tell(asked, &[(id, told(TWO, 10)), (id, told(TWO, 20))]));
     assert_eq!(scene.visit(|zone| since(zone, id)), [10, 20, 30]);
     for worker in [ONE, TWO] {
-        scene.zone.words.flights().saw(worker, asked);
+        scene.zone.words.counts().saw(worker, asked);
     }
     let next = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0);

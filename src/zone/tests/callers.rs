@@ -242,21 +242,21 @@ impl Pair {
     pub(super) fn counts(&mut self, id: WorkerId, entry: usize, in_flight: u32) {
         let count = &mut self.workers[id.index()].counts[entry];
         (count.in_flight, count.passed) = (in_flight, count.passed + 1);
-        self.zone.words.flights().row(id)[entry].set(*count);
+        self.zone.words.counts().row(id)[entry].set(*count);
     }
 
     /// Besides the lock: a worker has counted everything, anew where an entry is another app's.
     pub(super) fn sees(&mut self, id: WorkerId) {
         let worker = &mut self.workers[id.index()];
-        let flights = self.zone.words.flights();
+        let counts = self.zone.words.counts();
         for (entry, app) in self.apps.iter().enumerate() {
             if app.as_ref().is_some_and(|app| worker.saw < Some(app.created)) {
                 worker.counts[entry] = Counts::default();
-                flights.row(id)[entry].set(Counts::default());
+                counts.row(id)[entry].set(Counts::default());
             }
         }
         worker.saw = Some(self.zone.now.monotonic);
-        flights.saw(id, self.zone.words.signals().epoch());
+        counts.saw(id, self.zone.words.signals().epoch());
     }
 
     /// At the end.
@@ -281,7 +281,7 @@ impl Pair {
         for entry in 0..ENTRIES {
             // No visit, of which something would be told.
             let Owned { tables, words, now } = &mut self.zone;
-            let flight = tables.lend(words, *now).flight(AppId::at(entry));
+            let total = tables.lend(words, *now).sum_counts(AppId::at(entry));
             let Some(app) = self.apps[entry].as_ref() else { continue };
             let real = &self.zone.tables.apps[entry];
             assert_eq!(real.is_provisional(), app.before.is_some());
@@ -293,7 +293,7 @@ impl Pair {
                 in_flight: sum.in_flight + worker.counts[entry].in_flight,
                 ..Counts::default()
             });
-            assert_eq!(flight, expected);
+            assert_eq!(total, expected);
         }
     }
 }

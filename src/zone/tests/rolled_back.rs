@@ -161,7 +161,7 @@ fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_
 fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     let (place, owner, cookie) = (caller.place, caller.owner, caller.cookie);
     scene.visit(|zone| zone.cancel_wait(place, TWO, cookie));
     assert_eq!(scene.state("a"), Some(State::Paused), "another's place");
@@ -175,7 +175,7 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
 fn a_caller_who_was_answered_may_go() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     scene.visit(|zone| zone.cancel_wait(caller.place, caller.owner, caller.cookie));
     assert_eq!(scene.state("a"), Some(State::Paused));
@@ -244,10 +244,10 @@ fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_u
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", lease(5000)));
     let second = quiets(&mut scene, because("second", CAUSE));
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.poll(first), WaitResult::Done);
     assert_eq!(scene.effects.rolled_back, None);
-    scene.count("a", ONE).set_out();
+    scene.count("a", ONE).start();
     assert_eq!(pause_of(&scene, "a"), paused(None, "second"));
     assert!(matches!(scene.give_up(second), WaitResult::RolledBack(_)));
     assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
@@ -261,7 +261,7 @@ fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
     scene.enable("a", Expected::Any, because("third", CAUSE)).unwrap();
     scene.give_up(second);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.poll(first), WaitResult::Done);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
 }
@@ -354,7 +354,7 @@ fn a_restart_brings_back_a_pause_once_somebody_was_answered() {
     scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
     let theirs = saved(&scene);
     let version = scene.zone.tables.header.version;
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     assert_ne!(saved(&scene), theirs, "his lease is longer");
     assert_ne!(scene.zone.tables.header.version, version);

@@ -210,7 +210,7 @@ impl Scene {
     /// A worker says that it has counted whatever it passed on up to now.
     pub(super) fn sees(&self, worker: WorkerId) {
         let words = &self.zone.words;
-        words.flights().saw(worker, words.signals().epoch());
+        words.counts().saw(worker, words.signals().epoch());
     }
 
     pub(super) fn both_see(&self) {
@@ -221,21 +221,21 @@ impl Scene {
     /// A worker's count for an app.
     pub(super) fn count(&mut self, app: &str, worker: WorkerId) -> &CountCell {
         let id = self.zone.visit(|zone| zone.find(&name(app))).0.unwrap();
-        &self.zone.words.flights().row(worker)[id.index()]
+        &self.zone.words.counts().row(worker)[id.index()]
     }
 
     /// A worker passes a request on.
     pub(super) fn passes(&mut self, app: &str, worker: WorkerId) {
         assert_eq!(self.come(app, worker), Arrival::Passes);
         let count = self.count(app, worker);
-        count.passed();
-        count.set_out();
+        count.pass();
+        count.start();
     }
 
     /// What all workers count.
     pub(super) fn flight(&mut self, app: &str) -> Counts {
         let app = name(app);
-        self.visit(|zone| zone.flight(zone.find(&app).unwrap()))
+        self.visit(|zone| zone.sum_counts(zone.find(&app).unwrap()))
     }
 
     /// A process asks for an entry, of which the master wants nothing.

@@ -32,7 +32,7 @@ fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the
     let caller = scene.quiets("a", CAUSE, ONE);
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.poll(caller), WaitResult::Pending);
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Pending, "both are silent");
     scene.sees(ONE);
     assert_eq!(scene.poll(caller), WaitResult::Pending, "one is silent");
@@ -58,7 +58,7 @@ fn who_gives_up_is_told_what_is_left() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     let caller = scene.quiets("a", CAUSE, ONE);
     scene.sees(TWO);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(Remaining::Silent(1)));
@@ -70,7 +70,7 @@ fn who_gives_up_is_told_what_is_left() {
 fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    scene.count("a", ONE).finished();
+    scene.count("a", ONE).end();
     assert_eq!(scene.give_up(caller), WaitResult::Done);
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
@@ -83,7 +83,7 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
     let (app, _) = scene.take(ONE).unwrap();
     let caller = quiets(&mut scene, CAUSE);
     assert_eq!(scene.poll(caller), WaitResult::Pending, "one is about to go on");
-    scene.count("a", ONE).set_out();
+    scene.count("a", ONE).start();
     scene.give_back(app, ONE);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
 }
@@ -92,7 +92,7 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
 fn a_tunnel_is_not_waited_for() {
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
-    scene.count("a", ONE).upgraded();
+    scene.count("a", ONE).upgrade();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     let tunnel = Counts { passed: 1, upgraded: 1, ..Counts::default() };
     assert_eq!(scene.flight("a"), tunnel);
@@ -103,8 +103,8 @@ fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone()
     let mut scene = busy();
     let caller = quiets(&mut scene, CAUSE);
     let count = scene.count("a", ONE);
-    count.given_up(Msec(0));
-    count.finished();
+    count.give_up(Msec(0));
+    count.end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     assert_eq!(scene.flight("a").given_up.total, 1);
     scene.visit(|zone| zone.reap(ONE, process(1)));
