@@ -95,7 +95,7 @@ pub enum Unusable {
 impl Saved {
     /// Of an app that is paused or stopped, whoever may yet take that back.
     pub fn of(app: &App, now: Now) -> Option<Self> {
-        let app = app.settled();
+        let app = app.without_provisional();
         if !app.is_paused_or_stopped() {
             return None;
         }

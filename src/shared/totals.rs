@@ -108,39 +108,39 @@ impl Holds {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     unreported: u32,
-    said_at: Msec,
+    reported_at: Msec,
 }
 
 impl Tally {
     /// Of nobody.
-    pub const NONE: Self = Self { unreported: 0, said_at: Msec(0) };
+    pub const NONE: Self = Self { unreported: 0, reported_at: Msec(0) };
 
     /// Counts one; returns how many to report where a report is due.
     pub fn add(&mut self, now: Msec) -> Option<u32> {
         self.unreported = self.unreported.saturating_add(1);
-        let due = self.said_at == Msec(0) || now.since(self.said_at) >= Msec(1000);
+        let due = self.reported_at == Msec(0) || now.since(self.reported_at) >= Msec(1000);
         due.then(|| {
-            self.said_at = now;
-            self.rest()
+            self.reported_at = now;
+            self.take_unreported()
         })
     }
 
     /// How many are not reported yet, where a report is due; they count as reported from now on.
-    pub fn late(&mut self, now: Msec) -> Option<u32> {
-        let due = self.any() && now.since(self.said_at) >= Msec(1000);
+    pub fn due(&mut self, now: Msec) -> Option<u32> {
+        let due = self.any_unreported() && now.since(self.reported_at) >= Msec(1000);
         due.then(|| {
-            self.said_at = now;
-            self.rest()
+            self.reported_at = now;
+            self.take_unreported()
         })
     }
 
     /// Whether any are not reported yet.
-    pub fn any(&self) -> bool {
+    pub fn any_unreported(&self) -> bool {
         self.unreported > 0
     }
 
     /// How many are not reported yet; they count as reported from now on.
-    pub fn rest(&mut self) -> u32 {
+    pub fn take_unreported(&mut self) -> u32 {
         core::mem::take(&mut self.unreported)
     }
 }
@@ -156,9 +156,9 @@ mod tests {
         assert_eq!((1..=9).find_map(|ms| tally.add(Msec(5000 + ms))), None);
         assert_eq!(tally.add(Msec(6000)), Some(10));
         tally.add(Msec(6001));
-        assert_eq!((tally.late(Msec(6999)), tally.late(Msec(7000))), (None, Some(1)));
-        assert_eq!((tally.late(Msec(9000)), tally.add(Msec(7500))), (None, None));
-        assert_eq!((tally.rest(), tally.rest()), (1, 0));
+        assert_eq!((tally.due(Msec(6999)), tally.due(Msec(7000))), (None, Some(1)));
+        assert_eq!((tally.due(Msec(9000)), tally.add(Msec(7500))), (None, None));
+        assert_eq!((tally.take_unreported(), tally.take_unreported()), (1, 0));
     }
 
     #[test]

@@ -180,15 +180,15 @@ impl<'z> Zone<'z> {
         let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_report());
         if let Some(app) = reports_due.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
-            self.effects.drained = app.report_drained().map(|drained| (name, drained));
+            self.effects.drained = app.take_drained().map(|drained| (name, drained));
             self.effects.rolled_back =
-                app.report_taken_back().map(|pause| (name, pause, app.state()));
+                app.take_rolled_back().map(|pause| (name, pause, app.state()));
         }
         let more = reports_due.next().is_some();
-        let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_rest());
+        let mut reports_due = self.apps.iter_mut().filter(|app| app.has_unreported());
         if let Some(app) = reports_due.next() {
             let name = app.name().copied().unwrap_or(AppName::EMPTY);
-            self.effects.unreported = Some((name, app.report_rest()));
+            self.effects.unreported = Some((name, app.take_unreported()));
         }
         self.header.reports_due = Flag::from(more || reports_due.next().is_some());
     }

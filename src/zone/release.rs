@@ -180,20 +180,20 @@ impl Zone<'_> {
 
     /// Of the first app where a line is due about released requests that failed: how many there
     /// were since the last line.
-    pub fn late_failed(&mut self) -> Option<(AppName, u32)> {
+    pub fn failures_due(&mut self) -> Option<(AppName, u32)> {
         let now = self.now.monotonic;
-        self.apps.iter_mut().find_map(|app| Some((*app.name()?, app.failed_released.late(now)?)))
+        self.apps.iter_mut().find_map(|app| Some((*app.name()?, app.failed_released.due(now)?)))
     }
 
     /// Whether such a line will be due.
-    pub fn any_late_failed(&self) -> bool {
-        self.apps.iter().any(|app| app.failed_released.any())
+    pub fn any_unreported_failures(&self) -> bool {
+        self.apps.iter().any(|app| app.failed_released.any_unreported())
     }
 
     /// The same of the first app that has any, due or not.
-    pub fn rest_failed(&mut self) -> Option<(AppName, u32)> {
-        let app = self.apps.iter_mut().find(|app| app.failed_released.any())?;
-        Some((*app.name()?, app.failed_released.rest()))
+    pub fn take_unreported_failures(&mut self) -> Option<(AppName, u32)> {
+        let app = self.apps.iter_mut().find(|app| app.failed_released.any_unreported())?;
+        Some((*app.name()?, app.failed_released.take_unreported()))
     }
 
     /// `me` gives the baton back: the request that it took has been passed on.

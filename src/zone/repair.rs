@@ -53,7 +53,7 @@ impl Zone<'_> {
             return;
         };
         app.open_if_drained(head.map(|head| head.ticket), self.now);
-        if app.owes_report() || app.owes_rest() {
+        if app.owes_report() || app.has_unreported() {
             self.header.reports_due = Flag::ON;
         }
         if app.releases() && !app.baton.is_some() {

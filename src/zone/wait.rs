@@ -297,7 +297,7 @@ impl Zone<'_> {
         }
         if self.recompute_pause(id) {
             if let Some(app) = self.apps.get_mut(id.index()) {
-                app.was_taken_back();
+                app.set_rolled_back();
             }
             self.pause_changed(id);
         }

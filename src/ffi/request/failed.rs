@@ -59,17 +59,17 @@ pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
 /// A line about some may be due.
 pub(crate) extern "C" fn on_telling(_: *mut ngx_event_t) {
     let Some(this) = workers::this() else { return };
-    while let Some((name, count)) = this.zone.visit(|zone| zone.late_failed()) {
+    while let Some((name, count)) = this.zone.visit(|zone| zone.failures_due()) {
         tell(&name, count);
     }
-    if this.zone.visit(|zone| zone.any_late_failed()) {
+    if this.zone.visit(|zone| zone.any_unreported_failures()) {
         this.telling.start(TELLING_INTERVAL);
     }
 }
 
 /// This worker leaves, and with it the timer: what no line has told is told now.
 pub(crate) fn tell_rest(this: &ThisWorker) {
-    while let Some((name, count)) = this.zone.visit(|zone| zone.rest_failed()) {
+    while let Some((name, count)) = this.zone.visit(|zone| zone.take_unreported_failures()) {
         tell(&name, count);
     }
 }

@@ -117,8 +117,8 @@ impl App {
             held: self.line.len,
             lasted: now.monotonic.since(self.began.monotonic),
             pace,
-            rejected: self.rejections.rest(),
-            expired: self.expiries.rest(),
+            rejected: self.rejections.take_unreported(),
+            expired: self.expiries.take_unreported(),
         };
         self.begin_drain(by, pace, now);
         ended
@@ -254,22 +254,24 @@ impl App {
     }
 
     /// Whether there are any whom no other line will tell: the app is open and holds nobody.
-    pub fn owes_rest(&self) -> bool {
-        let any = self.rejections.any() || self.expiries.any() || self.failures.any();
+    pub fn has_unreported(&self) -> bool {
+        let any = self.rejections.any_unreported()
+            || self.expiries.any_unreported()
+            || self.failures.any_unreported();
         any && self.code == StateRepr::Open && self.line.len == 0
     }
 
     /// These, once.
-    pub fn report_rest(&mut self) -> Unreported {
+    pub fn take_unreported(&mut self) -> Unreported {
         Unreported {
-            rejected: self.rejections.rest(),
-            expired: self.expiries.rest(),
-            failed: self.failures.rest(),
+            rejected: self.rejections.take_unreported(),
+            expired: self.expiries.take_unreported(),
+            failed: self.failures.take_unreported(),
         }
     }
 
     /// How the last drain went, once.
-    pub fn report_drained(&mut self) -> Option<Drained> {
+    pub fn take_drained(&mut self) -> Option<Drained> {
         let due = self.drain.unreported.take();
         due.then_some(self.drain.result)
     }

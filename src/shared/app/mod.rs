@@ -9,7 +9,7 @@ mod tests;
 pub use drain::{Drained, Ended, Ender, Spacing, Unreported};
 
 use drain::Drain;
-use provisional::Settled;
+use provisional::Before;
 
 use crate::flag::Flag;
 use crate::ids::{Epoch, PauseId, Ticket, WorkerId};
@@ -60,7 +60,7 @@ pub struct App {
     pause: PauseId,
     pauses: u64,
     terms: Terms,
-    settled: Settled,
+    before: Before,
     /// Whether a pause that was taken back is still to be told.
     rolled_back: Flag,
     /// When it came into its state.
@@ -116,7 +116,7 @@ impl App {
         pause: PauseId(0),
         pauses: 0,
         terms: Terms::NONE,
-        settled: Settled::NONE,
+        before: Before::NONE,
         rolled_back: Flag::OFF,
         since: Now::NEVER,
         began: Now::NEVER,
@@ -263,7 +263,7 @@ impl App {
             self.begin(cause.fresh, now);
             self.terms = Terms::of(cause, now);
         }
-        self.turn(StateRepr::Paused, now, epoch);
+        self.enter_state(StateRepr::Paused, now, epoch);
     }
 
     /// Stops: those held and those who come are turned away.
@@ -276,7 +276,7 @@ impl App {
             self.begin(cause.fresh, now);
             self.terms = Terms::of(cause, now);
         }
-        self.turn(StateRepr::Stopped, now, epoch);
+        self.enter_state(StateRepr::Stopped, now, epoch);
     }
 
     fn begin(&mut self, pause: PauseId, now: Now) {
@@ -315,7 +315,7 @@ impl App {
         self.rejections.add(now.monotonic)
     }
 
-    fn turn(&mut self, code: StateRepr, now: Now, epoch: Epoch) {
+    fn enter_state(&mut self, code: StateRepr, now: Now, epoch: Epoch) {
         self.since = now;
         self.pause_epoch = epoch;
         crash_point();

@@ -11,14 +11,14 @@ use crate::time::Now;
 /// What an app goes back to where a change of it comes to nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settled {
+pub(super) struct Before {
     /// Whether there is such a thing: somebody waits who may yet take his pause back.
     used: Flag,
     code: StateRepr,
     terms: Terms,
 }
 
-impl Settled {
+impl Before {
     /// Nobody waits.
     pub(super) const NONE: Self =
         Self { used: Flag::OFF, code: StateRepr::Open, terms: Terms::NONE };
@@ -36,7 +36,7 @@ impl Settled {
 impl App {
     /// Whether the pause under way, or a change of it, may yet be taken back.
     pub fn is_provisional(&self) -> bool {
-        self.settled.used.is_on()
+        self.before.used.is_on()
     }
 
     /// Something changes that may yet be taken back: by whoever waits, or because the worker dies
@@ -44,25 +44,25 @@ impl App {
     pub fn save_before(&mut self) {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };
-            self.settled = Settled { used: Flag::OFF, code: self.code, terms };
+            self.before = Before { used: Flag::OFF, code: self.code, terms };
             crash_point();
-            self.settled.used = Flag::ON;
+            self.before.used = Flag::ON;
             crash_point();
         }
     }
 
     /// A pause was answered that began, or changed what there was, at this time: it stays.
     pub fn commit(&mut self, cause: &PauseRequest, at: Now) {
-        let Settled { code, terms, .. } = self.settled.with(cause, at);
-        self.settled.terms = terms;
+        let Before { code, terms, .. } = self.before.with(cause, at);
+        self.before.terms = terms;
         crash_point();
-        self.settled.code = code;
+        self.before.code = code;
         crash_point();
     }
 
     /// Nobody may take anything back any more.
     pub fn drop_before(&mut self) {
-        self.settled.used = Flag::OFF;
+        self.before.used = Flag::OFF;
         crash_point();
     }
 
@@ -75,8 +75,8 @@ impl App {
         now: Now,
         epoch: Epoch,
     ) -> bool {
-        let on_top = |settled: Settled, (cause, at)| settled.with(&cause, at);
-        let Settled { code, terms, .. } = asked.fold(self.settled, on_top);
+        let on_top = |before: Before, (cause, at)| before.with(&cause, at);
+        let Before { code, terms, .. } = asked.fold(self.before, on_top);
         match code {
             StateRepr::Open | StateRepr::Draining if !self.is_paused_or_stopped() => false,
             StateRepr::Open | StateRepr::Draining => {
@@ -88,7 +88,7 @@ impl App {
                 let changed = self.code != code || self.terms != terms;
                 self.terms = terms;
                 if self.code != code {
-                    self.turn(code, now, epoch);
+                    self.enter_state(code, now, epoch);
                 }
                 changed
             }
@@ -96,20 +96,20 @@ impl App {
     }
 
     /// As it is without those who may yet take their pause back.
-    pub fn settled(&self) -> Self {
+    pub fn without_provisional(&self) -> Self {
         match self.is_provisional() {
-            true => Self { code: self.settled.code, terms: self.settled.terms, ..*self },
+            true => Self { code: self.before.code, terms: self.before.terms, ..*self },
             false => *self,
         }
     }
 
     /// A pause was taken back, which is to be told.
-    pub fn was_taken_back(&mut self) {
+    pub fn set_rolled_back(&mut self) {
         self.rolled_back = Flag::ON;
     }
 
     /// The pause that was taken back, once.
-    pub fn report_taken_back(&mut self) -> Option<PauseId> {
+    pub fn take_rolled_back(&mut self) -> Option<PauseId> {
         let due = self.rolled_back.take();
         due.then_some(self.pause)
     }

@@ -31,8 +31,8 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
     app.open_if_drained(Some(last.next()), at(120));
     assert_eq!(app.state(), State::Open);
     let drained = Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) };
-    assert_eq!(app.report_drained(), Some(drained));
-    assert_eq!(app.report_drained(), None);
+    assert_eq!(app.take_drained(), Some(drained));
+    assert_eq!(app.take_drained(), None);
 }
 
 #[test]

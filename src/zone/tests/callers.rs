@@ -300,7 +300,7 @@ impl Pair {
 
 impl ModelApp {
     /// Without those who may yet take their pause back.
-    pub(super) fn settled(mut self) -> Self {
+    pub(super) fn without_callers(mut self) -> Self {
         if let Some(Before { state, reason, until, pace }) = self.before.take() {
             (self.state, self.reason, self.until, self.pace) = (state, reason, until, pace);
         }

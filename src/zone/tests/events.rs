@@ -425,7 +425,7 @@ impl Pair {
         let lives = |app: &ModelApp| {
             app.is_paused_or_stopped() && app.until.is_none_or(|end| end.wall > now.wall)
         };
-        let apps = before.apps.into_iter().flatten().map(ModelApp::settled).filter(lives);
+        let apps = before.apps.into_iter().flatten().map(ModelApp::without_callers).filter(lives);
         let apps = apps.map(|app| Some(app.restarted(now))).chain(core::iter::repeat(None));
         self.apps = apps.take(ENTRIES).collect();
         self.all_register();

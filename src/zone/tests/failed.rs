@@ -83,14 +83,14 @@ fn who_fails_when_another_app_has_the_entry_is_not_counted_for_that() {
 fn released_requests_that_fail_have_a_line_a_second_and_none_is_forgotten() {
     let mut scene = Scene::paused("a");
     let by = released(&mut scene);
-    let late = |scene: &mut Scene| scene.visit(|zone| zone.late_failed());
+    let late = |scene: &mut Scene| scene.visit(|zone| zone.failures_due());
     assert_eq!((fails(&mut scene, by), fails(&mut scene, by)), (Some(1), None));
     assert_eq!(late(&mut scene), None);
-    assert!(scene.visit(|zone| zone.any_late_failed()));
+    assert!(scene.visit(|zone| zone.any_unreported_failures()));
     scene.wait(1_000);
     assert_eq!(late(&mut scene), Some((name("a"), 1)));
-    assert!(!scene.visit(|zone| zone.any_late_failed()));
+    assert!(!scene.visit(|zone| zone.any_unreported_failures()));
     fails(&mut scene, by);
-    let rest = |scene: &mut Scene| scene.visit(|zone| zone.rest_failed());
+    let rest = |scene: &mut Scene| scene.visit(|zone| zone.take_unreported_failures());
     assert_eq!((rest(&mut scene), rest(&mut scene)), (Some((name("a"), 1)), None));
 }

@@ -55,8 +55,8 @@ impl Picture {
 }
 
 fn kept(app: &App) -> (Option<bool>, Option<Now>) {
-    let settled = app.settled();
-    (settled.is_paused_or_stopped().then(|| settled.state() == State::Stopped), settled.until())
+    let kept = app.without_provisional();
+    (kept.is_paused_or_stopped().then(|| kept.state() == State::Stopped), kept.until())
 }
 
 fn line(zone: &Owned, entry: usize) -> Vec<Held> {
