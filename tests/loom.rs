@@ -202,13 +202,13 @@ fn who_comes_as_nginx_quits_is_turned_away() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
-        shared.visit(|zone| zone.leaving(TWO));
+        shared.visit(|zone| zone.told_to_leave(TWO));
         let worker = spawn(&shared, |shared| {
             let came = shared.comes(&name(""), TWO, Cookie(1));
             may_turn(shared, TWO);
             came
         });
-        shared.visit(|zone| zone.leaving(ONE));
+        shared.visit(|zone| zone.told_to_leave(ONE));
         let came = worker.join().unwrap();
         assert_ne!(came, Came::Passed);
         assert_eq!(shared.settle(), []);
@@ -224,7 +224,7 @@ fn two_workers_that_are_told_to_leave_at_once_both_turn_away() {
         assert!(shared.is_held(&name(""), ONE, Cookie(1)));
         assert!(shared.is_held(&name(""), TWO, Cookie(2)));
         let told = |shared: &Shared, me| {
-            shared.visit(|zone| zone.leaving(me));
+            shared.visit(|zone| zone.told_to_leave(me));
             may_turn(shared, me);
         };
         let other = spawn(&shared, move |shared| told(shared, TWO));

@@ -35,7 +35,7 @@ impl Worker {
 }
 
 /// A worker was told to leave.
-pub fn leaves(workers: &mut [Worker], id: WorkerId) {
+pub fn told_to_leave(workers: &mut [Worker], id: WorkerId) {
     if let Some(worker) = workers.get_mut(id.index()) {
         worker.leaving = Flag::ON;
     }
@@ -115,7 +115,7 @@ mod tests {
         let mut workers = [Worker::default(); 3];
         let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
         let mut told = |id| {
-            leaves(&mut workers, id);
+            told_to_leave(&mut workers, id);
             all_leave(&workers, Generation(2))
         };
         assert!(!told(old), "a reload");
@@ -131,7 +131,7 @@ mod tests {
             workers[id.index()].room = Room { connections: 10, streams: 7 };
         }
         assert_eq!(room(&workers, Generation(2)), 14, "not the old one's");
-        leaves(&mut workers, all[1]);
+        told_to_leave(&mut workers, all[1]);
         assert_eq!(room(&workers, Generation(2)), 7);
         forget(&mut workers, all[2], B);
         assert_eq!(register(&mut workers, B, 2), all[2]);

@@ -55,14 +55,14 @@ impl Zone<'_> {
         wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Paused, WaitId), Refusal> {
-        let (now, place) = (self.now, self.place_to_wait()?);
+        let (now, place) = (self.now, self.free_wait()?);
         let id = self.entry_to_pause(name, which)?;
         let waiter = Waiter { app: id, owner, cookie, since: now, cause };
         let done = if wish == WaitFor::Provisional {
             self.enable_provisionally(id, place, waiter)
         } else {
             let done = self.pause_known(id, cause, Intent::Change, State::Paused);
-            self.wait_here(place, wish, waiter);
+            self.begin_wait(place, wish, waiter);
             done
         };
         Ok((done, place))
@@ -78,12 +78,12 @@ impl Zone<'_> {
         pace: impl FnOnce(Pace) -> Pace,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Opened, Option<WaitId>), Refusal> {
-        let place = self.place_to_wait()?;
+        let place = self.free_wait()?;
         let done = self.disable(name, which, by, pace)?;
         let held = self.find(name).filter(|id| self.still_held(*id).is_some());
         if let Some(app) = held {
             let (since, cause) = (self.now, PauseRequest::NONE);
-            self.wait_here(place, WaitFor::Drained, Waiter { app, owner, cookie, since, cause });
+            self.begin_wait(place, WaitFor::Drained, Waiter { app, owner, cookie, since, cause });
         }
         Ok((done, held.map(|_| place)))
     }
@@ -111,20 +111,20 @@ impl Zone<'_> {
             (None, WaitFor::Provisional) => {
                 self.commit(waiter.app, &waiter.cause, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
-                self.no_longer_waits(place);
+                self.end_wait(place);
                 WaitResult::Done
             }
             (None, _) => {
-                self.no_longer_waits(place);
+                self.end_wait(place);
                 WaitResult::Done
             }
             (Some(_), _) if !over => WaitResult::Pending,
             (Some(left), WaitFor::Provisional) => {
-                self.no_longer_waits(place);
+                self.end_wait(place);
                 WaitResult::RolledBack(left)
             }
             (Some(left), _) => {
-                self.no_longer_waits(place);
+                self.end_wait(place);
                 WaitResult::TimedOut(left)
             }
         }
@@ -133,12 +133,12 @@ impl Zone<'_> {
     /// The caller is gone who was given this place: whatever has come, nobody tells him.
     pub fn cancel_wait(&mut self, place: WaitId, owner: WorkerId, cookie: Cookie) {
         if self.waiter(place, owner, cookie).is_some() {
-            self.no_longer_waits(place);
+            self.end_wait(place);
         }
     }
 
     /// For how long the caller will wait who was given this place.
-    pub fn waits_until(&mut self, place: WaitId, until: Now) {
+    pub fn set_deadline(&mut self, place: WaitId, until: Now) {
         if let Some(wait) = self.waits.get_mut(place.index()) {
             wait.until = until;
         }
@@ -172,7 +172,7 @@ impl Zone<'_> {
         for index in 0..self.waits.len() {
             let gone = self.waits.get(index).and_then(Wait::get);
             if gone.is_some_and(|(_, waiter)| waiter.owner == owner) {
-                self.no_longer_waits(WaitId::at(index));
+                self.end_wait(WaitId::at(index));
             }
         }
         for index in 0..self.apps.len() {
@@ -261,18 +261,18 @@ impl Zone<'_> {
             Paused::Unchanged
         };
         // A worker that dies before this leaves nothing but what was before.
-        self.wait_here(place, WaitFor::Provisional, waiter);
+        self.begin_wait(place, WaitFor::Provisional, waiter);
         self.dismiss_waiters(id, State::Paused);
         self.pause_changed(id);
         done
     }
 
-    fn place_to_wait(&self) -> Result<WaitId, Refusal> {
+    fn free_wait(&self) -> Result<WaitId, Refusal> {
         let free = self.waits.iter().position(Wait::is_free);
         free.map(WaitId::at).ok_or(Refusal::TooManyWait)
     }
 
-    fn wait_here(&mut self, place: WaitId, wish: WaitFor, waiter: Waiter) {
+    fn begin_wait(&mut self, place: WaitId, wish: WaitFor, waiter: Waiter) {
         if let Some(wait) = self.waits.get_mut(place.index()) {
             wait.fill(wish, waiter);
         }
@@ -286,7 +286,7 @@ impl Zone<'_> {
     }
 
     /// Somebody waits no longer; unless his pause was committed, it is taken back.
-    fn no_longer_waits(&mut self, place: WaitId) {
+    fn end_wait(&mut self, place: WaitId) {
         let Some(wait) = self.waits.get_mut(place.index()) else { return };
         let Some((wish, waiter)) = wait.get() else { return };
         let id = waiter.app;

@@ -31,9 +31,9 @@ impl Zone<'_> {
     ) -> WorkerId {
         let id = workers::register(self.workers, process, generation, orders);
         if !id.is_some() {
-            self.is_unlisted();
+            self.add_unlisted();
         } else if orders == Orders::Leave {
-            self.look_whether_nginx_quits();
+            self.check_for_quit();
         } else if self.quitting() && generation == self.header.generation {
             self.header.quitting = Flag::OFF;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
@@ -43,11 +43,11 @@ impl Zone<'_> {
 
     /// A worker process has no use for the entry that it was given: it is without one again.
     pub fn decline(&mut self, id: WorkerId, process: Process) {
-        self.is_unlisted();
+        self.add_unlisted();
         self.reap(id, process);
     }
 
-    fn is_unlisted(&mut self) {
+    fn add_unlisted(&mut self) {
         self.header.unlisted = self.header.unlisted.wrapping_add(1);
         self.effects.wake = Wake::All;
     }
@@ -61,12 +61,12 @@ impl Zone<'_> {
 
     /// After that answer nobody was found who is known to be without one. Whoever has been without
     /// one since is not meant.
-    pub fn has_enough_entries(&mut self, seen: Unlisted) {
+    pub fn all_are_listed(&mut self, seen: Unlisted) {
         self.header.listed = seen.0;
     }
 
     /// A worker says how many more requests it can hold.
-    pub fn has_room(&mut self, id: WorkerId, room: Room) {
+    pub fn set_room(&mut self, id: WorkerId, room: Room) {
         if let Some(worker) = self.workers.get_mut(id.index()) {
             worker.room = room;
         }
@@ -74,12 +74,12 @@ impl Zone<'_> {
 
     /// The master told a worker to leave when its requests are done. If it told all of the newest
     /// configuration, nginx quits: whoever is held by a pause is turned away.
-    pub fn leaving(&mut self, id: WorkerId) {
-        workers::leaves(self.workers, id);
-        self.look_whether_nginx_quits();
+    pub fn told_to_leave(&mut self, id: WorkerId) {
+        workers::told_to_leave(self.workers, id);
+        self.check_for_quit();
     }
 
-    fn look_whether_nginx_quits(&mut self) {
+    fn check_for_quit(&mut self) {
         if !self.quitting() && workers::all_leave(self.workers, self.header.generation) {
             self.header.quitting = Flag::ON;
             (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
@@ -129,7 +129,7 @@ impl Zone<'_> {
         self.forget_told(id);
         workers::forget(self.workers, id, process);
         // It may have been the one that had not been told yet.
-        self.look_whether_nginx_quits();
+        self.check_for_quit();
         self.effects.wake = Wake::All;
     }
 }

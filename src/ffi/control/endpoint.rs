@@ -216,7 +216,7 @@ fn enable_and_wait(
     let (before, done, left) = visit(zone, name, |zone| {
         let done = zone.enable_and_wait(name, asked.which, cause, wish, me);
         if let Ok((_, place)) = done {
-            zone.waits_until(place, zone.now.after(patience.wait));
+            zone.set_deadline(place, zone.now.after(patience.wait));
         }
         done
     });

@@ -114,7 +114,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
     let mut apps = Vec::with_capacity(this.zone.max_apps());
     let room = room::of(this);
     let (epoch, asked) = this.zone.visit(|zone| {
-        zone.has_room(this.id(), room);
+        zone.set_room(this.id(), room);
         apps.extend(zone.known());
         (zone.signals.epoch(), zone.asked())
     });

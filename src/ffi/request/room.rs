@@ -46,7 +46,7 @@ pub(crate) fn of(this: &ThisWorker) -> Room {
 /// as each came.
 pub(crate) fn say_at_rest(this: &ThisWorker) {
     if this.held.get() == 0 && this.under_way_count.get() == 0 {
-        this.zone.visit(|zone| zone.has_room(this.id(), of(this)));
+        this.zone.visit(|zone| zone.set_room(this.id(), of(this)));
     }
 }
 

@@ -80,6 +80,6 @@ extern "C" fn on_message(event: *mut ngx_event_t) {
     };
     if told {
         this.channel.told.set(true);
-        workers::look_whether_nginx_quits();
+        workers::check_for_quit();
     }
 }

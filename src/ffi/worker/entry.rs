@@ -112,7 +112,7 @@ pub(crate) fn is_lacking(zone: &SharedZone) -> bool {
     let Some(seen) = zone.visit(|zone| zone.lacks_entries()) else { return false };
     let lacking = unlisted::anybody_else(zone.roll());
     if !lacking {
-        zone.visit(|zone| zone.has_enough_entries(seen));
+        zone.visit(|zone| zone.all_are_listed(seen));
     }
     lacking
 }

@@ -315,7 +315,7 @@ pub(crate) fn on_ring() {
 pub(crate) fn on_leaving() {
     if let Some(this) = this() {
         this.leaving.set(true);
-        look_whether_nginx_quits();
+        check_for_quit();
         if let Some(time) = shutdown_timeout() {
             // Early enough for the answers, and before nginx's own timer.
             this.cutting.start(time - (time / 10).clamp(1, LONGEST_NOTICE).min(time));
@@ -340,12 +340,12 @@ extern "C" fn on_cutting(_: *mut ngx_event_t) {
 }
 
 /// A worker that is told by hand says nothing of the others: the master runs on, and those held stay.
-pub(crate) fn look_whether_nginx_quits() {
+pub(crate) fn check_for_quit() {
     let Some(this) = this().filter(|this| this.leaving.get()) else { return };
     if !this.told.get() && this.channel.told_to_leave() {
         this.told.set(true);
         reap::reap_dead_workers(&this.zone);
-        this.zone.visit(|zone| zone.leaving(this.id()));
+        this.zone.visit(|zone| zone.told_to_leave(this.id()));
     }
 }
 
@@ -364,7 +364,7 @@ pub(crate) fn watch() {
 
 extern "C" fn on_watch(_: *mut ngx_event_t) {
     let Some(this) = this() else { return };
-    look_whether_nginx_quits();
+    check_for_quit();
     reap::reap_dead_workers(&this.zone);
     release::schedule();
     watch();

@@ -66,7 +66,7 @@ impl Pair {
         begun: Option<PauseId>,
     ) -> Result<(Paused, WaitId), Refusal> {
         let Asks { name, which, ask, wish, caller } = asks;
-        let place = self.place_to_wait()?;
+        let place = self.free_wait()?;
         let done = if wish == WaitFor::Provisional {
             let entry = self.entry_to_pause(name, which)?;
             let app = self.apps[entry].as_mut().unwrap();
@@ -92,7 +92,7 @@ impl Pair {
         change: PaceChange,
         caller: deeds::Caller,
     ) -> Result<(Opened, Option<WaitId>), Refusal> {
-        let place = self.place_to_wait()?;
+        let place = self.free_wait()?;
         let done = self.disables(name, which, change)?;
         self.end_drains();
         let held = self.find(name).filter(|entry| self.still_held(*entry).is_some());
@@ -212,7 +212,7 @@ impl Pair {
         self.callers.iter().flatten().any(|one| one.entry == entry)
     }
 
-    fn place_to_wait(&self) -> Result<WaitId, Refusal> {
+    fn free_wait(&self) -> Result<WaitId, Refusal> {
         let free = self.callers.iter().position(Option::is_none);
         free.map(WaitId::at).ok_or(Refusal::TooManyWait)
     }

@@ -148,7 +148,7 @@ impl Deed {
             Self::Register { process, generation } => {
                 return Outcome::Registered(zone.register(process, generation, Orders::Stay));
             }
-            Self::Leaving { id } => zone.leaving(id),
+            Self::Leaving { id } => zone.told_to_leave(id),
             Self::NextGeneration => {
                 zone.next_generation();
             }

@@ -21,20 +21,20 @@ fn room_is_what_all_workers_have_together() {
     let mut scene = Scene::paused("");
     assert_eq!(room(&mut scene, ""), 0, "nobody has said anything");
     for worker in [ONE, TWO] {
-        scene.visit(|zone| zone.has_room(worker, Room { connections: 3, streams: 9 }));
+        scene.visit(|zone| zone.set_room(worker, Room { connections: 3, streams: 9 }));
     }
     assert_eq!(room(&mut scene, ""), 6);
     assert_eq!(room(&mut scene, "unknown"), 6, "an app that never was is told the same");
-    scene.visit(|zone| zone.has_room(TWO, Room { connections: 3, streams: 1 }));
+    scene.visit(|zone| zone.set_room(TWO, Room { connections: 3, streams: 1 }));
     assert_eq!(room(&mut scene, ""), 4, "of any kind");
-    scene.visit(|zone| zone.leaving(TWO));
+    scene.visit(|zone| zone.told_to_leave(TWO));
     assert_eq!(room(&mut scene, ""), 3, "nothing comes to a worker that is to leave");
 }
 
 #[test]
 fn room_is_no_more_than_the_slots_that_are_free() {
     let mut scene = Scene::paused("");
-    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    scene.visit(|zone| zone.set_room(TWO, LARGE));
     let places = [(); 8].map(|()| {
         let left = room(&mut scene, "");
         let place = scene.hold("", ONE);
@@ -49,10 +49,10 @@ fn room_is_no_more_than_the_slots_that_are_free() {
 #[test]
 fn room_is_no_more_than_max_held_allows_the_app() {
     let mut scene = Scene::paused("");
-    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    scene.visit(|zone| zone.set_room(TWO, LARGE));
     assert_eq!(room(&mut scene, ""), 8, "before the first comes its limit is not known");
     scene.come_where("", TWO, 3);
-    scene.visit(|zone| zone.has_room(TWO, LARGE));
+    scene.visit(|zone| zone.set_room(TWO, LARGE));
     assert_eq!((room(&mut scene, ""), room(&mut scene, "other")), (2, 7));
     scene.come_where("", ONE, 5);
     assert_eq!(room(&mut scene, ""), 3, "the place that allows most");

@@ -245,8 +245,8 @@ impl Scene {
 
     /// All workers are told to leave.
     pub(super) fn quit(&mut self) {
-        self.visit(|zone| zone.leaving(ONE));
-        self.visit(|zone| zone.leaving(TWO));
+        self.visit(|zone| zone.told_to_leave(ONE));
+        self.visit(|zone| zone.told_to_leave(TWO));
     }
 
     /// A worker asks whether it is its turn.

@@ -233,10 +233,10 @@ fn those_held_by_a_pause_are_turned_away_when_all_workers_were_told_to_leave() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
-    scene.visit(|zone| zone.leaving(TWO));
+    scene.visit(|zone| zone.told_to_leave(TWO));
     assert_eq!(scene.turned_away(TWO), None);
     assert!(held(scene.come("", ONE)));
-    scene.visit(|zone| zone.leaving(ONE));
+    scene.visit(|zone| zone.told_to_leave(ONE));
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.come("", ONE), STOPPED);
     assert_eq!(scene.turned_away(TWO), Some((vec![2], 10)));
@@ -285,13 +285,13 @@ fn a_reload_is_no_quit() {
     scene.hold("", ONE);
     let second = scene.visit(|zone| zone.next_generation());
     for worker in [ONE, TWO] {
-        scene.visit(|zone| zone.leaving(worker));
+        scene.visit(|zone| zone.told_to_leave(worker));
         assert_eq!(scene.effects.wake, Wake::Nobody);
     }
     assert_eq!(scene.register(3, second), THREE);
     assert_eq!(scene.turned_away(ONE), None);
     assert!(held(scene.come("", THREE)));
-    scene.visit(|zone| zone.leaving(THREE));
+    scene.visit(|zone| zone.told_to_leave(THREE));
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)), "an old worker hears of the quit");
 }
 
@@ -318,7 +318,7 @@ fn an_old_worker_that_gets_an_entry_late_is_still_an_old_one() {
     scene.visit(|zone| zone.next_generation());
     scene.visit(|zone| zone.reap(ONE, process(1)));
     let late = scene.register(5, FIRST);
-    scene.visit(|zone| zone.leaving(late));
+    scene.visit(|zone| zone.told_to_leave(late));
     assert_eq!(scene.turned_away(TWO), None, "a reload");
 }
 
@@ -337,7 +337,7 @@ fn a_worker_that_asks_for_an_entry_again_ends_no_quit() {
     scene.hold("", ONE);
     let second = scene.visit(|zone| zone.next_generation());
     assert_eq!(scene.register(3, second), THREE);
-    scene.visit(|zone| zone.leaving(THREE));
+    scene.visit(|zone| zone.told_to_leave(THREE));
     scene.register(4, FIRST);
     assert_eq!(scene.come("", TWO), STOPPED, "an old one");
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));

@@ -140,7 +140,7 @@ fn an_old_worker_is_waited_for_until_it_is_gone() {
     let mut scene = busy();
     let second = scene.visit(|zone| zone.next_generation());
     let newcomer = scene.register(3, second);
-    scene.visit(|zone| zone.leaving(ONE));
+    scene.visit(|zone| zone.told_to_leave(ONE));
     let caller = scene.quiets("a", CAUSE, newcomer);
     scene.both_see();
     scene.sees(newcomer);
@@ -287,7 +287,7 @@ fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
     scene.disable_and_wait("a", TWO).unwrap();
     scene.visit(|zone| zone.reap(TWO, process(2)));
-    scene.visit(|zone| zone.leaving(ONE));
+    scene.visit(|zone| zone.told_to_leave(ONE));
     assert_eq!(scene.poll(caller), WaitResult::Pending);
     assert_eq!(scene.turn(ONE).len(), 1);
     assert_eq!(scene.poll(caller), WaitResult::Done);
@@ -321,10 +321,10 @@ fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
     scene.wait(1_000_000);
     assert_eq!(scene.poll(caller), WaitResult::Pending, "however long it stands still");
     assert_eq!(scene.register(6, FIRST), WorkerId::NONE);
-    scene.visit(|zone| zone.has_enough_entries(seen));
+    scene.visit(|zone| zone.all_are_listed(seen));
     assert_eq!(scene.poll(caller), WaitResult::Pending, "another came meanwhile");
     let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
-    scene.visit(|zone| zone.has_enough_entries(seen));
+    scene.visit(|zone| zone.all_are_listed(seen));
     assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
