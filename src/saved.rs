@@ -99,7 +99,7 @@ impl Saved {
         if !app.is_paused_or_stopped() {
             return None;
         }
-        let (reason, by) = app.cause();
+        let (reason, by) = app.reason_and_by();
         let saved = Self {
             app: header_value(app.name()?.as_bytes()).to_string(),
             stopped: app.state() == State::Stopped,
@@ -261,14 +261,14 @@ mod tests {
     fn paused(lease: Option<u64>) -> App {
         let mut app = App::UNUSED;
         app.create(AppName::new(b"a\"\xff/").unwrap(), Epoch(1));
-        let cause = PauseRequest {
-            fresh: PauseId(7),
+        let request = PauseRequest {
+            number: PauseId(7),
             by: Address::new(b"127.0.0.1").unwrap(),
             reason: Reason::new(b"db\nswitch").ok(),
             lease: lease.map(Msec),
             pace: Pace { spread: Msec(5), concurrency: 3 },
         };
-        app.enable(&cause, at(1_000_000), Epoch(2));
+        app.enable(&request, at(1_000_000), Epoch(2));
         app
     }
 
@@ -308,7 +308,7 @@ mod tests {
         let after = saved.restore(Some(Msec(10_000)), later(10_000, 10_000)).unwrap();
         assert_eq!(after.name(), before.name());
         assert_eq!((after.state(), after.pause()), (State::Paused, PauseId(7)));
-        assert_eq!((after.cause(), after.pace()), (before.cause(), before.pace()));
+        assert_eq!((after.reason_and_by(), after.pace()), (before.reason_and_by(), before.pace()));
         assert_eq!(after.until(), before.until());
         assert_eq!(until(later(10_000, 10_000), BOOT), before.until());
         assert_eq!(until(later(60_000, 60_000), BOOT), None, "the lease ended");

@@ -24,7 +24,7 @@ use intermission::zone::Expected;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
-use shared::{may_turn, name, spawn, Came, InFlight, Shared, CAUSE, NOW, ONE, TWO};
+use shared::{may_turn, name, spawn, Came, InFlight, Shared, NOW, ONE, PLAIN, TWO};
 
 #[test]
 fn who_is_held_as_the_pause_ends_is_woken() {
@@ -167,7 +167,7 @@ fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
         let shared = Shared::new(1);
         shared.enable_for(
             &name(""),
-            PauseRequest { pace: Pace { concurrency: 1, ..CAUSE.pace }, ..CAUSE },
+            PauseRequest { pace: Pace { concurrency: 1, ..PLAIN.pace }, ..PLAIN },
         );
         assert!(shared.is_held(&name(""), ONE, Cookie(1)));
         assert!(shared.is_held(&name(""), TWO, Cookie(2)));
@@ -184,7 +184,7 @@ fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
 fn who_is_held_as_the_lease_ends_is_woken_though_all_workers_see_it_end() {
     loom::model(|| {
         let shared = Shared::new(1);
-        shared.enable_for(&name(""), PauseRequest { lease: Some(Msec(0)), ..CAUSE });
+        shared.enable_for(&name(""), PauseRequest { lease: Some(Msec(0)), ..PLAIN });
         assert_eq!(shared.words.signals().next_lease(), Some(NOW.monotonic));
         let worker = spawn(&shared, |shared| {
             shared.comes(&name(""), ONE, Cookie(1));

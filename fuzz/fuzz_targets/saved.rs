@@ -43,7 +43,7 @@ fn restored(saved: &Saved, age: Option<Msec>, now: Now) -> Option<Saved> {
     }
     assert!(app.retry_after(now) >= 1);
     let _ = (rfc3339(app.began().wall).to_string(), rfc3339(app.since().wall).to_string());
-    let (reason, by) = app.cause();
+    let (reason, by) = app.reason_and_by();
     let _ = (reason.to_string(), by.to_string(), app.pace().is_unlimited());
     Saved::of(&app, now)
 }

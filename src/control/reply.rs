@@ -330,7 +330,7 @@ impl Status {
         let app = zone.app(id)?;
         let name = *app.name()?;
         let (head, flight) = (zone.head(id), zone.sum_counts(id));
-        let (reason, by) = app.cause();
+        let (reason, by) = app.reason_and_by();
         let (all_expired_to_app, expired_to_app) = app.all_expired_to_app();
         let closed = app.state() != State::Open;
         Some(Self {

@@ -10,7 +10,7 @@ use crate::time::{Msec, Now};
 #[derive(Clone, Copy, Debug)]
 pub struct PauseRequest {
     /// A number for the pause, if one begins.
-    pub fresh: PauseId,
+    pub number: PauseId,
     pub by: Address,
     /// None where none was given.
     pub reason: Option<Reason>,
@@ -23,7 +23,7 @@ pub struct PauseRequest {
 impl PauseRequest {
     /// Of nobody.
     pub const NONE: Self = Self {
-        fresh: PauseId(0),
+        number: PauseId(0),
         by: Address::EMPTY,
         reason: None,
         lease: None,
@@ -58,23 +58,23 @@ impl Terms {
     };
 
     /// Of a pause that begins.
-    pub fn of(cause: &PauseRequest, now: Now) -> Self {
+    pub fn of(request: &PauseRequest, now: Now) -> Self {
         Self {
-            reason: cause.reason.unwrap_or(Reason::EMPTY),
-            by: cause.by,
-            until: cause.end(now),
-            pace: cause.pace,
+            reason: request.reason.unwrap_or(Reason::EMPTY),
+            by: request.by,
+            until: request.end(now),
+            pace: request.pace,
         }
     }
 
     /// Another reason, and another end: later only.
-    pub fn changed(mut self, cause: &PauseRequest, now: Now) -> Self {
-        self.until = match (self.until, cause.end(now)) {
+    pub fn changed(mut self, request: &PauseRequest, now: Now) -> Self {
+        self.until = match (self.until, request.end(now)) {
             (Now::NEVER, _) | (_, Now::NEVER) => Now::NEVER,
             (old, new) if old.monotonic > new.monotonic => old,
             (_, new) => new,
         };
-        self.reason = cause.reason.unwrap_or(self.reason);
+        self.reason = request.reason.unwrap_or(self.reason);
         self
     }
 }

@@ -36,7 +36,7 @@ pub struct Waiter {
     /// When he came.
     pub since: Now,
     /// What he asked for, where it may be taken back.
-    pub cause: PauseRequest,
+    pub request: PauseRequest,
 }
 
 /// An entry of the table.
@@ -59,7 +59,7 @@ impl Wait {
             owner: WorkerId::NONE,
             cookie: Cookie(0),
             since: Now::NEVER,
-            cause: PauseRequest::NONE,
+            request: PauseRequest::NONE,
         },
     };
 
@@ -94,7 +94,7 @@ impl Wait {
 
     /// Somebody else gave a reason after he did: his own counts no more.
     pub fn drop_reason(&mut self) {
-        self.waiter.cause.reason = None;
+        self.waiter.request.reason = None;
         crash_point();
     }
 

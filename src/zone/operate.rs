@@ -75,10 +75,10 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: PauseRequest,
+        request: PauseRequest,
         intent: Intent,
     ) -> Result<Paused, Refusal> {
-        self.pause_or_stop(name, which, cause, intent, State::Paused)
+        self.pause_or_stop(name, which, request, intent, State::Paused)
     }
 
     /// Stops the app `name`, or changes its stop.
@@ -86,22 +86,22 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: PauseRequest,
+        request: PauseRequest,
         intent: Intent,
     ) -> Result<Paused, Refusal> {
-        self.pause_or_stop(name, which, cause, intent, State::Stopped)
+        self.pause_or_stop(name, which, request, intent, State::Stopped)
     }
 
     fn pause_or_stop(
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: PauseRequest,
+        request: PauseRequest,
         intent: Intent,
         state: State,
     ) -> Result<Paused, Refusal> {
         let id = self.entry_to_pause(name, which)?;
-        Ok(self.pause_known(id, cause, intent, state))
+        Ok(self.pause_known(id, request, intent, state))
     }
 
     /// The entry of an app that is to be paused or stopped, made where it has none.
@@ -128,20 +128,20 @@ impl Zone<'_> {
     pub(super) fn pause_known(
         &mut self,
         id: AppId,
-        cause: PauseRequest,
+        request: PauseRequest,
         intent: Intent,
         state: State,
     ) -> Paused {
         let (now, epoch) = (self.now, self.coming_epoch());
-        let cause = self.with_number(id, cause);
+        let request = self.with_number(id, request);
         let Some(app) = self.apps.get_mut(id.index()) else { return Paused::Unchanged };
         let (provisional, pause) = (app.is_provisional(), app.pause());
         // A worker that dies before this is done leaves what was before.
         app.save_before();
         let done = if app.state() == state {
             let changed = match provisional {
-                true => self.commit(id, &cause, now),
-                false => app.change(&cause, now),
+                true => self.commit(id, &request, now),
+                false => app.change(&request, now),
             };
             match changed || intent == Intent::Change {
                 true => Paused::Changed(pause),
@@ -149,8 +149,8 @@ impl Zone<'_> {
             }
         } else {
             match state {
-                State::Stopped => app.stop(&cause, now, epoch),
-                _ => app.enable(&cause, now, epoch),
+                State::Stopped => app.stop(&request, now, epoch),
+                _ => app.enable(&request, now, epoch),
             }
             Paused::Begun(app.pause())
         };
@@ -165,12 +165,12 @@ impl Zone<'_> {
     }
 
     /// Gives it a number, where a pause begins.
-    pub(super) fn with_number(&mut self, id: AppId, cause: PauseRequest) -> PauseRequest {
+    pub(super) fn with_number(&mut self, id: AppId, request: PauseRequest) -> PauseRequest {
         let begins = self.app(id).is_some_and(|app| !app.is_paused_or_stopped());
-        let fresh = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
-        self.header.pauses = fresh.0;
+        let number = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
+        self.header.pauses = number.0;
         crash_point();
-        PauseRequest { fresh, ..cause }
+        PauseRequest { number, ..request }
     }
 
     /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` makes of

@@ -51,17 +51,17 @@ impl Zone<'_> {
         &mut self,
         name: &AppName,
         which: Expected,
-        cause: PauseRequest,
+        request: PauseRequest,
         wish: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Paused, WaitId), Refusal> {
         let (now, place) = (self.now, self.free_wait()?);
         let id = self.entry_to_pause(name, which)?;
-        let waiter = Waiter { app: id, owner, cookie, since: now, cause };
+        let waiter = Waiter { app: id, owner, cookie, since: now, request };
         let done = if wish == WaitFor::Provisional {
             self.enable_provisionally(id, place, waiter)
         } else {
-            let done = self.pause_known(id, cause, Intent::Change, State::Paused);
+            let done = self.pause_known(id, request, Intent::Change, State::Paused);
             self.begin_wait(place, wish, waiter);
             done
         };
@@ -82,8 +82,8 @@ impl Zone<'_> {
         let done = self.disable(name, which, by, pace)?;
         let held = self.find(name).filter(|id| self.still_held(*id).is_some());
         if let Some(app) = held {
-            let (since, cause) = (self.now, PauseRequest::NONE);
-            self.begin_wait(place, WaitFor::Drained, Waiter { app, owner, cookie, since, cause });
+            let (since, request) = (self.now, PauseRequest::NONE);
+            self.begin_wait(place, WaitFor::Drained, Waiter { app, owner, cookie, since, request });
         }
         Ok((done, held.map(|_| place)))
     }
@@ -109,7 +109,7 @@ impl Zone<'_> {
         let over = deadline == Deadline::Over || cut_short;
         match (left, wish) {
             (None, WaitFor::Provisional) => {
-                self.commit(waiter.app, &waiter.cause, waiter.since);
+                self.commit(waiter.app, &waiter.request, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
                 self.end_wait(place);
                 WaitResult::Done
@@ -218,11 +218,11 @@ impl Zone<'_> {
 
     /// A pause was answered that somebody asked for at this time: it stays, whatever those do who
     /// still wait. Returns whether that changed anything.
-    pub(super) fn commit(&mut self, id: AppId, cause: &PauseRequest, at: Now) -> bool {
+    pub(super) fn commit(&mut self, id: AppId, request: &PauseRequest, at: Now) -> bool {
         let Some(app) = self.apps.get_mut(id.index()) else { return false };
-        app.commit(cause, at);
+        app.commit(request, at);
         let earlier = |wait: &&mut Wait| {
-            let waiter = wait.get().filter(|_| cause.reason.is_some());
+            let waiter = wait.get().filter(|_| request.reason.is_some());
             waiter.is_some_and(|(_, one)| one.app == id && one.since.monotonic <= at.monotonic)
         };
         self.waits.iter_mut().filter(earlier).for_each(Wait::drop_reason);
@@ -249,13 +249,13 @@ impl Zone<'_> {
 
     fn enable_provisionally(&mut self, id: AppId, place: WaitId, waiter: Waiter) -> Paused {
         let (now, epoch) = (self.now, self.coming_epoch());
-        let cause = self.with_number(id, waiter.cause);
+        let request = self.with_number(id, waiter.request);
         let Some(app) = self.apps.get_mut(id.index()) else { return Paused::Unchanged };
         app.save_before();
         let done = if app.state() != State::Paused {
-            app.enable(&cause, now, epoch);
+            app.enable(&request, now, epoch);
             Paused::Begun(app.pause())
-        } else if app.change(&cause, now) {
+        } else if app.change(&request, now) {
             Paused::Changed(app.pause())
         } else {
             Paused::Unchanged
@@ -347,5 +347,5 @@ pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (PauseRe
         ordered.filter(move |(order, _)| Some(*order) > last).min_by_key(|(order, _)| *order)
     };
     let all = successors(behind(None), move |(order, _)| behind(Some(*order)));
-    all.map(|(_, waiter)| (waiter.cause, waiter.since))
+    all.map(|(_, waiter)| (waiter.request, waiter.since))
 }

@@ -26,8 +26,8 @@ pub(super) const TWO: WorkerId = WorkerId(1);
 /// Time stands still.
 pub(super) const NOW: Now = Now { monotonic: Msec(1), wall: Msec(1) };
 
-pub(super) const CAUSE: PauseRequest = PauseRequest {
-    fresh: PauseId(0),
+pub(super) const PLAIN: PauseRequest = PauseRequest {
+    number: PauseId(0),
     by: Address::EMPTY,
     reason: None,
     lease: None,
@@ -101,16 +101,16 @@ impl Shared {
     }
 
     pub(super) fn enable(&self, app: &AppName) {
-        self.enable_for(app, CAUSE);
+        self.enable_for(app, PLAIN);
     }
 
-    pub(super) fn enable_for(&self, app: &AppName, cause: PauseRequest) {
-        let enabled = self.visit(|zone| zone.enable(app, Expected::Any, cause, Intent::State));
+    pub(super) fn enable_for(&self, app: &AppName, request: PauseRequest) {
+        let enabled = self.visit(|zone| zone.enable(app, Expected::Any, request, Intent::State));
         assert!(enabled.is_ok());
     }
 
     pub(super) fn stop(&self, app: &AppName) {
-        assert!(self.visit(|zone| zone.stop(app, Expected::Any, CAUSE, Intent::State)).is_ok());
+        assert!(self.visit(|zone| zone.stop(app, Expected::Any, PLAIN, Intent::State)).is_ok());
     }
 
     pub(super) fn disable(&self, app: &AppName) {
@@ -123,7 +123,7 @@ impl Shared {
     pub(super) fn enable_and_wait(&self, app: &AppName, owner: WorkerId) -> WaitId {
         let (which, caller) = (Expected::Any, (owner, Cookie(9)));
         let waits = self
-            .visit(|zone| zone.enable_and_wait(app, which, CAUSE, WaitFor::Provisional, caller));
+            .visit(|zone| zone.enable_and_wait(app, which, PLAIN, WaitFor::Provisional, caller));
         waits.unwrap().1
     }
 

@@ -315,7 +315,7 @@ fn seen_from(zone: &SharedZone, endpoint: &Endpoint, own: &AppName) -> (Vec<Stat
 
 fn cause(by: Address, conf: &LocConf, asked: &PauseArgs, lease: Option<Msec>) -> PauseRequest {
     PauseRequest {
-        fresh: PauseId(0),
+        number: PauseId(0),
         by,
         reason: asked.reason,
         lease,

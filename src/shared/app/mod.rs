@@ -206,7 +206,7 @@ impl App {
     }
 
     /// Why and by whom it was paused last.
-    pub fn cause(&self) -> (&Reason, &Address) {
+    pub fn reason_and_by(&self) -> (&Reason, &Address) {
         (&self.terms.reason, &self.terms.by)
     }
 
@@ -256,25 +256,25 @@ impl App {
     }
 
     /// Pauses: begins a pause, or turns a stop back into one. Those still held keep their places.
-    pub fn enable(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
+    pub fn enable(&mut self, request: &PauseRequest, now: Now, epoch: Epoch) {
         if self.is_paused_or_stopped() {
-            self.terms = self.terms.changed(cause, now);
+            self.terms = self.terms.changed(request, now);
         } else {
-            self.begin(cause.fresh, now);
-            self.terms = Terms::of(cause, now);
+            self.begin(request.number, now);
+            self.terms = Terms::of(request, now);
         }
         self.enter_state(StateRepr::Paused, now, epoch);
     }
 
     /// Stops: those held and those who come are turned away.
-    pub fn stop(&mut self, cause: &PauseRequest, now: Now, epoch: Epoch) {
+    pub fn stop(&mut self, request: &PauseRequest, now: Now, epoch: Epoch) {
         if self.is_paused_or_stopped() {
             // A stop is another thing than the pause: it says itself when it ends.
-            let until = cause.end(now);
-            self.terms = Terms { until, ..self.terms }.changed(cause, now);
+            let until = request.end(now);
+            self.terms = Terms { until, ..self.terms }.changed(request, now);
         } else {
-            self.begin(cause.fresh, now);
-            self.terms = Terms::of(cause, now);
+            self.begin(request.number, now);
+            self.terms = Terms::of(request, now);
         }
         self.enter_state(StateRepr::Stopped, now, epoch);
     }
@@ -324,8 +324,8 @@ impl App {
     }
 
     /// Changes the pause under way: its reason, and its end, later only. Returns whether it did.
-    pub fn change(&mut self, cause: &PauseRequest, now: Now) -> bool {
-        let terms = self.terms.changed(cause, now);
+    pub fn change(&mut self, request: &PauseRequest, now: Now) -> bool {
+        let terms = self.terms.changed(request, now);
         let changed = terms != self.terms;
         self.terms = terms;
         changed

@@ -24,10 +24,10 @@ impl Before {
         Self { used: Flag::OFF, code: StateRepr::Open, terms: Terms::NONE };
 
     /// With a pause on top of it that was asked for at this time.
-    fn with(self, cause: &PauseRequest, at: Now) -> Self {
+    fn with(self, request: &PauseRequest, at: Now) -> Self {
         let terms = match self.code {
-            StateRepr::Paused | StateRepr::Stopped => self.terms.changed(cause, at),
-            StateRepr::Open | StateRepr::Draining => Terms::of(cause, at),
+            StateRepr::Paused | StateRepr::Stopped => self.terms.changed(request, at),
+            StateRepr::Open | StateRepr::Draining => Terms::of(request, at),
         };
         Self { code: StateRepr::Paused, terms, ..self }
     }
@@ -52,8 +52,8 @@ impl App {
     }
 
     /// A pause was answered that began, or changed what there was, at this time: it stays.
-    pub fn commit(&mut self, cause: &PauseRequest, at: Now) {
-        let Before { code, terms, .. } = self.before.with(cause, at);
+    pub fn commit(&mut self, request: &PauseRequest, at: Now) {
+        let Before { code, terms, .. } = self.before.with(request, at);
         self.before.terms = terms;
         crash_point();
         self.before.code = code;
@@ -75,7 +75,7 @@ impl App {
         now: Now,
         epoch: Epoch,
     ) -> bool {
-        let on_top = |before: Before, (cause, at)| before.with(&cause, at);
+        let on_top = |before: Before, (request, at)| before.with(&request, at);
         let Before { code, terms, .. } = asked.fold(self.before, on_top);
         match code {
             StateRepr::Open | StateRepr::Draining if !self.is_paused_or_stopped() => false,

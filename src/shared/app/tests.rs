@@ -8,14 +8,14 @@ fn at(msec: u64) -> Now {
     Now { monotonic: Msec(msec), wall: Msec(1_000_000 + msec) }
 }
 
-fn cause(lease: Option<u64>) -> PauseRequest {
-    PauseRequest { fresh: PauseId(7), lease: lease.map(Msec), ..PauseRequest::NONE }
+fn request(lease: Option<u64>) -> PauseRequest {
+    PauseRequest { number: PauseId(7), lease: lease.map(Msec), ..PauseRequest::NONE }
 }
 
 fn paused(lease: Option<u64>) -> App {
     let mut app = App::UNUSED;
     app.create(AppName::EMPTY, Epoch(1));
-    app.enable(&cause(lease), at(0), Epoch(2));
+    app.enable(&request(lease), at(0), Epoch(2));
     app
 }
 
@@ -45,7 +45,7 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
     app.open_if_drained(None, at(120));
     let last = (Drained { pause: PauseId(7), released: 0, failed: 0, took: Msec(20) }, at(120));
     assert_eq!(app.last_drain(), Some(last));
-    app.enable(&cause(None), at(130), Epoch(3));
+    app.enable(&request(None), at(130), Epoch(3));
     app.end(Ender::Lease, Pace::default(), at(140));
     app.open_if_drained(None, at(150));
     assert_eq!(app.last_drain(), Some(last));
@@ -68,12 +68,12 @@ fn a_paced_drain_takes_those_along_who_came_meanwhile() {
 fn no_enable_shortens_a_pause() {
     let until = |app: &App| app.until().map(|until| until.monotonic.0);
     let mut app = paused(Some(5000));
-    assert!(!app.change(&cause(Some(1000)), at(100)));
+    assert!(!app.change(&request(Some(1000)), at(100)));
     assert_eq!(until(&app), Some(5000));
-    assert!(app.change(&cause(Some(5000)), at(100)));
+    assert!(app.change(&request(Some(5000)), at(100)));
     assert_eq!(until(&app), Some(5100));
-    assert!(app.change(&cause(None), at(200)));
-    assert!(!app.change(&cause(Some(99_000)), at(300)));
+    assert!(app.change(&request(None), at(200)));
+    assert!(!app.change(&request(Some(99_000)), at(300)));
     assert_eq!(until(&app), None);
 }
 
@@ -88,8 +88,8 @@ fn whoever_is_turned_away_is_told_when_the_lease_ends() {
 #[test]
 fn a_stop_and_back_is_the_same_pause() {
     let mut app = paused(Some(5000));
-    app.stop(&PauseRequest { fresh: PauseId(8), ..cause(None) }, at(10), Epoch(3));
+    app.stop(&PauseRequest { number: PauseId(8), ..request(None) }, at(10), Epoch(3));
     assert_eq!((app.state(), app.pause()), (State::Stopped, PauseId(7)));
-    app.enable(&PauseRequest { fresh: PauseId(9), ..cause(None) }, at(20), Epoch(4));
+    app.enable(&PauseRequest { number: PauseId(9), ..request(None) }, at(20), Epoch(4));
     assert_eq!((app.state(), app.pause(), app.until()), (State::Paused, PauseId(7), None));
 }

@@ -4,7 +4,7 @@
 use super::deeds::Outcome;
 use super::model::{Pair, NAMES};
 use super::rules::ModelApp;
-use super::scene::{Scene, CAUSE, ONE, TWO};
+use super::scene::{Scene, ONE, PLAIN, TWO};
 use super::*;
 use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::zone::PATIENCE;
@@ -39,7 +39,7 @@ fn a_question_takes_no_other_apps_entry() {
         scene.visit(|zone| zone.know(&name(app)));
     }
     assert_eq!(scene.visit(|zone| (zone.known().count(), zone.find(&name("e")))), (4, None));
-    let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, CAUSE, Intent::State));
+    let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, PLAIN, Intent::State));
     assert!(paused.is_ok(), "a pause does, of one that is idle");
 }
 

@@ -71,9 +71,9 @@ pub(super) enum Outcome {
 }
 
 impl Ask {
-    pub(super) fn cause(self) -> PauseRequest {
+    pub(super) fn request(self) -> PauseRequest {
         PauseRequest {
-            fresh: PauseId(0),
+            number: PauseId(0),
             by: Address::EMPTY,
             reason: self.reason.map(|one| reason_text(Some(one))),
             lease: self.lease,
@@ -102,10 +102,10 @@ impl Deed {
             Self::Finish { slot, owner, cookie } => zone.finish(slot, owner, cookie),
             Self::Fail { name, by } => return Outcome::Failed(zone.failed(&name, by)),
             Self::Enable { name, which, ask } => {
-                return Outcome::Paused(zone.enable(&name, which, ask.cause(), ask.intent));
+                return Outcome::Paused(zone.enable(&name, which, ask.request(), ask.intent));
             }
             Self::Stop { name, which, ask } => {
-                return Outcome::Paused(zone.stop(&name, which, ask.cause(), ask.intent));
+                return Outcome::Paused(zone.stop(&name, which, ask.request(), ask.intent));
             }
             Self::Disable { name, which, pace } => {
                 return Outcome::Opened(
@@ -113,8 +113,8 @@ impl Deed {
                 );
             }
             Self::EnableAndWait { name, which, ask, wish, caller } => {
-                let cause = ask.cause();
-                return Outcome::Waits(zone.enable_and_wait(&name, which, cause, wish, caller));
+                let request = ask.request();
+                return Outcome::Waits(zone.enable_and_wait(&name, which, request, wish, caller));
             }
             Self::DisableAndWait { name, which, pace, caller } => {
                 let pace = |old| pace.apply(old);

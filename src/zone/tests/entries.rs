@@ -1,7 +1,7 @@
 //! Which entry of the table of apps is whose, and which pause a verb is about.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, Scene, CAUSE, ONE, TWO};
+use super::scene::{lease, Scene, ONE, PLAIN, TWO};
 use super::*;
 use crate::saved::Saved;
 
@@ -11,7 +11,7 @@ fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_roo
     for app in ["a", "b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, PLAIN), Err(Refusal::Full));
     scene.resume("c");
     scene.wait(1);
     scene.resume("a");
@@ -29,12 +29,12 @@ fn a_verb_for_one_pause_does_not_touch_another() {
     assert!(second > first);
     let refused = Err(Refusal::OtherPause);
     let late = Expected::This(first);
-    assert_eq!(scene.enable("", late, CAUSE), refused);
+    assert_eq!(scene.enable("", late, PLAIN), refused);
     assert_eq!(scene.disable("", late), Err(Refusal::OtherPause));
-    assert_eq!(scene.enable("", Expected::This(second), CAUSE), Ok(Paused::Unchanged));
+    assert_eq!(scene.enable("", Expected::This(second), PLAIN), Ok(Paused::Unchanged));
     scene.resume("");
-    assert_eq!(scene.enable("", Expected::This(second), CAUSE), refused);
-    assert_eq!(scene.enable("x", Expected::This(second), CAUSE), refused);
+    assert_eq!(scene.enable("", Expected::This(second), PLAIN), refused);
+    assert_eq!(scene.enable("x", Expected::This(second), PLAIN), refused);
     assert_eq!(scene.state("x"), None);
 }
 
@@ -59,12 +59,12 @@ fn a_disable_may_be_repeated_by_the_pauses_own_holder_only() {
 #[test]
 fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
     let mut scene = Scene::paused("");
-    assert_eq!(scene.enable("", Expected::New, CAUSE), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Expected::New, PLAIN), Err(Refusal::NotOpen));
     scene.hold("", ONE);
     scene.resume("");
-    assert_eq!(scene.enable("", Expected::New, CAUSE), Err(Refusal::NotOpen));
+    assert_eq!(scene.enable("", Expected::New, PLAIN), Err(Refusal::NotOpen));
     scene.turn(ONE);
-    assert!(matches!(scene.enable("", Expected::New, CAUSE), Ok(Paused::Begun(_))));
+    assert!(matches!(scene.enable("", Expected::New, PLAIN), Ok(Paused::Begun(_))));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, PLAIN), Err(Refusal::Full));
     scene.give_back(app, TWO);
     scene.pause("e");
 }
@@ -114,7 +114,7 @@ fn an_app_whose_drain_is_not_told_yet_is_not_forgotten() {
         scene.pause(app);
     }
     scene.visit(|zone| zone.reap(ONE, process(1)));
-    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, PLAIN), Err(Refusal::Full));
     assert_eq!(scene.effects.drained.map(|(app, _)| app), Some(name("b")));
     scene.pause("e");
 }
@@ -137,7 +137,7 @@ fn restarted(before: &mut Scene) -> Scene {
 #[test]
 fn after_a_restart_whoever_comes_is_held_or_turned_away_as_before() {
     let mut scene = Scene::paused("paused");
-    scene.stop("stopped", CAUSE);
+    scene.stop("stopped", PLAIN);
     scene.pause("open");
     scene.resume("open");
     scene.hold("paused", ONE);
@@ -188,9 +188,9 @@ fn the_version_changes_with_what_a_restart_would_bring_back_and_with_nothing_tha
     scene.pause("");
     seen.push(version(&scene));
     scene.hold("", ONE);
-    scene.enable("", Expected::Any, CAUSE).unwrap();
+    scene.enable("", Expected::Any, PLAIN).unwrap();
     assert_eq!(version(&scene), seen[1]);
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     seen.push(version(&scene));
     scene.turned_away(ONE);
     assert_eq!(version(&scene), seen[2]);
@@ -208,8 +208,8 @@ fn a_zone_that_is_replaced_begins_no_pause_unless_it_is_kept_after_all() {
     assert!(!scene.visit(|zone| zone.retire()), "a request is held");
     scene.turn(ONE);
     assert!(scene.visit(|zone| zone.retire()));
-    assert_eq!(scene.enable("", Expected::Any, CAUSE), Err(Refusal::Retired));
-    assert_eq!(scene.enable("new", Expected::New, CAUSE), Err(Refusal::Retired));
+    assert_eq!(scene.enable("", Expected::Any, PLAIN), Err(Refusal::Retired));
+    assert_eq!(scene.enable("new", Expected::New, PLAIN), Err(Refusal::Retired));
     scene.visit(|zone| zone.reinstate());
     scene.pause("");
 }

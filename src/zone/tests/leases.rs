@@ -1,7 +1,7 @@
 //! Pauses that end by themselves.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
+use super::scene::{lease, paced, Scene, ONE, PLAIN, TWO};
 use super::*;
 
 /// Which app's lease ended.
@@ -75,7 +75,7 @@ fn an_enable_with_a_shorter_lease_or_none_does_not_end_a_pause_sooner() {
     let mut scene = Scene::paused_by("", lease(500));
     assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Paused::Unchanged));
     assert_eq!(first_end(&scene), Some(499));
-    assert!(matches!(scene.enable("", Expected::Any, CAUSE), Ok(Paused::Changed(_))));
+    assert!(matches!(scene.enable("", Expected::Any, PLAIN), Ok(Paused::Changed(_))));
     assert_eq!(first_end(&scene), None);
     assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Paused::Unchanged));
     scene.wait(1000);

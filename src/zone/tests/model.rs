@@ -296,7 +296,7 @@ impl Pair {
             assert_eq!((app.since(), app.began()), (model.since, model.began));
             assert_eq!(app.until(), model.until.filter(|_| model.is_paused_or_stopped()));
             assert_eq!(app.pause(), PauseId(model.pause));
-            assert_eq!(*app.cause().0, reason_text(model.reason));
+            assert_eq!(*app.reason_and_by().0, reason_text(model.reason));
             let drains = matches!(model.state, State::Draining { .. });
             assert_eq!(app.pace(), if drains { model.round.pace } else { model.pace });
             assert_eq!((app.totals, app.all_expired_to_app().0), (model.totals, model.to_app));

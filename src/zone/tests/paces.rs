@@ -7,8 +7,8 @@ use super::*;
 const NOBODY: [u64; 0] = [];
 
 /// A drain at a pace of those whom these workers hold.
-fn drain(cause: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
-    let mut scene = Scene::paused_by("", cause);
+fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
+    let mut scene = Scene::paused_by("", request);
     let places = owners.iter().map(|owner| scene.hold("", *owner)).collect();
     scene.resume("");
     (scene, places)

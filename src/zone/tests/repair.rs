@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::deeds::{Deed, Outcome};
 use super::events::{event, STRANGER};
 use super::model::{Pair, NAMES, WORKERS};
-use super::scene::CAUSE;
+use super::scene::PLAIN;
 use super::*;
 use crate::shared::slots::Held;
 use crate::sync::faults;
@@ -361,7 +361,7 @@ fn a_repair_that_is_cut_short_too_opens_no_gate() {
     let (draining, paused) = (name("draining"), name("paused"));
     let me = zone.visit(|zone| zone.register(process(1), Generation(0), Orders::Stay)).0;
     for app in [&draining, &paused] {
-        let enabled = zone.visit(|zone| zone.enable(app, Expected::Any, CAUSE, Intent::State));
+        let enabled = zone.visit(|zone| zone.enable(app, Expected::Any, PLAIN, Intent::State));
         assert!(enabled.0.is_ok());
     }
     let (slot, cookie) = (SlotId(0), Cookie(1));

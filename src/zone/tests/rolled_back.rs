@@ -1,21 +1,21 @@
 //! What a pause leaves whose caller gives up, while others act too.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, paced, Scene, CAUSE, ONE, TWO};
+use super::scene::{lease, paced, Scene, ONE, PLAIN, TWO};
 use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
 use super::*;
 use crate::saved::Saved;
 use crate::shared::app::Unreported;
 
-fn because(reason: &str, cause: PauseRequest) -> PauseRequest {
-    PauseRequest { reason: Reason::new(reason.as_bytes()).ok(), ..cause }
+fn because(reason: &str, request: PauseRequest) -> PauseRequest {
+    PauseRequest { reason: Reason::new(reason.as_bytes()).ok(), ..request }
 }
 
 /// The state, the end that is still to come, and the reason.
 fn pause_of(scene: &Scene, app: &str) -> (State, Option<u64>, String) {
     let entry = scene.zone.tables.apps.iter().find(|one| one.name() == Some(&name(app))).unwrap();
     let until = entry.until().map(|until| until.monotonic.since(scene.zone.now.monotonic).0);
-    let reason = String::from_utf8(entry.cause().0.as_bytes().to_vec()).unwrap();
+    let reason = String::from_utf8(entry.reason_and_by().0.as_bytes().to_vec()).unwrap();
     (entry.state(), until, reason)
 }
 
@@ -33,7 +33,7 @@ fn saved(scene: &Scene) -> Vec<Saved> {
 fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
     let mut scene = busy();
     let before = scene.visit(|zone| zone.pauses());
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.hold("a", TWO);
     scene.hold("a", TWO);
     let held = scene.come("a", ONE);
@@ -69,7 +69,7 @@ fn a_drain_that_was_cut_short_goes_on_at_its_pace() {
         scene.hold("a", ONE);
     }
     scene.resume("a");
-    let caller = scene.quiets("a", CAUSE, ONE);
+    let caller = scene.quiets("a", PLAIN, ONE);
     assert_eq!(scene.state("a"), Some(State::Paused));
     scene.give_up(caller);
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
@@ -111,7 +111,7 @@ fn an_earlier_pause_whose_end_has_come_meanwhile_ends_at_once() {
 fn an_app_that_was_stopped_is_stopped_again() {
     let mut scene = busy();
     let number = scene.stop("a", because("broken", lease(700)));
-    let caller = quiets(&mut scene, because("better", CAUSE));
+    let caller = quiets(&mut scene, because("better", PLAIN));
     assert_eq!(pause_of(&scene, "a"), paused(None, "better"));
     scene.hold("a", ONE);
     scene.give_up(caller);
@@ -145,7 +145,7 @@ fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
 #[test]
 fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_open() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     for _ in 0..3 {
         scene.come_where("a", ONE, 0);
     }
@@ -160,7 +160,7 @@ fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_
 #[test]
 fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
     let (place, owner, cookie) = (caller.place, caller.owner, caller.cookie);
     scene.visit(|zone| zone.cancel_wait(place, TWO, cookie));
@@ -174,7 +174,7 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
 #[test]
 fn a_caller_who_was_answered_may_go() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     scene.visit(|zone| zone.cancel_wait(caller.place, caller.owner, caller.cookie));
@@ -196,7 +196,7 @@ fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
 #[test]
 fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     let answered = scene.enable("a", Expected::Any, lease(5000));
     assert_eq!(answered, Ok(Paused::Unchanged));
     scene.give_up(caller);
@@ -206,7 +206,7 @@ fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
 #[test]
 fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     let (_, kept) = scene.enable_and_wait("a", lease(5000), WaitFor::Quiet, TWO).unwrap();
     scene.give_up(caller);
     assert_eq!(pause_of(&scene, "a"), paused(Some(5000), ""));
@@ -218,7 +218,7 @@ fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
 #[test]
 fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
     let mut scene = busy();
-    let first = quiets(&mut scene, because("first", CAUSE));
+    let first = quiets(&mut scene, because("first", PLAIN));
     let second = quiets(&mut scene, because("second", lease(5000)));
     scene.give_up(first);
     assert_eq!(scene.effects.rolled_back.map(|(app, ..)| app), Some(name("a")));
@@ -232,7 +232,7 @@ fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
 fn of_two_who_wait_the_first_ones_pause_stays_when_the_second_gives_up() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", lease(5000)));
-    let second = quiets(&mut scene, because("second", CAUSE));
+    let second = quiets(&mut scene, because("second", PLAIN));
     scene.give_up(second);
     assert_eq!(pause_of(&scene, "a"), paused(Some(4999), "first"));
     scene.give_up(first);
@@ -243,7 +243,7 @@ fn of_two_who_wait_the_first_ones_pause_stays_when_the_second_gives_up() {
 fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_up() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", lease(5000)));
-    let second = quiets(&mut scene, because("second", CAUSE));
+    let second = quiets(&mut scene, because("second", PLAIN));
     scene.count("a", ONE).end();
     assert_eq!(scene.poll(first), WaitResult::Done);
     assert_eq!(scene.effects.rolled_back, None);
@@ -256,9 +256,9 @@ fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_u
 #[test]
 fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
     let mut scene = busy();
-    let first = quiets(&mut scene, because("first", CAUSE));
-    let second = quiets(&mut scene, because("second", CAUSE));
-    scene.enable("a", Expected::Any, because("third", CAUSE)).unwrap();
+    let first = quiets(&mut scene, because("first", PLAIN));
+    let second = quiets(&mut scene, because("second", PLAIN));
+    scene.enable("a", Expected::Any, because("third", PLAIN)).unwrap();
     scene.give_up(second);
     assert_eq!(pause_of(&scene, "a"), paused(None, "third"));
     scene.count("a", ONE).end();
@@ -269,11 +269,11 @@ fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
 #[test]
 fn who_asked_later_has_the_last_word_whichever_place_he_waits_in() {
     let mut scene = busy();
-    let elsewhere = scene.quiets("b", CAUSE, ONE);
+    let elsewhere = scene.quiets("b", PLAIN, ONE);
     quiets(&mut scene, because("early", paced(0, 1)));
     scene.give_up(elsewhere);
     quiets(&mut scene, because("late", paced(0, 2)));
-    let third = quiets(&mut scene, CAUSE);
+    let third = quiets(&mut scene, PLAIN);
     scene.give_up(third);
     assert_eq!(pause_of(&scene, "a"), paused(None, "late"));
     assert_eq!(scene.zone.tables.apps[0].pace().concurrency, 1, "he began the pause");
@@ -284,7 +284,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
     type Ends = fn(&mut Scene);
     let ends: [Ends; 3] = [
         |scene| scene.resume("a"),
-        |scene| assert_ne!(scene.stop("a", CAUSE), PauseId(0)),
+        |scene| assert_ne!(scene.stop("a", PLAIN), PauseId(0)),
         |scene| {
             scene.wait(500);
             assert!(scene.visit(|zone| zone.end_lease()).is_some());
@@ -306,7 +306,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
 #[test]
 fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.resume("a");
     scene.pause("a");
     assert_eq!(scene.give_up(caller), WaitResult::Superseded);
@@ -318,7 +318,7 @@ fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
 #[test]
 fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
     let mut scene = busy();
-    scene.quiets("a", CAUSE, TWO);
+    scene.quiets("a", PLAIN, TWO);
     scene.hold("a", ONE);
     scene.visit(|zone| zone.reap(TWO, process(2)));
     assert_eq!(scene.effects.rolled_back.map(|(app, ..)| app), Some(name("a")));
@@ -330,7 +330,7 @@ fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
 #[test]
 fn a_pause_is_taken_back_when_nginx_quits() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.quit();
     assert_eq!(scene.poll(caller), WaitResult::RolledBack(IN_FLIGHT));
     assert_eq!(scene.state("a"), Some(State::Open));
@@ -339,11 +339,11 @@ fn a_pause_is_taken_back_when_nginx_quits() {
 #[test]
 fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
     let mut scene = busy();
-    scene.quiets("a", CAUSE, ONE);
+    scene.quiets("a", PLAIN, ONE);
     assert_eq!(saved(&scene), []);
     scene.enable("b", Expected::Any, because("b", lease(5000))).unwrap();
     let before = saved(&scene);
-    scene.enable_and_wait("b", because("c", CAUSE), WaitFor::Provisional, ONE).unwrap();
+    scene.enable_and_wait("b", because("c", PLAIN), WaitFor::Provisional, ONE).unwrap();
     assert_eq!(saved(&scene), before);
 }
 

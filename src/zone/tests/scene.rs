@@ -33,8 +33,8 @@ pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
 /// An `enable` or `stop` of which nothing is asked.
-pub(super) const CAUSE: PauseRequest = PauseRequest {
-    fresh: PauseId(0),
+pub(super) const PLAIN: PauseRequest = PauseRequest {
+    number: PauseId(0),
     by: Address::EMPTY,
     reason: None,
     lease: None,
@@ -43,12 +43,12 @@ pub(super) const CAUSE: PauseRequest = PauseRequest {
 
 /// One whose pause ends by itself.
 pub(super) fn lease(msec: u64) -> PauseRequest {
-    PauseRequest { lease: Some(Msec(msec)), ..CAUSE }
+    PauseRequest { lease: Some(Msec(msec)), ..PLAIN }
 }
 
 /// One whose drain is paced.
 pub(super) fn paced(spread: u64, concurrency: u32) -> PauseRequest {
-    PauseRequest { pace: Pace { spread: Msec(spread), concurrency }, ..CAUSE }
+    PauseRequest { pace: Pace { spread: Msec(spread), concurrency }, ..PLAIN }
 }
 
 impl Scene {
@@ -67,12 +67,12 @@ impl Scene {
     }
 
     pub(super) fn paused(app: &str) -> Self {
-        Self::paused_by(app, CAUSE)
+        Self::paused_by(app, PLAIN)
     }
 
-    pub(super) fn paused_by(app: &str, cause: PauseRequest) -> Self {
+    pub(super) fn paused_by(app: &str, request: PauseRequest) -> Self {
         let mut scene = Self::new();
-        scene.enable(app, Expected::Any, cause).unwrap();
+        scene.enable(app, Expected::Any, request).unwrap();
         scene
     }
 
@@ -128,21 +128,21 @@ impl Scene {
         &mut self,
         app: &str,
         which: Expected,
-        cause: PauseRequest,
+        request: PauseRequest,
     ) -> Result<Paused, Refusal> {
         self.wait(1);
-        self.visit(|zone| zone.enable(&name(app), which, cause, Intent::State))
+        self.visit(|zone| zone.enable(&name(app), which, request, Intent::State))
     }
 
     pub(super) fn pause(&mut self, app: &str) -> PauseId {
-        match self.enable(app, Expected::Any, CAUSE) {
+        match self.enable(app, Expected::Any, PLAIN) {
             Ok(Paused::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn stop(&mut self, app: &str, cause: PauseRequest) -> PauseId {
-        match self.visit(|zone| zone.stop(&name(app), Expected::Any, cause, Intent::State)) {
+    pub(super) fn stop(&mut self, app: &str, request: PauseRequest) -> PauseId {
+        match self.visit(|zone| zone.stop(&name(app), Expected::Any, request, Intent::State)) {
             Ok(Paused::Begun(pause)) => pause,
             other => panic!("{other:?}"),
         }
@@ -161,21 +161,22 @@ impl Scene {
     pub(super) fn enable_and_wait(
         &mut self,
         app: &str,
-        cause: PauseRequest,
+        request: PauseRequest,
         wish: WaitFor,
         owner: WorkerId,
     ) -> Result<(Paused, Caller), Refusal> {
         self.wait(1);
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));
-        let done = self
-            .visit(|zone| zone.enable_and_wait(&app, Expected::Any, cause, wish, (owner, cookie)));
+        let done = self.visit(|zone| {
+            zone.enable_and_wait(&app, Expected::Any, request, wish, (owner, cookie))
+        });
         done.map(|(done, place)| (done, Caller { place, owner, cookie }))
     }
 
     /// One whose pause is taken back if he gives up.
-    pub(super) fn quiets(&mut self, app: &str, cause: PauseRequest, owner: WorkerId) -> Caller {
-        self.enable_and_wait(app, cause, WaitFor::Provisional, owner).unwrap().1
+    pub(super) fn quiets(&mut self, app: &str, request: PauseRequest, owner: WorkerId) -> Caller {
+        self.enable_and_wait(app, request, WaitFor::Provisional, owner).unwrap().1
     }
 
     /// Ends a pause, for a caller of `owner` who is answered when nobody is held.

@@ -1,7 +1,7 @@
 //! Who is turned away: by a stop, or because nginx quits.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, paced, Scene, CAUSE, FIRST, ONE, TWO};
+use super::scene::{lease, paced, Scene, FIRST, ONE, PLAIN, TWO};
 use super::*;
 use crate::shared::app::Unreported;
 
@@ -20,7 +20,7 @@ fn a_stop_turns_away_everybody_who_is_held_and_everybody_who_comes() {
     for owner in [ONE, TWO, ONE] {
         scene.hold("", owner);
     }
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.come("", TWO), STOPPED);
     assert_eq!(scene.turned_away(ONE), Some((vec![1, 3], 10)));
@@ -49,7 +49,7 @@ fn a_body_is_not_waited_for_by_an_app_that_is_stopped_nor_when_nginx_quits() {
 #[test]
 fn how_many_a_quit_turned_away_is_told_once_and_a_stop_is_none() {
     let mut scene = Scene::paused("a");
-    scene.stop("stopped", CAUSE);
+    scene.stop("stopped", PLAIN);
     scene.come("stopped", ONE);
     scene.hold("a", ONE);
     scene.hold("a", TWO);
@@ -78,13 +78,13 @@ fn bypassed_requests_that_fail_have_a_line_a_second_and_what_is_left_is_told_in_
 #[test]
 fn an_app_is_stopped_from_any_state() {
     let mut scene = Scene::new();
-    scene.stop("open", CAUSE);
+    scene.stop("open", PLAIN);
     assert_eq!(scene.come("open", ONE), STOPPED);
     scene.pause("draining");
     scene.hold("draining", ONE);
     scene.resume("draining");
     scene.hold("draining", TWO);
-    scene.stop("draining", CAUSE);
+    scene.stop("draining", PLAIN);
     assert_eq!(scene.turned_away(TWO), Some((vec![3], 10)));
     assert_eq!(scene.turned_away(ONE), Some((vec![2], 10)));
 }
@@ -98,7 +98,7 @@ fn a_stop_does_not_wait_for_the_baton_and_calls_nobody_back_whose_turn_has_come(
     scene.resume("");
     let (app, one) = scene.take(ONE).unwrap();
     assert_eq!(one, 1);
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     assert_eq!(scene.turned_away(TWO), Some((vec![3], 10)));
     assert_eq!(scene.turned_away(ONE), Some((vec![2], 10)));
     scene.give_back(app, ONE);
@@ -113,7 +113,7 @@ fn a_stop_that_ends_while_one_goes_on_lets_nobody_overtake_it() {
     scene.hold("", ONE);
     scene.resume("");
     let (app, _) = scene.take(ONE).unwrap();
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     scene.resume("");
     assert!(held(scene.come("", TWO)));
     assert_eq!(scene.turn(TWO), [] as [u64; 0]);
@@ -129,9 +129,9 @@ fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_aw
     for owner in [ONE, TWO, TWO] {
         scene.hold("", owner);
     }
-    assert_eq!(scene.stop("", CAUSE), pause);
+    assert_eq!(scene.stop("", PLAIN), pause);
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
-    assert_eq!(scene.enable("", Expected::This(pause), CAUSE), Ok(Paused::Begun(pause)));
+    assert_eq!(scene.enable("", Expected::This(pause), PLAIN), Ok(Paused::Begun(pause)));
     assert_eq!(scene.turned_away(TWO), None);
     scene.hold("", ONE);
     scene.resume("");
@@ -142,7 +142,7 @@ fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_aw
 fn whom_a_stop_has_not_yet_turned_away_when_it_ends_goes_on() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     scene.resume("");
     assert_eq!(scene.turn(ONE), [1]);
     assert_eq!(scene.come("", ONE), Arrival::Passes);
@@ -152,7 +152,7 @@ fn whom_a_stop_has_not_yet_turned_away_when_it_ends_goes_on() {
 fn who_was_held_for_its_max_time_is_not_passed_on_by_an_app_that_is_stopped() {
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     assert_eq!(scene.go(early, DepartReason::Passed), Departure::Stays);
     let gone = Departure::Gone { report: Some(1), retry_after: 10 };
     assert_eq!(scene.go(late, DepartReason::Answered), gone);
@@ -166,7 +166,7 @@ fn a_long_line_is_turned_away_in_parts_and_its_worker_comes_back_for_the_rest() 
     for _ in 0..300 {
         scene.hold("", ONE);
     }
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     assert_eq!(scene.turned_away(ONE).map(|(given, _)| given.len()), Some(256));
     assert_eq!(scene.effects.wake, Wake::One(ONE));
     assert_eq!(scene.turned_away(ONE).map(|(given, _)| given.len()), Some(44));
@@ -179,7 +179,7 @@ fn a_stop_of_one_app_does_not_touch_another() {
     scene.hold("a", ONE);
     scene.pause("b");
     scene.hold("b", ONE);
-    scene.stop("a", CAUSE);
+    scene.stop("a", PLAIN);
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
     assert_eq!(scene.turned_away(ONE), None);
     assert!(held(scene.come("b", TWO)));
@@ -189,7 +189,7 @@ fn a_stop_of_one_app_does_not_touch_another() {
 fn who_is_turned_away_is_told_when_the_lease_ends() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
-    scene.enable("", Expected::Any, CAUSE).unwrap();
+    scene.enable("", Expected::Any, PLAIN).unwrap();
     scene.resume("");
     scene.stop("", lease(4200));
     assert_eq!(scene.come("", ONE), Arrival::Stopped { retry_after: 5 });
@@ -200,7 +200,7 @@ fn who_is_turned_away_is_told_when_the_lease_ends() {
 #[test]
 fn a_stop_says_itself_when_it_ends_whatever_the_pause_said() {
     let mut scene = Scene::paused_by("", lease(500));
-    scene.stop("", CAUSE);
+    scene.stop("", PLAIN);
     assert_eq!(scene.zone.words.signals().next_lease(), None);
     let mut scene = Scene::paused("");
     scene.stop("", lease(500));
@@ -221,7 +221,7 @@ fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
     let mut scene = Scene::paused("");
     let other = Expected::This(PauseId(99));
     let this = Expected::This(scene.zone.tables.apps[0].pause());
-    let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, CAUSE, Intent::State);
+    let stop = |zone: &mut Zone<'_>, which| zone.stop(&name(""), which, PLAIN, Intent::State);
     assert_eq!(scene.visit(|zone| stop(zone, other)), Err(Refusal::OtherPause));
     scene.resume("");
     assert_eq!(scene.visit(|zone| stop(zone, this)), Err(Refusal::OtherPause));

@@ -1,7 +1,7 @@
 //! Waiting for an app to be quiet, or drained: who is answered when, and how.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, Caller, Scene, CAUSE, FIRST, ONE, TWO};
+use super::scene::{lease, Caller, Scene, FIRST, ONE, PLAIN, TWO};
 use super::*;
 
 pub(super) const IN_FLIGHT: Remaining = Remaining::InFlight(1);
@@ -16,8 +16,8 @@ pub(super) fn busy() -> Scene {
 }
 
 /// A caller whose pause is seen by every worker.
-pub(super) fn quiets(scene: &mut Scene, cause: PauseRequest) -> Caller {
-    let caller = scene.quiets("a", cause, ONE);
+pub(super) fn quiets(scene: &mut Scene, request: PauseRequest) -> Caller {
+    let caller = scene.quiets("a", request, ONE);
     scene.both_see();
     caller
 }
@@ -29,7 +29,7 @@ pub(super) fn anybody_waits(scene: &Scene) -> bool {
 #[test]
 fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the_pause() {
     let mut scene = busy();
-    let caller = scene.quiets("a", CAUSE, ONE);
+    let caller = scene.quiets("a", PLAIN, ONE);
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.count("a", ONE).end();
@@ -46,7 +46,7 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
     let mut scene = Scene::paused("a");
     scene.both_see();
     for wish in [WaitFor::Provisional, WaitFor::Quiet] {
-        let (done, caller) = scene.enable_and_wait("a", CAUSE, wish, ONE).unwrap();
+        let (done, caller) = scene.enable_and_wait("a", PLAIN, wish, ONE).unwrap();
         assert_eq!(matches!(done, Paused::Changed(_)), wish == WaitFor::Quiet);
         assert_eq!(scene.poll(caller), WaitResult::Done);
         assert_eq!(scene.poll(caller), WaitResult::Superseded, "he has no place any more");
@@ -56,20 +56,20 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
 #[test]
 fn who_gives_up_is_told_what_is_left() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
     scene.count("a", ONE).end();
-    let caller = scene.quiets("a", CAUSE, ONE);
+    let caller = scene.quiets("a", PLAIN, ONE);
     scene.sees(TWO);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(Remaining::Silent(1)));
-    let (_, caller) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
+    let (_, caller) = scene.enable_and_wait("a", PLAIN, WaitFor::Quiet, ONE).unwrap();
     assert_eq!(scene.give_up(caller), WaitResult::TimedOut(Remaining::Silent(2)));
 }
 
 #[test]
 fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
     assert_eq!(scene.give_up(caller), WaitResult::Done);
     assert_eq!(scene.state("a"), Some(State::Paused));
@@ -81,7 +81,7 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
     scene.hold("a", ONE);
     scene.resume("a");
     let (app, _) = scene.take(ONE).unwrap();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     assert_eq!(scene.poll(caller), WaitResult::Pending, "one is about to go on");
     scene.count("a", ONE).start();
     scene.give_back(app, ONE);
@@ -91,7 +91,7 @@ fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
 #[test]
 fn a_tunnel_is_not_waited_for() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).upgrade();
     assert_eq!(scene.poll(caller), WaitResult::Done);
     let tunnel = Counts { passed: 1, upgraded: 1, ..Counts::default() };
@@ -101,7 +101,7 @@ fn a_tunnel_is_not_waited_for() {
 #[test]
 fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     let count = scene.count("a", ONE);
     count.give_up(Msec(0));
     count.end();
@@ -117,14 +117,14 @@ fn another_apps_requests_are_not_waited_for() {
     let mut scene = busy();
     scene.pause("other");
     scene.both_see();
-    let (_, caller) = scene.enable_and_wait("other", CAUSE, WaitFor::Quiet, ONE).unwrap();
+    let (_, caller) = scene.enable_and_wait("other", PLAIN, WaitFor::Quiet, ONE).unwrap();
     assert_eq!(scene.poll(caller), WaitResult::Done);
 }
 
 #[test]
 fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
     let mut scene = busy();
-    let caller = scene.quiets("a", CAUSE, TWO);
+    let caller = scene.quiets("a", PLAIN, TWO);
     scene.sees(TWO);
     assert_eq!(scene.poll(caller), WaitResult::Pending);
     scene.visit(|zone| zone.reap(ONE, process(1)));
@@ -141,7 +141,7 @@ fn an_old_worker_is_waited_for_until_it_is_gone() {
     let second = scene.visit(|zone| zone.next_generation());
     let newcomer = scene.register(3, second);
     scene.visit(|zone| zone.told_to_leave(ONE));
-    let caller = scene.quiets("a", CAUSE, newcomer);
+    let caller = scene.quiets("a", PLAIN, newcomer);
     scene.both_see();
     scene.sees(newcomer);
     assert_eq!(scene.poll(caller), WaitResult::Pending);
@@ -157,7 +157,7 @@ fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
     }
     assert_eq!(scene.state("a"), None);
     assert_eq!(scene.flight("e"), Counts::default());
-    let caller = scene.quiets("e", CAUSE, ONE);
+    let caller = scene.quiets("e", PLAIN, ONE);
     scene.count("e", ONE).set(Counts::default());
     scene.both_see();
     assert_eq!(scene.poll(caller), WaitResult::Done);
@@ -167,13 +167,13 @@ fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
 fn the_gates_say_whether_anybody_waits() {
     let mut scene = busy();
     assert!(!anybody_waits(&scene));
-    let first = quiets(&mut scene, CAUSE);
-    let second = quiets(&mut scene, CAUSE);
+    let first = quiets(&mut scene, PLAIN);
+    let second = quiets(&mut scene, PLAIN);
     scene.give_up(first);
     assert!(anybody_waits(&scene));
     scene.give_up(second);
     assert!(!anybody_waits(&scene));
-    let (_, kept) = scene.enable_and_wait("a", CAUSE, WaitFor::Quiet, ONE).unwrap();
+    let (_, kept) = scene.enable_and_wait("a", PLAIN, WaitFor::Quiet, ONE).unwrap();
     assert!(anybody_waits(&scene));
     scene.resume("a");
     assert!(!anybody_waits(&scene));
@@ -183,7 +183,7 @@ fn the_gates_say_whether_anybody_waits() {
 #[test]
 fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing() {
     let mut scene = busy();
-    let callers = [CAUSE; 3].map(|cause| quiets(&mut scene, cause));
+    let callers = [PLAIN; 3].map(|request| quiets(&mut scene, request));
     let picture = |scene: &Scene| {
         let app = &scene.zone.tables.apps[0];
         (scene.zone.tables.header.version, app.state(), app.pause(), app.until())
@@ -197,13 +197,13 @@ fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing()
     assert_eq!(before, picture(&scene));
     assert_eq!(scene.state("new"), None);
     scene.give_up(callers[1]);
-    assert!(scene.enable_and_wait("new", CAUSE, WaitFor::Quiet, ONE).is_ok());
+    assert!(scene.enable_and_wait("new", PLAIN, WaitFor::Quiet, ONE).is_ok());
 }
 
 #[test]
 fn who_has_no_place_is_told_nothing_of_another() {
     let mut scene = busy();
-    let caller = quiets(&mut scene, CAUSE);
+    let caller = quiets(&mut scene, PLAIN);
     for stranger in [Caller { owner: TWO, ..caller }, Caller { cookie: Cookie(999), ..caller }] {
         assert_eq!(scene.give_up(stranger), WaitResult::Superseded);
     }
@@ -267,8 +267,8 @@ fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
     type Ends = fn(&mut Scene);
     let ends: [Ends; 3] = [
         |scene| assert_ne!(scene.pause("a"), PauseId(0)),
-        |scene| assert_ne!(scene.stop("a", CAUSE), PauseId(0)),
-        |scene| assert_ne!(scene.quiets("a", CAUSE, TWO).cookie, Cookie(0)),
+        |scene| assert_ne!(scene.stop("a", PLAIN), PauseId(0)),
+        |scene| assert_ne!(scene.quiets("a", PLAIN, TWO).cookie, Cookie(0)),
     ];
     for end in ends {
         let mut scene = Scene::paused("a");
@@ -302,7 +302,7 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
-    assert_eq!(scene.enable("e", Expected::Any, CAUSE), Err(Refusal::Full));
+    assert_eq!(scene.enable("e", Expected::Any, PLAIN), Err(Refusal::Full));
     assert_eq!(scene.poll(caller), WaitResult::Done);
     scene.pause("e");
 }
@@ -313,7 +313,7 @@ fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
     let more = [3, 4, 5].map(|pid| scene.register(pid, FIRST));
     assert_eq!(more[2], WorkerId::NONE, "the table is full");
     assert_eq!(scene.effects.wake, Wake::All);
-    let caller = scene.quiets("a", CAUSE, ONE);
+    let caller = scene.quiets("a", PLAIN, ONE);
     scene.both_see();
     more[..2].iter().for_each(|one| scene.sees(*one));
     assert_eq!(scene.poll(caller), WaitResult::Pending);
@@ -332,7 +332,7 @@ fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
 fn an_app_is_not_quiet_while_a_worker_cannot_use_its_entry() {
     let mut scene = Scene::new();
     let three = scene.register(3, FIRST);
-    let caller = scene.quiets("a", CAUSE, ONE);
+    let caller = scene.quiets("a", PLAIN, ONE);
     scene.both_see();
     scene.visit(|zone| zone.decline(three, process(3)));
     assert_eq!((scene.poll(caller), scene.effects.wake), (WaitResult::Pending, Wake::Nobody));
