@@ -294,10 +294,10 @@ fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_those_are_finished_wh
 
 /// Pauses; another worker, which has nothing in flight, looks for the caller.
 fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
-    let place = shared.enable_and_wait(&name(""), TWO);
+    let wait = shared.enable_and_wait(&name(""), TWO);
     spawn(shared, move |shared| {
         InFlight::new(TWO).refresh(shared);
-        shared.is_quiet(place, TWO)
+        shared.is_quiet(wait, TWO)
     })
 }
 

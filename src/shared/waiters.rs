@@ -70,21 +70,21 @@ impl Wait {
 
     /// Who waits here, and for what.
     pub fn get(&self) -> Option<(WaitFor, &Waiter)> {
-        let wish = match self.used {
+        let wait_for = match self.used {
             Use::Free => return None,
             Use::Provisional => WaitFor::Provisional,
             Use::Quiet => WaitFor::Quiet,
             Use::Drained => WaitFor::Drained,
         };
-        Some((wish, &self.waiter))
+        Some((wait_for, &self.waiter))
     }
 
     /// Somebody waits here: from the last write on he counts.
-    pub fn fill(&mut self, wish: WaitFor, waiter: Waiter) {
+    pub fn fill(&mut self, wait_for: WaitFor, waiter: Waiter) {
         self.waiter = waiter;
         self.until = Now::NEVER;
         crash_point();
-        self.used = match wish {
+        self.used = match wait_for {
             WaitFor::Provisional => Use::Provisional,
             WaitFor::Quiet => Use::Quiet,
             WaitFor::Drained => Use::Drained,

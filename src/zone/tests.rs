@@ -137,12 +137,12 @@ fn check_waits(zone: &Owned) {
     let waiters = || tables.waits.iter().filter_map(Wait::get);
     let told = signals.waiting.load(crate::sync::Ordering::Relaxed);
     assert_eq!(told as usize, waiters().count());
-    for (wish, waiter) in waiters() {
+    for (wait_for, waiter) in waiters() {
         let app = &tables.apps[waiter.app.index()];
         let state = app.state();
         assert!(app.name().is_some());
         assert!(tables.workers[waiter.owner.index()].process().is_some());
-        match wish {
+        match wait_for {
             WaitFor::Drained => assert!(matches!(state, State::Open | State::Draining { .. })),
             WaitFor::Quiet => assert_eq!(state, State::Paused),
             WaitFor::Provisional => assert!(state == State::Paused && app.is_provisional()),

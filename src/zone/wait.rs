@@ -52,17 +52,17 @@ impl Zone<'_> {
         name: &AppName,
         which: Expected,
         request: PauseRequest,
-        wish: WaitFor,
+        wait_for: WaitFor,
         (owner, cookie): (WorkerId, Cookie),
     ) -> Result<(Paused, WaitId), Refusal> {
         let (now, place) = (self.now, self.free_wait()?);
         let id = self.entry_to_pause(name, which)?;
         let waiter = Waiter { app: id, owner, cookie, since: now, request };
-        let done = if wish == WaitFor::Provisional {
+        let done = if wait_for == WaitFor::Provisional {
             self.enable_provisionally(id, place, waiter)
         } else {
             let done = self.pause_known(id, request, Intent::Change, State::Paused);
-            self.begin_wait(place, wish, waiter);
+            self.begin_wait(place, wait_for, waiter);
             done
         };
         Ok((done, place))
@@ -97,17 +97,17 @@ impl Zone<'_> {
         cookie: Cookie,
         deadline: Deadline,
     ) -> WaitResult {
-        let Some((wish, waiter)) = self.waiter(place, owner, cookie) else {
+        let Some((wait_for, waiter)) = self.waiter(place, owner, cookie) else {
             return WaitResult::Superseded;
         };
-        let (left, cut_short) = match wish {
+        let (left, cut_short) = match wait_for {
             WaitFor::Drained => (self.still_held(waiter.app), false),
             WaitFor::Quiet | WaitFor::Provisional => {
                 (self.still_in_flight(waiter.app), self.quitting())
             }
         };
         let over = deadline == Deadline::Over || cut_short;
-        match (left, wish) {
+        match (left, wait_for) {
             (None, WaitFor::Provisional) => {
                 self.commit(waiter.app, &waiter.request, waiter.since);
                 self.header.version = self.header.version.wrapping_add(1);
@@ -147,7 +147,8 @@ impl Zone<'_> {
     /// Until when what is under way may be taken back, by the last of those who wait for quiet.
     pub fn waiting_until(&self, id: AppId) -> Option<Now> {
         let waits = self.waits.iter().filter(|wait| {
-            wait.get().is_some_and(|(wish, one)| wish == WaitFor::Provisional && one.app == id)
+            wait.get()
+                .is_some_and(|(wait_for, one)| wait_for == WaitFor::Provisional && one.app == id)
         });
         let ends = waits.map(|wait| wait.until).filter(|until| *until != Now::NEVER);
         ends.max_by_key(|until| until.monotonic)
@@ -194,7 +195,7 @@ impl Zone<'_> {
         }
         let overtaken = |wait: &&mut Wait| {
             let waiter = wait.get().filter(|(_, waiter)| waiter.app == id);
-            waiter.is_some_and(|(wish, _)| match wish {
+            waiter.is_some_and(|(wait_for, _)| match wait_for {
                 WaitFor::Drained => paused || state == State::Stopped,
                 WaitFor::Quiet | WaitFor::Provisional => !paused,
             })
@@ -272,27 +273,27 @@ impl Zone<'_> {
         free.map(WaitId::at).ok_or(Refusal::TooManyWait)
     }
 
-    fn begin_wait(&mut self, place: WaitId, wish: WaitFor, waiter: Waiter) {
+    fn begin_wait(&mut self, place: WaitId, wait_for: WaitFor, waiter: Waiter) {
         if let Some(wait) = self.waits.get_mut(place.index()) {
-            wait.fill(wish, waiter);
+            wait.fill(wait_for, waiter);
         }
         self.publish_waiting();
         self.effects.wake = Wake::All;
     }
 
     fn waiter(&self, place: WaitId, owner: WorkerId, cookie: Cookie) -> Option<(WaitFor, Waiter)> {
-        let (wish, waiter) = self.waits.get(place.index())?.get()?;
-        (waiter.owner == owner && waiter.cookie == cookie).then_some((wish, *waiter))
+        let (wait_for, waiter) = self.waits.get(place.index())?.get()?;
+        (waiter.owner == owner && waiter.cookie == cookie).then_some((wait_for, *waiter))
     }
 
     /// Somebody waits no longer; unless his pause was committed, it is taken back.
     fn end_wait(&mut self, place: WaitId) {
         let Some(wait) = self.waits.get_mut(place.index()) else { return };
-        let Some((wish, waiter)) = wait.get() else { return };
+        let Some((wait_for, waiter)) = wait.get() else { return };
         let id = waiter.app;
         wait.clear();
         self.publish_waiting();
-        if wish != WaitFor::Provisional {
+        if wait_for != WaitFor::Provisional {
             return;
         }
         if self.recompute_pause(id) {
@@ -341,8 +342,9 @@ impl Zone<'_> {
 pub(super) fn asked(waits: &[Wait], app: AppId) -> impl Iterator<Item = (PauseRequest, Now)> + '_ {
     let behind = move |last: Option<(Msec, usize)>| {
         let waiters = waits.iter().enumerate().filter_map(|(at, wait)| Some((at, wait.get()?)));
-        let asked = waiters
-            .filter(move |(_, (wish, waiter))| *wish == WaitFor::Provisional && waiter.app == app);
+        let asked = waiters.filter(move |(_, (wait_for, waiter))| {
+            *wait_for == WaitFor::Provisional && waiter.app == app
+        });
         let ordered = asked.map(|(at, (_, waiter))| ((waiter.since.monotonic, at), waiter));
         ordered.filter(move |(order, _)| Some(*order) > last).min_by_key(|(order, _)| *order)
     };

@@ -128,8 +128,8 @@ impl Shared {
     }
 
     /// Whether nothing is in flight, so far as he can know who waits there.
-    pub(super) fn is_quiet(&self, place: WaitId, owner: WorkerId) -> bool {
-        self.visit(|zone| zone.poll(place, owner, Cookie(9), Deadline::Ahead)) == WaitResult::Done
+    pub(super) fn is_quiet(&self, wait: WaitId, owner: WorkerId) -> bool {
+        self.visit(|zone| zone.poll(wait, owner, Cookie(9), Deadline::Ahead)) == WaitResult::Done
     }
 
     /// A request comes to a worker.

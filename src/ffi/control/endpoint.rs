@@ -212,9 +212,9 @@ fn enable_and_wait(
     patience: Patience,
 ) -> Outcome {
     let Some(me) = wait::me(r) else { return cannot_wait() };
-    let wish = if patience.keep { WaitFor::Quiet } else { WaitFor::Provisional };
+    let wait_for = if patience.keep { WaitFor::Quiet } else { WaitFor::Provisional };
     let (before, done, left) = visit(zone, name, |zone| {
-        let done = zone.enable_and_wait(name, asked.which, cause, wish, me);
+        let done = zone.enable_and_wait(name, asked.which, cause, wait_for, me);
         if let Ok((_, place)) = done {
             zone.set_deadline(place, zone.now.after(patience.wait));
         }

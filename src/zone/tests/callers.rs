@@ -1,7 +1,7 @@
 //! Those who wait, naively: what is, is what was before with what they ask for on top of it.
 #![forbid(unsafe_code)]
 
-use super::deeds::{self, Ask, Deed, Outcome};
+use super::deeds::{Ask, Deed, Outcome, Who};
 use super::model::{ModelWorker, Pair, ENTRIES, WAITS};
 use super::rules::ModelApp;
 use super::verbs::later;
@@ -10,33 +10,33 @@ use crate::control::command::PaceChange;
 
 /// Somebody who waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub caller: deeds::Caller,
+pub(super) struct ModelCaller {
+    pub caller: Who,
     entry: usize,
-    wish: WaitFor,
+    wait_for: WaitFor,
     since: Now,
     ask: Ask,
 }
 
 /// What is asked of `enable` by a caller who waits.
-pub(super) struct Asks {
+pub(super) struct WaitArgs {
     pub name: usize,
     pub which: Expected,
     pub ask: Ask,
-    pub wish: WaitFor,
-    pub caller: deeds::Caller,
+    pub wait_for: WaitFor,
+    pub caller: Who,
 }
 
 /// A state with its terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Before {
+pub(super) struct Earlier {
     state: State,
     reason: Option<bool>,
     until: Option<Now>,
     pace: Pace,
 }
 
-impl Before {
+impl Earlier {
     fn of(app: &ModelApp) -> Self {
         let drains = matches!(app.state, State::Draining { .. });
         let pace = if drains { app.round.pace } else { app.pace };
@@ -62,18 +62,18 @@ impl Before {
 impl Pair {
     pub(super) fn enables_and_waits(
         &mut self,
-        asks: Asks,
+        asks: WaitArgs,
         begun: Option<PauseId>,
     ) -> Result<(Paused, WaitId), Refusal> {
-        let Asks { name, which, ask, wish, caller } = asks;
-        let place = self.free_wait()?;
-        let done = if wish == WaitFor::Provisional {
+        let WaitArgs { name, which, ask, wait_for, caller } = asks;
+        let wait = self.free_wait()?;
+        let done = if wait_for == WaitFor::Provisional {
             let entry = self.entry_to_pause(name, which)?;
             let app = self.apps[entry].as_mut().unwrap();
-            app.before = app.before.or(Some(Before::of(app)));
+            app.earlier = app.earlier.or(Some(Earlier::of(app)));
             let ask = Ask { intent: Intent::State, ..ask };
             let done = self.pauses_entry(entry, ask, State::Paused, begun);
-            self.overtakes(entry);
+            self.ends_waits(entry);
             done
         } else {
             let ask = Ask { intent: Intent::Change, ..ask };
@@ -81,8 +81,8 @@ impl Pair {
         };
         let entry = self.find(name).unwrap();
         let since = self.zone.now;
-        self.callers[place.index()] = Some(Caller { caller, entry, wish, since, ask });
-        Ok((done, place))
+        self.callers[wait.index()] = Some(ModelCaller { caller, entry, wait_for, since, ask });
+        Ok((done, wait))
     }
 
     pub(super) fn disables_and_waits(
@@ -90,30 +90,25 @@ impl Pair {
         name: usize,
         which: Expected,
         change: PaceChange,
-        caller: deeds::Caller,
+        caller: Who,
     ) -> Result<(Opened, Option<WaitId>), Refusal> {
-        let place = self.free_wait()?;
+        let wait = self.free_wait()?;
         let done = self.disables(name, which, change)?;
         self.end_drains();
         let held = self.find(name).filter(|entry| self.still_held(*entry).is_some());
-        let place = held.map(|_| place);
-        if let (Some(entry), Some(place)) = (held, place) {
+        let wait = held.map(|_| wait);
+        if let (Some(entry), Some(wait)) = (held, wait) {
             let (since, ask) = (self.zone.now, Ask::default());
-            let wish = WaitFor::Drained;
-            self.callers[place.index()] = Some(Caller { caller, entry, wish, since, ask });
+            let wait_for = WaitFor::Drained;
+            self.callers[wait.index()] = Some(ModelCaller { caller, entry, wait_for, since, ask });
         }
-        Ok((done, place))
+        Ok((done, wait))
     }
 
-    pub(super) fn polls(
-        &mut self,
-        place: WaitId,
-        caller: deeds::Caller,
-        deadline: Deadline,
-    ) -> WaitResult {
-        let one = self.callers[place.index()].filter(|one| one.caller == caller);
+    pub(super) fn polls(&mut self, wait: WaitId, caller: Who, deadline: Deadline) -> WaitResult {
+        let one = self.callers[wait.index()].filter(|one| one.caller == caller);
         let Some(one) = one else { return WaitResult::Superseded };
-        let drained = one.wish == WaitFor::Drained;
+        let drained = one.wait_for == WaitFor::Drained;
         let (left, cut_short) = match drained {
             true => (self.still_held(one.entry), false),
             false => (self.still_in_flight(one.entry), self.quitting),
@@ -121,18 +116,18 @@ impl Pair {
         if left.is_some() && deadline == Deadline::Ahead && !cut_short {
             return WaitResult::Pending;
         }
-        if left.is_none() && one.wish == WaitFor::Provisional {
+        if left.is_none() && one.wait_for == WaitFor::Provisional {
             self.answered(one.entry, one.ask, one.since);
         }
-        self.callers[place.index()] = None;
-        match (left, one.wish) {
+        self.callers[wait.index()] = None;
+        match (left, one.wait_for) {
             (None, WaitFor::Provisional) => {
-                assert!(!self.remakes(one.entry), "his pause stays");
+                assert!(!self.adds_up(one.entry), "his pause stays");
                 WaitResult::Done
             }
             (None, _) => WaitResult::Done,
             (Some(left), WaitFor::Provisional) => {
-                self.is_rolled_back(one.entry);
+                self.is_undone(one.entry);
                 WaitResult::RolledBack(left)
             }
             (Some(left), _) => WaitResult::TimedOut(left),
@@ -141,10 +136,10 @@ impl Pair {
 
     /// A worker is gone.
     pub(super) fn nobody_waits_there(&mut self, dead: WorkerId) {
-        for place in 0..WAITS {
-            let gone = self.callers[place].take_if(|one| one.caller.0 == dead);
-            if let Some(gone) = gone.filter(|gone| gone.wish == WaitFor::Provisional) {
-                self.is_rolled_back(gone.entry);
+        for wait in 0..WAITS {
+            let gone = self.callers[wait].take_if(|one| one.caller.0 == dead);
+            if let Some(gone) = gone.filter(|gone| gone.wait_for == WaitFor::Provisional) {
+                self.is_undone(gone.entry);
             }
         }
         let worker = &mut self.workers[dead.index()];
@@ -158,37 +153,38 @@ impl Pair {
     /// Somebody's pause stays, who asked for it then. Returns whether that changed anything.
     pub(super) fn answered(&mut self, entry: usize, ask: Ask, at: Now) -> bool {
         let app = self.apps[entry].as_mut().unwrap();
-        app.before = app.before.map(|before| before.then(ask, at));
+        app.earlier = app.earlier.map(|before| before.then(ask, at));
         for one in self.callers.iter_mut().flatten() {
             if ask.reason.is_some() && one.entry == entry && one.since.monotonic <= at.monotonic {
                 one.ask.reason = None;
             }
         }
-        self.remakes(entry)
+        self.adds_up(entry)
     }
 
-    fn is_rolled_back(&mut self, entry: usize) {
-        let changed = self.remakes(entry);
+    fn is_undone(&mut self, entry: usize) {
+        let changed = self.adds_up(entry);
         self.apps[entry].as_mut().unwrap().rolled_back |= changed;
     }
 
     /// Returns whether it changed anything.
-    fn remakes(&mut self, entry: usize) -> bool {
+    fn adds_up(&mut self, entry: usize) -> bool {
         let now = self.zone.now;
-        let asked = |one: &&Caller| one.entry == entry && one.wish == WaitFor::Provisional;
-        let mut asks: Vec<Caller> = self.callers.iter().flatten().filter(asked).copied().collect();
+        let asked = |one: &&ModelCaller| one.entry == entry && one.wait_for == WaitFor::Provisional;
+        let mut asks: Vec<ModelCaller> =
+            self.callers.iter().flatten().filter(asked).copied().collect();
         asks.sort_by_key(|one| one.since.monotonic);
         let app = self.apps[entry].as_mut().unwrap();
-        let Some(before) = app.before else { return false };
+        let Some(before) = app.earlier else { return false };
         let is = asks.iter().fold(before, |is, one| is.then(one.ask, one.since));
-        app.before = Some(before).filter(|_| !asks.is_empty());
+        app.earlier = Some(before).filter(|_| !asks.is_empty());
         if !is.is_paused_or_stopped() {
             let pace = if is.state == State::Open { app.pace } else { is.pace };
             app.ends(pace, now);
-            self.overtakes(entry);
+            self.ends_waits(entry);
             return true;
         }
-        let changed = is != Before::of(app);
+        let changed = is != Earlier::of(app);
         if app.state != is.state {
             app.turns(is.state, now);
         }
@@ -197,13 +193,14 @@ impl Pair {
     }
 
     /// Whoever waits for what is not to come any more waits no longer.
-    pub(super) fn overtakes(&mut self, entry: usize) {
+    pub(super) fn ends_waits(&mut self, entry: usize) {
         let app = self.apps[entry].as_mut().unwrap();
         let (paused, held_back) = (app.state == State::Paused, app.is_paused_or_stopped());
-        app.before = app.before.filter(|_| paused);
-        for place in &mut self.callers {
-            place.take_if(|one| {
-                one.entry == entry && if one.wish == WaitFor::Drained { held_back } else { !paused }
+        app.earlier = app.earlier.filter(|_| paused);
+        for caller in &mut self.callers {
+            caller.take_if(|one| {
+                one.entry == entry
+                    && if one.wait_for == WaitFor::Drained { held_back } else { !paused }
             });
         }
     }
@@ -261,11 +258,11 @@ impl Pair {
 
     /// At the end.
     pub(super) fn all_look(&mut self) {
-        for place in 0..WAITS {
-            if let Some(Caller { caller, .. }) = self.callers[place] {
-                let place = WaitId::at(place);
+        for wait in 0..WAITS {
+            if let Some(ModelCaller { caller, .. }) = self.callers[wait] {
+                let wait = WaitId::at(wait);
                 let polled =
-                    self.carry_out(&Deed::Poll { place, caller, deadline: Deadline::Ahead });
+                    self.carry_out(&Deed::Poll { wait, caller, deadline: Deadline::Ahead });
                 assert_eq!(polled, Outcome::Polled(WaitResult::Done));
             }
         }
@@ -273,9 +270,10 @@ impl Pair {
 
     pub(super) fn compare_callers(&mut self) {
         for (wait, model) in self.zone.tables.waits.iter().zip(&self.callers) {
-            let waits =
-                wait.get().map(|(wish, one)| (wish, one.app.index(), one.owner, one.cookie));
-            let model = model.map(|one| (one.wish, one.entry, one.caller.0, one.caller.1));
+            let waits = wait
+                .get()
+                .map(|(wait_for, one)| (wait_for, one.app.index(), one.owner, one.cookie));
+            let model = model.map(|one| (one.wait_for, one.entry, one.caller.0, one.caller.1));
             assert_eq!(waits, model);
         }
         for entry in 0..ENTRIES {
@@ -284,7 +282,7 @@ impl Pair {
             let total = tables.lend(words, *now).sum_counts(AppId::at(entry));
             let Some(app) = self.apps[entry].as_ref() else { continue };
             let real = &self.zone.tables.apps[entry];
-            assert_eq!(real.is_provisional(), app.before.is_some());
+            assert_eq!(real.is_provisional(), app.earlier.is_some());
             let start = Counts { passed: app.totals.passed, ..Counts::default() };
             let living = self.workers.iter().filter(|worker| worker.generation.is_some());
             let know = living.filter(|worker| worker.saw >= Some(app.created));
@@ -301,7 +299,7 @@ impl Pair {
 impl ModelApp {
     /// Without those who may yet take their pause back.
     pub(super) fn without_callers(mut self) -> Self {
-        if let Some(Before { state, reason, until, pace }) = self.before.take() {
+        if let Some(Earlier { state, reason, until, pace }) = self.earlier.take() {
             (self.state, self.reason, self.until, self.pace) = (state, reason, until, pace);
         }
         self

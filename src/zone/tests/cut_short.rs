@@ -39,8 +39,8 @@ fn name_and_ask() -> (AppName, Expected, Ask) {
 #[test]
 fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
     let (name, which, ask) = name_and_ask();
-    let wish = WaitFor::Provisional;
-    let deed = Deed::EnableAndWait { name, which, ask, wish, caller: (ONE, Cookie(1)) };
+    let wait_for = WaitFor::Provisional;
+    let deed = Deed::EnableAndWait { name, which, ask, wait_for, caller: (ONE, Cookie(1)) };
     let scene = busy();
     let before = app(&scene.zone).pause();
     for mut zone in cut_short(&scene.zone, &deed) {

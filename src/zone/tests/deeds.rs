@@ -16,9 +16,9 @@ pub(super) enum Deed {
     Enable { name: AppName, which: Expected, ask: Ask },
     Stop { name: AppName, which: Expected, ask: Ask },
     Disable { name: AppName, which: Expected, pace: PaceChange },
-    EnableAndWait { name: AppName, which: Expected, ask: Ask, wish: WaitFor, caller: Caller },
-    DisableAndWait { name: AppName, which: Expected, pace: PaceChange, caller: Caller },
-    Poll { place: WaitId, caller: Caller, deadline: Deadline },
+    EnableAndWait { name: AppName, which: Expected, ask: Ask, wait_for: WaitFor, caller: Who },
+    DisableAndWait { name: AppName, which: Expected, pace: PaceChange, caller: Who },
+    Poll { wait: WaitId, caller: Who, deadline: Deadline },
     Know { name: AppName },
     AskAll,
     Tell { id: AppId, told: Told },
@@ -37,7 +37,7 @@ pub(super) enum Deed {
 }
 
 /// Who waits: his worker, and what it knows him by.
-pub(super) type Caller = (WorkerId, Cookie);
+pub(super) type Who = (WorkerId, Cookie);
 
 /// What is asked of `enable` and `stop`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,9 +112,11 @@ impl Deed {
                     zone.disable(&name, which, &Address::EMPTY, |old| pace.apply(old)),
                 );
             }
-            Self::EnableAndWait { name, which, ask, wish, caller } => {
+            Self::EnableAndWait { name, which, ask, wait_for, caller } => {
                 let request = ask.request();
-                return Outcome::Waits(zone.enable_and_wait(&name, which, request, wish, caller));
+                return Outcome::Waits(
+                    zone.enable_and_wait(&name, which, request, wait_for, caller),
+                );
             }
             Self::DisableAndWait { name, which, pace, caller } => {
                 let pace = |old| pace.apply(old);
@@ -126,8 +128,8 @@ impl Deed {
                     caller,
                 ));
             }
-            Self::Poll { place, caller: (owner, cookie), deadline } => {
-                return Outcome::Polled(zone.poll(place, owner, cookie, deadline));
+            Self::Poll { wait, caller: (owner, cookie), deadline } => {
+                return Outcome::Polled(zone.poll(wait, owner, cookie, deadline));
             }
             Self::Know { name } => zone.know(&name),
             Self::AskAll => {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::asks::told;
-use super::deeds::{Ask, Caller, Deed};
+use super::deeds::{Ask, Deed, Who};
 use super::model::{Pair, ENTRIES, NAMES, WORKERS};
 use super::rules::{ModelApp, Waiting};
 use super::*;
@@ -67,7 +67,7 @@ pub(super) enum Event {
         app: usize,
         which: Aim,
         ask: Ask,
-        wish: WaitFor,
+        wait_for: WaitFor,
         worker: usize,
     },
     DisableAndWait {
@@ -154,7 +154,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
     let max_held = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
-    let wish = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
+    let wait_for = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
     let spare = || prop_oneof![3 => Just(Spare::One), 1 => Just(Spare::None)];
     let spacing = prop::sample::select(vec![Spacing::OneByOne, Spacing::None]);
@@ -178,8 +178,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Stop { app, which, ask }),
         8 => (app(), aim(), pace_change())
             .prop_map(|(app, which, pace)| Event::Disable { app, which, pace }),
-        8 => (app(), aim(), ask(), wish, worker()).prop_map(|(app, which, ask, wish, worker)| {
-            Event::EnableAndWait { app, which, ask, wish, worker }
+        8 => (app(), aim(), ask(), wait_for, worker()).prop_map(|(app, which, ask, wait_for, worker)| {
+            Event::EnableAndWait { app, which, ask, wait_for, worker }
         }),
         3 => (app(), aim(), pace_change(), worker())
             .prop_map(|(app, which, pace, worker)| Event::DisableAndWait { app, which, pace, worker }),
@@ -280,11 +280,11 @@ impl Pair {
             Event::Disable { app, which, pace } => {
                 Deed::Disable { name: name(NAMES[app]), which: self.which(app, which), pace }
             }
-            Event::EnableAndWait { app, which, ask, wish, worker } => Deed::EnableAndWait {
+            Event::EnableAndWait { app, which, ask, wait_for, worker } => Deed::EnableAndWait {
                 name: name(NAMES[app]),
                 which: self.which(app, which),
                 ask,
-                wish,
+                wait_for,
                 caller: self.calls(worker),
             },
             Event::DisableAndWait { app, which, pace, worker } => Deed::DisableAndWait {
@@ -338,7 +338,7 @@ impl Pair {
         }
     }
 
-    fn calls(&mut self, worker: usize) -> Caller {
+    fn calls(&mut self, worker: usize) -> Who {
         self.cookies += 1;
         (WorkerId::at(worker), Cookie(self.cookies))
     }
@@ -347,10 +347,10 @@ impl Pair {
     fn polls_again(&self, who: &Index, deadline: Deadline) -> Deed {
         let stranger = (WorkerId(0), Cookie(u64::MAX));
         let all = self.callers.iter().enumerate();
-        let all = all.filter_map(|(place, one)| Some((WaitId::at(place), one.as_ref()?.caller)));
+        let all = all.filter_map(|(wait, one)| Some((WaitId::at(wait), one.as_ref()?.caller)));
         let all: Vec<_> = all.chain([(WaitId(0), stranger)]).collect();
-        let (place, caller) = *who.get(&all);
-        Deed::Poll { place, caller, deadline }
+        let (wait, caller) = *who.get(&all);
+        Deed::Poll { wait, caller, deadline }
     }
 
     fn strays(&self, who: &Index, owner: WorkerId, unfinished: bool) -> Deed {

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::callers::Caller;
+use super::callers::ModelCaller;
 use super::deeds::{reason_text, Ask, Deed, Outcome};
 use super::events::{event, Event};
 use super::rounds::Next;
@@ -31,7 +31,7 @@ pub(super) struct Pair {
     pub retired: bool,
     pub pauses: u64,
     pub cookies: u64,
-    pub callers: [Option<Caller>; WAITS],
+    pub callers: [Option<ModelCaller>; WAITS],
     /// Whoever was released, of which app, and by what.
     pub released: Vec<(AppName, Release)>,
     /// When the workers were asked last what they have in flight.
@@ -305,9 +305,9 @@ impl Pair {
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.about_to_go_on(), model.taken());
             assert_eq!(app.spacing(), model.spacing);
-            let line = app.line.iter(&tables.slots).map(|(slot, place)| {
-                let held = place.held().unwrap();
-                Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot }
+            let line = app.line.iter(&tables.slots).map(|(id, slot)| {
+                let held = slot.held().unwrap();
+                Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot: id }
             });
             assert!(line.eq(model.line.iter().copied()));
             assert_eq!(app.unfinished as usize, model.unfinished.len());

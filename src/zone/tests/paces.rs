@@ -1,17 +1,17 @@
 //! Drains at a pace: so long, so many at a time.
 #![forbid(unsafe_code)]
 
-use super::scene::{paced, Place, Scene, ONE, TWO};
+use super::scene::{paced, HeldRequest, Scene, ONE, TWO};
 use super::*;
 
 const NOBODY: [u64; 0] = [];
 
 /// A drain at a pace of those whom these workers hold.
-fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<Place>) {
+fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<HeldRequest>) {
     let mut scene = Scene::paused_by("", request);
-    let places = owners.iter().map(|owner| scene.hold("", *owner)).collect();
+    let held = owners.iter().map(|owner| scene.hold("", *owner)).collect();
     scene.resume("");
-    (scene, places)
+    (scene, held)
 }
 
 /// How long a worker is to wait for its turn.
@@ -54,22 +54,22 @@ fn a_worker_that_is_late_makes_up_for_it() {
 
 #[test]
 fn who_leaves_the_line_of_a_spread_delays_nobody() {
-    let (mut scene, places) = drain(paced(400, 0), &[ONE, ONE, TWO, ONE]);
+    let (mut scene, held) = drain(paced(400, 0), &[ONE, ONE, TWO, ONE]);
     assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
-    scene.go(places[1], DepartReason::Left);
+    scene.depart(held[1], DepartReason::Left);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(later(&mut scene, TWO), Some(100));
 }
 
 #[test]
 fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_next() {
-    let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE, ONE, TWO]);
+    let (mut scene, held) = drain(paced(0, 2), &[ONE, ONE, ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!((scene.ask(ONE).0, scene.turn(TWO)), (Turn::Nobody, vec![]));
-    scene.finish(places[1]);
+    scene.finish(held[1]);
     assert_eq!(scene.effects.wake, Wake::One(ONE));
     assert_eq!(scene.turn(ONE), [3]);
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [4]);
     assert_eq!(scene.state(""), Some(State::Open));
@@ -84,11 +84,11 @@ fn a_worker_without_a_connection_to_spare_releases_nobody() {
 
 #[test]
 fn a_spread_and_a_concurrency_both_hold() {
-    let (mut scene, places) = drain(paced(400, 2), &[ONE; 4]);
+    let (mut scene, held) = drain(paced(400, 2), &[ONE; 4]);
     scene.wait(400);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!(later(&mut scene, ONE), None, "the next is due, and there is no room");
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     assert_eq!(scene.turn(ONE), [3]);
     let (mut scene, _) = drain(paced(400, 2), &[ONE; 4]);
     assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
@@ -96,21 +96,21 @@ fn a_spread_and_a_concurrency_both_hold() {
 
 #[test]
 fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
-    let (mut scene, places) = drain(paced(0, 2), &[ONE; 5]);
+    let (mut scene, held) = drain(paced(0, 2), &[ONE; 5]);
     assert_eq!(scene.turn(ONE), [1, 2]);
-    let other = Place { owner: TWO, ..places[1] };
-    let stale = Place { cookie: places[0].cookie, ..places[1] };
-    for place in [places[0], places[0], other, stale, places[3]] {
-        scene.finish(place);
+    let other = HeldRequest { owner: TWO, ..held[1] };
+    let stale = HeldRequest { cookie: held[0].cookie, ..held[1] };
+    for one in [held[0], held[0], other, stale, held[3]] {
+        scene.finish(one);
     }
     assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![3], vec![]));
 }
 
 #[test]
 fn who_is_finished_before_the_baton_is_given_back_makes_room() {
-    let (mut scene, places) = drain(paced(0, 1), &[ONE, TWO]);
+    let (mut scene, held) = drain(paced(0, 1), &[ONE, TWO]);
     let (app, _) = scene.take(ONE).unwrap();
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     assert_eq!(scene.turn(TWO), NOBODY, "the baton is not back");
     scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
@@ -119,9 +119,9 @@ fn who_is_finished_before_the_baton_is_given_back_makes_room() {
 
 #[test]
 fn who_was_released_does_not_depart() {
-    let (mut scene, places) = drain(paced(0, 1), &[ONE, ONE]);
+    let (mut scene, held) = drain(paced(0, 1), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
-    scene.go(places[0], DepartReason::Left);
+    scene.depart(held[0], DepartReason::Left);
     assert_eq!(scene.zone.tables.apps[0].totals.left, 0);
     assert_eq!(scene.turn(ONE), NOBODY);
 }
@@ -191,24 +191,24 @@ fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
 
 #[test]
 fn those_who_are_unfinished_when_a_drain_ends_count_in_the_next() {
-    let (mut scene, places) = drain(paced(0, 2), &[ONE, ONE]);
+    let (mut scene, held) = drain(paced(0, 2), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!((scene.state(""), scene.come("", TWO)), (Some(State::Open), Arrival::Passes));
     scene.enable("", Expected::Any, paced(0, 2)).unwrap();
     scene.hold("", TWO);
     scene.resume("");
     assert_eq!(scene.turn(TWO), NOBODY);
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [4]);
 }
 
 #[test]
 fn who_is_finished_while_the_app_is_paused_again_releases_nobody() {
-    let (mut scene, places) = drain(paced(0, 1), &[ONE, TWO]);
+    let (mut scene, held) = drain(paced(0, 1), &[ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1]);
     scene.pause("");
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     assert_eq!((scene.effects.wake, scene.turn(TWO)), (Wake::Nobody, vec![]));
     scene.resume("");
     assert_eq!(scene.turn(TWO), [2]);
@@ -216,24 +216,24 @@ fn who_is_finished_while_the_app_is_paused_again_releases_nobody() {
 
 #[test]
 fn slots_of_the_unfinished_are_in_use_until_they_are_finished() {
-    let (mut scene, places) = drain(paced(0, 8), &[ONE; 8]);
+    let (mut scene, held) = drain(paced(0, 8), &[ONE; 8]);
     assert_eq!(scene.turn(ONE).len(), 8);
     scene.pause("");
     assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
     assert!(matches!(scene.come("", TWO), Arrival::Rejected { .. }));
-    scene.finish(places[7]);
+    scene.finish(held[7]);
     assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 0, .. }));
 }
 
 #[test]
 fn an_app_whose_requests_are_unfinished_is_not_yet_idle() {
-    let (mut scene, places) = drain(paced(0, 1), &[ONE]);
+    let (mut scene, held) = drain(paced(0, 1), &[ONE]);
     assert_eq!(scene.turn(ONE), [1]);
     for app in ["b", "c", "d"] {
         scene.pause(app);
     }
     assert_eq!(scene.enable("e", Expected::Any, paced(0, 0)), Err(Refusal::Full));
-    scene.finish(places[0]);
+    scene.finish(held[0]);
     scene.pause("e");
 }
 

@@ -1,7 +1,7 @@
 //! What the zone promises, in small scenes.
 #![forbid(unsafe_code)]
 
-use super::scene::{lease, Place, Scene, ONE, TWO};
+use super::scene::{lease, HeldRequest, Scene, ONE, TWO};
 use super::*;
 use crate::shared::app::Drained;
 
@@ -130,7 +130,7 @@ fn a_client_that_leaves_does_not_delay_the_next() {
     scene.hold("", TWO);
     scene.resume("");
     assert_eq!(
-        scene.go(first, DepartReason::Left),
+        scene.depart(first, DepartReason::Left),
         Departure::Gone { report: None, retry_after: 10 }
     );
     assert_eq!(scene.effects.wake, Wake::One(TWO));
@@ -142,7 +142,7 @@ fn the_last_client_that_leaves_ends_the_drain() {
     let mut scene = Scene::paused("");
     let only = scene.hold("", ONE);
     scene.resume("");
-    scene.go(only, DepartReason::Left);
+    scene.depart(only, DepartReason::Left);
     assert_eq!(scene.state(""), Some(State::Open));
 }
 
@@ -190,19 +190,19 @@ fn apps_that_drain_at_once_take_turns() {
 fn who_was_held_for_its_max_time_is_passed_on_in_a_pause_and_keeps_its_turn_in_a_drain() {
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
-    let gone = scene.go(early, DepartReason::Passed);
+    let gone = scene.depart(early, DepartReason::Passed);
     assert_eq!(gone, Departure::Gone { report: Some(1), retry_after: 10 });
     scene.resume("");
-    assert_eq!(scene.go(late, DepartReason::Passed), Departure::Stays);
+    assert_eq!(scene.depart(late, DepartReason::Passed), Departure::Stays);
     assert_eq!(scene.turn(ONE), [2]);
 }
 
 #[test]
 fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
     let mut scene = Scene::paused("");
-    let place = scene.hold("", ONE);
+    let one = scene.hold("", ONE);
     scene.resume("");
-    let gone = scene.go(place, DepartReason::Answered);
+    let gone = scene.depart(one, DepartReason::Answered);
     assert_eq!(gone, Departure::Gone { report: Some(1), retry_after: 10 });
     assert_eq!(scene.state(""), Some(State::Open));
 }
@@ -211,10 +211,10 @@ fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
 fn nobody_gives_up_a_place_that_has_become_anothers() {
     let mut scene = Scene::paused("");
     let first = scene.hold("", ONE);
-    scene.go(first, DepartReason::Left);
+    scene.depart(first, DepartReason::Left);
     let second = scene.hold("", ONE);
-    let stale = Place { slot: second.slot, ..first };
-    scene.go(stale, DepartReason::Left);
+    let stale = HeldRequest { slot: second.slot, ..first };
+    scene.depart(stale, DepartReason::Left);
     scene.resume("");
     assert_eq!(scene.turn(ONE), [2]);
 }
@@ -222,11 +222,11 @@ fn nobody_gives_up_a_place_that_has_become_anothers() {
 #[test]
 fn who_finds_no_room_is_rejected_and_room_comes_back() {
     let mut scene = Scene::paused("");
-    let places = [(); 8].map(|()| scene.hold("", ONE));
+    let held = [(); 8].map(|()| scene.hold("", ONE));
     let rejected = Arrival::Rejected { lack: Lack::Zone, report: Some(1), retry_after: 10 };
     assert_eq!(scene.come("", TWO), rejected);
     assert_eq!(scene.visit(|zone| zone.slots_used()), 8);
-    scene.go(places[3], DepartReason::Left);
+    scene.depart(held[3], DepartReason::Left);
     assert!(matches!(scene.come("", TWO), Arrival::Held { ahead: 7, .. }));
 }
 
@@ -240,7 +240,7 @@ fn no_more_than_max_held_are_held_of_an_app_over_all_workers() {
     assert_eq!(scene.come_where("", ONE, 2), rejected);
     assert!(matches!(scene.come_where("other", ONE, 2), Arrival::Held { .. }));
     assert!(matches!(scene.come_where("", ONE, 3), Arrival::Held { ahead: 2, .. }));
-    scene.go(first, DepartReason::Left);
+    scene.depart(first, DepartReason::Left);
     assert!(matches!(scene.come_where("", TWO, 3), Arrival::Held { ahead: 2, .. }));
 }
 
@@ -249,19 +249,19 @@ fn who_finds_no_room_in_a_pause_with_a_lease_is_told_when_it_ends() {
     let mut scene = Scene::paused_by("", lease(3001));
     let rejected = Arrival::Rejected { lack: Lack::MaxHeld, report: Some(1), retry_after: 4 };
     assert_eq!(scene.come_where("", ONE, 0), rejected);
-    let place = scene.hold("", ONE);
+    let one = scene.hold("", ONE);
     scene.wait(3000);
     let gone = Departure::Gone { report: Some(1), retry_after: 1 };
-    assert_eq!(scene.go(place, DepartReason::Answered), gone);
+    assert_eq!(scene.depart(one, DepartReason::Answered), gone);
 }
 
 #[test]
 fn nobody_speaks_for_a_request_that_another_worker_holds() {
     let mut scene = Scene::paused("");
-    let place = scene.hold("", ONE);
-    scene.go(Place { owner: TWO, ..place }, DepartReason::Left);
-    scene.go(Place { cookie: Cookie(99), ..place }, DepartReason::Left);
-    scene.finish(place);
+    let one = scene.hold("", ONE);
+    scene.depart(HeldRequest { owner: TWO, ..one }, DepartReason::Left);
+    scene.depart(HeldRequest { cookie: Cookie(99), ..one }, DepartReason::Left);
+    scene.finish(one);
     scene.resume("");
     assert_eq!(scene.turn(ONE), [1]);
 }

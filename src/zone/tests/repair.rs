@@ -49,7 +49,7 @@ impl Picture {
             unfinished: unfinished(zone, entry).map(|(_, held)| held.cookie).collect(),
         });
         let waits = tables.waits.iter().filter_map(Wait::get);
-        let waits = waits.map(|(wish, one)| (wish, one.app, one.cookie)).collect();
+        let waits = waits.map(|(wait_for, one)| (wait_for, one.app, one.cookie)).collect();
         Self { apps: apps.collect(), waits, quitting: tables.header.quitting.is_on() }
     }
 }
@@ -67,8 +67,7 @@ fn line(zone: &Owned, entry: usize) -> Vec<Held> {
 
 fn unfinished(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)> + '_ {
     let slots = zone.tables.slots.iter().enumerate();
-    let unfinished =
-        slots.filter_map(|(slot, place)| Some((SlotId::at(slot), place.unfinished()?)));
+    let unfinished = slots.filter_map(|(at, slot)| Some((SlotId::at(at), slot.unfinished()?)));
     unfinished.filter(move |(_, held)| held.app == AppId::at(entry))
 }
 

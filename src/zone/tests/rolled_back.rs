@@ -162,10 +162,10 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
-    let (place, owner, cookie) = (caller.place, caller.owner, caller.cookie);
-    scene.visit(|zone| zone.cancel_wait(place, TWO, cookie));
-    assert_eq!(scene.state("a"), Some(State::Paused), "another's place");
-    scene.visit(|zone| zone.cancel_wait(place, owner, cookie));
+    let (wait, owner, cookie) = (caller.wait, caller.owner, caller.cookie);
+    scene.visit(|zone| zone.cancel_wait(wait, TWO, cookie));
+    assert_eq!(scene.state("a"), Some(State::Paused), "another's wait");
+    scene.visit(|zone| zone.cancel_wait(wait, owner, cookie));
     let app = scene.effects.rolled_back.map(|(app, ..)| app);
     assert_eq!(app, Some(name("a")));
     assert_eq!(scene.state("a"), Some(State::Open));
@@ -177,7 +177,7 @@ fn a_caller_who_was_answered_may_go() {
     let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
-    scene.visit(|zone| zone.cancel_wait(caller.place, caller.owner, caller.cookie));
+    scene.visit(|zone| zone.cancel_wait(caller.wait, caller.owner, caller.cookie));
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
@@ -291,9 +291,9 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
         },
     ];
     for end in ends {
-        for wish in [WaitFor::Provisional, WaitFor::Quiet] {
+        for wait_for in [WaitFor::Provisional, WaitFor::Quiet] {
             let mut scene = busy();
-            let (_, caller) = scene.enable_and_wait("a", lease(500), wish, ONE).unwrap();
+            let (_, caller) = scene.enable_and_wait("a", lease(500), wait_for, ONE).unwrap();
             end(&mut scene);
             assert_eq!(scene.effects.wake, Wake::All);
             let state = scene.state("a");

@@ -35,14 +35,14 @@ fn room_is_what_all_workers_have_together() {
 fn room_is_no_more_than_the_slots_that_are_free() {
     let mut scene = Scene::paused("");
     scene.visit(|zone| zone.set_room(TWO, LARGE));
-    let places = [(); 8].map(|()| {
+    let held = [(); 8].map(|()| {
         let left = room(&mut scene, "");
-        let place = scene.hold("", ONE);
+        let one = scene.hold("", ONE);
         assert_eq!(room(&mut scene, ""), left - 1);
-        place
+        one
     });
     assert_eq!(room(&mut scene, ""), 0);
-    scene.go(places[0], DepartReason::Left);
+    scene.depart(held[0], DepartReason::Left);
     assert_eq!(room(&mut scene, ""), 1);
 }
 
@@ -55,7 +55,7 @@ fn room_is_no_more_than_max_held_allows_the_app() {
     scene.visit(|zone| zone.set_room(TWO, LARGE));
     assert_eq!((room(&mut scene, ""), room(&mut scene, "other")), (2, 7));
     scene.come_where("", ONE, 5);
-    assert_eq!(room(&mut scene, ""), 3, "the place that allows most");
+    assert_eq!(room(&mut scene, ""), 3, "the location that allows most");
     scene.come_where("", ONE, 1);
     assert_eq!(room(&mut scene, ""), 3);
     scene.resume("");

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::callers::{Asks, Before};
+use super::callers::{Earlier, WaitArgs};
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
 use super::model::{Pair, ENTRIES, NAMES, SLOTS};
@@ -52,7 +52,7 @@ pub(super) struct ModelApp {
     pub created: Msec,
     pub paused_at: Msec,
     /// What there was before those came who may yet take their pause back.
-    pub before: Option<Before>,
+    pub earlier: Option<Earlier>,
     pub rolled_back: bool,
     /// Whether its newest pause was ended by a disable that named it.
     pub ended_by_holder: bool,
@@ -89,7 +89,7 @@ impl ModelApp {
             last_drain: None,
             created: created.monotonic,
             paused_at: created.monotonic,
-            before: None,
+            earlier: None,
             rolled_back: false,
             ended_by_holder: false,
             told: Vec::new(),
@@ -204,15 +204,15 @@ impl Pair {
             Deed::Disable { name, which, pace } => {
                 Outcome::Opened(self.disables(at(name), which, pace))
             }
-            Deed::EnableAndWait { name, which, ask, wish, caller } => {
-                let asks = Asks { name: at(name), which, ask, wish, caller };
+            Deed::EnableAndWait { name, which, ask, wait_for, caller } => {
+                let asks = WaitArgs { name: at(name), which, ask, wait_for, caller };
                 Outcome::Waits(self.enables_and_waits(asks, got.begun()))
             }
             Deed::DisableAndWait { name, which, pace, caller } => {
                 Outcome::WaitsForDrain(self.disables_and_waits(at(name), which, pace, caller))
             }
-            Deed::Poll { place, caller, deadline } => {
-                Outcome::Polled(self.polls(place, caller, deadline))
+            Deed::Poll { wait, caller, deadline } => {
+                Outcome::Polled(self.polls(wait, caller, deadline))
             }
             Deed::Know { name } => self.knows(at(name)),
             Deed::AskAll => self.asks_all(),
@@ -279,7 +279,7 @@ impl Pair {
     fn departs(&mut self, same: impl Fn(&Waiting) -> bool, why: DepartReason) -> Departure {
         let (now, quitting) = (self.zone.now, self.quitting);
         for app in self.apps.iter_mut().flatten() {
-            let Some(place) = app.line.iter().position(&same) else {
+            let Some(at) = app.line.iter().position(&same) else {
                 continue;
             };
             if why == DepartReason::Passed
@@ -287,7 +287,7 @@ impl Pair {
             {
                 return Departure::Stays;
             }
-            app.line.remove(place);
+            app.line.remove(at);
             match why {
                 DepartReason::Left => app.totals.left += 1,
                 DepartReason::Passed => {

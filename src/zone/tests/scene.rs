@@ -12,7 +12,7 @@ pub(super) struct Scene {
 
 /// A held request, as its worker knows it.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct HeldRequest {
     pub slot: SlotId,
     pub owner: WorkerId,
     pub cookie: Cookie,
@@ -21,7 +21,7 @@ pub(super) struct Place {
 /// A caller who waits, as his worker knows him.
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
-    pub place: WaitId,
+    pub wait: WaitId,
     pub owner: WorkerId,
     pub cookie: Cookie,
 }
@@ -109,19 +109,19 @@ impl Scene {
         }
     }
 
-    pub(super) fn hold(&mut self, app: &str, owner: WorkerId) -> Place {
+    pub(super) fn hold(&mut self, app: &str, owner: WorkerId) -> HeldRequest {
         match self.come(app, owner) {
-            Arrival::Held { slot, .. } => Place { slot, owner, cookie: Cookie(self.cookies) },
+            Arrival::Held { slot, .. } => HeldRequest { slot, owner, cookie: Cookie(self.cookies) },
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn go(&mut self, place: Place, why: DepartReason) -> Departure {
-        self.visit(|zone| zone.depart(place.slot, place.owner, place.cookie, why))
+    pub(super) fn depart(&mut self, one: HeldRequest, why: DepartReason) -> Departure {
+        self.visit(|zone| zone.depart(one.slot, one.owner, one.cookie, why))
     }
 
-    pub(super) fn finish(&mut self, place: Place) {
-        self.visit(|zone| zone.finish(place.slot, place.owner, place.cookie));
+    pub(super) fn finish(&mut self, one: HeldRequest) {
+        self.visit(|zone| zone.finish(one.slot, one.owner, one.cookie));
     }
 
     pub(super) fn enable(
@@ -162,16 +162,16 @@ impl Scene {
         &mut self,
         app: &str,
         request: PauseRequest,
-        wish: WaitFor,
+        wait_for: WaitFor,
         owner: WorkerId,
     ) -> Result<(Paused, Caller), Refusal> {
         self.wait(1);
         self.cookies += 1;
         let (app, cookie) = (name(app), Cookie(self.cookies));
         let done = self.visit(|zone| {
-            zone.enable_and_wait(&app, Expected::Any, request, wish, (owner, cookie))
+            zone.enable_and_wait(&app, Expected::Any, request, wait_for, (owner, cookie))
         });
-        done.map(|(done, place)| (done, Caller { place, owner, cookie }))
+        done.map(|(done, wait)| (done, Caller { wait, owner, cookie }))
     }
 
     /// One whose pause is taken back if he gives up.
@@ -196,16 +196,16 @@ impl Scene {
                 (owner, cookie),
             )
         });
-        done.map(|(done, place)| (done, place.map(|place| Caller { place, owner, cookie })))
+        done.map(|(done, wait)| (done, wait.map(|wait| Caller { wait, owner, cookie })))
     }
 
     pub(super) fn poll(&mut self, caller: Caller) -> WaitResult {
-        self.visit(|zone| zone.poll(caller.place, caller.owner, caller.cookie, Deadline::Ahead))
+        self.visit(|zone| zone.poll(caller.wait, caller.owner, caller.cookie, Deadline::Ahead))
     }
 
     /// He will not wait any longer.
     pub(super) fn give_up(&mut self, caller: Caller) -> WaitResult {
-        self.visit(|zone| zone.poll(caller.place, caller.owner, caller.cookie, Deadline::Over))
+        self.visit(|zone| zone.poll(caller.wait, caller.owner, caller.cookie, Deadline::Over))
     }
 
     /// A worker says that it has counted whatever it passed on up to now.

@@ -153,9 +153,9 @@ fn who_was_held_for_its_max_time_is_not_passed_on_by_an_app_that_is_stopped() {
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
     scene.stop("", PLAIN);
-    assert_eq!(scene.go(early, DepartReason::Passed), Departure::Stays);
+    assert_eq!(scene.depart(early, DepartReason::Passed), Departure::Stays);
     let gone = Departure::Gone { report: Some(1), retry_after: 10 };
-    assert_eq!(scene.go(late, DepartReason::Answered), gone);
+    assert_eq!(scene.depart(late, DepartReason::Answered), gone);
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
 }
 
@@ -261,9 +261,9 @@ fn a_drain_goes_on_though_nginx_quits() {
 #[test]
 fn who_was_held_for_its_max_time_is_not_passed_on_when_nginx_quits() {
     let mut scene = Scene::paused("");
-    let place = scene.hold("", ONE);
+    let one = scene.hold("", ONE);
     scene.quit();
-    assert_eq!(scene.go(place, DepartReason::Passed), Departure::Stays);
+    assert_eq!(scene.depart(one, DepartReason::Passed), Departure::Stays);
 }
 
 #[test]

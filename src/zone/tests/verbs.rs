@@ -19,7 +19,7 @@ impl Pair {
     ) -> Result<Paused, Refusal> {
         let entry = self.entry_to_pause(name, which)?;
         let done = match self.apps[entry].as_ref().unwrap() {
-            app if app.before.is_some() && to == State::Paused => {
+            app if app.earlier.is_some() && to == State::Paused => {
                 let pause = PauseId(app.pause);
                 match self.answered(entry, ask, self.zone.now) || ask.intent == Intent::Change {
                     true => Paused::Changed(pause),
@@ -28,7 +28,7 @@ impl Pair {
             }
             _ => self.pauses_entry(entry, ask, to, begun),
         };
-        self.overtakes(entry);
+        self.ends_waits(entry);
         Ok(done)
     }
 
@@ -124,7 +124,7 @@ impl Pair {
         if app.is_paused_or_stopped() {
             let ended = app.ends(change.apply(app.pace), now);
             app.ended_by_holder = by_holder;
-            found.into_iter().for_each(|entry| self.overtakes(entry));
+            found.into_iter().for_each(|entry| self.ends_waits(entry));
             return Ok(Opened::Ended(PauseId(pause), ended));
         }
         let pace = change.apply(app.round.pace);
@@ -145,7 +145,7 @@ impl Pair {
         let app = self.apps[entry].as_mut()?;
         let (pause, pace) = (PauseId(app.pause), app.pace);
         let ended = (name(NAMES[app.name]), pause, app.ends(pace, now));
-        self.overtakes(entry);
+        self.ends_waits(entry);
         Some(ended)
     }
 

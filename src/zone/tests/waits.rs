@@ -45,9 +45,9 @@ fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the
 fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
     let mut scene = Scene::paused("a");
     scene.both_see();
-    for wish in [WaitFor::Provisional, WaitFor::Quiet] {
-        let (done, caller) = scene.enable_and_wait("a", PLAIN, wish, ONE).unwrap();
-        assert_eq!(matches!(done, Paused::Changed(_)), wish == WaitFor::Quiet);
+    for wait_for in [WaitFor::Provisional, WaitFor::Quiet] {
+        let (done, caller) = scene.enable_and_wait("a", PLAIN, wait_for, ONE).unwrap();
+        assert_eq!(matches!(done, Paused::Changed(_)), wait_for == WaitFor::Quiet);
         assert_eq!(scene.poll(caller), WaitResult::Done);
         assert_eq!(scene.poll(caller), WaitResult::Superseded, "he has no place any more");
     }
