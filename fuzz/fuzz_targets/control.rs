@@ -5,7 +5,8 @@
 use core::str::FromStr;
 
 use intermission::control::command::{
-    self, Asked, Changes, Command, Format, Method, Patience, PauseArgs, Place, Verb,
+    Asked, Change, Changes, Command, DisableArgs, Format, Manner, Method, Patience, PauseArgs,
+    Place, Verb,
 };
 use intermission::control::form::Said;
 use intermission::ids::PauseId;
@@ -45,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     let said = Said::in_query(query);
     let format = all(query, "format").map(decoded).collect::<Vec<_>>();
     let json = format.iter().any(|word| word.as_deref() == Some(b"json"));
-    let written = command::format(None, said, core::iter::empty());
+    let written = Manner::of(None, said, core::iter::empty()).format;
     assert_eq!(written == Format::Json, json);
     for verb in VERBS {
         match verb.command(said, None) {
@@ -127,7 +128,8 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
         | (Verb::Dashboard, Command::Dashboard)
         | (Verb::Script, Command::Script)
         | (Verb::Style, Command::Style) => return,
-        (Verb::Disable, Command::Disable { which, by, pace, wait }) => {
+        (Verb::Disable, Command::Change(Change::Disable(args))) => {
+            let DisableArgs { which, by, pace, wait } = args;
             named(by, query);
             assert_eq!(pace.spread, time(query, "spread"));
             assert_eq!(pace.concurrency, value(query, "concurrency").map(number));
@@ -136,7 +138,7 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
             assert!(wait.is_none_or(|wait| Msec(0) < wait && wait <= TEN_YEARS));
             which
         }
-        (Verb::Enable, Command::Enable(args, patience)) => {
+        (Verb::Enable, Command::Change(Change::Enable(args, patience))) => {
             assert_eq!(patience.map(|patience| patience.wait), time(query, "wait"));
             let keep = patience.is_some_and(|patience| patience.keep);
             assert_eq!(keep.then(|| b"1".to_vec()), value(query, "keep"));
@@ -146,7 +148,7 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
             }
             cause(args, query)
         }
-        (Verb::Stop, Command::Stop(args)) => cause(args, query),
+        (Verb::Stop, Command::Change(Change::Stop(args))) => cause(args, query),
         other => panic!("another verb's command: {other:?}"),
     };
     let id = value(query, "id").map(|id| PauseId(number(id)));
@@ -178,7 +180,9 @@ fn cause(args: PauseArgs, query: &[u8]) -> Expected {
 /// nothing else.
 fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
     let wait = match asked.command {
-        Command::Enable(PauseArgs { lease: None, .. }, Some(patience)) => patience.wait,
+        Command::Change(Change::Enable(PauseArgs { lease: None, .. }, Some(patience))) => {
+            patience.wait
+        }
         _ => Msec(0),
     };
     assert_eq!(verb.command(Said::in_query(query), Some(wait.after(Msec(1)))), Ok(*asked));

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-use intermission::control::command::{says_more, Verb};
+use intermission::control::command::{Manner, Verb};
 use intermission::control::form::{BadBody, Said, MAX_BODY};
 use libfuzzer_sys::fuzz_target;
 
@@ -25,7 +25,8 @@ fuzz_target!(|input: &[u8]| {
         all.map(|(name, value)| (name.to_vec(), value.decode::<128>().ok())).collect()
     };
     assert_eq!(values(both), values(alone));
-    assert_eq!(says_more(both), says_more(alone));
+    let manner = |said| Manner::of(None, said, core::iter::empty());
+    assert_eq!(manner(both), manner(alone));
     for verb in [Verb::Status, Verb::Enable, Verb::Disable, Verb::Stop, Verb::Apps] {
         let asked = |said| verb.command(said, None).map_err(|bad| bad.to_string());
         assert_eq!(asked(both), asked(alone));

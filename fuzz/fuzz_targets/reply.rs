@@ -7,10 +7,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use intermission::control::answer::Apps;
 use intermission::control::command::Verb;
 use intermission::control::form::Said;
 use intermission::control::metrics;
-use intermission::control::reply::{Apps, Drain, PauseNumber, Seconds, Slots, Status, Time};
+use intermission::control::status::{Drain, PauseNumber, Seconds, Slots, Status, Time};
 use intermission::ids::PauseId;
 use intermission::shared::totals::{Holds, Totals};
 use intermission::shared::word::Word;

@@ -3,7 +3,7 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::control::reply::{Slots, Status};
+use crate::control::status::{Slots, Status};
 use crate::shared::totals::Totals;
 use crate::shared::word::Word;
 use crate::text::AppName;
@@ -174,7 +174,7 @@ impl Display for Label<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::reply::Seconds;
+    use crate::control::status::Seconds;
     use crate::time::Msec;
 
     const SLOTS: Slots = Slots { used: 3, total: 8 };

@@ -1,5 +1,5 @@
-//! What the control endpoint reads and says: a request's bytes become a command, and what the zone did
-//! becomes an answer.
+//! What the control endpoint reads and says: a request's bytes become a command, the command is
+//! carried out in the zone, and what it did becomes a line in the log and an answer.
 #![forbid(unsafe_code)]
 
 pub mod accept;
@@ -8,7 +8,15 @@ pub mod form;
 
 pub mod command;
 pub mod origin;
-pub mod reply;
+
+pub mod status;
+
+pub mod metrics;
+pub mod scope;
+pub mod standing;
+
+pub mod problem;
 
 pub mod answer;
-pub mod metrics;
+
+pub mod carry_out;

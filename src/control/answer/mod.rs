@@ -1,21 +1,29 @@
-//! How a verb is answered that was carried out, or refused.
+//! An answer of the control endpoint: its status, its headers and its body.
 #![forbid(unsafe_code)]
 
-use core::fmt;
+mod json;
+mod more;
 
-use crate::control::command::{Format, Method};
-use crate::control::reply::{Drain, Seconds, Status};
-use crate::shared::app::Ender;
-use crate::shared::given_up::Abandoned;
-use crate::shared::word::Word;
-use crate::text::{Named, Who};
-use crate::time::Msec;
-use crate::zone::Refusal;
+use core::fmt::Display;
+use std::borrow::Cow;
 
-/// What a verb did that may change something.
+use serde::Serialize;
+
+pub use json::Apps;
+
+use crate::control::command::{Detail, Format, Manner, Method};
+use crate::control::dashboard::{self, File};
+use crate::control::metrics;
+use crate::control::problem::Problem;
+use crate::control::status::{Slots, Status};
+use crate::text::header_value;
+use crate::time::Now;
+use json::{Changed, Error};
+use more::More;
+
+/// What a verb that may change an app did to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It changed something.
     Changed,
     /// All is as it was, and nothing else was asked for.
     AsItWas,
@@ -24,173 +32,210 @@ pub enum Done {
 }
 
 impl Done {
-    /// The answer's status. A GET that gets text is answered as the original does, unless there is
-    /// something to say; many clients take a 304 for an error.
+    /// The answer's status. A GET that gets text gets the original's 304 if there is nothing to say.
+    /// All others get 200: many clients take a 304 for an error.
     pub fn status(self, method: Method, format: Format) -> u16 {
         match (self, method, format) {
             (Self::AsItWas, Method::Get, Format::Text) => 304,
             _ => 200,
         }
     }
-
-    /// Whether anything changed.
-    pub fn changed(self) -> bool {
-        self == Self::Changed
-    }
 }
 
-/// Which pause an app has, whose it is, and until when; or how its newest one ended.
+/// An answer, before its reader is looked at.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    body: Body,
+    /// The app before the verb, if the verb may have changed it.
+    before: Option<Box<Status>>,
+    /// The app as the verb left it: another caller may change it before the answer is sent.
+    app: Option<Box<Status>>,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    /// The app's state, and what a verb did to it.
+    State(Option<Done>),
+    Problem {
+        status: u16,
+        allow: Option<&'static str>,
+        text: String,
+    },
+    Apps(Vec<Status>),
+    Metrics(Vec<Status>, Slots),
+    Dashboard(Vec<Status>),
+    File(File),
+}
+
+/// The request that an answer is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a>(pub &'a Status);
+pub struct Reader<'a> {
+    pub method: Method,
+    pub manner: Manner,
+    pub uri: &'a [u8],
+}
 
-impl fmt::Display for Standing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { state, pause, since, until, reason, .. } = self.0;
-        if pause.0 .0 == 0 {
-            return f.write_str("it was never paused");
-        }
-        write!(f, "pause {}", pause.0 .0)?;
-        match (state, self.0.drained_by.0) {
-            (Word::Paused | Word::Stopped, _) => {
-                let stopped = if *state == Word::Stopped { ", stopped" } else { "" };
-                write!(f, " is under way{stopped}")?;
-                self.0.by.iter().try_for_each(|by| write!(f, ", by {}", Who(by)))?;
-                since.iter().try_for_each(|since| write!(f, ", since {since}"))?;
-                match until {
-                    Some(until) => write!(f, ", until {until}")?,
-                    None => f.write_str(", without end")?,
-                }
-                let waiting = self.0.waiting_until;
-                waiting.iter().try_for_each(|end| write!(f, ", may be taken back until {end}"))?;
-                reason.iter().try_for_each(|reason| write!(f, ", reason \"{reason}\""))?;
-                return Ok(());
+/// An answer as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Beside those of the content.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// None: there is no body, and no header says anything of one.
+    pub content: Option<Content>,
+}
+
+/// A body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub media_type: &'static str,
+    pub text: Cow<'static, str>,
+}
+
+const PLAIN: &str = "text/plain";
+const JSON: &str = "application/json";
+const NOT_SNIFFED: (&str, &str) = ("X-Content-Type-Options", "nosniff");
+
+impl Answer {
+    /// The app's state.
+    pub fn state() -> Self {
+        Self::of(Body::State(None))
+    }
+
+    /// The app's state, after a verb that may have changed it.
+    pub fn done(done: Done) -> Self {
+        Self::of(Body::State(Some(done)))
+    }
+
+    /// A status that is no success, and a text.
+    pub fn problem(problem: &Problem<'_>) -> Self {
+        let (status, allow) = (problem.status(), problem.allow());
+        Self::of(Body::Problem { status, allow, text: problem.to_string() })
+    }
+
+    /// These apps, as JSON.
+    pub fn apps(apps: Vec<Status>) -> Self {
+        Self::of(Body::Apps(apps))
+    }
+
+    /// These apps, for Prometheus.
+    pub fn metrics(apps: Vec<Status>, slots: Slots) -> Self {
+        Self::of(Body::Metrics(apps, slots))
+    }
+
+    /// The dashboard, or these apps as JSON.
+    pub fn dashboard(apps: Vec<Status>) -> Self {
+        Self::of(Body::Dashboard(apps))
+    }
+
+    /// A part of the dashboard.
+    pub fn file(file: File) -> Self {
+        Self::of(Body::File(file))
+    }
+
+    fn of(body: Body) -> Self {
+        Self { body, before: None, app: None }
+    }
+
+    /// With the app before a verb and after it.
+    pub fn between(self, before: Status, after: Status) -> Self {
+        Self { before: Some(Box::new(before)), ..self.about(after) }
+    }
+
+    /// With the app as a verb left it.
+    pub fn about(self, app: Status) -> Self {
+        Self { app: Some(Box::new(app)), ..self }
+    }
+
+    /// Whether it says how a verb left a pause.
+    pub fn is_about_a_pause(&self) -> bool {
+        self.app.is_some()
+    }
+
+    /// Whether it is a problem's.
+    pub fn is_problem(&self) -> bool {
+        matches!(self.body, Body::Problem { .. })
+    }
+
+    /// The answer for this reader. `look` gives the app as it is, if no verb has changed it.
+    pub fn response(
+        self,
+        reader: Reader<'_>,
+        now: Now,
+        look: impl FnOnce() -> Status,
+    ) -> Result<Response, serde_json::Error> {
+        let app = self.app.unwrap_or_else(|| Box::new(look()));
+        let mut headers = Vec::new();
+        match (&self.body, reader.manner.format) {
+            (Body::Dashboard(_), Format::Text) => {
+                headers.push(owned("Content-Security-Policy", dashboard::POLICY));
+                headers.push(owned(NOT_SNIFFED.0, NOT_SNIFFED.1));
             }
-            (_, Ender::Caller(by) | Ender::Holder(by)) => {
-                write!(f, " was ended by {}", Who(&by))?;
-            }
-            (_, Ender::Lease) => f.write_str(" was ended by its lease")?,
-            (_, Ender::Rollback) => f.write_str(" was rolled back")?,
-            (_, Ender::Nobody) => f.write_str(" is over")?,
+            (Body::File(_), _) => headers.push(owned(NOT_SNIFFED.0, NOT_SNIFFED.1)),
+            _ => {}
         }
-        self.0.ended.iter().try_for_each(|ended| write!(f, " at {ended}"))
+        headers.extend([
+            owned("Cache-Control", "no-store"),
+            owned("Intermission-App", header_value(app.app.as_bytes())),
+            owned("Intermission-Pause", app.pause.0 .0),
+        ]);
+        let status = match &self.body {
+            Body::Problem { status, .. } => *status,
+            Body::State(Some(done)) => done.status(reader.method, reader.manner.format),
+            _ => 200,
+        };
+        if let Body::Problem { allow: Some(methods), .. } = &self.body {
+            headers.push(owned("Allow", methods));
+        }
+        if matches!(status, 503 | 504) {
+            headers.push(owned("Retry-After", app.retry_after(now)));
+        }
+        let content = self.body.content(reader, now, self.before.as_deref(), &app)?;
+        Ok(Response { status, headers, content: Some(content).filter(|_| status != 304) })
     }
 }
 
-/// Why a verb was not carried out, and who holds the app, or has ended what.
-#[derive(Clone, Copy, Debug)]
-pub struct Refused<'a> {
-    pub why: Refusal,
-    /// The app as it is.
-    pub app: &'a Status,
+fn owned(name: &'static str, value: impl Display) -> (&'static str, Cow<'static, str>) {
+    (name, value.to_string().into())
 }
 
-impl Refused<'_> {
-    /// The answer's status.
-    pub fn status(&self) -> u16 {
-        match self.why {
-            Refusal::OtherPause | Refusal::NotOpen => 409,
-            Refusal::Over => 410,
-            Refusal::Full | Refusal::TooManyWait | Refusal::Retired => 503,
-        }
-    }
-}
-
-impl fmt::Display for Refused<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.why {
-            Refusal::Over => write!(f, "{}; nothing was changed", Standing(self.app)),
-            Refusal::OtherPause | Refusal::NotOpen => {
-                write!(f, "{}: {}", self.why, Standing(self.app))
+impl Body {
+    fn content(
+        self,
+        reader: Reader<'_>,
+        now: Now,
+        before: Option<&Status>,
+        app: &Status,
+    ) -> Result<Content, serde_json::Error> {
+        let (media_type, text) = match (reader.manner.format, self) {
+            (Format::Text, Self::State(done)) if reader.manner.detail == Detail::More => {
+                let more = More { before, app, done };
+                (PLAIN, format!("{}{more}", app.text()).into())
             }
-            Refusal::Full | Refusal::TooManyWait | Refusal::Retired => self.why.fmt(f),
-        }
-    }
-}
-
-/// What a request with parameters is told beside the words that every one gets.
-#[derive(Clone, Copy, Debug)]
-pub struct More<'a> {
-    /// The app as it was before the verb, where that may have changed it.
-    pub before: Option<&'a Status>,
-    pub app: &'a Status,
-    pub done: Option<Done>,
-}
-
-impl More<'_> {
-    /// The pause that was under way before and still is, in the state that it had.
-    fn same_pause(&self) -> Option<&Status> {
-        self.before.filter(|before| {
-            let what = |status: &Status| (status.state, status.pause.0);
-            self.app.is_paused_or_stopped() && what(before) == what(self.app)
-        })
-    }
-}
-
-impl More<'_> {
-    /// For how long they are held, if those who came first in this pause go on before its end.
-    fn expire_before_the_lease_ends(&self) -> Option<Msec> {
-        let Status { state, since, until, expire_after, .. } = self.app;
-        let (since, until) = (since.filter(|_| *state == Word::Paused)?, until.as_ref()?);
-        expire_after.filter(|after| since.0.after(*after) < until.0)
-    }
-}
-
-/// Lines, each with its end.
-impl fmt::Display for More<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let app = self.app;
-        writeln!(f, "{}: {}", Named(&app.app), Standing(app))?;
-        if let Some(before) = self.same_pause() {
-            let until = (before.until.map(|time| time.0), app.until.map(|time| time.0));
-            if before.reason != app.reason {
-                match &before.reason {
-                    Some(reason) => writeln!(f, "changed: the reason, it was \"{reason}\"")?,
-                    None => writeln!(f, "changed: the reason, there was none")?,
-                }
+            (Format::Text, Self::State(_)) => (PLAIN, app.text().into()),
+            (Format::Text, Self::Problem { text, .. }) => (PLAIN, (text + "\n").into()),
+            (Format::Text, Self::Metrics(apps, slots)) => {
+                (metrics::MEDIA_TYPE, metrics::render(&apps, slots).into())
             }
-            match (until, before.until) {
-                ((old, new), Some(time)) if old != new => {
-                    writeln!(f, "changed: the end, it was {time}")?;
-                }
-                _ if self.done == Some(Done::Changed) => {}
-                _ => match app.until {
-                    Some(time) => writeln!(f, "nothing was changed: still until {time}")?,
-                    None => writeln!(f, "nothing was changed: still without end")?,
-                },
+            (Format::Text, Self::Dashboard(_)) => {
+                ("text/html; charset=utf-8", dashboard::page(reader.uri).into())
             }
-        }
-        if app.state == Word::Draining {
-            write!(f, "{} held, they go on", app.held)?;
-            match &app.pace {
-                Some(pace) => writeln!(f, "{pace}")?,
-                None => writeln!(f, " at once")?,
+            (_, Self::File(file)) => (file.media_type, file.text.into()),
+            (Format::Json, Self::State(done)) => {
+                let changed = done.map(|done| done == Done::Changed);
+                (JSON, json(&Changed { status: app, changed })?)
             }
-        }
-        let drain = app
-            .last_drain
-            .filter(|drain| !app.is_paused_or_stopped() && drain.pause == app.pause.0);
-        if let Some(Drain { released, failed: failed @ 1.., .. }) = drain {
-            writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
-        }
-        if app.is_paused_or_stopped() && app.expired_to_app > 0 {
-            let count = app.expired_to_app;
-            writeln!(f, "{count} expired, and went on to the app although it is paused")?;
-        }
-        if let Some(after) = self.expire_before_the_lease_ends() {
-            let after = Seconds(after);
-            writeln!(
-                f,
-                "requests that are held for {after} s go on to the app before the lease ends"
-            )?;
-        }
-        if app.is_paused_or_stopped() {
-            Abandoned::new(app.abandoned).iter().try_for_each(|some| writeln!(f, "{some}"))?;
-        }
-        if !app.heard_of {
-            writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;
-        }
-        Ok(())
+            (Format::Json, Self::Problem { text, .. }) => (JSON, json(&Error { error: &text })?),
+            (_, Self::Apps(apps) | Self::Metrics(apps, _) | Self::Dashboard(apps)) => {
+                (JSON, json(&Apps::new(apps, now))?)
+            }
+        };
+        Ok(Content { media_type, text })
     }
+}
+
+fn json(value: &impl Serialize) -> Result<Cow<'static, str>, serde_json::Error> {
+    serde_json::to_string(value).map(|text| (text + "\n").into())
 }
 
 #[cfg(test)]

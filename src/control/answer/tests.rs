@@ -1,43 +1,30 @@
-//! What is said to whom.
+//! What is sent to whom.
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::control::reply::{DrainedBy, Pace, PauseNumber, Seconds, Time};
-use crate::ids::PauseId;
-use crate::text::{Address, AppName, Reason};
+use crate::control::status::samples::{open, paused, THEN};
+use crate::control::status::Time;
+use crate::shared::word::Word;
 use crate::time::Msec;
+use crate::zone::Refusal;
 
-const THEN: &str = "1970-01-01T00:00:00.000Z";
+const ORIGINAL: Manner = Manner { format: Format::Text, detail: Detail::Original };
+const READER: Reader<'_> = Reader { method: Method::Get, manner: ORIGINAL, uri: b"/x/" };
+const JSON_READER: Reader<'_> =
+    Reader { manner: Manner { format: Format::Json, ..ORIGINAL }, ..READER };
 
-fn address(text: &str) -> Address {
-    Address::new(text.as_bytes()).unwrap()
+/// What a reader gets, if the app is paused by now.
+fn sent(answer: Answer, reader: Reader<'_>) -> Response {
+    answer.response(reader, Now::default(), paused).unwrap()
 }
 
-/// Open, and never paused.
-fn open() -> Status {
-    Status { heard_of: true, ..Status::unknown(AppName::new(b"shop").unwrap()) }
+fn text(response: &Response) -> &str {
+    &response.content.as_ref().unwrap().text
 }
 
-/// Paused by alice.
-fn paused() -> Status {
-    Status {
-        state: Word::Paused,
-        pause: PauseNumber(PauseId(13)),
-        since: Some(Time(Msec(0))),
-        by: Some(address("alice")),
-        reason: Reason::new(b"db switch").ok(),
-        ..open()
-    }
-}
-
-/// Her pause is over.
-fn ended(by: Ender) -> Status {
-    let (drained_by, ended) = (DrainedBy(by), Some(Time(Msec(0))));
-    Status { state: Word::Open, by: None, reason: None, drained_by, ended, ..paused() }
-}
-
-fn more(before: Option<&Status>, app: &Status, done: Done) -> String {
-    More { before, app, done: Some(done) }.to_string()
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let found = response.headers.iter().find(|(one, _)| *one == name);
+    found.map(|(_, value)| value.as_ref())
 }
 
 #[test]
@@ -53,117 +40,103 @@ fn only_a_get_is_answered_304_where_all_is_as_it_was() {
 }
 
 #[test]
-fn who_is_refused_learns_who_holds_what_or_has_ended_it() {
-    let said = |why, app: &Status| {
-        let refused = Refused { why, app };
-        (refused.status(), refused.to_string())
-    };
-    let holds =
-        format!("pause 13 is under way, by alice, since {THEN}, without end, reason \"db switch\"");
-    assert_eq!(
-        said(Refusal::OtherPause, &paused()),
-        (409, format!("that pause is not the one under way: {holds}"))
-    );
-    assert_eq!(said(Refusal::NotOpen, &paused()), (409, format!("the app is not open: {holds}")));
-    for (by, words) in [
-        (Ender::Caller(address("bob")), "ended by bob"),
-        (Ender::Lease, "ended by its lease"),
-        (Ender::Rollback, "rolled back"),
+fn a_call_without_parameters_gets_the_originals_words() {
+    for (state, words) in [
+        (Word::Open, "Pause disabled.\n"),
+        (Word::Draining, "Pause disabled.\n"),
+        (Word::Paused, "Pause enabled.\n"),
+        (Word::Stopped, "Stopped.\n"),
     ] {
-        let text = format!("pause 13 was {words} at {THEN}; nothing was changed");
-        assert_eq!(said(Refusal::Over, &ended(by)), (410, text));
+        let app = Status { state, ..paused() };
+        for answer in [Answer::state(), Answer::done(Done::Changed)] {
+            let response = sent(answer.about(app), READER);
+            assert_eq!((response.status, text(&response)), (200, words));
+            assert_eq!(response.content.unwrap().media_type, "text/plain");
+        }
     }
-    assert!(said(Refusal::OtherPause, &open()).1.ends_with(": it was never paused"));
-    assert_eq!(said(Refusal::Full, &open()), (503, "the table of apps is full".into()));
 }
 
 #[test]
-fn more_is_said_of_which_app_and_pause_until_when_and_whose() {
-    let until = Status { until: Some(Time(Msec(0))), ..paused() };
-    assert_eq!(
-        more(Some(&open()), &until, Done::Changed),
-        format!(
-            "app \"shop\": pause 13 is under way, by alice, since {THEN}, until {THEN}, \
-             reason \"db switch\"\n"
-        )
-    );
-    let nameless = Status { app: AppName::EMPTY, ..open() };
-    assert_eq!(more(None, &nameless, Done::Changed), "the default app: it was never paused\n");
+fn a_call_with_parameters_gets_further_lines() {
+    let manner = Manner { detail: Detail::More, ..ORIGINAL };
+    let reader = Reader { manner, ..READER };
+    let response = sent(Answer::done(Done::Changed).between(open(), paused()), reader);
+    assert!(text(&response).starts_with("Pause enabled.\napp \"shop\": pause 13 is under way"));
 }
 
 #[test]
-fn what_was_changed_and_what_was_not_is_said() {
-    let now = Status { until: Some(Time(Msec(0))), reason: Reason::new(b"mine").ok(), ..paused() };
-    let earlier = Status { until: Some(Time(Msec(1))), ..paused() };
-    let text = more(Some(&earlier), &now, Done::Changed);
-    assert!(text.contains("changed: the reason, it was \"db switch\"\n"), "{text}");
-    assert!(text.contains("changed: the end, it was 1970-01-01T00:00:00.001Z\n"), "{text}");
-    let text = more(Some(&now), &now, Done::NotChanged);
-    assert!(text.ends_with(&format!("nothing was changed: still until {THEN}\n")), "{text}");
-    let text = more(Some(&paused()), &paused(), Done::NotChanged);
-    assert!(text.ends_with("nothing was changed: still without end\n"), "{text}");
+fn a_304_has_no_body() {
+    let response = sent(Answer::done(Done::AsItWas), READER);
+    assert_eq!((response.status, response.content), (304, None));
 }
 
 #[test]
-fn how_those_held_go_on_is_said() {
-    let spread = Pace { spread: Seconds(Msec(60_000)), concurrency: 5, ends: Some(Time(Msec(0))) };
-    let draining = Status {
-        state: Word::Draining,
-        held: 3,
-        pace: Some(spread),
-        ..ended(Ender::Holder(address("bob")))
-    };
-    let text = more(Some(&paused()), &draining, Done::Changed);
-    assert_eq!(
-        text,
-        format!(
-            "app \"shop\": pause 13 was ended by bob at {THEN}\n\
-             3 held, they go on over 60 s, until {THEN}, at most 5 at a time\n"
-        )
-    );
-    let text = more(None, &Status { pace: None, ..draining }, Done::Changed);
-    assert!(text.ends_with("3 held, they go on at once\n"), "{text}");
-}
-
-#[test]
-fn an_app_of_which_no_request_ever_came_is_doubted() {
-    let text = more(None, &Status { heard_of: false, ..paused() }, Done::Changed);
-    assert!(text.contains("no request of this app was ever seen"), "{text}");
-}
-
-#[test]
-fn a_lease_that_outlasts_those_held_is_doubted() {
-    let leased = |seconds: u64, after: Option<u64>| Status {
-        until: Some(Time(Msec(seconds * 1000))),
-        expire_after: after.map(|seconds| Msec(seconds * 1000)),
-        ..paused()
-    };
-    let doubted = |status: &Status| {
-        more(None, status, Done::Changed)
-            .contains("requests that are held for 300 s go on to the app before the lease ends\n")
-    };
-    assert!(doubted(&leased(301, Some(300))));
-    assert!(!doubted(&leased(300, Some(300))));
-    assert!(!doubted(&leased(301, None)));
-    assert!(!doubted(&Status { until: None, ..leased(301, Some(300)) }));
-    assert!(!doubted(&Status { state: Word::Stopped, ..leased(301, Some(300)) }));
-}
-
-#[test]
-fn what_came_of_the_newest_pauses_requests_is_said_where_some_failed() {
-    let drain = |pause, failed| Drain {
-        pause: PauseId(pause),
-        released: 9,
-        failed,
-        seconds: Seconds(Msec(0)),
-        ended: Time(Msec(0)),
-    };
-    let open = |drain| Status { last_drain: Some(drain), ..ended(Ender::Lease) };
-    let line = "9 released, 2 of them answered 502, 503 or 504 by nginx\n";
-    assert!(more(None, &open(drain(13, 2)), Done::Changed).ends_with(line));
-    for other in [open(drain(13, 0)), open(drain(12, 2))] {
-        assert!(!more(None, &other, Done::Changed).contains("by nginx"));
+fn every_answer_names_its_app_and_its_newest_pause_and_is_not_stored() {
+    for answer in [
+        Answer::state(),
+        Answer::problem(&Problem::NoVerb),
+        Answer::done(Done::AsItWas),
+        Answer::file(dashboard::STYLE),
+        Answer::apps(vec![]),
+    ] {
+        let response = sent(answer, READER);
+        assert_eq!(header(&response, "Cache-Control"), Some("no-store"));
+        assert_eq!(header(&response, "Intermission-App"), Some("shop"));
+        assert_eq!(header(&response, "Intermission-Pause"), Some("13"));
+        assert_eq!(header(&response, "Retry-After"), None);
     }
-    let paused = Status { last_drain: Some(drain(13, 2)), ..paused() };
-    assert!(!more(None, &paused, Done::Changed).contains("by nginx"));
+}
+
+#[test]
+fn a_503_says_when_to_ask_again() {
+    let refused = Answer::problem(&Problem::Refused(Refusal::Full, &open()));
+    let response = sent(refused.clone(), READER);
+    assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("10")));
+    let leased = Status { until: Some(Time(Msec(2001))), ..paused() };
+    assert_eq!(header(&sent(refused.about(leased), READER), "Retry-After"), Some("3"));
+}
+
+#[test]
+fn a_problem_is_a_line_of_text_or_json() {
+    let problem = Problem::Method("POST");
+    let response = sent(Answer::problem(&problem), READER);
+    assert_eq!((response.status, text(&response)), (405, "the method must be POST\n"));
+    assert_eq!(header(&response, "Allow"), Some("POST"));
+    let response = sent(Answer::problem(&problem), JSON_READER);
+    assert_eq!(text(&response), "{\"error\":\"the method must be POST\"}\n");
+    assert_eq!(response.content.unwrap().media_type, "application/json");
+}
+
+#[test]
+fn json_says_whether_anything_changed() {
+    let json = |answer| text(&sent(answer, JSON_READER)).to_string();
+    assert!(json(Answer::done(Done::Changed)).ends_with(",\"changed\":true}\n"));
+    assert!(json(Answer::done(Done::AsItWas)).ends_with(",\"changed\":false}\n"));
+    assert!(!json(Answer::state()).contains("changed"));
+    assert!(json(Answer::state()).contains(&format!("\"since\":\"{THEN}\"")));
+}
+
+#[test]
+fn the_metrics_and_the_dashboard_are_also_there_as_json() {
+    let slots = Slots { used: 0, total: 8 };
+    let answers = [
+        Answer::apps(vec![open()]),
+        Answer::metrics(vec![open()], slots),
+        Answer::dashboard(vec![open()]),
+    ];
+    let media_types = ["application/json", metrics::MEDIA_TYPE, "text/html; charset=utf-8"];
+    for (answer, media_type) in answers.into_iter().zip(media_types) {
+        assert_eq!(sent(answer.clone(), READER).content.unwrap().media_type, media_type);
+        assert!(text(&sent(answer, JSON_READER)).contains("\"app_encoded\":\"shop\""));
+    }
+}
+
+#[test]
+fn the_dashboard_lets_nothing_else_run_in_it() {
+    let page = sent(Answer::dashboard(vec![]), READER);
+    assert_eq!(header(&page, "Content-Security-Policy"), Some(dashboard::POLICY));
+    let script = sent(Answer::file(dashboard::SCRIPT), READER);
+    for response in [page, script] {
+        assert_eq!(header(&response, "X-Content-Type-Options"), Some("nosniff"));
+    }
 }

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::control::form::Said;
+use crate::ids::PauseId;
 
 fn verb(location: &str, exact: bool, uri: &str) -> Option<Verb> {
     Verb::at(Place { location: location.as_bytes(), exact }, uri.as_bytes())
@@ -43,18 +45,19 @@ fn parameters_become_values() {
     let by = Address::new(b"db team").ok();
     let args = PauseArgs { which: Expected::This(PauseId(7)), by, reason, lease: None };
     let enable = command(Verb::Enable, "id=7&reason=db%20switch&by=db%20team&format=json");
-    assert_eq!(enable, Command::Enable(args, None));
+    assert_eq!(enable, Command::Change(Change::Enable(args, None)));
     let args = PauseArgs { which: Expected::New, by: None, reason: None, lease: None };
     let patience = Some(Patience { wait: Msec(10_000), keep: true });
     let enable = command(Verb::Enable, "new=1&wait=10s&keep=1&");
-    assert_eq!(enable, Command::Enable(args, patience));
-    let (which, by, pace, wait) = (Expected::Any, None, PaceChange::default(), None);
-    assert_eq!(command(Verb::Disable, ""), Command::Disable { which, by, pace, wait });
+    assert_eq!(enable, Command::Change(Change::Enable(args, patience)));
+    let disable = |args| Command::Change(Change::Disable(args));
+    assert_eq!(command(Verb::Disable, ""), disable(DisableArgs::default()));
+    let (which, by) = (Expected::Any, None);
     let stop = PauseArgs { which, by, reason: None, lease: Some(Msec(90_000)) };
-    assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Stop(stop));
+    assert_eq!(command(Verb::Stop, "for=1m30s"), Command::Change(Change::Stop(stop)));
     let pace = PaceChange { spread: Some(Msec(500)), concurrency: Some(0) };
-    let disable = command(Verb::Disable, "spread=0.5&concurrency=0&wait=2");
-    assert_eq!(disable, Command::Disable { which, by, pace, wait: Some(Msec(2000)) });
+    let paced = DisableArgs { which, by, pace, wait: Some(Msec(2000)) };
+    assert_eq!(command(Verb::Disable, "spread=0.5&concurrency=0&wait=2"), disable(paced));
     assert_eq!(command(Verb::Metrics, "format=json"), Command::Metrics);
 }
 
@@ -71,26 +74,19 @@ fn an_app_is_named_by_its_bytes() {
 
 #[test]
 fn what_only_reads_is_read_by_get_and_what_changes_is_posted() {
+    let all = [Method::Get, Method::Head, Method::Post, Method::Other];
+    let allowed = |verb: Verb, changes| all.map(|method| verb.allows(method, changes));
     for verb in [Verb::Status, Verb::Apps, Verb::Metrics, Verb::Dashboard] {
-        assert!(
-            verb.allows(Method::Get, Changes::ByPost) && verb.allows(Method::Head, Changes::ByPost)
-        );
-        assert!(!verb.allows(Method::Post, Changes::ByGetOrPost));
-        assert_eq!(verb.methods(Changes::ByPost), "GET, HEAD");
+        for changes in [Changes::ByGetOrPost, Changes::ByPost] {
+            assert_eq!(allowed(verb, changes), [true, true, false, false]);
+            assert_eq!(verb.methods(changes), "GET, HEAD");
+        }
     }
     for verb in [Verb::Enable, Verb::Disable, Verb::Stop] {
-        assert!(
-            verb.allows(Method::Post, Changes::ByPost)
-                && !verb.allows(Method::Get, Changes::ByPost)
-        );
-        assert!(
-            verb.allows(Method::Get, Changes::ByGetOrPost)
-                && !verb.allows(Method::Head, Changes::ByGetOrPost)
-        );
-        assert_eq!(
-            (verb.methods(Changes::ByGetOrPost), verb.methods(Changes::ByPost)),
-            ("GET, POST", "POST")
-        );
+        assert_eq!(allowed(verb, Changes::ByGetOrPost), [true, false, true, false]);
+        assert_eq!(verb.methods(Changes::ByGetOrPost), "GET, POST");
+        assert_eq!(allowed(verb, Changes::ByPost), [false, false, true, false]);
+        assert_eq!(verb.methods(Changes::ByPost), "POST");
     }
 }
 
@@ -141,7 +137,7 @@ fn a_wrong_parameter_is_named() {
 fn json_is_asked_for_by_parameter_or_header() {
     let format_of = |verb, query: &str, form: &str, accept: &str| {
         let said = Said { query: query.as_bytes(), form: form.as_bytes() };
-        format(verb, said, [accept.as_bytes()].into_iter())
+        Manner::of(verb, said, [accept.as_bytes()].into_iter()).format
     };
     let (status, json) = (Some(Verb::Status), "application/json");
     assert_eq!(format_of(status, "a=b&format=json", "", ""), Format::Json);
@@ -166,8 +162,9 @@ fn what_a_form_says_counts_as_what_the_query_says() {
     let said = Said { query: b"id=7", form: b"id=7" };
     let twice = Verb::Disable.command(said, None).unwrap_err().to_string();
     assert_eq!(twice, "parameter \"id\" is given twice");
-    assert!(says_more(Said { query: b"", form: b"id=7" }));
-    assert!(!says_more(Said::in_query(b"format=json")));
+    let detail = |said| Manner::of(None, said, [].into_iter()).detail;
+    assert_eq!(detail(Said { query: b"", form: b"id=7" }), Detail::More);
+    assert_eq!(detail(Said::in_query(b"format=json")), Detail::Original);
 }
 
 #[test]

@@ -10,8 +10,9 @@ use nginx_sys::{
 };
 use once_cell::unsync::OnceCell;
 
+use crate::control::answer::Answer;
 use crate::ffi::conf;
-use crate::ffi::control::answer::{send, Answer};
+use crate::ffi::control::answer::send;
 use crate::ffi::nginx::log::cycle_log;
 use crate::ffi::nginx::queue::{Link, Queue};
 use crate::ffi::request::mark::cleanup_data;

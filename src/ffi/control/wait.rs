@@ -9,27 +9,22 @@ use nginx_sys::{
     NGX_HTTP_CLIENT_CLOSED_REQUEST,
 };
 
-use crate::control::answer::{Done, Standing};
-use crate::control::reply::Status;
-use crate::ffi::control::answer::Answer;
+use crate::control::carry_out::{Wait, Waited};
+use crate::control::status::Status;
 use crate::ffi::control::ask;
 use crate::ffi::control::saving;
 use crate::ffi::module::Failed;
 use crate::ffi::nginx::flags::event;
-use crate::ffi::nginx::log;
+use crate::ffi::nginx::log::{log_of, write};
 use crate::ffi::nginx::queue::{Link, Queue};
 use crate::ffi::request::mark::cleanup_data;
 use crate::ffi::request::park::{events, finalize, rest, start_timer, stop_timer};
 use crate::ffi::worker::entry;
 use crate::ffi::worker::reap;
 use crate::ffi::worker::workers::{self, ThisWorker, LONGEST_TIMER};
-use crate::ids::{Cookie, Epoch, WaitId, WorkerId};
-use crate::log_lines::pauses::PauseEvent;
+use crate::ids::{Cookie, Epoch, WorkerId};
 use crate::log_lines::About;
-use crate::shared::given_up::Abandoned;
 use crate::shared::word::Word;
-use crate::text::AppName;
-use crate::time::Msec;
 use crate::zone::{Deadline, WaitResult, Zone};
 
 /// How often whoever waits looks, in ms: nobody tells when the last one in flight is finished.
@@ -39,35 +34,22 @@ const INTERVAL: ngx_msec_t = 20;
 pub(crate) struct Waiting {
     link: Link<Waiting>,
     r: *mut ngx_http_request_t,
-    name: AppName,
-    place: WaitId,
-    time: Msec,
-    /// What the verb did.
-    done: Done,
+    wait: Wait,
     end: Cell<WaitResult>,
     /// His time is over, and all workers were asked what they have in flight.
     asked: Cell<Option<Epoch>>,
 }
 
 impl Waiting {
-    /// For so long.
-    pub(crate) fn new(name: AppName, place: WaitId, time: Msec, done: Done) -> Self {
-        Self {
-            link: Link::new(),
-            r: ptr::null_mut(),
-            name,
-            place,
-            time,
-            done,
-            end: Cell::new(WaitResult::Pending),
-            asked: Cell::new(None),
-        }
+    pub(crate) fn new(wait: Wait) -> Self {
+        let (end, asked) = (Cell::new(WaitResult::Pending), Cell::new(None));
+        Self { link: Link::new(), r: ptr::null_mut(), wait, end, asked }
     }
 
     /// Looks once more; whether it is over.
     fn poll(&self, this: &ThisWorker, deadline: Deadline) -> bool {
         let cookie = cookie(self.r);
-        let result = visit(this, |zone| zone.poll(self.place, this.id(), cookie, deadline));
+        let result = visit(this, |zone| zone.poll(self.wait.place, this.id(), cookie, deadline));
         self.end.set(result);
         result != WaitResult::Pending
     }
@@ -111,11 +93,11 @@ pub(crate) fn begin(r: &mut ngx_http_request_t, waiting: Waiting) -> Result<(), 
         })
     };
     let Some(waiting) = place else {
-        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie(r)));
+        visit(this, |zone| zone.cancel_wait(waiting.wait.place, this.id(), cookie(r)));
         return Err(Failed);
     };
     this.waiting.push(waiting, &waiting.link);
-    let time = (waiting.time.0 as ngx_msec_t).min(LONGEST_TIMER);
+    let time = (waiting.wait.time.0 as ngx_msec_t).min(LONGEST_TIMER);
     rest(r, on_write, time)?;
     this.looking.start_within(1);
     Ok(())
@@ -186,27 +168,12 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
         }
         waiting.link.leave();
     }
-    let status = this.zone.visit(|zone| Status::of(zone, waiting.name));
-    let answer = match waiting.end.get() {
-        WaitResult::Done => {
-            if status.state == Word::Paused {
-                let abandoned = Abandoned::new(status.abandoned);
-                let event = PauseEvent::Quiet { pause: status.pause.0, abandoned };
-                log::write(log::log_of(r), &About(&waiting.name, event));
-            }
-            Answer::done(waiting.done)
-        }
-        WaitResult::TimedOut(left) => Answer::in_vain(left, left.to_string(), &status),
-        WaitResult::RolledBack(left) => {
-            let state = status.state.after_rollback();
-            Answer::in_vain(left, format!("{left}: rolled back, the app is {state}"), &status)
-        }
-        WaitResult::Superseded | WaitResult::Pending => {
-            let text = "the pause was ended or begun by somebody else meanwhile";
-            Answer::problem(409, format!("{text}: {}", Standing(&status)))
-        }
-    };
-    if let Some(sent) = saving::answer(r, waiting.name, answer.left(status)) {
+    let app = this.zone.visit(|zone| Status::of(zone, waiting.wait.app));
+    let waited = Waited { look: waiting.end.get(), done: waiting.wait.done, app };
+    if let Some(event) = waited.event() {
+        write(log_of(r), &About(&waiting.wait.app, event));
+    }
+    if let Some(sent) = saving::answer(r, waiting.wait.app, waited.answer()) {
         finalize(r, sent);
     }
 }
@@ -214,7 +181,8 @@ extern "C" fn on_write(r: *mut ngx_http_request_t) {
 /// The time of one who waits for a quiet app is over: he is to be told what it does not finish.
 /// Whether the workers are still to say that.
 fn is_asking(this: &ThisWorker, waiting: &Waiting, wev: &mut ngx_event_t) -> bool {
-    let is_paused = || this.zone.visit(|zone| Status::of(zone, waiting.name)).state == Word::Paused;
+    let is_paused =
+        || this.zone.visit(|zone| Status::of(zone, waiting.wait.app)).state == Word::Paused;
     if waiting.asked.get().is_some() || !is_paused() {
         return false;
     }
@@ -240,6 +208,6 @@ extern "C" fn on_cleanup(data: *mut c_void) {
     waiting.link.leave();
     if let Some(this) = workers::this().filter(|_| waiting.end.get() == WaitResult::Pending) {
         let cookie = cookie(waiting.r);
-        visit(this, |zone| zone.cancel_wait(waiting.place, this.id(), cookie));
+        visit(this, |zone| zone.cancel_wait(waiting.wait.place, this.id(), cookie));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::scene::{Scene, ONE, TWO};
 use super::*;
-use crate::control::reply::Status;
+use crate::control::status::Status;
 
 const LARGE: Room = Room { connections: 100, streams: 100 };
 

@@ -1,0 +1,51 @@
+//! The JSON documents that the control endpoint answers with, beside a plain status.
+#![forbid(unsafe_code)]
+
+use serde::Serialize;
+
+use crate::control::status::{Status, Time};
+use crate::text::header_value;
+use crate::time::Now;
+
+/// All apps that an endpoint may see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apps {
+    pub now: Time,
+    pub apps: Vec<Listed>,
+}
+
+/// An app among others.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    #[serde(flatten)]
+    status: Status,
+    /// The name as the parameter `app` takes it.
+    app_encoded: String,
+}
+
+impl Apps {
+    /// Of these apps, now.
+    pub fn new(apps: Vec<Status>, now: Now) -> Self {
+        let list = |status: Status| Listed {
+            app_encoded: header_value(status.app.as_bytes()).to_string(),
+            status,
+        };
+        Self { now: Time(now.wall), apps: apps.into_iter().map(list).collect() }
+    }
+}
+
+/// An app's state after a verb.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Changed<'a> {
+    #[serde(flatten)]
+    pub(super) status: &'a Status,
+    /// None if the verb never changes anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) changed: Option<bool>,
+}
+
+/// An error, as JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Error<'a> {
+    pub(super) error: &'a str,
+}

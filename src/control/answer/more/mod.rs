@@ -1,0 +1,101 @@
+//! The further lines of an answer in text to a call with parameters.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::control::answer::Done;
+use crate::control::standing::Standing;
+use crate::control::status::{Drain, Seconds, Status};
+use crate::shared::given_up::Abandoned;
+use crate::shared::word::Word;
+use crate::text::Named;
+use crate::time::Msec;
+
+/// What a request with parameters is told beside the words that every one gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct More<'a> {
+    /// The app as it was before the verb, where that may have changed it.
+    pub(super) before: Option<&'a Status>,
+    pub(super) app: &'a Status,
+    pub(super) done: Option<Done>,
+}
+
+impl More<'_> {
+    /// The pause that was under way before and still is, in the state that it had.
+    fn same_pause(&self) -> Option<&Status> {
+        self.before.filter(|before| {
+            let what = |status: &Status| (status.state, status.pause.0);
+            self.app.is_paused_or_stopped() && what(before) == what(self.app)
+        })
+    }
+}
+
+impl More<'_> {
+    /// For how long they are held, if those who came first in this pause go on before its end.
+    fn expire_before_the_lease_ends(&self) -> Option<Msec> {
+        let Status { state, since, until, expire_after, .. } = self.app;
+        let (since, until) = (since.filter(|_| *state == Word::Paused)?, until.as_ref()?);
+        expire_after.filter(|after| since.0.after(*after) < until.0)
+    }
+}
+
+/// Lines, each with its end.
+impl fmt::Display for More<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let app = self.app;
+        writeln!(f, "{}: {}", Named(&app.app), Standing(app))?;
+        if let Some(before) = self.same_pause() {
+            let until = (before.until.map(|time| time.0), app.until.map(|time| time.0));
+            if before.reason != app.reason {
+                match &before.reason {
+                    Some(reason) => writeln!(f, "changed: the reason, it was \"{reason}\"")?,
+                    None => writeln!(f, "changed: the reason, there was none")?,
+                }
+            }
+            match (until, before.until) {
+                ((old, new), Some(time)) if old != new => {
+                    writeln!(f, "changed: the end, it was {time}")?;
+                }
+                _ if self.done == Some(Done::Changed) => {}
+                _ => match app.until {
+                    Some(time) => writeln!(f, "nothing was changed: still until {time}")?,
+                    None => writeln!(f, "nothing was changed: still without end")?,
+                },
+            }
+        }
+        if app.state == Word::Draining {
+            write!(f, "{} held, they go on", app.held)?;
+            match &app.pace {
+                Some(pace) => writeln!(f, "{pace}")?,
+                None => writeln!(f, " at once")?,
+            }
+        }
+        let drain = app
+            .last_drain
+            .filter(|drain| !app.is_paused_or_stopped() && drain.pause == app.pause.0);
+        if let Some(Drain { released, failed: failed @ 1.., .. }) = drain {
+            writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
+        }
+        if app.is_paused_or_stopped() && app.expired_to_app > 0 {
+            let count = app.expired_to_app;
+            writeln!(f, "{count} expired, and went on to the app although it is paused")?;
+        }
+        if let Some(after) = self.expire_before_the_lease_ends() {
+            let after = Seconds(after);
+            writeln!(
+                f,
+                "requests that are held for {after} s go on to the app before the lease ends"
+            )?;
+        }
+        if app.is_paused_or_stopped() {
+            Abandoned::new(app.abandoned).iter().try_for_each(|some| writeln!(f, "{some}"))?;
+        }
+        if !app.heard_of {
+            writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Why the control endpoint does not do what a request asks for: the status and the text of each
+//! answer that is no success.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::control::command::BadParameter;
+use crate::control::form::BadBody;
+use crate::control::origin;
+use crate::control::standing::Standing;
+use crate::control::status::Status;
+use crate::shared::given_up::Abandoned;
+use crate::text::TooLong;
+use crate::zone::{Refusal, Remaining};
+
+/// Why a control request got no success. The Display is the answer's text, without its last newline.
+#[derive(Clone, Copy, Debug)]
+pub enum Problem<'a> {
+    /// The place is no control endpoint.
+    NoEndpoint,
+    NoVerb,
+    /// The endpoint must not touch this app.
+    NoApp,
+    /// The method must be one of these.
+    Method(&'static str),
+    Subrequest,
+    Browser(origin::Refused),
+    Parameter(BadParameter<'a>),
+    /// The endpoint's own.
+    AppName(TooLong),
+    Body(BadBody),
+    /// The app as it is.
+    Refused(Refusal, &'a Status),
+    /// There is no connection, or no entry, to wait with.
+    CannotWait,
+    /// The app after the wait.
+    TimedOut(Remaining, &'a Status),
+    /// The app after the rollback.
+    RolledBack(Remaining, &'a Status),
+    /// The pause that the caller waited for changed, or the drain. The app as it is.
+    Superseded(&'a Status),
+}
+
+impl Problem<'_> {
+    /// The answer's status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Parameter(_) | Self::AppName(_) => 400,
+            Self::Subrequest | Self::Browser(_) => 403,
+            Self::NoEndpoint | Self::NoVerb | Self::NoApp => 404,
+            Self::Method(_) => 405,
+            Self::Body(bad) => bad.status(),
+            Self::Superseded(_) => 409,
+            Self::Refused(Refusal::OtherPause | Refusal::NotOpen, _) => 409,
+            Self::Refused(Refusal::Over, _) => 410,
+            Self::Refused(Refusal::Full | Refusal::TooManyWait | Refusal::Retired, _) => 503,
+            Self::CannotWait => 503,
+            Self::TimedOut(..) | Self::RolledBack(..) => 504,
+        }
+    }
+
+    /// The value of the header Allow, if the answer has one.
+    pub fn allow(&self) -> Option<&'static str> {
+        match self {
+            Self::Method(methods) => Some(methods),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndpoint => f.write_str("no endpoint"),
+            Self::NoVerb => f.write_str("no such verb"),
+            Self::NoApp => f.write_str("no such app here"),
+            Self::Method(methods) if methods.contains(',') => {
+                write!(f, "the method must be one of {methods}")
+            }
+            Self::Method(method) => write!(f, "the method must be {method}"),
+            Self::Subrequest => {
+                f.write_str("a subrequest changes nothing: only a client's own request does")
+            }
+            Self::Browser(refused) => refused.fmt(f),
+            Self::Parameter(bad) => bad.fmt(f),
+            Self::AppName(long) => write!(f, "\"$app_name\" {long}"),
+            Self::Body(bad) => bad.fmt(f),
+            Self::Refused(refusal, app) => self::refused(f, *refusal, app),
+            Self::CannotWait => f.write_str("this request cannot wait: ask again without"),
+            Self::TimedOut(remaining, app) => {
+                write!(f, "{remaining}")?;
+                unfinished(f, *remaining, app)
+            }
+            Self::RolledBack(remaining, app) => {
+                let state = app.state.after_rollback();
+                write!(f, "{remaining}: rolled back, the app is {state}")?;
+                unfinished(f, *remaining, app)
+            }
+            Self::Superseded(app) => {
+                let standing = Standing(app);
+                write!(f, "the pause was ended or begun by somebody else meanwhile: {standing}")
+            }
+        }
+    }
+}
+
+fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::Result {
+    let standing = Standing(app);
+    match refusal {
+        Refusal::OtherPause => write!(f, "that pause is not the one under way: {standing}"),
+        Refusal::NotOpen => write!(f, "the app is not open: {standing}"),
+        Refusal::Over => write!(f, "{standing}; nothing was changed"),
+        Refusal::Full => f.write_str("the table of apps is full"),
+        Refusal::TooManyWait => f.write_str("too many callers wait"),
+        Refusal::Retired => f.write_str("nginx is being reconfigured: ask again"),
+    }
+}
+
+/// A line for each of the oldest requests in flight, if some are left, and one for those that were
+/// given up.
+fn unfinished(f: &mut fmt::Formatter<'_>, remaining: Remaining, app: &Status) -> fmt::Result {
+    if !matches!(remaining, Remaining::InFlight(_)) {
+        return Ok(());
+    }
+    app.oldest_in_flight.iter().try_for_each(|one| write!(f, "\n{one}"))?;
+    Abandoned::new(app.abandoned).iter().try_for_each(|some| write!(f, "\n{some}"))
+}
+
+/// The beginning of a sentence: what is left of what the caller waited for.
+impl fmt::Display for Remaining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InFlight(1) => f.write_str("1 request is still in flight"),
+            Self::InFlight(count) => write!(f, "{count} requests are still in flight"),
+            Self::Silent(1) => f.write_str("1 worker has not said what is in flight"),
+            Self::Silent(count) => write!(f, "{count} workers have not said what is in flight"),
+            Self::Held(0) => f.write_str(
+                "nobody is held any more, but the last request is delayed on its way to the app",
+            ),
+            Self::Held(1) => f.write_str("1 request is still held"),
+            Self::Held(count) => write!(f, "{count} requests are still held"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! An app's state in full, as JSON shows it and other answers tell of it.
+#![forbid(unsafe_code)]
+
+mod values;
+
+mod details;
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+use serde::{Serialize, Serializer};
+
+pub use details::{Drain, Oldest, OneInFlight, Pace, Slots};
+pub use values::{DrainedBy, PauseNumber, Seconds, Time};
+
+use crate::ids::{AppId, NameHash, PauseId};
+use crate::shared::app::{Ender, State};
+use crate::shared::health::Health;
+use crate::shared::room::Rejected;
+use crate::shared::totals::{Holds, Totals};
+use crate::shared::word::Word;
+use crate::text::{Address, AppName, Reason};
+use crate::time::{Msec, Now};
+use crate::zone::Zone;
+
+/// An app's state in full, as JSON shows it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Status {
+    pub app: AppName,
+    pub state: Word,
+    pub pause: PauseNumber,
+    /// When it came into its state; none where it was never paused.
+    pub since: Option<Time>,
+    /// When the pause ends by itself.
+    pub until: Option<Time>,
+    /// Until when the pause, or what was asked of it, may be taken back.
+    pub waiting_until: Option<Time>,
+    pub reason: Option<Reason>,
+    pub by: Option<Address>,
+    /// How those held go on, or will; none where that is at once.
+    pub pace: Option<Pace>,
+    /// Who ended the newest pause.
+    pub drained_by: DrainedBy,
+    pub held: u32,
+    pub oldest_held_seconds: Seconds,
+    /// Passed on and unfinished.
+    pub in_flight: u32,
+    /// The oldest of these, the oldest of all first.
+    pub oldest_in_flight: Oldest,
+    /// Connections that became tunnels, which are not waited for.
+    pub upgraded: u32,
+    /// Of how many nginx was done within the last minute while the app may still be at them.
+    pub abandoned: u32,
+    pub last_drain: Option<Drain>,
+    /// How many expired ones went on to the app although it was paused, since the newest pause
+    /// began.
+    pub expired_to_app: u64,
+    pub totals: Totals,
+    /// How many more can be held.
+    pub room: u32,
+    pub slots: Slots,
+    /// Of the rejected, how many for lack of what.
+    #[serde(skip)]
+    pub rejected: Rejected,
+    /// The same, since the app is known.
+    #[serde(skip)]
+    pub all_expired_to_app: u64,
+    #[serde(skip)]
+    pub all_abandoned: u32,
+    #[serde(serialize_with = "as_text")]
+    pub state_file: Health,
+    /// When the newest pause was ended.
+    #[serde(skip)]
+    pub ended: Option<Time>,
+    /// Whether a request of the app ever came to its gate.
+    #[serde(skip)]
+    pub heard_of: bool,
+    /// How long its requests are held before they go on to the app, as far as that is known.
+    #[serde(skip)]
+    pub expire_after: Option<Msec>,
+    #[serde(skip)]
+    pub pauses: u64,
+    #[serde(skip)]
+    pub holds: Holds,
+}
+
+impl Status {
+    /// Of the app `name`: open and never paused where the zone does not know it.
+    pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
+        let (slots, state_file) = (Slots::of(zone), zone.signals.state_file());
+        let hash = NameHash::of(name.as_bytes());
+        let (heard_of, expire_after) =
+            (zone.signals.has_heard(hash), zone.signals.expire_after(hash));
+        let room = zone.room();
+        let unknown =
+            Self { room, slots, state_file, heard_of, expire_after, ..Self::unknown(name) };
+        zone.find(&name).and_then(|id| Self::at(zone, id)).unwrap_or(unknown)
+    }
+
+    /// Of an app that has an entry.
+    pub fn at(zone: &Zone<'_>, id: AppId) -> Option<Self> {
+        let app = zone.app(id)?;
+        let name = *app.name()?;
+        let (head, flight) = (zone.head(id), zone.sum_counts(id));
+        let (reason, by) = app.reason_and_by();
+        let (all_expired_to_app, expired_to_app) = app.all_expired_to_app();
+        let closed = app.state() != State::Open;
+        Some(Self {
+            app: name,
+            state: Word::of(app.state()),
+            pause: PauseNumber(app.pause()),
+            since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
+            until: app.until().map(|until| Time(until.wall)),
+            waiting_until: zone.waiting_until(id).map(|until| Time(until.wall)),
+            reason: closed.then_some(*reason).filter(|reason| !reason.is_empty()),
+            by: closed.then_some(*by),
+            pace: Some(Pace::of(zone, app)).filter(|pace| closed && pace.is_one()),
+            drained_by: DrainedBy(app.ended_by()),
+            ended: app.ended_at().map(|ended| Time(ended.wall)),
+            heard_of: zone.signals.has_heard(NameHash::of(name.as_bytes())),
+            expire_after: zone.signals.expire_after(NameHash::of(name.as_bytes())),
+            held: app.held(),
+            oldest_held_seconds: Seconds(
+                head.map_or(Msec(0), |head| zone.now.monotonic.since(head.since)),
+            ),
+            in_flight: flight.in_flight,
+            oldest_in_flight: Oldest::of(zone, id),
+            upgraded: flight.upgraded,
+            abandoned: flight.given_up.lately(zone.now.monotonic),
+            last_drain: app.last_drain().map(|(drained, ended)| Drain {
+                pause: drained.pause,
+                released: drained.released,
+                failed: drained.failed,
+                seconds: Seconds(drained.took),
+                ended: Time(ended.wall),
+            }),
+            expired_to_app,
+            totals: Totals { passed: flight.passed, ..app.totals },
+            room: zone.room().min(app.left_of_max_held()),
+            slots: Slots::of(zone),
+            rejected: app.rejected,
+            all_expired_to_app,
+            all_abandoned: flight.given_up.total,
+            state_file: zone.signals.state_file(),
+            pauses: app.pauses(),
+            holds: app.holds,
+        })
+    }
+
+    /// Of an app that has no entry.
+    pub fn unknown(app: AppName) -> Self {
+        Self {
+            app,
+            state: Word::Open,
+            pause: PauseNumber(PauseId(0)),
+            since: None,
+            until: None,
+            waiting_until: None,
+            reason: None,
+            by: None,
+            pace: None,
+            drained_by: DrainedBy(Ender::Nobody),
+            ended: None,
+            heard_of: false,
+            expire_after: None,
+            held: 0,
+            oldest_held_seconds: Seconds(Msec(0)),
+            in_flight: 0,
+            oldest_in_flight: Oldest::NONE,
+            upgraded: 0,
+            abandoned: 0,
+            all_abandoned: 0,
+            last_drain: None,
+            expired_to_app: 0,
+            all_expired_to_app: 0,
+            totals: Totals::NONE,
+            room: 0,
+            slots: Slots { used: 0, total: 0 },
+            rejected: Rejected::NONE,
+            state_file: Health::Off,
+            pauses: 0,
+            holds: Holds::NONE,
+        }
+    }
+
+    /// When whoever got no good answer may ask again: at the lease's end, in whole seconds from 1;
+    /// 10 where there is none.
+    pub fn retry_after(&self, now: Now) -> u64 {
+        self.until.map_or(10, |until| until.0.since(now.wall).0.div_ceil(1000).max(1))
+    }
+
+    /// Whether it is paused or stopped.
+    pub fn is_paused_or_stopped(&self) -> bool {
+        matches!(self.state, Word::Paused | Word::Stopped)
+    }
+
+    /// Whether the terms of its pause are others than these.
+    pub fn differs(&self, other: &Self) -> bool {
+        let terms = |status: &Self| {
+            let [until, waiting] =
+                [status.until, status.waiting_until].map(|time| time.map(|t| t.0));
+            (status.state, status.reason, until, waiting)
+        };
+        terms(self) != terms(other)
+    }
+
+    /// The state as the original says it.
+    pub fn text(&self) -> &'static str {
+        match self.state {
+            Word::Paused => ENABLED,
+            Word::Stopped => STOPPED,
+            Word::Open | Word::Draining => DISABLED,
+        }
+    }
+}
+
+const ENABLED: &str = "Pause enabled.\n";
+const DISABLED: &str = "Pause disabled.\n";
+const STOPPED: &str = "Stopped.\n";
+
+fn as_text<S: Serializer>(health: &Health, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(health)
+}
