@@ -1,62 +1,9 @@
-//! Room: how many more requests can be held, and what there is too little of where one cannot.
+//! How many more requests can be held; and if one cannot, what there is too little of.
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
-/// A worker's connections, and the requests that it holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Connections {
-    pub all: usize,
-    /// How many a newcomer can have: what nginx closes for one, above all idle clients, is as good
-    /// as free.
-    pub free: usize,
-    /// How many held requests have a connection of their own.
-    pub held: usize,
-    /// How many are streams of HTTP/2, which share a connection.
-    pub streams: usize,
-}
-
-impl Connections {
-    /// So many stay free of requests that go on after a hold: below an eighth nginx may stop
-    /// accepting, below a sixteenth it closes idle clients.
-    pub fn reserve(&self) -> usize {
-        (self.all / 8).max(16)
-    }
-
-    /// Whether the request that has just come may be held, on a connection of its own. Those held
-    /// take five eighths of the connections at the most, and leave a quarter: an eighth for the
-    /// release, which needs another one for each, and the reserve for whoever comes while they wait.
-    pub fn fits_connection(&self) -> bool {
-        self.held < self.share() && self.free > self.kept_free()
-    }
-
-    /// Whether a stream of HTTP/2 may be held. A stream costs memory and no connection: so many are
-    /// held as the worker has connections, however few of them the streams come over.
-    pub fn fits_stream(&self) -> bool {
-        self.streams < self.all
-    }
-
-    /// How many more of those who come from now on can be held.
-    pub fn room(&self) -> Room {
-        // Each takes a connection before it is asked whether it may be held.
-        let free = self.free.saturating_sub(self.kept_free() + 1);
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Room {
-            connections: count(self.share().saturating_sub(self.held).min(free)),
-            streams: count(self.all.saturating_sub(self.streams)),
-        }
-    }
-
-    fn share(&self) -> usize {
-        self.all.saturating_mul(5) / 8
-    }
-
-    fn kept_free(&self) -> usize {
-        (self.all / 4).max(self.reserve())
-    }
-}
-
-/// How many more requests a worker can hold: on a connection each, and as streams of HTTP/2.
+/// How many more requests a worker can hold: with a connection each, or as streams of HTTP/2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
@@ -65,16 +12,16 @@ pub struct Room {
 }
 
 impl Room {
-    /// None.
+    /// No room.
     pub const NONE: Self = Self { connections: 0, streams: 0 };
 
-    /// How many more can be held, of whatever kind they are.
+    /// How many more can be held, whichever way they come.
     pub fn of_any_kind(self) -> u32 {
         self.connections.min(self.streams)
     }
 }
 
-/// What is too little of, so that a request cannot be held.
+/// What there is too little of for one more held request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     Connections,
@@ -85,11 +32,11 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// All there are.
+    /// All variants, in the order of their counts.
     pub const ALL: [Self; 5] =
         [Self::Connections, Self::Streams, Self::MaxHeld, Self::Zone, Self::Workers];
 
-    /// A word for it.
+    /// The word in JSON and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -114,13 +61,13 @@ impl fmt::Display for Lack {
     }
 }
 
-/// How many requests found no room, by what there was too little of.
+/// How many requests were rejected, by what there was too little of.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rejected([u64; Lack::ALL.len()]);
 
 impl Rejected {
-    /// Nobody.
+    /// No counts yet.
     pub const NONE: Self = Self([0; Lack::ALL.len()]);
 
     /// Counts one.
@@ -130,25 +77,25 @@ impl Rejected {
         }
     }
 
-    /// How many there were of each.
+    /// The count of each variant.
     pub fn iter(&self) -> impl Iterator<Item = (Lack, u64)> + '_ {
         Lack::ALL.into_iter().zip(self.0)
     }
 }
 
-/// What bounds how many are held where a request comes, besides the zone.
+/// What else than the zone bounds how many are held, when a request comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// What its worker has too little of for it.
+    /// What the worker has too little of to hold it.
     pub lack: Option<Lack>,
-    /// At most so many are held for its app.
+    /// At most so many requests are held for its app.
     pub max_held: u32,
-    /// The worker's room if this request is held.
+    /// The worker's room once this request is held.
     pub room: Room,
 }
 
 impl Bounds {
-    /// None but so many for the app.
+    /// Bounded by nothing but this.
     #[cfg(any(test, loom))]
     pub fn max_held(max_held: u32) -> Self {
         Self { lack: None, max_held, room: Room::NONE }
@@ -158,28 +105,6 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    const IDLE: Connections = Connections { all: 768, free: 760, held: 0, streams: 0 };
-
-    #[test]
-    fn an_idle_worker_has_room_on_five_eighths_of_its_connections() {
-        assert_eq!(IDLE.room(), Room { connections: 480, streams: 768 });
-        assert_eq!(IDLE.room().of_any_kind(), 480);
-    }
-
-    #[test]
-    fn what_others_use_is_no_room() {
-        let busy = Connections { free: 300, ..IDLE };
-        assert_eq!(busy.room().connections, 300 - 192 - 1);
-        assert_eq!(Connections { free: 100, ..IDLE }.room().connections, 0);
-    }
-
-    #[test]
-    fn where_no_more_streams_are_held_there_is_no_room_for_any_kind() {
-        let full = Connections { streams: 768, ..IDLE };
-        assert_eq!((full.room().connections, full.room().of_any_kind()), (480, 0));
-    }
 
     #[test]
     fn each_lack_has_its_own_count() {
@@ -189,23 +114,5 @@ mod tests {
         rejected.add(Lack::Connections);
         let counts: Vec<_> = rejected.iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counts, [(Lack::Connections, 1), (Lack::Workers, 2)]);
-    }
-
-    proptest! {
-        #[test]
-        fn as_many_are_held_as_was_said(all in 0usize..2000, free in 0usize..2000, held in 0usize..2000) {
-            let mut now = Connections { all, free: free.min(all), held, streams: 0 };
-            let said = now.room().connections;
-            let mut came = 0;
-            while now.free > 0 {
-                now.free -= 1;
-                if !now.fits_connection() {
-                    break;
-                }
-                now.held += 1;
-                came += 1;
-            }
-            prop_assert_eq!(came, said);
-        }
     }
 }

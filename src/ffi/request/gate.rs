@@ -32,6 +32,7 @@ use crate::log_lines::variables::BadValue;
 use crate::log_lines::About;
 use crate::request::admit::{self, Admission, Rules, Visit};
 use crate::request::agent;
+use crate::request::connections::Kind;
 use crate::settings::{ErrorStatus, HealthCode, PassOr};
 use crate::text::AppName;
 use crate::time::MaxTime;
@@ -301,7 +302,8 @@ fn arrive(
 ) -> ngx_int_t {
     let Some(worker) = workers::this() else { return NGX_DECLINED as ngx_int_t };
     let max_time = max_time(r, main);
-    let bounds = room::bounds(worker, has_connection(r), place.max_held.unwrap_or(u32::MAX));
+    let kind = if has_connection(r) { Kind::Connection } else { Kind::Stream };
+    let bounds = room::bounds(worker, kind, place.max_held.unwrap_or(u32::MAX));
     let arrival =
         worker.zone.visit(|zone| zone.arrive(app, name, worker.id(), mark.cookie(), bounds));
     match arrival {

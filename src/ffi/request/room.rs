@@ -3,10 +3,8 @@
 use nginx_sys::ngx_cycle;
 
 use crate::ffi::worker::workers::ThisWorker;
-use crate::shared::room::{Bounds, Connections, Lack, Room};
-
-/// At most so many are released before the event loop goes on.
-const MAX_BATCH: usize = 256;
+use crate::request::connections::{Connections, Kind};
+use crate::shared::room::{Bounds, Room};
 
 /// This worker's connections.
 fn connections(this: &ThisWorker) -> Connections {
@@ -19,18 +17,9 @@ fn connections(this: &ThisWorker) -> Connections {
     Connections { all, free, held, streams }
 }
 
-/// What bounds how many are held where a request has come, on a connection of its own or as a
-/// stream of HTTP/2, and where at most so many are held for its app.
-pub(crate) fn bounds(this: &ThisWorker, has_connection: bool, max_held: u32) -> Bounds {
-    let now = connections(this);
-    let (lack, with_it) = if has_connection {
-        let lack = (!now.fits_connection()).then_some(Lack::Connections);
-        (lack, Connections { held: now.held + 1, ..now })
-    } else {
-        let lack = (!now.fits_stream()).then_some(Lack::Streams);
-        (lack, Connections { streams: now.streams + 1, ..now })
-    };
-    Bounds { lack, max_held, room: with_it.room() }
+/// What bounds how many are held, when a request has come to this worker.
+pub(crate) fn bounds(this: &ThisWorker, kind: Kind, max_held: u32) -> Bounds {
+    connections(this).bounds(kind, max_held)
 }
 
 /// How many more requests this worker can hold: none where it is to leave.
@@ -50,17 +39,8 @@ pub(crate) fn say_at_rest(this: &ThisWorker) {
     }
 }
 
-/// How many held requests may go on now. One at least where none is under way, whatever is free:
-/// nobody would make room for it.
+/// How many held requests this worker may release before its event loop goes on.
 pub(crate) fn for_release(this: &ThisWorker) -> u32 {
-    let now = connections(this);
-    let spare = now.free.saturating_sub(now.reserve());
-    // Those under way that have not connected to their upstream yet will want a connection.
-    let under_way = this.under_way_count.get();
-    let room = if spare >= MAX_BATCH + under_way {
-        MAX_BATCH
-    } else {
-        spare.saturating_sub(this.under_way.iter().filter(|mark| mark.is_starting()).count())
-    };
-    u32::try_from(room).unwrap_or(u32::MAX).max(u32::from(under_way == 0))
+    let starting = || this.under_way.iter().filter(|mark| mark.is_starting()).count();
+    connections(this).for_release(this.under_way_count.get(), starting)
 }

@@ -316,7 +316,7 @@ impl Pair {
                     continue;
                 }
                 let turn = Turn::TurnAway { retry_after: app.retry_after(now) };
-                let all = away.iter().map(|one| given(one, false, Release::NONE)).collect();
+                let all = away.iter().map(|one| given(one, None, Release::NONE)).collect();
                 return (id, turn, all);
             }
             let Some(head) = app.line.front().copied().filter(mine) else { continue };
@@ -336,7 +336,11 @@ impl Pair {
             app.unfinished.extend(Some(head).filter(|_| counts));
             assert!(!counts || app.unfinished.len() <= app.round.max_unfinished());
             app.baton = Some((me, Some(head)));
-            return (id, Turn::Release(id, app.spacing), vec![given(&head, counts, by)]);
+            return (
+                id,
+                Turn::Release(id, app.spacing),
+                vec![given(&head, counts.then_some(head.slot), by)],
+            );
         }
         (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
     }
@@ -428,6 +432,6 @@ impl Pair {
     }
 }
 
-fn given(one: &Waiting, counts: bool, by: Release) -> Given {
-    Given { cookie: one.cookie, counted: counts.then_some(one.slot), by }
+fn given(one: &Waiting, counted: Option<SlotId>, by: Release) -> Given {
+    Given { cookie: one.cookie, counted, by }
 }
