@@ -1,5 +1,5 @@
-# Requests that nginx is done with while their app may still be at them: who left, and what took the
-# app too long. They are no longer in flight; who waits for quiet is told how many there were.
+# Requests that nginx has given up while the app may still work on them: the client left, or the app took
+# too long. They are no longer in flight. A caller that waits for quiet is told how many there were.
 
 use strict;
 use warnings;
@@ -48,20 +48,20 @@ close $page;
 
 sub total { return ($t->control('metrics')->{body} =~ /^intermission_abandoned_total\{app="basecamp"\} (\d+)$/m)[0] }
 
-sub quiet { return $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight') }
+sub quiet { return $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight') }
 
-# What happens makes so many more.
+# Checks that $happens adds $more to the count of abandoned requests.
 sub counts {
     my ($more, $what, $happens) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $before = total();
     $happens->();
     quiet();
-    $t->wait_for(sub { total() == $before + $more }, 'counted') if $more;
+    $t->wait_for(sub { total() == $before + $more }, 'the abandoned request in the metrics') if $more;
     return is total(), $before + $more, $what;
 }
 
-# A request that is at the app.
+# Sends a request, and waits until the app has it.
 sub sent {
     my ($target, %opt) = @_;
     my $client = $t->send($target, to => '127.0.0.2:' . $t->port, %opt);
@@ -69,23 +69,25 @@ sub sent {
     return $client;
 }
 
-# One whose answer has begun.
+# Sends a request, and waits until its answer has begun.
 sub begun {
     my ($target, %opt) = @_;
     my $client = sent($target, %opt);
     $own->write($target, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" . 'o' x 20_000);
-    $t->wait_for(sub { $client->begun }, 'the beginning');
+    $t->wait_for(sub { $client->begun }, 'the beginning of the answer');
     return $client;
 }
 
-is total(), 0, 'at the start the metrics count no abandoned request';
-is $t->status->{abandoned}, 0, 'at the start the status counts no abandoned request';
+subtest 'at the start no request counts as abandoned' => sub {
+    is total(), 0, 'at the start the metrics count no abandoned request';
+    is $t->status->{abandoned}, 0, 'at the start the status counts no abandoned request';
+};
 
 subtest 'abandoned requests are shown in the status, and told to a caller who waits' => sub {
     my @clients = map { sent("/own/$_") } 1 .. 6;
     is $t->status->{in_flight}, 6, 'six requests at the app: six in flight';
     $_->close for @clients[0 .. 4];
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'five left');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'only one request in flight, since five clients left');
     is $t->status->{abandoned}, 5, 'five clients left: the status counts five abandoned';
     is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'five clients left: the list of apps counts five abandoned';
     my $told = '5 given up within the last minute, the app may still be at them';
@@ -177,10 +179,10 @@ subtest 'a request that the app has finished is not abandoned' => sub {
     counts 0, 'an unbuffered answer that ends with its connection after a long time: not abandoned' => sub {
         my $client = sent('/slow/stream/end');
         $own->write('/slow/stream/end', "HTTP/1.0 200 OK\r\n\r\nfirst");
-        $t->wait_for(sub { $client->begun }, 'its beginning');
+        $t->wait_for(sub { $client->begun }, 'the beginning of the answer');
         my $begun = time;
         for my $more (1 .. 4) {
-            $t->wait_for(sub { time >= $begun + 0.2 * $more }, 'a while');
+            $t->wait_for(sub { time >= $begun + 0.2 * $more }, '0.2 s to pass');
             $own->write('/slow/stream/end', 'more');
         }
         $own->drop('/slow/stream/end');
@@ -189,7 +191,7 @@ subtest 'a request that the app has finished is not abandoned' => sub {
     counts 0, 'a client that leaves while nginx sends a file that the app named: not abandoned' => sub {
         my $client = sent('/accel/a');
         $own->write('/accel/a', "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /inside/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        $t->wait_for(sub { $client->begun }, 'its beginning');
+        $t->wait_for(sub { $client->begun }, 'the beginning of the answer');
         $client->close;
     };
     counts 0, 'an answer without content: not abandoned' => sub {
@@ -200,9 +202,9 @@ subtest 'a request that the app has finished is not abandoned' => sub {
     counts 0, 'a tunnel that is closed: not abandoned' => sub {
         my $client = sent('/sockets/a', headers => {Upgrade => 'websocket', Connection => 'upgrade'});
         $own->write('/sockets/a', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
-        $t->wait_for(sub { $t->status->{upgraded} == 1 }, 'a tunnel');
+        $t->wait_for(sub { $t->status->{upgraded} == 1 }, 'the tunnel to count as upgraded');
         $client->close;
-        $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'none');
+        $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'the closed tunnel to count no more');
     };
 };
 
@@ -217,13 +219,13 @@ subtest 'a request that the app has never seen, or that does not count, is not a
     };
     counts 0, 'a client that leaves before its body is whole: not abandoned' => sub {
         my $client = $t->send('/own/upload', method => 'POST', headers => {'Content-Length' => 10});
-        $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'in flight');
+        $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the upload in flight');
         $client->close;
     };
     counts 0, 'a client that bypassed a pause and leaves: not abandoned' => sub {
         $t->control('enable');
         sent('/own/bypass', headers => {'User-Agent' => 'Pingdom'})->close;
-        $t->wait_for(sub { grep { $_->{target} eq '/own/bypass' } $t->access_log }, 'gone');
+        $t->wait_for(sub { grep { $_->{target} eq '/own/bypass' } $t->access_log }, 'the request in the access log');
         $t->control('disable');
     };
     counts 0, 'a part of a page from a place with intermission off: not abandoned' => sub {
@@ -233,7 +235,7 @@ subtest 'a request that the app has never seen, or that does not count, is not a
     };
     counts 0, 'a request to a place with intermission off: not abandoned' => sub {
         sent('/off/a')->close;
-        $t->wait_for(sub { grep { $_->{target} eq '/off/a' } $t->access_log }, 'gone');
+        $t->wait_for(sub { grep { $_->{target} eq '/off/a' } $t->access_log }, 'the request in the access log');
     };
 };
 

@@ -1,4 +1,4 @@
-# Access control comes first: who is turned away is answered at once and takes no ticket.
+# Access control comes first: a request that is turned away is answered at once and takes no ticket.
 
 use strict;
 use warnings;
@@ -83,13 +83,13 @@ sub at_backend {
     return scalar grep { $_->{target} eq $target } $t->backend_log;
 }
 
-# What becomes of a request: 'held', or its status at once; and how many tickets were taken.
+# Returns what happens to a request ('held', or the status that it is answered with at once), and how many tickets were taken.
 sub outcome {
     my ($target, %opt) = @_;
     my $held = sub { $t->status->{totals}{held} };
     my $before = $held->();
     my $client = $t->send($target, %opt);
-    $t->wait_for(sub { $client->answered || $held->() > $before }, "$target does something");
+    $t->wait_for(sub { $client->answered || $held->() > $before }, "$target is answered or held");
     push @held, $client if !$client->answered;
     return ($client->answered ? $client->response->{status} : 'held', $held->() - $before);
 }
@@ -107,7 +107,7 @@ sub is_answered {
     return is_deeply([outcome($target, %opt)], [$status, 0], "$what: $status at once, and no ticket");
 }
 
-# Headers that make the password check, and the subrequest's, come out as wanted.
+# Headers with this password, and with the status that the auth_request service is to answer.
 sub credentials {
     my ($password, $subrequest) = @_;
     my $basic = 'Basic ' . MIME::Base64::encode_base64("ada:$password", '');
@@ -116,68 +116,88 @@ sub credentials {
 
 $t->control('enable');
 
-# What each check says of a request: 200, or the status that it is turned away with.
-my @requests = (
-    ['password', 'the password', 200, credentials('love', 200)],
-    ['password', 'a wrong password', 401, credentials('hate', 200)],
-    ['password', 'no password', 401, credentials('', 200)],
-    ['subrequest', 'auth_request 200', 200, credentials('', 200)],
-    ['subrequest', 'auth_request 401', 401, credentials('', 401)],
-    ['subrequest', 'auth_request 403', 403, credentials('', 403)],
-);
-for my $request (@requests) {
-    my ($check, $what, $status, %opt) = @$request;
-    is_answered("/all/out/$check", 403, "satisfy all: a denied address, $what", %opt);
-    is_held("/any/in/$check", "satisfy any: an allowed address, $what", %opt);
-    for my $place (["/all/in/$check", 'satisfy all: an allowed address'], ["/any/out/$check", 'satisfy any: a denied address']) {
-        my ($target, $where) = @$place;
-        if ($status == 200) { is_held($target, "$where, $what", %opt) }
-        else                { is_answered($target, $status, "$where, $what", %opt) }
+subtest 'a failed password or auth_request takes no ticket, under satisfy all and any' => sub {
+    # Check, what the request has, and the check's result: 200, or the status with which the request is turned away.
+    my @requests = (
+        ['password', 'the password', 200, credentials('love', 200)],
+        ['password', 'a wrong password', 401, credentials('hate', 200)],
+        ['password', 'no password', 401, credentials('', 200)],
+        ['subrequest', 'auth_request 200', 200, credentials('', 200)],
+        ['subrequest', 'auth_request 401', 401, credentials('', 401)],
+        ['subrequest', 'auth_request 403', 403, credentials('', 403)],
+    );
+    for my $request (@requests) {
+        my ($check, $what, $status, %opt) = @$request;
+        is_answered("/all/out/$check", 403, "satisfy all: a denied address, $what", %opt);
+        is_held("/any/in/$check", "satisfy any: an allowed address, $what", %opt);
+        for my $place (["/all/in/$check", 'satisfy all: an allowed address'], ["/any/out/$check", 'satisfy any: a denied address']) {
+            my ($target, $where) = @$place;
+            if ($status == 200) { is_held($target, "$where, $what", %opt) }
+            else                { is_answered($target, $status, "$where, $what", %opt) }
+        }
     }
-}
+};
 
-for my $satisfy ('all', 'any') {
-    is_held("/$satisfy/in/address", "satisfy $satisfy: an allowed address");
-    is_answered("/$satisfy/out/address", 403, "satisfy $satisfy: a denied address");
-}
+subtest 'a denied address takes no ticket' => sub {
+    for my $satisfy ('all', 'any') {
+        is_held("/$satisfy/in/address", "satisfy $satisfy: an allowed address");
+        is_answered("/$satisfy/out/address", 403, "satisfy $satisfy: a denied address");
+    }
+};
 
-is_held('/all/in/both', 'satisfy all: the password, auth_request 200', credentials('love', 200));
-is_answered('/all/in/both', 401, 'satisfy all: no password, auth_request 200', credentials('', 200));
-is_answered('/all/in/both', 403, 'satisfy all: the password, auth_request 403', credentials('love', 403));
-is_held('/any/out/both', 'satisfy any: no password, auth_request 200', credentials('', 200));
-is_held('/any/out/both', 'satisfy any: the password, auth_request 403', credentials('love', 403));
-is_answered('/any/out/both', 401, 'satisfy any: no password, auth_request 401', credentials('', 401));
+subtest 'a password and auth_request together are asked before the hold' => sub {
+    is_held('/all/in/both', 'satisfy all: the password, auth_request 200', credentials('love', 200));
+    is_answered('/all/in/both', 401, 'satisfy all: no password, auth_request 200', credentials('', 200));
+    is_answered('/all/in/both', 403, 'satisfy all: the password, auth_request 403', credentials('love', 403));
+    is_held('/any/out/both', 'satisfy any: no password, auth_request 200', credentials('', 200));
+    is_held('/any/out/both', 'satisfy any: the password, auth_request 403', credentials('love', 403));
+    is_answered('/any/out/both', 401, 'satisfy any: no password, auth_request 401', credentials('', 401));
+};
 
-is_answered('/shown/address', 403, 'a denied address, and a page for it that holds');
-is_answered('/shown/password', 401, 'no password, and a page for it that holds');
+subtest 'the page of a refused request comes at once, even if its place holds' => sub {
+    is_answered('/shown/address', 403, 'a denied address, with an error_page in a place that holds');
+    is_answered('/shown/password', 401, 'no password, with an error_page in a place that holds');
+};
 
-my %post = (method => 'POST');
-is_held('/except/denied', 'limit_except: the excepted method');
-is_answered('/except/denied', 403, 'limit_except: another, denied', %post);
-is_held('/except/allowed', 'limit_except: another, allowed', %post);
-is_held('/except/password', 'limit_except: another, with the password', %post, credentials('love', ''));
-is_answered('/except/password', 401, 'limit_except: another, without', %post);
-is_held('/except/any', 'limit_except, satisfy any: the excepted method');
-is_held('/except/any', 'limit_except, satisfy any: another, with the password', %post, credentials('love', ''));
-is_answered('/except/any', 401, 'limit_except, satisfy any: another, without', %post);
+subtest 'limit_except: a method that it refuses takes no ticket' => sub {
+    my %post = (method => 'POST');
+    is_held('/except/denied', 'limit_except GET: a GET');
+    is_answered('/except/denied', 403, 'limit_except GET: a POST that is denied', %post);
+    is_held('/except/allowed', 'limit_except GET: a POST that is allowed', %post);
+    is_held('/except/password', 'limit_except GET: a POST with the password', %post, credentials('love', ''));
+    is_answered('/except/password', 401, 'limit_except GET: a POST without the password', %post);
+    is_held('/except/any', 'limit_except GET, satisfy any: a GET');
+    is_held('/except/any', 'limit_except GET, satisfy any: a POST with the password', %post, credentials('love', ''));
+    is_answered('/except/any', 401, 'limit_except GET, satisfy any: a POST without the password', %post);
+};
 
-is_held('/writes', "where only writes are held, a $_", method => $_) for 'POST', 'PUT', 'DELETE';
-is_answered('/writes', 200, "where only writes are held, a $_", method => $_) for 'GET', 'HEAD', 'OPTIONS';
-is_held('/testers', "no tester's cookie");
-is_held('/testers', "a wrong tester's cookie", headers => {Cookie => 'tester=public'});
-is_answered('/testers', 200, "a tester's cookie", headers => {Cookie => 'a=b; tester=secret'});
-is_held('/named', "a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'on', '1', 'yes', '00', 'no';
-is_answered('/named', 200, "a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'off', '0', '';
-is_held('/if', 'outside of an if with off');
-is_answered('/if?through=1', 200, 'inside of an if with off');
-is_held('/unless?hold=1', 'inside of an if with on');
-is_answered('/unless', 200, 'outside of an if with on');
+subtest 'a map of the method, or of a cookie, chooses which requests are held' => sub {
+    is_held('/writes', "only writes are held: a $_", method => $_) for 'POST', 'PUT', 'DELETE';
+    is_answered('/writes', 200, "only writes are held: a $_", method => $_) for 'GET', 'HEAD', 'OPTIONS';
+    is_held('/testers', "testers pass by their cookie: a request without it");
+    is_held('/testers', "testers pass by their cookie: a request with a wrong one", headers => {Cookie => 'tester=public'});
+    is_answered('/testers', 200, "testers pass by their cookie: a request with it", headers => {Cookie => 'a=b; tester=secret'});
+};
 
-my $passed = $t->backend_log;
-$t->control('disable');
-is scalar(grep { $_->response->{status} == 200 } @held), 32, 'all held requests are answered';
-is $t->position_inversions(after => $passed), 0, 'the held requests come to the app in order';
-is scalar(grep { $_->{target} =~ /^.auth/ && $_->{seq} > $passed } $t->backend_log), 0, 'no released request is authorized a second time';
+subtest 'a variable holds a request unless it is empty, 0 or off' => sub {
+    is_held('/named', "intermission by a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'on', '1', 'yes', '00', 'no';
+    is_answered('/named', 200, "intermission by a variable that is \"$_\"", headers => {'X-Variant' => "v-$_"}) for 'off', '0', '';
+};
+
+subtest 'an if turns intermission on or off for the requests that match it' => sub {
+    is_held('/if', 'intermission off in an if: a request that does not match');
+    is_answered('/if?through=1', 200, 'intermission off in an if: a request that matches');
+    is_held('/unless?hold=1', 'intermission on in an if: a request that matches');
+    is_answered('/unless', 200, 'intermission on in an if: a request that does not match');
+};
+
+subtest 'the held requests go on in order, and are not authorized a second time' => sub {
+    my $passed = $t->backend_log;
+    $t->control('disable');
+    is scalar(grep { $_->response->{status} == 200 } @held), 32, 'all held requests are answered';
+    is $t->position_inversions(after => $passed), 0, 'the held requests come to the app in order';
+    is scalar(grep { $_->{target} =~ /^.auth/ && $_->{seq} > $passed } $t->backend_log), 0, 'no released request is authorized a second time';
+};
 
 $t->clean_ok(allow => [qr/access forbidden by rule/, qr/password mismatch/]);
 done_testing;

@@ -1,5 +1,5 @@
-# One control location for several apps: which it may touch, how names are written, who may change
-# what by which method, and what becomes of too many.
+# One control endpoint for several apps: which apps it controls, how names are written, which methods may
+# change something, and what happens if there are too many apps.
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ location = /exact/status { intermission_control apps=alpha; }
 END_OF_CONF
 );
 
-# Strictly: UTF-8 to the last byte, and nothing behind the value.
+# Decodes the answer strictly: it must be UTF-8, with nothing behind the value.
 sub json {
     my ($answer, $what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -48,13 +48,13 @@ sub apps {
     return {map { decoded($_->{app_encoded}) => $_ } @{$list->{apps}}};
 }
 
-# How often the log says something.
+# How often the pattern matches in the error log.
 sub said {
     my ($pattern) = @_;
     return scalar(() = $t->error_log =~ /$pattern/g);
 }
 
-subtest 'a location touches its own app and those that it names, no others' => sub {
+subtest 'a location controls its own app and those that it names, no others' => sub {
     is $t->control('enable?app=beta', at => '/some')->{status}, 200, 'enable of an app that apps= names: paused';
     like $t->control('status?app=beta', at => '/some')->{body}, qr/^Pause enabled\.\napp "beta": /, 'status of an app that apps= names: it is paused';
     is $t->control('status', at => '/some')->{body}, "Pause disabled.\n", "the location's own app is not paused by the enable of another";
@@ -77,11 +77,11 @@ subtest 'a location touches its own app and those that it names, no others' => s
     is $t->control('status?app=' . 'x' x 129, at => '/any')->{status}, 400, 'a name that is too long: 400';
     is $t->control('status?app=%4', at => '/any')->{status}, 400, 'a name that is not percent-encoded: 400';
     for my $verb ('apps', 'metrics') {
-        is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app=: 400: it shows all";
+        is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app= is answered 400: the verb always shows all apps";
     }
 };
 
-subtest 'apps lists the apps that this location may touch, and no others' => sub {
+subtest 'apps lists the apps that this location controls, and no others' => sub {
     $t->control('enable?app=other', at => '/any');
     is_deeply [sort keys %{apps('/_intermission')}], ['basecamp'], 'apps at a location without apps=: only its own app';
     is_deeply [sort keys %{apps('/some')}], ['alpha', 'basecamp', 'beta'], 'apps at a location with apps=: its own app and the named ones, known or not';
@@ -131,12 +131,12 @@ subtest 'reason, by, since and until are in the answer and in the log' => sub {
     my @lines = grep { /reason/ } split /\n/, $t->error_log;
     like $lines[-1], qr/paused by 127\.0\.0\.1, pause \d+, until \Q$until\E, reason "\\x00\\xff\\"\\\\\\n\\xc3\\xa9"/, 'the log has the caller, the end and the reason, escaped';
     my $over = $t->control('disable?format=json', to => 'unix:' . $t->dir . '/site.sock');
-    is_deeply [@{json($over, 'disable')}{qw(reason by until)}], [undef, undef, undef], 'an open app has none';
+    is_deeply [@{json($over, 'disable')}{qw(reason by until)}], [undef, undef, undef], 'the answer about an open app has no reason, by and until';
     ok $t->wait_log(qr/resumed by unix:, pause \d+, after \d+\.\d{3} s, 0 held/), 'the log has the caller who resumed, and the length of the pause';
     $t->wait_state('open');
 };
 
-subtest 'HEAD wherever GET only reads' => sub {
+subtest 'HEAD is allowed where GET only reads' => sub {
     for my $verb ('status', 'apps', 'metrics', 'status?format=json', '') {
         my ($get, $head) = map { $t->control($verb, method => $_) } 'GET', 'HEAD';
         is $head->{status}, 200, "HEAD $verb";
@@ -157,7 +157,7 @@ subtest 'HEAD wherever GET only reads' => sub {
     is $t->status->{state}, 'open', 'no refused method has changed the app';
 };
 
-subtest 'post: changes by POST only' => sub {
+subtest 'with post only a POST changes anything' => sub {
     for my $verb ('enable', 'disable', 'stop') {
         for my $method ('GET', 'HEAD', 'PUT') {
             my $answer = $t->control($verb, at => '/posted', method => $method);
@@ -248,7 +248,7 @@ END_OF_CONF
     like json($full, 'the answer')->{error}, qr/table of apps is full/, 'the 503 says that the table of apps is full';
     is $full->{headers}{'retry-after'}, 10, 'the 503 says when to ask again';
     $t->wait_log(qr/\[error\].*app "app$pauses": the table of apps is full: not paused/);
-    is $verb->($_, $pauses)->{status}, 503, "503 to $_ as well" for 'stop';
+    is $verb->($_, $pauses)->{status}, 503, "the table of apps is full: 503 to $_" for 'stop';
     is $t->control("enable?wait=1s&app=app$pauses")->{status}, 503, 'the table of apps is full: 503 to enable?wait=';
     is $verb->('status', $pauses)->{status}, 200, 'the table of apps is full: the status of an unknown app is answered';
     is $verb->('disable', $pauses)->{status}, 200, 'the table of apps is full: disable of an unknown app finds it open';
@@ -257,7 +257,7 @@ END_OF_CONF
 
     $verb->('disable', 2);
     my $since = $t->status(app => 'app2')->{since};
-    $t->wait_for(sub { decode_json($t->control('apps')->{body})->{now} gt $since }, 'a later time');
+    $t->wait_for(sub { decode_json($t->control('apps')->{body})->{now} gt $since }, 'the time of the list to be later than that of the disable');
     $verb->('disable', 1);
     is $verb->('enable', $pauses)->{status}, 200, 'an app is open again: another one can be paused';
     my %known = map { $_->{app} => $_ } @{decode_json($t->control('apps')->{body})->{apps}};

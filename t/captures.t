@@ -1,4 +1,4 @@
-# What a value is read for leaves the location's own captures alone.
+# When the module reads a variable, the location's own regex captures stay as they are.
 
 use strict;
 use warnings;
@@ -41,33 +41,33 @@ location /intermission { intermission_control apps=*; add_header X-Capture "$1-$
 location /_intermission { intermission_control apps=*; }
 END
 
-# What is asked for, and what comes to the backend.
+# Target, the target at the backend, what the case is, whether the request passes in the pause ('passes').
 my @asked = (
     ['/files/public/a.txt',  '/public/a.txt', 'a map without groups', 'passes'],
     ['/files/private/a.txt', '/private/a.txt', 'a map that does not match'],
     ['/grouped/public/a',    '/public/a', 'a map with groups', 'passes'],
     ['/wiki/Start',          '/Start', 'a map with groups for the app\'s name', ''],
     ['/wiki/Start',          '/Start', 'a map with named groups for the app\'s name', '', host => 'acme.apps.test'],
-    ['/wiki/Start',          '/Start', 'and the agent\'s', '', headers => {'User-Agent' => 'Pingdom'}],
+    ['/wiki/Start',          '/Start', 'a map with groups for the User-Agent', '', headers => {'User-Agent' => 'Pingdom'}],
     ['/nested/a/b',          '/a/b/a/b', 'maps in a map'],
-    ['/short/a/b',           '/a/b/a/b', 'a named group that the location has as well'],
-    ['/named/page',          '/page', 'the same for the app\'s name', '', host => 'acme.apps.test'],
-    ['/health/check',        '/check', 'a health check'],
-    ['/health/other',        '/other', 'none'],
-    ['/mine/a/b',            '/a/b', 'a map on the capture itself'],
-    ['/mine/public',         '/public', 'the same, which matches', 'passes'],
+    ['/short/a/b',           '/a/b/a/b', 'a named group of the location that a map uses too'],
+    ['/named/page',          '/page', 'a named group of the location that the app\'s name uses too', '', host => 'acme.apps.test'],
+    ['/health/check',        '/check', 'a map with groups for the health check path, which matches'],
+    ['/health/other',        '/other', 'a map with groups for the health check path, which does not match'],
+    ['/mine/a/b',            '/a/b', 'a map of the capture $1, which does not match'],
+    ['/mine/public',         '/public', 'a map of the capture $1, which matches', 'passes'],
     ['/if/abc',              '/rewritten/abc/if', 'a rewrite in an if'],
     ['/if/abc/def',          '/if/abc/def', 'an if'],
     ['/rewrite/abc',         '/bc/a', 'a rewrite'],
     ['/set/abc',             '/abc/abc', 'a set from a capture'],
     ['/tried/abc',           '/tried/abc', 'try_files'],
     ['/plain/abc',           '/plain/', 'no capture at all'],
-    ['/late/abc',            '/late/abc', 'a body and a header that are there later', undef, body => 'a body'],
+    ['/late/abc',            '/late/abc', 'a map of the body and of a response header', undef, body => 'a body'],
 );
 
 my $t = Intermission->new(workers => 2, http => $http, locations => $locations);
 
-# A new number in each request's line tells them apart at the backend.
+# Each request has a number of its own, by which it is found in the backend's log.
 my $number = 0;
 sub ask {
     my ($target, undef, undef, undef, %opt) = @_;
@@ -78,11 +78,13 @@ sub came {
     return (map { $_->{target} } grep { ($_->{id} // '') eq $id } $t->backend_log)[0];
 }
 
-for my $case (@asked) {
-    my $client = ask(@$case);
-    $client->response;
-    is came($number), $case->[1], "open: $case->[2]";
-}
+subtest 'open: reading the variables leaves the captures alone' => sub {
+    for my $case (@asked) {
+        my $client = ask(@$case);
+        $client->response;
+        is came($number), $case->[1], "open: $case->[2]";
+    }
+};
 
 my @held;
 $t->control("enable?app=$_") for 's', 'acme';
@@ -95,21 +97,32 @@ $t->wait_for(sub {
     my $held = $t->status(app => 's')->{held} + $t->status(app => 'acme')->{held} + @answered;
     $held == @held || undef;
 }, 'the requests of a paused app are held or answered');
-ok $t->status(app => 'acme')->{held} == 2, 'two of the app that a group names are held';
-my @passing = grep { ($_->[2][3] // '') eq 'passes' } @held;
-is came($_->[1]), $_->[2][1], "passes by a pause: $_->[2][2]" for @passing;
-$t->control("disable?app=$_") for 's', 'acme';
-for my $one (@held) {
-    my ($client, $id, $case) = @$one;
-    $client->response;
-    is came($id), $case->[1], "paused: $case->[2]";
-}
 
-# Those that were asked for before there were any.
-my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::slurp($t->dir . '/late.log'); @lines == 2 && \@lines }, 'two lines')->@*;
-is_deeply \@late, [('/late/abc [a body] [late]') x 2], 'what was read before it was there is read anew, open and paused';
+subtest "paused: the app's name and the maps decide who is held" => sub {
+    ok $t->status(app => 'acme')->{held} == 2, 'the two requests of the app that a named group names are held';
+    my @passing = grep { ($_->[2][3] // '') eq 'passes' } @held;
+    is came($_->[1]), $_->[2][1], "paused, but passes: $_->[2][2]" for @passing;
+};
 
-is $t->get('/_intermission/status', host => 'acme.apps.test')->{headers}{'x-capture'}, 'intermission/status-',
-    'the control endpoint leaves the captures alone';
+subtest 'paused: a released request goes on with its own captures' => sub {
+    $t->control("disable?app=$_") for 's', 'acme';
+    for my $one (@held) {
+        my ($client, $id, $case) = @$one;
+        $client->response;
+        is came($id), $case->[1], "paused: $case->[2]";
+    }
+};
+
+subtest 'values that are read before the body and the headers are there are read again later' => sub {
+    # When the gate asked for them, there was no body and no response header yet.
+    my @late = $t->wait_for(sub { my @lines = split /\n/, Intermission::slurp($t->dir . '/late.log'); @lines == 2 && \@lines }, 'two lines in late.log')->@*;
+    is_deeply \@late, [('/late/abc [a body] [late]') x 2], 'the access log has the body and the header, open and paused';
+};
+
+subtest 'the control endpoint leaves the captures alone' => sub {
+    is $t->get('/_intermission/status', host => 'acme.apps.test')->{headers}{'x-capture'}, 'intermission/status-',
+        'the control endpoint leaves the captures alone';
+};
+
 $t->clean_ok;
 done_testing;

@@ -1,4 +1,4 @@
-# Half a minute of everything at once, at random. SEED=number brings a schedule back.
+# Random requests, pauses, reloads and crashes together, for half a minute. SEED=number repeats a schedule.
 
 use strict;
 use warnings;
@@ -7,7 +7,7 @@ use Test::More;
 open my $chaos, '-|', $^X, 't/chaos.pl', 30 or die "t/chaos.pl: $!";
 while (my $line = <$chaos>) {
     chomp $line;
-    # On stderr only what is wrong: between that and the next line on stdout prove attends to no other test.
+    # Only faults go to stderr: after a line there prove waits for the next line on stdout, and other tests wait.
     $line =~ /^(?:chaos: \d|VIOLATION)/ ? diag($line) : note($line);
 }
 close $chaos;

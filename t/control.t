@@ -39,12 +39,12 @@ sub answers {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $answer = $t->get($request, %opt);
     is($answer->{status}, $status, $what);
-    # With parameters there are further lines.
+    # The answer to a call with parameters has further lines.
     my $text = $request =~ /[?&](?!format=)\w/ ? $answer->{body} =~ s/\n\K.*//sr : $answer->{body};
     is($text, $body, "$what: the text") if defined $body;
-    is($answer->{headers}{'cache-control'}, 'no-store', "$what: not stored");
-    ok(exists $answer->{headers}{'intermission-app'}, "$what: names the app");
-    like($answer->{headers}{'intermission-pause'} // 'none', qr/^\d*$/, "$what: names the pause");
+    is($answer->{headers}{'cache-control'}, 'no-store', "$what: the answer is not stored");
+    ok(exists $answer->{headers}{'intermission-app'}, "$what: the answer names the app");
+    like($answer->{headers}{'intermission-pause'} // 'none', qr/^\d*$/, "$what: the answer names the pause");
     return $answer;
 }
 
@@ -54,11 +54,11 @@ sub state_is {
     is($t->status(%opt)->{state}, $state, $what);
 }
 
-subtest 'conditions change no answer' => sub {
+subtest 'conditional headers change no answer' => sub {
     for my $header ('If-Match', 'If-None-Match', 'If-Unmodified-Since') {
         my $value = $header =~ /Since/ ? 'Thu, 01 Jan 1970 00:00:01 GMT' : $header =~ /None/ ? '*' : '"x"';
-        answers('/_intermission/status', 200, $text{disabled}, "$header: status", headers => {$header => $value});
-        answers('/_intermission/enable', 200, $text{enabled}, "$header: enable", headers => {$header => $value});
+        answers('/_intermission/status', 200, $text{disabled}, "status with $header", headers => {$header => $value});
+        answers('/_intermission/enable', 200, $text{enabled}, "enable with $header", headers => {$header => $value});
         $t->control('disable');
     }
 };
@@ -81,7 +81,7 @@ subtest 'each verb answers in the words of the Lua original' => sub {
     answers('/_intermission/status', 200, $text{enabled}, 'status while paused');
     answers('/_intermission/enable', 304, '', 'enable while paused');
     answers('/_intermission/disable', 200, $text{disabled}, 'disable');
-    answers('/_intermission/status', 200, $text{disabled}, 'status after it');
+    answers('/_intermission/status', 200, $text{disabled}, 'status after a pause');
 };
 
 subtest "other methods than a verb's own: 405" => sub {
@@ -93,7 +93,7 @@ subtest "other methods than a verb's own: 405" => sub {
     for my $verb (sort keys %wrong) {
         for my $method (@{$wrong{$verb}}) {
             my $answer = answers("/_intermission/$verb", 405, undef, "$method $verb", method => $method);
-            is($answer->{headers}{allow}, $allow{$verb}, "$method $verb: what is allowed");
+            is($answer->{headers}{allow}, $allow{$verb}, "$method $verb: the header Allow");
         }
     }
     state_is('open', 'wrong methods have changed nothing');
@@ -105,16 +105,16 @@ subtest "the verb is what follows the location's prefix" => sub {
         answers("$place/status", 200, $text{enabled}, "$place/status");
         answers("$place/disable", 200, $text{disabled}, "$place/disable");
     }
-    answers('/guarded/enable', 200, $text{enabled}, 'in limit_except', method => 'POST');
+    answers('/guarded/enable', 200, $text{enabled}, 'enable in limit_except', method => 'POST');
     answers('/guarded/disable', 200, $text{disabled}, 'disable in limit_except', method => 'POST');
     my %if = (headers => {'X-If' => 1});
-    answers('/conditional/enable', 200, $text{enabled}, 'in an if', %if);
-    answers('/conditional/disable', 200, $text{disabled}, 'in an if', %if);
+    answers('/conditional/enable', 200, $text{enabled}, 'a verb in a location with an if', %if);
+    answers('/conditional/disable', 200, $text{disabled}, 'a verb in a location with an if', %if);
     for my $verb (qw(nonsense Enable enable/ enabled statu /status enable/x _intermission/enable)) {
-        answers("/_intermission/$verb", 404, undef, "no verb $verb") if $verb ne '/status';
+        answers("/_intermission/$verb", 404, undef, "$verb is no verb") if $verb ne '/status';
     }
-    answers('/_intermissionx', 404, undef, 'no verb glued to the prefix');
-    answers('/slash/enable/', 404, undef, 'no verb enable/');
+    answers('/_intermissionx', 404, undef, 'a verb must not follow the prefix without a slash');
+    answers('/slash/enable/', 404, undef, 'enable/ is no verb');
     state_is('open', 'wrong verbs have changed nothing');
 };
 
@@ -160,7 +160,7 @@ subtest 'a reason is shown, can be changed, and has 256 bytes at most' => sub {
 };
 
 subtest 'a pause has a number, and a verb with another changes nothing' => sub {
-    my $first = answers('/_intermission/enable?new=1', 200, $text{enabled}, 'a new pause');
+    my $first = answers('/_intermission/enable?new=1', 200, $text{enabled}, 'enable?new=1 of an open app');
     my $id = $first->{headers}{'intermission-pause'};
     like($id, qr/^[1-9]\d*$/, "enable answers with the pause's number");
     is($t->status->{pause}, $id, "the status has the pause's number");
@@ -172,7 +172,7 @@ subtest 'a pause has a number, and a verb with another changes nothing' => sub {
     answers("/_intermission/disable?id=$id", 200, $text{disabled}, "disable with the pause's id ends it");
     answers("/_intermission/enable?id=$id", 409, undef, 'enable with the id of a pause that has ended: 409');
     state_is('open', 'enable with the id of a pause that has ended: the app stays open');
-    my $second = answers('/_intermission/enable', 200, $text{enabled}, 'the next pause');
+    my $second = answers('/_intermission/enable', 200, $text{enabled}, 'enable begins the next pause');
     cmp_ok($second->{headers}{'intermission-pause'}, '>', $id, 'the next pause has a greater number');
     answers("/_intermission/disable?id=$id", 409, undef, 'disable with the number of the pause before: 409');
     answers("/_intermission/enable?id=$id&reason=late", 409, undef, 'enable with the number of the pause before: 409');
@@ -182,11 +182,11 @@ subtest 'a pause has a number, and a verb with another changes nothing' => sub {
 };
 
 subtest 'a pause of one app changes no other' => sub {
-    answers('/other/enable', 200, $text{enabled}, 'pausing one app');
-    is(answers('/other/status', 200, $text{enabled}, 'pauses it')->{headers}{'intermission-app'}, 'other', "the paused app's status is enabled, under its name");
+    answers('/other/enable', 200, $text{enabled}, 'enable of one app');
+    is(answers('/other/status', 200, $text{enabled}, 'status of the app that was paused')->{headers}{'intermission-app'}, 'other', "the paused app's status is enabled, under its name");
     answers('/_intermission/status', 200, $text{disabled}, 'the other app is not paused');
     is($t->get('/a')->{status}, 200, 'a request of the other app passes');
-    answers('/other/disable', 200, $text{disabled}, 'resuming it');
+    answers('/other/disable', 200, $text{disabled}, 'disable of one app');
     answers('/nameless/enable', 200, $text{enabled}, 'the default app can be paused');
     is($t->status(at => '/nameless')->{app}, '', 'the default app has no name');
     state_is('open', 'a pause of the default app pauses no other');
@@ -198,7 +198,7 @@ subtest 'the status and errors in JSON' => sub {
     my $status = $t->status;
     is_deeply([@$status{qw(app state reason held)}], ['basecamp', 'paused', 'upgrade', 0], 'the JSON status has app, state, reason and held');
     like($status->{since}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'times are RFC 3339');
-    cmp_ok($status->{slots}{total}, '>', 1000, 'there are slots');
+    cmp_ok($status->{slots}{total}, '>', 1000, 'the status has the slots of the zone');
     for my $way (['/_intermission/disable?format=json'], ['/_intermission/enable', headers => {Accept => 'application/json'}]) {
         my ($request, %opt) = @$way;
         my $answer = answers($request, 200, undef, $request, %opt);
@@ -248,7 +248,7 @@ subtest 'a verb that changes nothing: 304, or 200 with changed false' => sub {
         answers("/_intermission/$verb", 304, '', "$verb again by GET");
     }
     $t->control('disable');
-    ok !exists $t->status->{changed}, 'a status is no change';
+    ok !exists $t->status->{changed}, 'a status has no field changed';
 };
 
 subtest 'errors never go through error_page' => sub {

@@ -1,4 +1,4 @@
-# A worker that dies takes only its own along: nobody else waits for it, and no ticket is lost.
+# A worker that dies takes only its own requests along: no other request waits for it, and no ticket is lost.
 
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use Test::More;
 
 my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
 
-# Answered, or cut off by the death of its worker; nobody is left waiting.
+# Each client is answered, or cut off by the death of its worker. Returns how many were cut off.
 sub all_but_the_dead_are_served {
     my ($t, $done, $count, $name) = @_;
     is $done->{timed_out}, 0, "$name: no client waits for ever";
@@ -21,34 +21,38 @@ sub all_but_the_dead_are_served {
 }
 
 for my $workers (2, 4) {
-    my $t = Intermission->new(workers => $workers);
-    $t->control('enable');
-    my $crowd = $t->crowd('--count', 400);
-    $t->wait_held(400);
-    # One that holds some: a busy machine may give all of them to one worker.
-    my ($victim) = $t->error_log =~ /\[info\] (\d+)#[^\n]*: held, ticket/;
-    $t->kill_worker($victim);
-    $t->wait_for(sub { $t->status->{held} < 400 }, 'its requests are out of the line');
-    my $held = $t->status->{held};
-    is $t->status->{slots}{used}, $held, 'a worker is killed while it holds: its slots are free again';
-    is $t->status->{totals}{lost}, 400 - $held, 'a worker is killed while it holds: its requests are counted as lost';
-    is $t->status->{state}, 'paused', 'a worker is killed while it holds: the pause goes on';
-    $t->control('disable');
-    my $cut = all_but_the_dead_are_served($t, $crowd->done, 400, "killed while holding, $workers workers");
-    is $cut, 400 - $held, 'a worker is killed while it holds: only its own clients are cut off';
-    $t->clean_ok(killed_process => 1);
+    subtest "a worker that is killed while it holds takes only its own requests along, $workers workers" => sub {
+        my $t = Intermission->new(workers => $workers);
+        $t->control('enable');
+        my $crowd = $t->crowd('--count', 400);
+        $t->wait_held(400);
+        # The victim must hold requests: on a busy machine one worker may hold all of them.
+        my ($victim) = $t->error_log =~ /\[info\] (\d+)#[^\n]*: held, ticket/;
+        $t->kill_worker($victim);
+        $t->wait_for(sub { $t->status->{held} < 400 }, "the dead worker's requests to be out of the line");
+        my $held = $t->status->{held};
+        is $t->status->{slots}{used}, $held, 'a worker is killed while it holds: its slots are free again';
+        is $t->status->{totals}{lost}, 400 - $held, 'a worker is killed while it holds: its requests are counted as lost';
+        is $t->status->{state}, 'paused', 'a worker is killed while it holds: the pause goes on';
+        $t->control('disable');
+        my $cut = all_but_the_dead_are_served($t, $crowd->done, 400, "killed while holding, $workers workers");
+        is $cut, 400 - $held, 'a worker is killed while it holds: only its own clients are cut off';
+        $t->clean_ok(killed_process => 1);
+    };
 }
 
 for my $round (1 .. 5) {
-    my $t = Intermission->new(workers => 4);
-    $t->control('enable');
-    my $crowd = $t->crowd('--count', 2000);
-    $t->wait_held(2000, seconds => 20);
-    my @victims = $t->workers;
-    $t->control('disable');
-    kill KILL => $victims[$round % 4];
-    all_but_the_dead_are_served($t, $crowd->done, 2000, "killed while releasing, round $round");
-    $t->clean_ok(killed_process => 1);
+    subtest "a worker that is killed while it releases takes only its own requests along, round $round" => sub {
+        my $t = Intermission->new(workers => 4);
+        $t->control('enable');
+        my $crowd = $t->crowd('--count', 2000);
+        $t->wait_held(2000, seconds => 20);
+        my @victims = $t->workers;
+        $t->control('disable');
+        kill KILL => $victims[$round % 4];
+        all_but_the_dead_are_served($t, $crowd->done, 2000, "killed while releasing, round $round");
+        $t->clean_ok(killed_process => 1);
+    };
 }
 
 subtest 'an old worker that is killed after a reload takes only its own requests along' => sub {
@@ -57,8 +61,8 @@ subtest 'an old worker that is killed after a reload takes only its own requests
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $t->reload;
-    # One of two may hold none, and leave at once.
-    my @old = $t->wait_for(sub { my @old = $t->old_workers; @old ? \@old : undef }, 'old workers')->@*;
+    # An old worker that holds no request leaves at once.
+    my @old = $t->wait_for(sub { my @old = $t->old_workers; @old ? \@old : undef }, 'an old worker')->@*;
     my $more = $t->crowd('--count', 300, '--first', 300);
     $t->wait_held(600);
     @old = $t->old_workers;
@@ -74,7 +78,7 @@ subtest 'an old worker that is killed after a reload takes only its own requests
 };
 
 subtest 'a worker that is killed while it releases is noticed without a call or a newcomer' => sub {
-    # Nobody calls, nobody comes: those who wait find out by themselves.
+    # No call and no new request comes: the workers that wait must notice the death by themselves.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 300);
@@ -93,53 +97,57 @@ subtest 'a worker that is killed while it releases is noticed without a call or 
 SKIP: {
     skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
     for my $step (0 .. 24) {
-        my $t = Intermission->new(workers => 2, module => $faulty);
-        chmod 0777, $t->dir;
-        $t->control('enable');
-        my $crowd = $t->crowd('--count', 60);
-        $t->wait_held(60);
-        # One set dies while it takes places, the other while it releases.
-        my $fault = sub { open my $f, '>', $t->dir . '/fault' or die; print $f $step; close $f };
-        my $dies_arriving = $step % 2;
-        $fault->() if $dies_arriving;
-        my $more = $t->crowd('--count', 60, '--first', 60);
-        $more->wait_event('sent');
-        $fault->() if !$dies_arriving;
-        # It may be the one that dies; whoever calls sees no answer, and calls again.
-        my $disable = sub { $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled') };
-        $disable->();
-        my ($done, $rest) = ($crowd->done, $more->done);
-        is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: no client waits for ever";
-        is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
-        # The one that is to die may have had too little left to do.
-        $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a death');
-        $t->wait_log(qr/died inside the lock: repaired/);
-        $t->wait_state('open');
-        $t->clean_ok(killed_process => 1);
+        subtest "a worker that dies inside the lock at step $step is repaired, and no client waits for ever" => sub {
+            my $t = Intermission->new(workers => 2, module => $faulty);
+            chmod 0777, $t->dir;
+            $t->control('enable');
+            my $crowd = $t->crowd('--count', 60);
+            $t->wait_held(60);
+            # At odd steps the worker dies while requests arrive, at even steps while it releases.
+            my $fault = sub { open my $f, '>', $t->dir . '/fault' or die; print $f $step; close $f };
+            my $dies_arriving = $step % 2;
+            $fault->() if $dies_arriving;
+            my $more = $t->crowd('--count', 60, '--first', 60);
+            $more->wait_event('sent');
+            $fault->() if !$dies_arriving;
+            # The worker that gets the call may be the one that dies: then the call is repeated.
+            my $disable = sub { $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'an answer to disable') };
+            $disable->();
+            my ($done, $rest) = ($crowd->done, $more->done);
+            is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: no client waits for ever";
+            is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
+            # The worker may have had too little to do to reach the step.
+            $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a worker to die at its step');
+            $t->wait_log(qr/died inside the lock: repaired/);
+            $t->wait_state('open');
+            $t->clean_ok(killed_process => 1);
+        };
     }
 
-    # The master unlocks nothing in a zone that the present configuration does not have.
+    # The master does not unlock a zone that the present configuration does not have.
     for my $round (1 .. 3) {
-        # Each worker gets some.
-        my $t = Intermission->new(
-            workers => 2, module => $faulty, backend => ['--delay', 2000], server => 'listen 127.0.0.2:@PORT@ reuseport;',
-        );
-        chmod 0777, $t->dir;
-        my $crowd = $t->crowd('--count', 200, '--to', '127.0.0.2:' . $t->port);
-        $t->wait_backend(200);
-        $t->reload(http => 'intermission_zone 1m;');
-        my @old = $t->old_workers;
-        open my $f, '>', $t->dir . "/fault.$old[0]" or die;
-        print $f 0;
-        close $f;
-        # The other one comes to the lock when it is a dead one's.
-        $t->freeze($old[1]);
-        $t->wait_log(qr/exited on signal 9/);
-        kill CONT => $old[1];
-        $crowd->done;
-        $t->wait_old_workers_gone;
-        is scalar($t->old_workers), 0, 'an old worker that dies in the lock of a former zone stops no other';
-        $t->clean_ok(killed_process => 1);
+        subtest "an old worker that dies in the lock of a former zone stops no other, round $round" => sub {
+            # With reuseport each worker gets some requests.
+            my $t = Intermission->new(
+                workers => 2, module => $faulty, backend => ['--delay', 2000], server => 'listen 127.0.0.2:@PORT@ reuseport;',
+            );
+            chmod 0777, $t->dir;
+            my $crowd = $t->crowd('--count', 200, '--to', '127.0.0.2:' . $t->port);
+            $t->wait_backend(200);
+            $t->reload(http => 'intermission_zone 1m;');
+            my @old = $t->old_workers;
+            open my $f, '>', $t->dir . "/fault.$old[0]" or die;
+            print $f 0;
+            close $f;
+            # The other worker comes to the lock only after the first has died with it.
+            $t->freeze($old[1]);
+            $t->wait_log(qr/exited on signal 9/);
+            kill CONT => $old[1];
+            $crowd->done;
+            $t->wait_old_workers_gone;
+            is scalar($t->old_workers), 0, 'an old worker that dies in the lock of a former zone stops no other';
+            $t->clean_ok(killed_process => 1);
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-# worker_shutdown_timeout: nginx closes what an old worker still has, and whoever is held there is answered just before.
+# worker_shutdown_timeout: nginx closes the connections of old workers, and held requests are answered just before.
 
 use strict;
 use warnings;
@@ -7,13 +7,13 @@ use Intermission;
 use Intermission::Http2;
 use Test::More;
 
-subtest 'a paced drain that takes longer than its worker has is cut off with answers' => sub {
+subtest 'a paced drain that takes longer than worker_shutdown_timeout ends with answers' => sub {
     my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 3s;');
     $t->control('enable');
     my $crowd = $t->crowd('--count', 40, '--expect', '200,503');
     $t->wait_held(40);
     $t->control('disable?spread=40s');
-    $t->wait_for(sub { $t->status->{totals}{released} }, 'the first goes on');
+    $t->wait_for(sub { $t->status->{totals}{released} }, 'the first request to be released');
     $t->reload;
     my $done = $crowd->done;
     my ($served, $turned_away) = map { $done->{statuses}{$_} // 0 } 200, 503;
@@ -29,7 +29,7 @@ subtest 'a paced drain that takes longer than its worker has is cut off with ans
 };
 
 subtest 'held streams of HTTP/2 are answered before their connection is cut off' => sub {
-    # Its connections over HTTP/2 stay open until then. A stream whose body comes late meets its gate behind the answers.
+    # Until the timeout the connection stays open. A stream whose body comes late meets the gate after the held ones were answered.
     my $t = Intermission->new(workers => 1, http2 => 1, main => 'worker_shutdown_timeout 5s;', server => 'intermission_read_body on;');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     my $busy = $http2->request('/busy?delay=20000');
@@ -41,7 +41,7 @@ subtest 'held streams of HTTP/2 are answered before their connection is cut off'
     $t->reload;
     is $http2->answer($_)->{status}, 503, 'a held stream is answered before its connection is cut off' for @held;
     $http2->data($_, 'end', end => 1) for @late;
-    is $http2->answer($_)->{status}, 503, 'a stream that comes late is answered before its connection is cut off' for @late;
+    is $http2->answer($_)->{status}, 503, 'a stream whose body comes late is answered before its connection is cut off' for @late;
     is $t->logged("/late/$_")->{intermission}, 'STOPPED', 'a late stream is logged as STOPPED' for 1 .. 3;
     $t->wait_old_workers_gone;
     is $http2->answer($busy)->{status}, 0, "nginx cuts off what is in flight after the held streams are answered";

@@ -1,4 +1,4 @@
-# The dashboard as a tool: pause, wait, stop and resume, and what is said of it.
+# The dashboard as a tool: pause, wait, stop and resume, and what the page says about it.
 
 use strict;
 use warnings;
@@ -58,10 +58,10 @@ subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
     picture('resumed');
 };
 
-subtest 'a caller who waits for a quiet app is told, may cancel, and nothing stays paused' => sub {
+subtest 'an operator who waits for a quiet app sees what is in flight, and can cancel: then nothing stays paused' => sub {
     visit();
     my $slow = $t->send('/slow?delay=6000');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     $browser->click($button{enable});
     $browser->type('#enable-wait', '900ms');
     $browser->click('#enable .main');
@@ -80,7 +80,7 @@ subtest 'a caller who waits for a quiet app is told, may cancel, and nothing sta
     $t->wait_state('open');
     is $slow->response->{status}, 200, 'cancelled: the request in flight is not cut off';
     my $left = $t->send('/left?delay=9000');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     $left->close;
     $browser->wait_text(field('abandoned'), qr/^\+ 1 given up in the last minute$/);
     $browser->wait_text(field('note'), qr/^Open again/);
@@ -143,7 +143,7 @@ subtest 'a refusal of nginx is shown in its own words' => sub {
     $browser->click($button{enable});
     $browser->type('#enable-for', 'soon');
     $browser->click('#enable .main');
-    ok $browser->script('return document.querySelector("#enable-for").matches(":user-invalid")'), 'the page does not send what is no time';
+    ok $browser->script('return document.querySelector("#enable-for").matches(":user-invalid")'), 'the page does not send a lease that is no time';
     $browser->type('#enable-for', '5s');
     $browser->type('#enable-wait', '5s');
     $browser->click('#enable .main');

@@ -1,4 +1,4 @@
-# The dashboard as a view: what others do, what the counters say, and that nginx is silent.
+# The dashboard as a view: what others do, what the counters say, and when nginx does not answer.
 
 use strict;
 use warnings;
@@ -37,10 +37,10 @@ subtest 'the page shows what other callers change' => sub {
     $_->response for @held;
 };
 
-subtest 'a pause that may be taken back is not shown like a firm one' => sub {
+subtest 'a pause that may be rolled back is shown as such' => sub {
     visit();
     my $slow = $t->send('/slow?delay=4000');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     my $waiting = $t->send('/_intermission/enable?wait=20s');
     $browser->wait_text(field('cause'), qr/somebody waits for quiet: may be taken back until [\d:]{8} \(1?\d\ss\)/);
     $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · of 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
@@ -72,7 +72,7 @@ subtest 'after the counters began anew the page does not say what a pause cost' 
     $t->wait_held(1);
     $browser->open('http://127.0.0.1:' . $t->port . '/_intermission');
     $browser->wait_text(field('state'), qr/^Paused$/);
-    # Without a state file.
+    # There is no state file: the counters start again.
     $t->end_nginx;
     is $held->response->{status}, 503, 'the held request is answered 503 at the restart';
     $t->start_nginx(port => $t->port);
@@ -81,7 +81,7 @@ subtest 'after the counters began anew the page does not say what a pause cost' 
     $t->clean_ok;
 };
 
-subtest 'the page says when nginx is silent or refuses, and recovers' => sub {
+subtest 'the page says when nginx does not answer or refuses, and when it answers again' => sub {
     visit();
     my @workers = $t->workers;
     $t->freeze(@workers);

@@ -1,4 +1,4 @@
-# The dashboard as a page: its files, names that stay text, keyboard, telephone, forty apps.
+# The dashboard as a page: its files, odd names, the keyboard, a telephone, forty apps.
 
 use strict;
 use warnings;
@@ -75,7 +75,7 @@ subtest 'markup in names and reasons stays text' => sub {
 subtest 'the keyboard is enough' => sub {
     visit();
     my $focused = sub { return $browser->script('return document.activeElement.ariaLabel || document.activeElement.id') };
-    $t->wait_for(sub { $browser->press('Tab'); $focused->() =~ /^Pause/ }, 'a Pause button by Tab');
+    $t->wait_for(sub { $browser->press('Tab'); $focused->() =~ /^Pause/ }, 'a Pause button to have the focus by Tab');
     my $pressed = $focused->();
     $browser->press('Enter');
     wait_dialog('enable');
@@ -94,7 +94,7 @@ subtest 'the keyboard is enough' => sub {
     $browser->press('Enter');
     wait_no_dialog();
     $browser->wait_text('#summary', qr/^\d+ open$/);
-    is $focused->(), $pressed, 'keyboard: where the button is gone the next one has the focus';
+    is $focused->(), $pressed, 'keyboard: when the button is gone the next one has the focus';
 };
 
 subtest 'every control has a name, and the page fits a telephone' => sub {
@@ -128,7 +128,7 @@ subtest 'every control has a name, and the page fits a telephone' => sub {
     $browser->size(1200, 900);
 };
 
-subtest 'forty apps can be surveyed' => sub {
+subtest 'forty apps stay easy to find' => sub {
     for my $number (1 .. 40) {
         $t->control("enable?app=app-$number");
         $t->control("disable?app=app-$number") if $number != 17;
@@ -138,7 +138,7 @@ subtest 'forty apps can be surveyed' => sub {
     like $browser->text('#summary'), qr/^1 paused, \d+ open$/, 'forty apps: the summary says how many are in which state';
     like $browser->script('return document.title'), qr/^1 paused/, 'forty apps: the title says how many are paused';
     my $names = 'return [...document.querySelectorAll("article:not([hidden]) h2")].map((name) => name.innerText).join(" ")';
-    like $browser->script($names), qr/^app-17 .*app-2 .*app-10 .*app-40/, 'forty apps: those not open come first, then by name';
+    like $browser->script($names), qr/^app-17 .*app-2 .*app-10 .*app-40/, 'forty apps: apps that are not open come first, the others by name';
     picture('forty');
     $browser->type('#sought', 'app-2');
     is $browser->text('#filter output'), '11 of ' . $browser->script('return document.querySelectorAll("article").length'), 'forty apps: the filter finds names';
@@ -147,7 +147,7 @@ subtest 'forty apps can be surveyed' => sub {
     $t->control('disable?app=app-17');
 };
 
-# Two apps with traffic, as docs/dashboard.png shows them.
+# Takes the pictures of two apps with traffic, one of which is docs/dashboard.png.
 sub readme_picture {
     my $t = Intermission->new(workers => 2, locations => $locations . $control);
     my $browser = Intermission::Browser->new(height => 800);

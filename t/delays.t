@@ -1,4 +1,4 @@
-# What a released request waits for on its way to the app does not turn the order round.
+# A released request that is delayed on its way to the app does not change the order.
 
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use Intermission::Dns;
 use Test::More;
 use Time::HiRes ();
 
-# An nginx that resolves its app's name for each request.
+# Starts an nginx that resolves the name of its app for each request.
 sub start {
     my ($dns, %conf) = @_;
     my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
@@ -46,45 +46,47 @@ CONF
 sub in_order {
     my ($t, $count, $what) = @_;
     my %ticket = reverse $t->error_log =~ /held, ticket (\d+), .*? request: "\S+ (\S+) /g;
-    # Two workers may connect in one order, and learn of it in the other.
+    # The backend's log has the order of the connections. Two workers may log theirs in another order.
     my @lines = sort { $a->{connection} <=> $b->{connection} } grep { $_->{target} =~ m{^/(?:r|new)/} } $t->backend_log;
-    is scalar(grep { m{^/r/} } map { $_->{target} } @lines), $count, "$what: all come to the app";
+    is scalar(grep { m{^/r/} } map { $_->{target} } @lines), $count, "$what: all held requests come to the app";
     my ($greatest, $inversions) = (0, 0);
     for my $line (@lines) {
         my $ticket = $line->{target} =~ m{^/r/} ? $ticket{$line->{target}} : $count + 1;
         $inversions++ if $ticket < $greatest;
         $greatest = $ticket if $ticket > $greatest;
     }
-    is $inversions, 0, "$what: in order, and none that came later overtakes them";
+    is $inversions, 0, "$what: the order holds, and no new request overtakes a held one";
 }
 
 for my $case ([1, 60, 0], [1, 0, 0.002], [4, 60, 0.02], [4, 0, 0.002]) {
     my ($workers, $ttl, $delay) = @$case;
-    my $what = "$workers workers, a name that is good for $ttl s, and found in $delay s";
-    my $dns = Intermission::Dns->new(ttl => $ttl, delay => $delay);
-    my $t = start($dns, workers => $workers);
-    $t->control('enable');
-    my $crowd = $t->crowd('--count', 200);
-    $t->wait_held(200);
-    my $newcomers = $t->crowd('--count', 200, '--path', '/new/{i}', '--rate', 1000);
-    $t->control('disable');
-    is $crowd->done->{statuses}{200}, 200, "$what: all are answered";
-    is $newcomers->done->{statuses}{200}, 200, "$what: all newcomers are answered";
-    in_order($t, 200, $what);
-    $t->clean_ok;
+    my $what = "$workers workers, a name that is valid for $ttl s and found in $delay s";
+    subtest "the order holds while the app's name is resolved: $what" => sub {
+        my $dns = Intermission::Dns->new(ttl => $ttl, delay => $delay);
+        my $t = start($dns, workers => $workers);
+        $t->control('enable');
+        my $crowd = $t->crowd('--count', 200);
+        $t->wait_held(200);
+        my $newcomers = $t->crowd('--count', 200, '--path', '/new/{i}', '--rate', 1000);
+        $t->control('disable');
+        is $crowd->done->{statuses}{200}, 200, "$what: all held requests are answered";
+        is $newcomers->done->{statuses}{200}, 200, "$what: all new requests are answered";
+        in_order($t, 200, $what);
+        $t->clean_ok;
+    };
 }
 
 subtest 'a name that must be resolved again and again in the drain keeps the order' => sub {
-    # The name is good for some of those who were held only.
+    # The name is valid for a part of the drain only.
     my $dns = Intermission::Dns->new(ttl => 1, delay => 0.05);
     my $t = start($dns, workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $t->control('disable?spread=4s');
-    is $crowd->done->{statuses}{200}, 300, 'a name that must be found again and again meanwhile: all are answered';
-    in_order($t, 300, 'a name that must be found again and again meanwhile');
-    cmp_ok $dns->asked, '>', 2, 'the name server was asked again and again';
+    is $crowd->done->{statuses}{200}, 300, 'a name that is resolved again and again in the drain: all are answered';
+    in_order($t, 300, 'a name that is resolved again and again in the drain');
+    cmp_ok $dns->asked, '>', 2, 'the name server is asked again and again';
     $t->clean_ok;
 };
 
@@ -129,8 +131,8 @@ subtest 'a delayed request whose client leaves lets the next one go' => sub {
     pass "the delayed request's client leaves: the next request is released";
     $dns->thaw;
     is $crowd->done->{statuses}{200}, 60, "the delayed request's client left: all others are answered";
-    in_order($t, 60, 'where one left');
-    # Whose question was taken back is answered all the same.
+    in_order($t, 60, "a delayed request's client left");
+    # The name server answers the question of the request that left, too.
     $t->clean_ok(allow => [qr/wrong ident \d+ in DNS response/]);
 };
 
@@ -160,7 +162,7 @@ subtest 'a worker that is killed while its request is delayed does not stop the 
 };
 
 subtest 'auth_request behind the hold does not change the order' => sub {
-    # The place that the request is sent on to has an access check of its own, which takes longer for every other one.
+    # try_files leads to a location with auth_request, whose answer takes longer for every second request.
     my $t = Intermission->new(
         workers => 4,
         http => 'map $request_uri $slowness { ~[02468]$ 20; default 0; }',
@@ -182,7 +184,7 @@ CONF
 };
 
 subtest 'files of the cache that a thread reads do not change the order' => sub {
-    # Of every other one the cache has an old answer, which a thread reads.
+    # For every second request the cache has an old answer, which a thread reads.
     my $t = Intermission->new(
         workers => 4,
         http => 'proxy_cache_path @DIR@/cache keys_zone=cache:1m;',

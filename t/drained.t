@@ -1,4 +1,4 @@
-# disable?wait=: whoever ends a pause is answered when the last held request has gone out.
+# disable?wait= is answered when the last held request has gone out.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ location /_intermission { intermission_control; }
 location /paced { intermission_control; intermission_release spread=1s; }
 END_OF_CONF
 
-# So many clients in line, in their order.
+# Sends so many requests, and waits until they are held in this order.
 sub held {
     my ($number) = @_;
     my @held;
@@ -26,7 +26,7 @@ sub held {
     return @held;
 }
 
-# How many were released up to now.
+# How many requests were released up to now.
 sub released { return $t->status->{totals}{released} }
 
 sub reopen {
@@ -105,9 +105,9 @@ subtest 'disable?wait= too late: 504 with how many are left, and the drain goes 
     like eval { decode_json($json->{body})->{error} } // '', qr/^\d+ requests are still held/, 'disable?wait= too late in JSON: an error with how many are held';
     my $caller = $t->send('/_intermission/disable?wait=60s');
     reopen();
-    is $caller->response->{status}, 200, 'the pace is lifted: the caller that waits is answered';
+    is $caller->response->{status}, 200, 'the pace is removed: the caller that waits is answered';
     answered_well('no held client sees an error', @held);
-    $t->came_ok([map { "/held/$_" } 1 .. 5], 'the pace is lifted: the rest is released in order', after => $t->backend_log - 5);
+    $t->came_ok([map { "/held/$_" } 1 .. 5], 'the pace is removed: the rest is released in order', after => $t->backend_log - 5);
 };
 
 subtest 'disable?wait=, paused again or stopped meanwhile: 409' => sub {
@@ -149,7 +149,7 @@ subtest 'a caller of disable?wait= that goes away changes nothing' => sub {
     is $t->status->{state}, 'draining', 'the caller leaves: the drain goes on';
     reopen();
     is $other->response->{status}, 200, 'the caller leaves: another caller that waits is answered';
-    answered_well('as are those held', @held);
+    answered_well('the caller leaves: the held requests are answered', @held);
 };
 
 subtest 'disable?wait= does not wait for requests that left or expired' => sub {

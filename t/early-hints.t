@@ -1,4 +1,4 @@
-# Early hints: what an app says before it answers goes to those who were held, too, and is no answer.
+# Early hints: the hint of an app reaches the client of a released request, and does not count as its answer.
 
 use strict;
 use warnings;
@@ -29,28 +29,34 @@ sub header {
     return $input;
 }
 
-$t->control('enable');
-my @held;
-for my $number (1 .. 3) {
-    push @held, $t->send("/$number");
-    $t->wait_held($number);
-}
-ok !IO::Select->new(map { $_->socket } @held)->can_read(0), 'a held client is sent nothing';
-$t->control('disable');
-$own->wait("/$_") for 1 .. 3;
-$own->hint("/$_", 'Link: </style.css>; rel=preload') for 1 .. 3;
-like header($_), qr{^HTTP/1\.1 103 .*^Link: </style\.css>}ms, "the client of a released request gets the app's hint" for @held;
-my $early = $t->control('enable?wait=200ms');
-is $early->{status}, 504, 'a hint is no answer: the requests are in flight';
-like $early->{body}, qr/^3 requests are still in flight/, 'the 504 says that three requests are in flight';
-$own->answer("/$_") for 1 .. 3;
-is $_->response->{status}, 200, 'after the hint the client gets the answer' for @held;
-is $t->logged("/$_")->{intermission}, 'HELD', 'a request with a hint is logged as HELD' for 1 .. 3;
-is $t->control('enable?wait=2s')->{status}, 200, 'all answered: the app is quiet';
-$t->control('stop');
-my $stopped = $t->get('/stopped');
-is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], 'a stop gives no hints';
-$t->control('disable');
+subtest "an app's hint reaches the client of a released request, and is no answer" => sub {
+    $t->control('enable');
+    my @held;
+    for my $number (1 .. 3) {
+        push @held, $t->send("/$number");
+        $t->wait_held($number);
+    }
+    ok !IO::Select->new(map { $_->socket } @held)->can_read(0), 'a held client is sent nothing';
+    $t->control('disable');
+    $own->wait("/$_") for 1 .. 3;
+    $own->hint("/$_", 'Link: </style.css>; rel=preload') for 1 .. 3;
+    like header($_), qr{^HTTP/1\.1 103 .*^Link: </style\.css>}ms, "the client of a released request gets the app's hint" for @held;
+    my $early = $t->control('enable?wait=200ms');
+    is $early->{status}, 504, 'a hint is no answer: the requests are in flight';
+    like $early->{body}, qr/^3 requests are still in flight/, 'the 504 says that three requests are in flight';
+    $own->answer("/$_") for 1 .. 3;
+    is $_->response->{status}, 200, 'after the hint the client gets the answer' for @held;
+    is $t->logged("/$_")->{intermission}, 'HELD', 'a request with a hint is logged as HELD' for 1 .. 3;
+    is $t->control('enable?wait=2s')->{status}, 200, 'all answered: the app is quiet';
+};
+
+subtest 'a stop gives no hints' => sub {
+    $t->control('stop');
+    my $stopped = $t->get('/stopped');
+    is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], 'a stop gives no hints';
+    $t->control('disable');
+};
+
 $t->clean_ok;
 
 done_testing;

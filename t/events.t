@@ -1,4 +1,4 @@
-# epoll only: another event method is refused in words, whatever nginx is about to do with it.
+# Event methods other than epoll are refused with a clear error: by nginx -t, at the start and in a reload.
 
 use strict;
 use warnings;
@@ -16,28 +16,34 @@ sub message {
 }
 
 for my $method (sort keys %others) {
-    my ($exit, $output) = Intermission::nginx_t(events => "use $method;");
-    is $exit, 1, "use $method: nginx -t fails";
-    like $output, message($method), "use $method: nginx -t says why it fails";
-    is eval { Intermission->new(events => "use $method;"); 1 }, undef, "use $method: nginx does not start";
-    like $@, message($method), "use $method: nginx says why it does not start";
-    ($exit, $output) = Intermission::nginx_t(events => "use $method;", with_module => 0);
-    is $exit, 0, "use $method without the module: nginx -t passes" or diag $output;
+    subtest "use $method is refused, and the message says why" => sub {
+        my ($exit, $output) = Intermission::nginx_t(events => "use $method;");
+        is $exit, 1, "use $method: nginx -t fails";
+        like $output, message($method), "use $method: nginx -t says why it fails";
+        is eval { Intermission->new(events => "use $method;"); 1 }, undef, "use $method: nginx does not start";
+        like $@, message($method), "use $method: nginx says why it does not start";
+        ($exit, $output) = Intermission::nginx_t(events => "use $method;", with_module => 0);
+        is $exit, 0, "use $method without the module: nginx -t passes" or diag $output;
+    };
 }
 
-my ($exit, $output) = Intermission::nginx_t(events => 'use epoll;');
-is $exit, 0, 'use epoll: nginx -t passes' or diag $output;
+subtest 'use epoll passes nginx -t' => sub {
+    my ($exit, $output) = Intermission::nginx_t(events => 'use epoll;');
+    is $exit, 0, 'use epoll: nginx -t passes' or diag $output;
+};
 
-my $t = Intermission->new(events => 'use epoll;');
-$t->control('enable');
-my $held = $t->send('/held');
-$t->wait_held(1);
-my ($method) = sort keys %others;
-$t->hup(events => "use $method;");
-$t->wait_log(message($method));
-is $t->status->{held}, 1, "a reload to $method is refused: the held request stays held";
-$t->control('disable');
-is $held->response->{status}, 200, 'after a refused reload the held request is released';
-$t->clean_ok(allow => [message($method)]);
+subtest 'a reload to another event method is refused, and the held request stays' => sub {
+    my $t = Intermission->new(events => 'use epoll;');
+    $t->control('enable');
+    my $held = $t->send('/held');
+    $t->wait_held(1);
+    my ($method) = sort keys %others;
+    $t->hup(events => "use $method;");
+    $t->wait_log(message($method));
+    is $t->status->{held}, 1, "a reload to $method is refused: the held request stays held";
+    $t->control('disable');
+    is $held->response->{status}, 200, 'after a refused reload the held request is released';
+    $t->clean_ok(allow => [message($method)]);
+};
 
 done_testing;

@@ -1,5 +1,5 @@
-# Released requests that nginx itself answers 502, 503 or 504: the status, the metrics, the log and
-# who resumed say how many, and for which drain.
+# Released requests that nginx itself answers 502, 503 or 504 are counted for the drain that released them: in
+# the status, the metrics, the log and the answer of disable?wait=.
 
 use strict;
 use warnings;
@@ -63,7 +63,7 @@ my $own = Intermission::Upstream->new($t);
 
 sub failed { return $t->status->{totals}{failed} }
 
-# Pauses, lets these be held, and resumes; their answers' status.
+# Pauses, waits until requests for these targets are held, and resumes. Returns their clients.
 sub pause_with {
     my (@targets) = @_;
     $t->control('enable');
@@ -72,7 +72,7 @@ sub pause_with {
     return @held;
 }
 
-# What the lines at warn say, all together.
+# The sum of the failed requests in the log's lines at warn.
 sub told { return sum0($t->error_log =~ /\[warn\].*app "basecamp": (\d+) released and answered 502, 503 or 504 by nginx/g) }
 
 subtest 'the app is down when the pause ends' => sub {
@@ -97,27 +97,27 @@ subtest 'the app is down when the pause ends' => sub {
     is decode_json($t->control('apps')->{body})->{apps}[0]{totals}{failed}, 85, 'the list of apps counts 85 failed';
     like $t->control('metrics')->{body}, qr/^intermission_failed_total\{app="basecamp"\} 85$/m, 'the metrics count 85 failed';
     ok $t->wait_log(qr/\[notice\].*app "basecamp": drained, 85 released in [\d.]+ s, 85 of them answered 502, 503 or 504 by nginx$/m), "the log's line of the drain counts 85 failed";
-    $t->wait_for(sub { told() == 85 }, 'all told at warn');
+    $t->wait_for(sub { told() == 85 }, 'all failed requests to be in lines at warn');
     my $lines = () = $t->error_log =~ /\[warn\].*released and answered/g;
     cmp_ok $lines, '<=', 3, 'the log has a line a second at most for failed requests';
 };
 
-# What is to come of requests that are held and released: name => [target, status, whether it has failed].
+# What happens to released requests: case => [target, status, whether it counts as failed].
 my %one = (
     "the app's own 502"  => ['/says/', 502, 0],
     "the app's own 503"  => ['/says/503', 503, 0],
     "the app's own 504"  => ['/says/504', 504, 0],
-    "the app's own 502, with nginx' page" => ['/shown/', 502, 0],
+    "the app's own 502, with a page of nginx" => ['/shown/', 502, 0],
     "an app's 502, and the next app is down" => ['/502-then-none', 502, 1],
     "the first app is down, and the next says 502" => ['/none-then-502', 502, 0],
     'error_page leads to an app that answers' => ['/fallback', 200, 0],
     'error_page leads to an app that says 502 itself' => ['/stale/', 502, 0],
     'error_page leads to a 503' => ['/worse', 503, 1],
     'error_page leads to a page' => ['/page/502', 502, 1],
-    'error_page makes it a 200' => ['/page/200', 200, 0],
+    'error_page turns the 502 into a 200' => ['/page/200', 200, 0],
     'the configuration answers 503' => ['/file', 503, 1],
-    'only a post_action fails' => ['/after/down/', 200, 0],
-    'only its post_action does not' => ['/down/after/', 502, 1],
+    'only the post_action fails' => ['/after/down/', 200, 0],
+    'only the post_action does not fail' => ['/down/after/', 502, 1],
     'the app answers' => ['/', 200, 0],
 );
 for my $what (sort keys %one) {
@@ -126,7 +126,7 @@ for my $what (sort keys %one) {
         my $before = failed();
         is $_->response->{status}, $expected, "$what: answered $expected" for pause_with($target);
         $t->wait_state('open');
-        $t->wait_for(sub { failed() == $before + $fails }, 'counted') if $fails;
+        $t->wait_for(sub { failed() == $before + $fails }, 'the request to count as failed') if $fails;
         is failed(), $before + $fails, $fails ? "$what: counted as failed" : "$what: not counted as failed";
         is $t->status->{last_drain}{failed}, $fails, "$what: the last drain counts the same";
     };
@@ -137,13 +137,13 @@ subtest 'an app that dies: only a 502 of nginx counts as failed' => sub {
     my ($alone, $next, $middle) = pause_with('/dies/1', '/fine/dies', '/dies/2');
     $own->drop('/dies/1');
     is $alone->response->{status}, 502, 'the app dies before it answers: 502';
-    $t->wait_for(sub { failed() == $before + 1 }, 'one failed');
+    $t->wait_for(sub { failed() == $before + 1 }, 'the first 502 to count as failed');
     $own->drop('/fine/dies');
     is $next->response->{status}, 200, 'the app dies, and the next server answers: 200';
     $own->write('/dies/2', "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
     $own->drop('/dies/2');
     is $middle->response->{status}, 0, 'the app dies in the middle of its answer: cut off';
-    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'all over');
+    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
     is failed(), $before + 1, 'only the 502 of nginx counts as failed';
     is $t->status->{last_drain}{failed}, 1, 'the last drain counts only the 502 of nginx';
 };
@@ -155,8 +155,8 @@ subtest 'a request that fails late counts for the drain that released it' => sub
     $t->wait_state('open');
     is $t->status->{last_drain}{failed}, 0, 'no released request has failed yet';
     is $first->response->{status}, 504, 'the app does not answer a released request in time: 504';
-    $t->wait_for(sub { $t->status->{last_drain}{failed} == 1 }, 'the last drain has it');
-    $t->wait_for(sub { told() == failed() }, 'it is told');
+    $t->wait_for(sub { $t->status->{last_drain}{failed} == 1 }, 'the last drain to count the failed request');
+    $t->wait_for(sub { told() == failed() }, 'the failed request to be in a line at warn');
     like $t->control('status?app=basecamp')->{body}, qr/^1 released, 1 of them answered 502, 503 or 504 by nginx$/m, 'the status tells of the late failure';
 
     my ($second) = pause_with('/slow/2');
@@ -166,7 +166,7 @@ subtest 'a request that fails late counts for the drain that released it' => sub
     my $third = $t->send('/fine');
     $t->wait_held(1);
     is $second->response->{status}, 504, 'a released request fails in the next pause: 504';
-    $t->wait_for(sub { failed() == $before + 2 }, 'in the totals');
+    $t->wait_for(sub { failed() == $before + 2 }, 'the late failure in the totals');
     is $t->status->{last_drain}{failed}, 1, 'the late failure counts for the drain that released it';
     $t->control('disable');
     is $third->response->{status}, 200, 'the request of the next drain is answered';
@@ -178,7 +178,7 @@ subtest 'a request that fails late counts for the drain that released it' => sub
     is $_->response->{status}, 200, 'the request of another drain is answered' for pause_with('/fine/2');
     $t->wait_state('open');
     is $late->response->{status}, 504, 'a request of the drain before fails: 504';
-    $t->wait_for(sub { failed() == $before + 3 }, 'in the totals');
+    $t->wait_for(sub { failed() == $before + 3 }, 'the late failure in the totals');
     is $t->status->{last_drain}{failed}, 0, 'the newer drain does not count a failure of the drain before';
 };
 
@@ -189,7 +189,7 @@ subtest 'the failed requests of a paced drain count for it' => sub {
     $t->wait_held(6);
     is $t->control('disable?concurrency=2&wait=10s')->{status}, 200, 'a drain of two at a time with a dead app is answered 200';
     is $_->response->{status}, 502, 'a drain of two at a time with a dead app: 502' for @held;
-    $t->wait_for(sub { failed() == $before + 6 }, 'all counted');
+    $t->wait_for(sub { failed() == $before + 6 }, 'all six failures to be counted');
     is $t->status->{last_drain}{failed}, 6, 'the paced drain counts its six failures';
 };
 
@@ -200,10 +200,10 @@ subtest 'a failed request of an old worker counts for its drain' => sub {
     $t->wait_state('open');
     $t->reload;
     is $held->response->{status}, 504, 'a released request of an old worker fails: 504';
-    $t->wait_for(sub { failed() == $before + 1 }, 'it is counted');
+    $t->wait_for(sub { failed() == $before + 1 }, 'the failure on the old worker to be counted');
     is $t->status->{last_drain}{failed}, 1, 'the failure on an old worker counts for its drain';
 };
 
-$t->wait_for(sub { told() == failed() }, 'the log has told them all');
+$t->wait_for(sub { told() == failed() }, 'all failed requests to be in lines at warn');
 $t->clean_ok(allow => [qr/connect\(\) to unix:.*none\.sock failed/, qr/upstream timed out/, qr/upstream prematurely closed/, qr/no live upstreams/]);
 done_testing;

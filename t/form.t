@@ -1,4 +1,4 @@
-# What a form says to the control endpoint counts as what the query says.
+# Parameters in a form count like parameters in the query.
 
 use strict;
 use warnings;
@@ -55,13 +55,13 @@ subtest 'the parameters of a form count like those of the query' => sub {
 
 subtest 'a form is read however it is sent' => sub {
     for my $type ('Application/X-WWW-Form-Urlencoded', "$form; charset=utf-8", "$form;charset=UTF-8") {
-        is_status(post('enable', 'reason=typed', type => $type), 200, $type);
+        is_status(post('enable', 'reason=typed', type => $type), 200, "a form of type $type: 200");
         is $t->status->{reason}, 'typed', "the reason of a form of type $type is read";
         $t->control('disable');
     }
     for my $place ('filed', 'pieces') {
-        is_status(post('enable', 'reason=' . 'a' x 200, at => "/$place"), 200, $place);
-        is $t->status->{reason}, 'a' x 200, "the reason of a form in $place is read";
+        is_status(post('enable', 'reason=' . 'a' x 200, at => "/$place"), 200, "a form at /$place: 200");
+        is $t->status->{reason}, 'a' x 200, "the reason of a form at /$place is read";
         $t->control('disable');
     }
     my $chunked = join '', map { sprintf "%x\r\n%s\r\n", length, $_ } 'for=60', 's&rea', 'son=chunks';
@@ -84,7 +84,7 @@ subtest 'a form is read however it is sent' => sub {
 
 subtest 'a body that is no form, or too long, is refused' => sub {
     for my $type (undef, 'application/json', 'text/plain', 'multipart/form-data; boundary=x', "x$form") {
-        my $answer = is_status(post('enable', '{"for":"60s"}', type => $type), 415, $type // 'none');
+        my $answer = is_status(post('enable', '{"for":"60s"}', type => $type), 415, 'a body of type ' . ($type // 'none') . ': 415');
         like $answer->{body}, qr/urlencoded/, 'a body that is no form: the answer says what it must be';
         is $answer->{headers}{'cache-control'}, 'no-store', 'a body that is no form: the answer is not stored';
         ok exists $answer->{headers}{"intermission-$_"}, "a body that is no form: the answer names the $_" for 'app', 'pause';
@@ -100,9 +100,9 @@ subtest 'a body that is no form, or too long, is refused' => sub {
     is $t->status->{state}, 'open', 'bodies that were refused have changed nothing';
 };
 
-subtest 'a form changes nothing of the methods' => sub {
+subtest 'a form allows no other method' => sub {
     for my $method ('PUT', 'DELETE', 'PATCH') {
-        my $answer = is_status(post('enable', 'for=1s', method => $method), 405, $method);
+        my $answer = is_status(post('enable', 'for=1s', method => $method), 405, "$method with a form: 405");
         is $answer->{headers}{allow}, 'GET, POST', 'a method that is refused: the answer says which are allowed';
     }
     is_status(post('status', ''), 405, 'POST of the status: 405');

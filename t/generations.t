@@ -1,4 +1,4 @@
-# Generations of old workers that only WebSockets keep alive take no entry from those who hold.
+# Old workers that only WebSockets keep alive take no entry of the worker table from workers that hold requests.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use Test::More;
 my $http = 'intermission_zone 128k;';
 
 subtest 'old workers that only WebSockets keep alive take no entry' => sub {
-    # Old workers that have only WebSockets left stay for as long as these.
+    # An old worker stays for as long as its WebSocket is open.
     my $t = Intermission->new(workers => 2, http => $http, locations => <<'END');
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://backend; }
