@@ -1,4 +1,4 @@
-# While a released request is delayed, those behind it are held: the operator's verbs are for them, too.
+# While a released request is delayed, the requests behind it are still held: the operator's verbs work for them.
 
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use Intermission::Dns;
 use Test::More;
 use Time::HiRes ();
 
-# Each name is resolved by itself; those of the first ones are known when the pause ends.
+# Starts an nginx that resolves two names. known.test is known already; the name server does not answer for dead.test.
 sub start {
     my ($dns, %conf) = @_;
     my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
@@ -31,7 +31,7 @@ CONF
     return $t;
 }
 
-# So many are held, of whom the 41st is delayed when it is released.
+# Holds 141 requests and resumes. The 41st is delayed on its way, so 100 stay held behind it. Returns the three crowds.
 sub halted {
     my ($t) = @_;
     $t->control('enable');

@@ -1,4 +1,4 @@
-# What a held request comes to, whatever brought it: it is passed on whole, or expires.
+# What happens to a held request: it is passed on whole, or expires.
 
 use strict;
 use warnings;
@@ -21,14 +21,14 @@ sub at_backend {
     return {map { $_->{target} => $_ } $t->backend_log};
 }
 
-# The worker that holds a request.
+# The pid of the worker that holds a request, from the error log.
 sub holder {
     my ($t, $target) = @_;
     my $line = qr/\[info\] (\d+)#[^\n]*intermission: [^\n]*held[^\n]*"\w+ \Q$target\E /;
-    return $t->wait_for(sub { $t->error_log =~ $line ? $1 : undef }, "who holds $target");
+    return $t->wait_for(sub { $t->error_log =~ $line ? $1 : undef }, "the line of the worker that holds $target");
 }
 
-# All that comes until a pattern shows, taken from the socket itself.
+# Reads from the client's socket until the pattern matches. Returns all that was read.
 sub read_until {
     my ($client, $pattern) = @_;
     my ($input, $end) = ('', time + 10);
@@ -41,7 +41,6 @@ sub read_until {
 }
 
 subtest 'a request whose max_time is over goes on out of turn' => sub {
-    # Those whose time is up go on out of turn, and the access log tells what became of whom.
     my $t = Intermission->new(
         workers => 2,
         locations => $control . location('', '')
@@ -75,7 +74,7 @@ subtest 'a request whose max_time is over goes on out of turn' => sub {
     is_deeply $shown->('/short'), [200, 'EXPIRED', 1], 'access log: EXPIRED, with 1 ahead';
     is_deeply $shown->('/up'), [200, 'BYPASSED', '-'], 'access log: BYPASSED';
     is_deeply $shown->('/leaver'), [499, 'LEFT', 1], 'access log: LEFT';
-    is_deeply $shown->('/off'), [200, '-', '-'], 'access log: nothing where intermission is off';
+    is_deeply $shown->('/off'), [200, '-', '-'], 'access log: no status where intermission is off';
     is $time->($_), '-', "access log: no hold_time for $_" for '/before', '/up', '/off';
     like $time->($_), qr/^\d+\.\d{3}$/, "access log: a hold_time with milliseconds for $_" for '/first', '/short', '/leaver';
     cmp_ok $time->('/short'), '>=', 0.3, 'access log: the hold_time of the expired request is its max_time';
@@ -87,7 +86,6 @@ subtest 'a request whose max_time is over goes on out of turn' => sub {
 };
 
 subtest 'intermission_expired answers a request whose max_time is over' => sub {
-    # An answer of our own for those who were held too long.
     my $t = Intermission->new(
         workers => 2,
         http => 'proxy_intercept_errors on;',
@@ -108,7 +106,7 @@ subtest 'intermission_expired answers a request whose max_time is over' => sub {
     is $got{page}{headers}{'retry-after'}, 10, "the site's own page for an expired request has Retry-After";
     is $got{ok}{status}, 200, 'error_page may answer an expired request with another status';
     is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], "only error_page's own request reaches the backend";
-    is $t->status->{totals}{expired}, 5, 'five answered requests count as expired';
+    is $t->status->{totals}{expired}, 5, 'the status counts five expired requests';
     is $t->status->{totals}{held}, 5, 'the error_page of an expired request is not held';
     is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'access log: an answered request is EXPIRED';
 
@@ -127,14 +125,14 @@ subtest 'intermission_expired answers a request whose max_time is over' => sub {
         map { location($_, "set \$intermission_max_time 0.2; intermission_expired $_;") } @codes);
     $t->control('enable');
     my @all = map { $t->send("/$_") } @codes;
-    is_deeply [map { $_->response->{status} } @all], \@codes, 'any status that is allowed is given';
-    is $t->backend_log, 0, 'no request that was answered reaches the backend';
+    is_deeply [map { $_->response->{status} } @all], \@codes, 'each status that intermission_expired allows is the answer';
+    is $t->backend_log, 0, 'no request that was answered by intermission_expired reaches the backend';
     $t->control('disable');
     $t->clean_ok;
 };
 
 subtest 'a request that expires in a drain is not passed on out of turn' => sub {
-    # While a drain goes on nobody overtakes by expiring. A worker that stands still makes it last.
+    # A frozen worker makes the drain last.
     my $t = Intermission->new(
         workers => 2,
         locations => $control . location('', '')
@@ -162,7 +160,6 @@ subtest 'a request that expires in a drain is not passed on out of turn' => sub 
 };
 
 subtest 'each request of a kept connection is held for itself' => sub {
-    # One connection, many requests.
     my $t = Intermission->new(workers => 2);
     my $client = $t->send('/0', keepalive => 1);
     is $client->response->{status}, 200, 'keepalive: the request before the pause is answered';
@@ -171,7 +168,7 @@ subtest 'each request of a kept connection is held for itself' => sub {
         $client->request("/$round", keepalive => 1);
         $t->wait_held(1);
         $t->control('disable');
-        is $client->response->{status}, 200, "its request $round is held and released";
+        is $client->response->{status}, 200, "keepalive: request $round on the connection is held and released";
         $t->wait_state('open');
     }
     is $t->status->{totals}{held}, 5, 'keepalive: each of five requests was held once';
@@ -197,7 +194,6 @@ subtest 'each request of a kept connection is held for itself' => sub {
 };
 
 subtest 'bodies that come before, during or after the hold arrive whole' => sub {
-    # Bodies: whatever comes of them before, during or after the hold, they arrive whole.
     my $t = Intermission->new(
         workers => 2,
         locations => $control
@@ -223,7 +219,7 @@ subtest 'bodies that come before, during or after the hold arrive whole' => sub 
             }
         }
     }
-    # As much as the sockets take without waiting for anybody.
+    # Writes as much of each body as its socket takes without waiting.
     my $push = sub {
         for my $post (@posts) {
             my $written = syswrite $post->{client}->socket, $post->{output};
@@ -239,7 +235,7 @@ subtest 'bodies that come before, during or after the hold arrive whole' => sub 
     is $t->status->{held}, scalar @posts, 'parts of bodies that come during the hold disturb no held request';
     $t->control('disable');
     $body_of->('after');
-    $t->wait_for(sub { $push->(); !grep { !$_->{client}->answered } @posts }, 'all bodies are through');
+    $t->wait_for(sub { $push->(); !grep { !$_->{client}->answered } @posts }, 'all requests with bodies to be answered');
     my $arrived = at_backend($t);
     for my $post (@posts) {
         my ($answer, $line) = ($post->{client}->response, $arrived->{$post->{target}} // {});

@@ -1,4 +1,4 @@
-# HTTP/3: each stream is held, released or gone by itself, whatever its connection carries besides.
+# HTTP/3: each stream is held, released and leaves for itself, independent of other streams of its connection.
 
 use strict;
 use warnings;
@@ -27,10 +27,10 @@ sub instance {
     );
 }
 
-# A connection, told what to do as t/lib/http3.py says.
+# Starts a client with one connection. t/lib/http3.py says which commands it takes.
 sub connection { return (connections($_[0], 1))[0] }
 
-# So many at once: none has been idle for as long as the others take to come up.
+# Starts so many clients at the same time, so that no connection becomes idle while others are made.
 sub connections {
     my ($t, $number) = @_;
     my @clients = map {
@@ -52,10 +52,10 @@ subtest 'streams are held and released in order with other requests' => sub {
     my $t = instance();
     my $client = connection($t);
     $client->say('request open /open');
-    is answer($client, 'open')->{status}, 200, 'while the app is open a request passes';
+    is answer($client, 'open')->{status}, 200, 'HTTP/3: a request passes while the app is open';
     $t->control('enable');
     $client->say('request up /up');
-    is answer($client, 'up')->{status}, 200, 'a health check passes';
+    is answer($client, 'up')->{status}, 200, 'HTTP/3: a health check passes in the pause';
     $client->say('request one /one');
     $t->wait_held(1);
     my $other = connection($t);
@@ -66,7 +66,7 @@ subtest 'streams are held and released in order with other requests' => sub {
     $client->say('request four /four');
     $t->wait_held(4);
     $t->control('disable');
-    is answer($client, $_)->{status}, 200, "held, then released: $_" for 'one', 'four';
+    is answer($client, $_)->{status}, 200, "HTTP/3: stream $_ is held, then released" for 'one', 'four';
     is answer($other, 'two')->{status}, 200, 'a held stream of another connection is released';
     is $plain->response->{status}, 200, 'a held request of HTTP/1.1 is released';
     $t->came_ok(['/open', '/up', '/one', '/two', '/three', '/four'], 'streams of two connections and HTTP/1.1 come to the backend in order');
@@ -80,7 +80,7 @@ subtest 'streams are held and released in order with other requests' => sub {
     }
     $t->control('disable');
     is scalar(grep { answer($client, "many$_")->{status} == 200 } 1 .. 20), 20, 'twenty streams of one connection are held and released';
-    $t->came_ok([map { "/many/$_" } 1 .. 20], 'in their order', after => 6);
+    $t->came_ok([map { "/many/$_" } 1 .. 20], 'twenty streams of one connection come to the backend in order', after => 6);
 
     $t->wait_state('open');
     $t->control('enable');
@@ -99,7 +99,6 @@ subtest 'streams are held and released in order with other requests' => sub {
 };
 
 subtest 'a stream that ends while it is held is out of the line' => sub {
-    # A stream that ends while it is held, in each of the ways in which clients end them.
     my $t = instance();
     my $client = connection($t);
     my %request = (get => '', post => '5000', partial => '5000 100');
@@ -113,12 +112,12 @@ subtest 'a stream that ends while it is held is out of the line' => sub {
         $t->wait_held($number + 1);
         $client->say("$way gone$number");
         $t->wait_held($number);
-        is $t->logged("/gone/$number")->{intermission}, 'LEFT', "$way of a $what: it is out of the line at once";
+        is $t->logged("/gone/$number")->{intermission}, 'LEFT', "$way of a held stream ($what): it is out of the line at once";
     }
-    # The request and its end in one event.
+    # While the workers stand still, a request and its end arrive together.
     kill STOP => $t->workers;
     for my $pid ($t->workers) {
-        $t->wait_for(sub { (Intermission::Process::slurp("/proc/$pid/stat") // '') =~ /\) T / }, "$pid stopped");
+        $t->wait_for(sub { (Intermission::Process::slurp("/proc/$pid/stat") // '') =~ /\) T / }, "worker $pid to stand still");
     }
     for my $way ('reset', 'stop') {
         $client->say("request hasty-$way /gone/hasty-$way");
@@ -138,7 +137,6 @@ subtest 'a stream that ends while it is held is out of the line' => sub {
 };
 
 subtest 'a connection that ends takes its held streams along' => sub {
-    # Connections that end.
     my $t = instance(http => 'keepalive_timeout 2s;');
     my ($closes, $vanishes, $pings) = connections($t, 3);
     $t->control('enable');
@@ -155,9 +153,9 @@ subtest 'a connection that ends takes its held streams along' => sub {
     $t->wait_held(4);
     is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a closed connection takes its held streams along: $_" for 1, 2;
     $vanishes->kill;
-    $t->wait_for(sub { $pings->say('ping'); $t->status->{held} == 2 }, 'the silent one is given up');
+    $t->wait_for(sub { $pings->say('ping'); $t->status->{held} == 2 }, 'nginx to give up the silent connection');
     is $t->logged("/vanishes/$_")->{intermission}, 'LEFT', "a connection that is silent for keepalive_timeout takes its held streams along: $_" for 1, 2;
-    $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'twice that time and more');
+    $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'more than twice keepalive_timeout to pass');
     $t->control('disable');
     is answer($pings, $_)->{status}, 200, "a connection that sends pings keeps its held streams: $_" for 1, 2;
     $t->came_ok(['/pings/1', '/pings/2'], 'no stream of a lost connection reaches the backend');
@@ -166,7 +164,6 @@ subtest 'a connection that ends takes its held streams along' => sub {
 };
 
 subtest 'bodies beyond the flow-control window arrive whole' => sub {
-    # Bodies, beyond what nginx takes of a stream that nobody reads.
     my $t = instance(locations => <<'END');
 location / { intermission on; proxy_pass http://backend; }
 location /streamed { intermission on; proxy_pass http://backend; proxy_http_version 1.1; proxy_request_buffering off; }
@@ -193,7 +190,6 @@ END
 };
 
 subtest 'intermission_read_body: a stream comes when its body is whole' => sub {
-    # intermission_read_body: a request comes when its body is whole.
     my $t = instance(server => 'client_body_timeout 2s;', locations => <<'END');
 location / { intermission on; intermission_read_body on; proxy_pass http://backend; }
 location /streamed { intermission on; intermission_read_body on; proxy_http_version 1.1; proxy_request_buffering off; proxy_pass http://backend; }
@@ -233,7 +229,7 @@ END
     $t->control('disable');
     is answer($client, $_)->{status}, 200, "read_body: released: $_" for 'first', @uploads, 'whole';
     my @line = sort { $a->{position} <=> $b->{position} } $t->backend_log;
-    is_deeply [map { $_->{target} } @line], ['/first', reverse(@uploads), '/whole'], 'read_body: the order is that in which the bodies were whole';
+    is_deeply [map { $_->{target} } @line], ['/first', reverse(@uploads), '/whole'], 'read_body: the requests go on in the order in which their bodies were whole';
     is_deeply [map { "$_->{length} $_->{ended}" } @line], ['0 whole', ('300000 whole') x 4, '5000 whole'], 'read_body: the bodies arrive whole';
     $t->wait_state('open');
     $t->control('stop');
@@ -244,7 +240,6 @@ END
 };
 
 subtest 'a reload or a quit ends held streams' => sub {
-    # Reload and quit.
     my $t = instance(http => 'keepalive_timeout 2s;');
     my $client = connection($t);
     $t->control('enable');
@@ -253,7 +248,7 @@ subtest 'a reload or a quit ends held streams' => sub {
     my $behind = $t->send('/behind');
     $t->wait_held(2);
     $t->reload;
-    ok $t->wait_held(1), 'after a reload QUIC does not find its worker any more: what is held leaves after keepalive_timeout';
+    ok $t->wait_held(1), 'after a reload QUIC does not reach the old worker any more: its held stream leaves after keepalive_timeout';
     $t->control('disable');
     is $behind->response->{status}, 200, 'after a reload the request behind the lost stream is released';
     $t->came_ok(['/behind'], 'after a reload the lost stream does not reach the backend');

@@ -1,5 +1,5 @@
-# What is in flight is told from the first control request on, whatever that is; and which requests
-# they are whom a drain waits for.
+# Requests in flight are counted from the first control request on, whatever its verb, and the status
+# says which requests a drain waits for.
 
 use strict;
 use warnings;
@@ -63,26 +63,26 @@ for my $what (sort keys %first) {
         my @flying = map { $t->send("/$_?delay=3000") } 1 .. 8;
         push @flying, map { $t->send("/campfire/$_?delay=3000") } 1 .. 2;
         $t->wait_backend(10);
-        # Ages are in whole milliseconds.
+        # The age of a request is in whole milliseconds: it must be above 0.
         Time::HiRes::sleep(0.02);
         my ($in_flight, $app) = $first{$what}->($t);
         is_deeply [$in_flight, $app], [8, 'basecamp'], "$what: all eight requests are in flight";
-        is $t->get('/more')->{status}, 200, "$what: a request after it is answered";
+        is $t->get('/more')->{status}, 200, "$what: a request after this call is answered";
         my $totals = $t->status->{totals};
-        is $totals->{passed}, 1, "$what: a request after it counts as passed";
+        is $totals->{passed}, 1, "$what: a request after this call counts as passed";
         is $_->response->{status}, 200, "$what: the requests in flight are answered" for @flying;
-        $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
+        $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
         $t->clean_ok;
     };
 }
 
-subtest 'a status makes an app not known' => sub {
+subtest 'a status, or a request, does not make an app known' => sub {
     my $t = start();
     is $t->status(at => '/any', app => "random-$_")->{pause}, 0, 'the status of an unknown app is answered' for 1 .. 5;
     my $apps = sub { return join ' ', map { $_->{app} } @{decode_json($t->control('apps', at => '/any')->{body})->{apps}} };
-    is $apps->(), 'basecamp', 'the status of an unknown app makes it not known';
+    is $apps->(), 'basecamp', 'the status of an unknown app does not make it known';
     is $t->get('/unlisted')->{status}, 200, 'a request of an unlisted app is answered';
-    is $apps->(), 'basecamp', 'a request of an unlisted app makes it not known';
+    is $apps->(), 'basecamp', 'a request of an unlisted app does not make it known';
     $t->clean_ok;
 };
 
@@ -93,9 +93,9 @@ subtest 'a worker that does not answer delays the status for a moment only' => s
     my $before = time;
     $t->freeze($frozen);
     my $answered = 0;
-    # A connection may be the frozen worker's to accept.
+    # The frozen worker may be the one that accepts a connection: so twelve are made.
     my @asked = map { $t->send('/_intermission/status?format=json') } 1 .. 12;
-    $t->wait_for(sub { $answered = grep { $_->answered } @asked }, 'an answer', 5);
+    $t->wait_for(sub { $answered = grep { $_->answered } @asked }, 'one of twelve callers to be answered', 5);
     cmp_ok time - $before, '<', 3, 'a worker stands still: the status is answered soon';
     kill CONT => $frozen;
     is $_->response->{status}, 200, 'a worker stands still: all callers are answered in the end' for @asked;
@@ -131,8 +131,8 @@ subtest 'the status and the 504 name the oldest requests in flight' => sub {
     $answer = $t->control('enable?wait=100ms&format=json');
     is scalar(split /\n/, decode_json($answer->{body})->{error}), 4, 'the 504 as JSON names the requests in flight';
     is $_->response->{status}, 200, 'the named requests are answered' for @flying;
-    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
-    is_deeply $t->status->{oldest_in_flight}, [], 'when all are answered the status names none';
+    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
+    is_deeply $t->status->{oldest_in_flight}, [], 'when all requests are answered the status names no request in flight';
     $t->clean_ok;
 };
 
@@ -140,35 +140,35 @@ subtest 'the status says what a request in flight waits for' => sub {
     my $t = start();
     my $upload = $t->send('/upload', method => 'POST', headers => {'Content-Length' => 10});
     my $waits_for = sub { return join ' ', map { $_->{waits_for} } @{$t->status->{oldest_in_flight}} };
-    $t->wait_for(sub { $waits_for->() eq "client's body" }, "client's body");
-    pass 'waits for its body: a request whose body does not come';
+    $t->wait_for(sub { $waits_for->() eq "client's body" }, "the upload to wait for the client's body");
+    pass 'waits for the client\'s body: a request whose body does not come';
     $upload->close;
-    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    $t->wait_for(sub { $waits_for->() eq '' }, 'no request in flight');
 
-    # nginx cannot connect: so many others wait for it to be accepted.
+    # nginx cannot connect, because the listen queue is full.
     my $full = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no listener: $!";
     my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $full->sockport, Blocking => 0) } 1 .. 8;
     $t->reload(locations => $locations =~ s/\@FULL\@/$full->sockport/er);
     my $nowhere = $t->send('/nowhere/a');
-    $t->wait_for(sub { $waits_for->() eq 'connection' }, 'a connection');
-    pass 'waits for the app: a request whose app takes no connection';
+    $t->wait_for(sub { $waits_for->() eq 'connection' }, 'the request to wait for a connection');
+    pass 'waits for a connection: a request whose app accepts none';
     $nowhere->close;
-    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    $t->wait_for(sub { $waits_for->() eq '' }, 'no request in flight');
 
     open my $large, '>', $t->dir . '/large' or die "large: $!";
     truncate $large, 64 << 20;
     close $large;
     my $taker = $t->send('/large');
-    $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
+    $t->wait_for(sub { $waits_for->() eq 'client' }, 'the request to wait for the client');
     pass 'waits for the client: a request whose client does not take the answer';
     is $t->status->{oldest_in_flight}[0]{uri}, '/large', 'the request for a file is named';
     $taker->close;
-    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    $t->wait_for(sub { $waits_for->() eq '' }, 'no request in flight');
     my $through = $t->send('/through?size=32000000');
-    $t->wait_for(sub { $waits_for->() eq 'client' }, 'a client');
+    $t->wait_for(sub { $waits_for->() eq 'client' }, 'the request to wait for the client');
     pass 'waits for the client: an unbuffered answer that the client does not take';
     $through->close;
-    $t->wait_for(sub { $waits_for->() eq '' }, 'nothing');
+    $t->wait_for(sub { $waits_for->() eq '' }, 'no request in flight');
     $t->clean_ok;
 };
 
@@ -178,7 +178,7 @@ subtest 'the requests in flight of a dead worker are forgotten' => sub {
     $t->wait_backend(6);
     is $t->status->{in_flight}, 6, 'six requests in flight are counted';
     kill KILL => $t->workers;
-    $t->wait_for(sub { my $now = eval { $t->status }; $now && !$now->{in_flight} && !@{$now->{oldest_in_flight}} }, 'nobody');
+    $t->wait_for(sub { my $now = eval { $t->status }; $now && !$now->{in_flight} && !@{$now->{oldest_in_flight}} }, 'no request in flight');
     pass 'the requests of a dead worker are forgotten';
     $t->clean_ok(killed_process => 1);
 };

@@ -1,4 +1,4 @@
-# Bad input: a clear answer and a line in the log each, nothing lost, nothing crashed.
+# Bad input gets a clear answer and a line in the log. No request is lost, and no process crashes.
 
 use strict;
 use warnings;
@@ -31,14 +31,14 @@ subtest 'wrong names, times, patterns and queries are answered clearly' => sub {
     is $t->control('disable', headers => $just)->{status}, 200, 'an app name of 128 bytes can be resumed';
 
     for my $max ('soon', '-1', '1.5s', '9' x 40) {
-        # A worker says so once a second.
+        # A worker logs this once a second at most.
         my @held;
         my $line = qr/\[error\].*"\$intermission_max_time" "\Q$max\E" is not a time: 300\.000 s/;
         $t->wait_for(sub {
             push @held, $t->send("/max/$max", headers => {'X-Max' => $max});
             $t->wait_held(scalar @held);
             $t->error_log =~ $line;
-        }, "complaint about $max");
+        }, "a line in the log about max_time $max");
         $t->control('disable');
         is $_->response->{status}, 200, "max_time $max: held as if it were not set" for $held[0], $held[-1];
         $t->control('enable');
@@ -50,13 +50,13 @@ subtest 'wrong names, times, patterns and queries are answered clearly' => sub {
         my %headers = ('X-Agents' => $pattern, 'User-Agent' => "my $pattern client");
         my $line = qr/\[warn\].*"\$intermission_privileged_user_agent" is "\Q$pattern\E"/;
         $t->wait_for(sub { $t->get('/agent', headers => \%headers)->{status} == 200 && $t->error_log =~ $line },
-            "complaint about $pattern");
-        pass "pattern $pattern is taken literally, and complained of";
+            "a line in the log about the pattern $pattern");
+        pass "pattern $pattern is taken literally, and the log warns of it";
     }
     my %costly = ('X-Agents' => '.-' x 400 . 'b', 'User-Agent' => 'a' x 4000);
     my $held = $t->send('/costly', headers => \%costly);
     $t->wait_held(1);
-    pass 'a pattern that costs too much matches nobody';
+    pass 'a pattern that takes too many steps does not match: the request is held';
     $t->wait_log(qr/\[error\].*too costly to compare/);
 
     my $huge = 'y' x 7000;
@@ -72,7 +72,6 @@ subtest 'wrong names, times, patterns and queries are answered clearly' => sub {
 };
 
 subtest 'intermission on for the whole http does not hold the control location' => sub {
-    # intermission on the whole http, the control location inside.
     my $t = Intermission->new(http => "intermission on;\n", locations => <<'END');
 location / { proxy_pass http://backend; }
 location /_intermission { intermission_control; }
@@ -87,7 +86,7 @@ END
 };
 
 subtest 'a full zone rejects with 503' => sub {
-    # The smallest zone there is, full.
+    # 128k is the smallest zone.
     my $t = Intermission->new(workers => 2, http => 'intermission_zone 128k;');
     my $room = $t->status->{slots}{total};
     $t->control('enable');
@@ -108,7 +107,7 @@ subtest 'a full zone rejects with 503' => sub {
 };
 
 subtest 'a full table of apps rejects with 503' => sub {
-    # The table of apps, full of paused ones.
+    # Paused apps fill the table.
     my $t = Intermission->new(http => 'intermission_zone 128k;', locations => $from_header);
     my $enable = sub { $t->control('enable', headers => {'X-App' => "app$_[0]"})->{status} };
     my ($count, $last) = (0, 200);

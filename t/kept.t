@@ -1,5 +1,5 @@
-# The connections that nginx keeps to an app do not outlive its pause: the app may have left them
-# without a word.
+# The connections that nginx keeps to an app do not outlive its pause: the app may have been restarted
+# without closing them.
 
 use strict;
 use warnings;
@@ -10,8 +10,8 @@ use IO::Socket::UNIX;
 use POSIX ();
 use Test::More;
 
-# An app on app.sock that keeps its connections. After a USR1 it is another one: whoever still writes
-# to the old one's connections finds them reset.
+# Starts an app on app.sock that keeps its connections. USR1 simulates its restart: if nginx then writes
+# to an older connection, the connection is reset.
 sub app {
     my ($t) = @_;
     my $path = $t->dir . '/app.sock';
@@ -37,7 +37,7 @@ sub app {
                 $select->add($new);
                 next;
             }
-            # What is not read resets the connection.
+            # A connection that is closed with unread data is reset.
             my $open = !$died{$socket} && sysread $socket, $input{$socket}, 65536, length $input{$socket};
             if (!$open) {
                 $select->remove($socket);
@@ -72,14 +72,14 @@ sub restarted_in_silence {
     my $held = $t->crowd('--count', 200, @post, '--path', '/app/held/{i}');
     $t->wait_held(200);
     kill USR1 => $pid;
-    $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' });
+    $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' }, 'the app to have restarted');
     $t->control('disable');
     is_deeply $held->done->{statuses}, {200 => 200}, "$workers workers: no released request meets a connection that died in the pause";
 
     $t->control('enable');
     unlink $t->dir . '/app.sock.restarted';
     kill USR1 => $pid;
-    $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' });
+    $t->wait_for(sub { IO::Socket::UNIX->new(Peer => $t->dir . '/app.sock'); -e $t->dir . '/app.sock.restarted' }, 'the app to have restarted');
     $t->control('disable');
     my $new = $t->crowd('--count', 200, @post, '--path', '/app/new/{i}')->done;
     is_deeply $new->{statuses}, {200 => 200}, "$workers workers: no later request meets a connection that died in the pause";
@@ -88,6 +88,10 @@ sub restarted_in_silence {
     $t->clean_ok;
 }
 
-restarted_in_silence($_) for 1, 4;
+for my $workers (1, 4) {
+    subtest "a restart of the app in the pause breaks no kept connection, $workers workers" => sub {
+        restarted_in_silence($workers);
+    };
+}
 
 done_testing;

@@ -1,4 +1,4 @@
-# A forgotten pause ends by itself, and nobody's enable or disable touches another's pause.
+# A forgotten pause ends by itself, and a late enable or disable does not change another operator's pause.
 
 use strict;
 use warnings;
@@ -51,7 +51,7 @@ subtest 'a shorter lease changes nothing, a longer one moves the end' => sub {
 };
 
 subtest 'a lease ends with a log at debug level' => sub {
-    # What nginx writes of a timer at debug level, it reads from what the timer belongs to.
+    # At debug level nginx logs each timer, with the file descriptor of the connection that it takes from ev->data.
     my $t = Intermission->new(workers => 2, locations => $control, main => 'error_log @DIR@/debug.log debug;');
     my @workers = sort $t->workers;
     $t->control('enable?for=200ms');
@@ -63,7 +63,7 @@ subtest 'a lease ends with a log at debug level' => sub {
 };
 
 subtest 'a lease ends although workers are killed' => sub {
-    # Whichever worker lives carries the end out; each in turn is killed.
+    # The worker that is left must end the lease.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable?for=1s');
     my $held = $t->send('/');
@@ -81,7 +81,6 @@ subtest 'a lease ends although workers are killed' => sub {
 };
 
 subtest 'a late enable or disable never changes the pause of another operator' => sub {
-    # Two operators, many times: a late heartbeat or disable never touches the other's pause.
     my $t = Intermission->new(workers => 4, locations => $control);
     my $wrong = 0;
     for my $round (1 .. 50) {

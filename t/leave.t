@@ -1,4 +1,4 @@
-# A client that leaves while it is held delays nobody, and its request goes nowhere.
+# A client that leaves while it is held delays no other, and its request is never passed on.
 
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use Intermission;
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 
-# The bytes of an HTTP/2 connection that asks for a target on so many streams.
+# The bytes of an HTTP/2 connection with so many streams, each of which requests the target.
 sub http2 {
     my ($target, $streams) = @_;
     my $header = "\x82\x86\x04" . pack('C/a*', $target) . "\x01\x01x";    # GET, http, path, authority
@@ -17,7 +17,6 @@ sub http2 {
 }
 
 subtest 'a client that leaves is out of the line, however it leaves' => sub {
-    # However a client leaves: it is out of the line at once.
     my $t = Intermission->new(workers => 2, server => 'proxy_ignore_client_abort on;');
     my %leaves = (
         closed => sub { $_[0]->close },
@@ -55,7 +54,7 @@ subtest 'a client that leaves is out of the line, however it leaves' => sub {
 };
 
 subtest 'a client that closes at once is not held' => sub {
-    # The request and the end of its connection in one event.
+    # While the workers stand still, the requests and the ends of their connections arrive together.
     my $t = Intermission->new(workers => 2, http2 => 1);
     $t->control('enable');
     my @kept = map { $t->send("/early$_", headers => {'User-Agent' => 'Pingdom'}, keepalive => 1) } 1 .. 10;
@@ -65,8 +64,8 @@ subtest 'a client that closes at once is not held' => sub {
     push @clients, $t->send('', raw => http2('/hasty', 10), to => 'unix:' . $t->dir . '/http2.sock');
     $_->close for @clients;
     kill CONT => $t->workers;
-    $t->wait_for(sub { $t->status->{totals}{left} == 30 }, 'all thirty seen to leave');
-    is $t->status->{held}, 0, 'a client that closes in the very event that brought its request is not held';
+    $t->wait_for(sub { $t->status->{totals}{left} == 30 }, 'all thirty clients to count as left');
+    is $t->status->{held}, 0, 'a client that closes in the same event as its request is not held';
     is scalar(grep { $_->{intermission} eq 'LEFT' } $t->access_log), 30, 'access log: a client that closes at once is LEFT';
     $t->control('disable');
     $t->get('/last');
@@ -93,7 +92,6 @@ subtest 'clients that leave do not delay the others' => sub {
 };
 
 subtest 'streams of HTTP/2 leave the line by themselves' => sub {
-    # Many streams on one connection.
     my $t = Intermission->new(workers => 2, http2 => 1, http => 'http2_max_concurrent_streams 1000;');
     $t->control('enable');
     my $one = $t->crowd_http2('--count', 300, '--connections', 1, '--reset', 0.333);
@@ -115,7 +113,7 @@ subtest 'streams of HTTP/2 leave the line by themselves' => sub {
     my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
     is $t->inversions(@order), 0, 'HTTP/2: many held streams of one connection are released in order';
     my @ids = map { $_->{id} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
-    is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: those that were reset never reach the backend';
+    is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: streams that were reset never reach the backend';
     ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: no stream of a closed connection reaches the backend';
     $t->clean_ok;
 };

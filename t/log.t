@@ -1,4 +1,4 @@
-# What the error log says of pauses, each at its level, word for word; and what the access log knows.
+# The error log's lines about pauses, word for word and with their levels, and the access log's variables.
 
 use strict;
 use warnings;
@@ -32,7 +32,7 @@ sub instance {
 my $app = qr/intermission: app "it\\"s"/;
 my $time = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 
-# A line of this level is there, once, since the last one of these.
+# Checks that the log has this line at this level since from_now.
 my $read = 0;
 sub says {
     my ($level, $line, $what) = @_;
@@ -41,13 +41,13 @@ sub says {
         $t->wait_for(sub {
             my $log = substr $t->error_log, $read;
             $log =~ /^\S+ \S+ \[(\w+)\] \d+#\d+: (?:\*\d+ )?$line(?=,|$)/m ? [$1, $+[0]] : undef;
-        }, 'the line', 5);
+        }, 'the line in the error log', 5);
     };
     return ok(0, $what) || diag "not in the log: $line" if !$found;
     return is $found->[0], $level, $what;
 }
 
-# From now on.
+# `says` looks only at what is logged from now on.
 sub from_now { $read = length $t->error_log }
 
 sub reopen {
@@ -88,10 +88,10 @@ subtest 'disable and drained: the log has numbers and times' => sub {
     $t->control('disable?spread=0');
     is $held->response->{status}, 200, 'a held request behind a drain is answered';
     $t->wait_state('open');
-    is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'two drains in a row: each is told once';
+    is scalar(() = substr($t->error_log, $read) =~ /drained/g), 1, 'a drain whose pace changes has one line';
 };
 
-subtest 'the log has stops and changes of pace' => sub {
+subtest 'the log has lines for stops and for changes of pace' => sub {
     from_now();
     $t->control('stop?for=60s&reason=broken');
     says(notice => qr/$app: stopped by 127\.0\.0\.1, pause \d+, until $time, reason "broken"/, 'stop: the line has the caller, the end and the reason');
@@ -106,7 +106,7 @@ subtest 'the log has stops and changes of pace' => sub {
     $t->wait_state('open');
 };
 
-subtest 'the log has the end of a lease' => sub {
+subtest 'the log has a line for the end of a lease' => sub {
     from_now();
     $t->control('enable?for=300ms');
     my $held = $t->send('/');
@@ -118,7 +118,7 @@ subtest 'the log has the end of a lease' => sub {
     says(notice => qr/$app: lease ended, pause \d+, after \d+\.\d{3} s, 0 held/, 'the lease of a stop ends: the log has how long');
 };
 
-subtest 'enable?wait=: the log has how it ended' => sub {
+subtest 'enable?wait=: the log says how it ended' => sub {
     from_now();
     $t->control('enable?wait=10s');
     says(notice => qr/$app: nothing is in flight, pause \d+/, 'enable?wait= in time: the log says that nothing is in flight');
@@ -133,7 +133,7 @@ subtest 'enable?wait=: the log has how it ended' => sub {
     $t->wait_state('open');
 };
 
-# How many rejected or expired a log tells of.
+# The sum of the rejected or expired requests in the lines of a log.
 sub told {
     my ($what, $log) = @_;
     return sum0($log =~ /$app: (?:no room, )?(\d+) (?:more )?$what\b/g);
@@ -163,7 +163,7 @@ subtest 'rejected and expired: a line a second at most, and all are counted' => 
     for my $what ('no room', '\d+ expired') {
         my %in_second;
         $in_second{$_}++ for $log =~ /^(\S+ \S+) \[warn\] [^\n]*$app: $what/mg;
-        cmp_ok max(values %in_second), '<=', 1, "from all four workers no two of '$what' in a second";
+        cmp_ok max(values %in_second), '<=', 1, "the log of all four workers has at most one line '$what' in a second";
     }
     $held->response;
 };
@@ -178,7 +178,7 @@ subtest 'the requests that a drain rejects are in the log by its end' => sub {
     $t->control('disable?spread=0');
     $_->response for @held;
     $t->wait_state('open');
-    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
+    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'the log to count all rejected requests', 5);
     is told(rejected => substr $t->error_log, $read), 10, 'the log counts all requests that a drain rejected, by its end';
     from_now();
     my $client = $t->send('/own/1');
@@ -190,18 +190,18 @@ subtest 'the requests that a drain rejects are in the log by its end' => sub {
     $rejected = grep { $t->get("/full/$_")->{status} == 503 } 1 .. 10;
     $caller->close;
     $held->response;
-    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'all are told', 5);
+    $t->wait_for(sub { told(rejected => substr $t->error_log, $read) == $rejected }, 'the log to count all rejected requests', 5);
     is told(rejected => substr $t->error_log, $read), 10, 'the log counts all rejected requests of a pause that was rolled back';
     $own->answer('/own/1');
     $client->response;
     $t->wait_state('open');
 };
 
-subtest 'the access log has a word for each' => sub {
+subtest 'the access log has a word for each outcome' => sub {
     is $t->logged($_->[0])->{intermission}, $_->[1], "access log: $_->[1] for $_->[0]" for ['/1', 'HELD'], ['/short/1', 'EXPIRED'], ['/full/1', 'REJECTED'];
     $t->get($_) for '/pass', '/off/1';
     is $t->logged('/pass')->{intermission}, 'PASSED', 'access log: PASSED for a request of an open app';
-    is $t->logged('/off/1')->{intermission}, '-', 'access log: nothing where intermission is off';
+    is $t->logged('/off/1')->{intermission}, '-', 'access log: no status where intermission is off';
     $t->control('enable');
     my ($leaver, $stopped) = map { $t->send($_) } '/leaver', '/stopped';
     $t->wait_held(2);
@@ -247,14 +247,14 @@ subtest 'a restart: the log has what was restored' => sub {
     $t->freeze($t->workers);    # so that the lease ends without them
     kill KILL => $t->master, $t->workers;
     $t->end_nginx;
-    $t->wait_for(sub { Time::HiRes::time() > $end }, 'the end of the lease');
+    $t->wait_for(sub { Time::HiRes::time() > $end }, 'the time of the lease to be over');
     from_now();
     $t->start_nginx;
     says(notice => qr/$app: its lease ended before nginx started: open/, 'a restart finds a lease that has ended: the log says so');
     $t->clean_ok(killed_process => 1);
 };
 
-subtest 'the JSON log of docs/reference.md is JSON, whatever became of the request' => sub {
+subtest 'the JSON log of docs/reference.md is JSON for each outcome of a request' => sub {
     my ($format) = Intermission::slurp(Intermission::root() . '/docs/reference.md') =~ /^(log_format json .*?;)$/ms;
     my $t = Intermission->new(http => $format, locations => <<'END_OF_CONF');
 set $app_name basecamp;
@@ -271,7 +271,7 @@ END_OF_CONF
     $t->control('disable');
     is $held->response->{status}, 200, 'JSON log: a request is held';
     my @lines;
-    $t->wait_for(sub { @lines = split /\n/, Intermission::slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines');
+    $t->wait_for(sub { @lines = split /\n/, Intermission::slurp($t->dir . '/json.log'); @lines == 5 }, 'five lines in the JSON log');
     my %by_uri = map { my $line = eval { JSON::PP::decode_json($_) } // {uri => "not JSON: $_"}; ($line->{uri} => $line) } @lines;
     is_deeply [@{$by_uri{'/passed'}}{qw(intermission hold_time position)}], ['PASSED', '', ''], 'JSON log: a request that was not held is PASSED';
     is_deeply [@{$by_uri{'/off'}}{qw(intermission hold_time position)}], ['', '', ''], 'JSON log: a request where intermission is off has empty fields';

@@ -1,4 +1,4 @@
-# Other modules' access handlers have their say before the gate, wherever nginx runs them: Debian's lua module moves its own to the end.
+# Access handlers of other modules run before the gate. Debian's lua module moves its own handler to the end of the access phase.
 
 use strict;
 use warnings;
@@ -46,21 +46,23 @@ my %order = (
     'loaded before ours' => [module => join '; load_module ', @load, Intermission::module_path()],
 );
 for my $order (sort keys %order) {
-    my $t = Intermission->new(workers => 2, locations => $locations, @{$order{$order}});
-    # The lua module moves its handler when it is first asked: a request is already held then.
-    $t->control('enable');
-    my $content = $t->send('/content');
-    $t->wait_held(1);
-    is $t->get($_)->{status}, 401, "$order: $_, without the cookie, is turned away at once" for '/', '/slow', '/';
-    is $t->get('/any')->{status}, 403, "$order: satisfy any: /any, without the cookie, is turned away at once";
-    is $t->get('/says')->{body}, "lua\n", "$order: what lua answers is answered at once";
-    is $t->status->{totals}{held}, 1, "$order: no request that lua answers took a ticket";
-    my @held = ($t->send('/page'), map { $t->send($_, headers => {Cookie => 'sid=1'}) } '/', '/any', '/page', '/slow');
-    $t->wait_held(6);
-    $t->control('disable');
-    is_deeply [map { $_->response->{status} } @held], [401, (200) x 4], "$order: requests that lua lets in, or that see the app's login page, are held and go on";
-    is $content->response->{body}, "content\n", "$order: a request to lua's own content is held and goes on";
-    is scalar($t->backend_log), 5, "$order: each released request comes to the app once";
-    $t->clean_ok(allow => [qr/access forbidden by rule/, qr/resty/]);
+    subtest "the lua module, $order: its access handler comes before the gate" => sub {
+        my $t = Intermission->new(workers => 2, locations => $locations, @{$order{$order}});
+            # The lua module moves its handler at its first request: this one is held then.
+        $t->control('enable');
+        my $content = $t->send('/content');
+        $t->wait_held(1);
+        is $t->get($_)->{status}, 401, "$order: $_, without the cookie, is turned away at once" for '/', '/slow', '/';
+        is $t->get('/any')->{status}, 403, "$order: satisfy any: /any, without the cookie, is turned away at once";
+        is $t->get('/says')->{body}, "lua\n", "$order: a request that lua answers is answered at once";
+        is $t->status->{totals}{held}, 1, "$order: no request that lua answers took a ticket";
+        my @held = ($t->send('/page'), map { $t->send($_, headers => {Cookie => 'sid=1'}) } '/', '/any', '/page', '/slow');
+        $t->wait_held(6);
+        $t->control('disable');
+        is_deeply [map { $_->response->{status} } @held], [401, (200) x 4], "$order: requests that lua lets in, or that see the app's login page, are held and go on";
+        is $content->response->{body}, "content\n", "$order: a request to lua's own content is held and goes on";
+        is scalar($t->backend_log), 5, "$order: each released request comes to the app once";
+        $t->clean_ok(allow => [qr/access forbidden by rule/, qr/resty/]);
+    };
 }
 done_testing;

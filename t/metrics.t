@@ -1,5 +1,5 @@
-# What Prometheus reads: everything from the start on, in its own format, and right; and the alerts
-# that go with it.
+# The metrics for Prometheus: all series exist from the start, in the right format and with the right numbers.
+# And the alerts that use them.
 
 use strict;
 use warnings;
@@ -35,13 +35,13 @@ my @bounds = qw(0.1 0.5 1 2.5 5 10 30 60 120 300 +Inf);
 my $t = Intermission->new(workers => 2, http => 'upstream own { server unix:@DIR@/own.sock; }', locations => $locations);
 my $own = Intermission::Upstream->new($t);
 
-# The series of a page: {name with labels => value}.
+# The series of a page of metrics: {name with labels => value}.
 sub series {
     my ($page) = @_;
     return {map { /^(\w+(?:\{.*\})?) (\S+)$/ ? ($1 => $2) : () } grep { !/^#/ } split /\n/, $page};
 }
 
-# Runs a command to its end: its exit code, and all it printed.
+# Runs a command to its end. Returns its exit code, and all it printed.
 sub run {
     my ($command, $input) = @_;
     my $dir = $t->dir;
@@ -50,7 +50,7 @@ sub run {
     open my $output, '>', "$dir/output" or die "output: $!";
     my $pid = Intermission::Process::start($command->[0], ['/usr/bin/env', @$command], stdin => $stdin, stdout => $output, stderr => $output);
     my $status;
-    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of @$command", 20);
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the command @$command to end", 20);
     return ($status >> 8, Intermission::Process::slurp("$dir/output"));
 }
 
@@ -87,9 +87,9 @@ subtest 'every series is there from the start, at 0' => sub {
     like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
 };
 
-# What is to be seen below, by Prometheus too.
+# These requests are still held, or in flight, when Prometheus scrapes below.
 my (@held, @others);
-subtest 'each thing that happens moves its own number' => sub {
+subtest 'each event changes its own number' => sub {
     push @others, $t->send('/own/1');
     $own->wait('/own/1');
     $t->control('enable');
@@ -106,7 +106,7 @@ subtest 'each thing that happens moves its own number' => sub {
     my $series = series($page);
     my $of = sub { return $series->{"intermission_$_[0]\{app=\"basecamp\"" . ($_[1] // '') . '}'} };
     my %now = map { $_ => $of->('requests_total', ",outcome=\"$_\"") } @outcomes;
-    # /own/1 came after the first question about the app, and passed.
+    # /own/1 counts as passed, because it came after the first call of the endpoint.
     is_deeply \%now, {passed => 1, released => 0, expired => 1, rejected => 1, bypassed => 1, stopped => 0, left => 1, lost => 0}, 'each outcome of a request has its count';
     is_deeply [map { $of->('rejected_total', ",reason=\"$_\"") } @reasons], [0, 0, 1, 0, 0], 'rejected requests are counted by their reason';
     is_deeply [map { $of->($_) } qw(paused stopped draining held in_flight holds_total pauses_total)], [1, 0, 0, 3, 1, 5, 1], 'states, held requests and pauses have their numbers';
@@ -122,7 +122,7 @@ subtest 'each thing that happens moves its own number' => sub {
 };
 
 my @odd = ('quote"d', 'back\\slash', "line\nfeed", "nul\0bell\a\r\t", 'a,b{c="d"} 1', "caf\xc3\xa9", "bad\xff", "bad\xfe", '');
-subtest 'odd names are labels like any' => sub {
+subtest 'odd names are good labels' => sub {
     for my $name (@odd) {
         my $app = join '', map { sprintf '%%%02x', ord } split //, $name;
         is $t->control("stop?app=$app", at => '/any')->{status}, 200, 'stopped: ' . $name =~ s/[^\x20-\x7e]/?/gr;
@@ -132,7 +132,7 @@ subtest 'odd names are labels like any' => sub {
     is_clean($page, 'metrics of odd names');
 };
 
-subtest 'a real Prometheus scrapes it' => sub {
+subtest 'a real Prometheus scrapes the metrics, and loads the alerts' => sub {
     my $dir = $t->dir;
     my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) or die "no port: $!";
     my $port = $probe->sockport;
@@ -160,7 +160,7 @@ END_OF_YAML
         return ($ask->("/api/v1/query?query=$encoded") // {result => []})->{result};
     };
     my $value = sub { my $result = $query->($_[0]); return @$result == 1 ? $result->[0]{value}[1] : undef };
-    # A scrape may fail on a machine that is busy: the next one does not.
+    # On a busy machine a scrape may fail: then the next one counts.
     my $shows = sub {
         my ($expression, $expected, $what) = @_;
         local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -170,14 +170,14 @@ END_OF_YAML
     };
 
     $shows->('up', 1, 'up == 1') or diag Intermission::Process::slurp("$dir/prometheus.log");
-    $shows->('intermission_held{app="basecamp"}', 3, 'Prometheus: so many are held');
+    $shows->('intermission_held{app="basecamp"}', 3, 'Prometheus: three requests are held');
     $shows->('intermission_paused{app="basecamp"}', 1, 'Prometheus: the app is paused');
     $shows->("intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}", 1, "Prometheus: one request $_") for qw(expired rejected bypassed left);
     $shows->('intermission_hold_seconds_count{app="basecamp"}', 2, 'Prometheus: the histogram has two holds');
     $shows->('histogram_quantile(0.9, intermission_hold_seconds_bucket{app="basecamp"}) > bool 0', 1, 'Prometheus: the histogram has quantiles');
     $shows->('intermission_slots', $t->status->{slots}{total}, 'Prometheus: the zone has its slots');
     my @names;
-    $t->wait_for(sub { @names = map { $_->{metric}{app} // '' } @{$query->('intermission_stopped == 1')} }, 'stopped apps');
+    $t->wait_for(sub { @names = map { $_->{metric}{app} // '' } @{$query->('intermission_stopped == 1')} }, 'Prometheus to have the stopped apps');
     my @expected = map { my $text = $_; utf8::decode($text) ? $text : s/([^\x20-\x7e])/sprintf '\\x%02x', ord $1/ger } @odd;
     is_deeply [sort @names], [sort @expected], 'Prometheus: odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
@@ -186,7 +186,7 @@ END_OF_YAML
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;
-    }, 'a long pause pending', 20);
+    }, 'the alert for long pauses to be pending', 20);
     pass 'Prometheus: the alert for long pauses is pending';
 
     $t->control('disable');

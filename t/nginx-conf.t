@@ -1,4 +1,4 @@
-# The configurations in nginx-conf/ are good as they stand.
+# The configurations in nginx-conf/ work as they are.
 
 use strict;
 use warnings;
@@ -18,8 +18,8 @@ sub slurp {
 
 sub file { return slurp("$folder/$_[0].conf") }
 
-# The same file where nobody need be root, and beside other tests: the module where it was built, the
-# addresses and paths of this test; @DIR@ is the harness's. listen => the address in place of port 80.
+# The file for this test, which needs no root and runs beside others: with the path of the built module, and
+# with this test's addresses and paths (@DIR@ is replaced by t/lib). listen => the address instead of port 80.
 sub here {
     my ($name, %conf) = @_;
     my $text = file($name);
@@ -38,12 +38,13 @@ sub here {
     return "$user daemon off; pid \@DIR\@/nginx.pid;\n$text";
 }
 
-is_deeply([sort map { m{([^/]+)\.conf$} } glob "$folder/*"], [sort @names], 'nginx-conf/ has three configurations');
-
-for my $name (@names) {
-    my ($exit, $output) = Intermission::nginx_t(conf => here($name));
-    ok($exit eq '0' && $output !~ /\[\w+\]/, "nginx -t is content with $name.conf") || diag $output;
-}
+subtest 'nginx -t is content with each configuration in nginx-conf/' => sub {
+    is_deeply([sort map { m{([^/]+)\.conf$} } glob "$folder/*"], [sort @names], 'nginx-conf/ has three configurations');
+    for my $name (@names) {
+        my ($exit, $output) = Intermission::nginx_t(conf => here($name));
+        ok($exit eq '0' && $output !~ /\[\w+\]/, "nginx -t is content with $name.conf") || diag $output;
+    }
+};
 
 subtest 'full.conf has all directives and variables' => sub {
     my $full = file('full');
@@ -53,8 +54,8 @@ subtest 'full.conf has all directives and variables' => sub {
     is_deeply([grep { $full !~ /(?:^\s*|\$)$_\b/m } @words], [], 'full.conf has every directive and variable');
 };
 
-subtest 'original.conf works as it stands' => sub {
-    # As Intermission->new starts it; only the text of the configuration is the file's.
+subtest 'original.conf works as it is' => sub {
+    # Intermission->new starts nginx as always, but with the text of this file.
     no warnings 'redefine';
     local *Intermission::Conf::text = sub {
         my (%conf) = @_;

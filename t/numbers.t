@@ -1,5 +1,5 @@
-# One scripted day: what the status, the metrics, the access log and the error log say of it is the
-# same, to the last request, and adds up.
+# A fixed sequence of pauses: the status, the metrics, the access log and the error log have the same
+# numbers for it, exactly, and the numbers add up.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Test::More;
 
 my $t = Intermission->new(
     workers => 4, http2 => 1,
-    # Over this address clients are spread evenly over the workers.
+    # With reuseport the clients of this address are spread evenly over the workers.
     server => 'listen 127.0.0.2:@PORT@ reuseport backlog=4096;',
     locations => <<'END_OF_CONF',
 set $app_name basecamp;
@@ -29,26 +29,26 @@ sub crowd {
     return $t->crowd('--to', '127.0.0.2:' . $t->port, '--count', $count, '--path', $path, @more);
 }
 
-# Waits until so many have taken a ticket, all pauses together.
+# Waits until so many requests have taken a ticket, in all pauses together.
 sub wait_tickets {
     my ($number) = @_;
-    $t->wait_for(sub { $t->status->{totals}{held} == $number }, "$number tickets", 20);
+    $t->wait_for(sub { $t->status->{totals}{held} == $number }, "$number requests to have a ticket", 20);
 }
 
-# How many lines of the access log there are of each outcome.
+# The number of lines in the access log for each outcome.
 sub outcomes {
     my %count;
     $count{$_->{intermission}}++ for grep { $_->{target} !~ m{^/_intermission} } $t->access_log;
     return \%count;
 }
 
-# Waits for so many lines: nginx writes them after the answer.
+# Waits for so many lines in the access log: nginx writes them after the answers.
 sub wait_logged {
     my ($number) = @_;
     $t->wait_for(sub { $number == grep { $_->{target} !~ m{^/_intermission} } $t->access_log }, "$number lines in the access log", 20);
 }
 
-# The sum of what is counted in the lines of the error log that match.
+# The sum of the numbers in the lines of the error log that match.
 sub told {
     my ($pattern) = @_;
     return sum0($t->error_log =~ /$pattern/g);
@@ -62,7 +62,7 @@ sub metrics {
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
 my %totals = map { $_ => 0 } 'held', 'failed', @outcomes;
 
-# Everybody says that the totals are these; `while_held` of the stopped were held before.
+# Checks the totals in all places. $while_held: how many of the stopped requests were held before.
 sub all_agree {
     my ($while_held) = @_;
     my $status = $t->status;
@@ -71,16 +71,16 @@ sub all_agree {
     is_deeply $listed->{totals}, \%totals, 'the list of apps has the totals';
     my $metrics = metrics();
     is_deeply {map { $_ => $metrics->{"intermission_requests_total{outcome=\"$_\"}"} } @outcomes},
-        {map { $_ => $totals{$_} } @outcomes}, 'so have the metrics';
+        {map { $_ => $totals{$_} } @outcomes}, 'the metrics have the totals';
     is $metrics->{'intermission_failed_total{}'}, $totals{failed}, 'the metrics have how many released requests failed';
     is $metrics->{'intermission_holds_total{}'}, $totals{held}, 'the metrics have how many were held';
     is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'the histogram has all holds';
     is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'the last bucket of the histogram has all holds';
-    is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'held is the sum of what became of the held';
-    is told(qr/intermission: app "basecamp": no room, (\d+) rejected/) + told(qr/: (\d+) more rejected/), $totals{rejected}, 'the error log has the rejected';
-    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the error log has the expired';
+    is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'held is the sum of the outcomes of held requests';
+    is told(qr/intermission: app "basecamp": no room, (\d+) rejected/) + told(qr/: (\d+) more rejected/), $totals{rejected}, 'the error log counts all rejected requests';
+    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the error log counts all expired requests';
     is scalar(() = $t->error_log =~ /\[info\][^\n]*held, ticket/g), $totals{held}, 'the error log has a line for each held request';
-    is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'the error log has all released requests';
+    is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'the error log counts all released requests';
 }
 
 subtest 'a pause of 300 requests: all numbers agree' => sub {
@@ -116,7 +116,7 @@ subtest 'a pause of 300 requests: all numbers agree' => sub {
     wait_logged(4 + 300 + 7 + 1);
     %totals = (%totals, held => 290, released => 260, expired => 10, rejected => 5, bypassed => 5, left => 20, passed => 7);
     is_deeply outcomes(), {PASSED => 4 + 7, HELD => 260, EXPIRED => 10, REJECTED => 5, BYPASSED => 5, LEFT => 20, '-' => 1},
-        'the access log has what became of each';
+        'the access log has the outcome of each request';
     all_agree(0);
     my @resumed = $t->error_log =~ /app "basecamp": resumed by 127\.0\.0\.1, pause (\d+), after \d+\.\d{3} s, (\d+) held/g;
     is_deeply \@resumed, [$t->status->{pause}, 260], 'the error log has how many were held when the pause ended';
@@ -128,9 +128,9 @@ subtest 'a pause of 300 requests: all numbers agree' => sub {
     is scalar @wrong, 0, 'access log: held requests, and no others, have a hold time';
     @wrong = grep { my $held = $has_time{$_->{intermission}}; $_->{position} !~ ($held ? qr/^\d+$/ : qr/^-$/) } @lines;
     is scalar @wrong, 0, 'access log: held requests, and no others, have a position';
-    # Nobody had gone yet when the first 280 came.
+    # None of the first 280 requests had left when the last of them came.
     my @positions = sort { $a <=> $b } map { $_->{position} } grep { $_->{target} =~ m{^/(?:r|h2|leave)/} } @lines;
-    is_deeply \@positions, [0 .. 279], 'access log: as long as none has gone each position is another';
+    is_deeply \@positions, [0 .. 279], 'access log: each of the 280 requests has a position of its own';
     my $logged = sum0(map { $_->{hold_time} } grep { $has_time{$_->{intermission}} } @lines);
     my $sum = metrics()->{'intermission_hold_seconds_sum{}'};
     cmp_ok abs($sum - $logged), '<=', 0.05 * $logged + 1, "the histogram's sum is the sum of the access log's hold times: $sum, $logged";
@@ -151,7 +151,7 @@ subtest 'a pause of 30 requests that is stopped: all numbers agree' => sub {
     wait_logged(312 + 30 + 4 + 1);
     %totals = (%totals, held => 320, stopped => 34, bypassed => 6);
     is_deeply outcomes(), {PASSED => 11, HELD => 260, EXPIRED => 10, REJECTED => 5, BYPASSED => 6, LEFT => 20, STOPPED => 34, '-' => 1},
-        'the access log has them';
+        'the access log has the stopped requests as STOPPED';
     my @stopped = grep { $_->{intermission} eq 'STOPPED' } $t->access_log;
     is scalar(grep { $_->{hold_time} ne '-' } @stopped), 30, 'access log: held requests that were stopped have a hold time';
     all_agree(30);

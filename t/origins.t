@@ -1,4 +1,4 @@
-# A page of another site, in the browser of somebody who may use the control endpoint, changes nothing.
+# A page of another site changes nothing, even in the browser of an operator who may use the control endpoint.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ my $host = 'app.example:8080';
 my %state = (enable => 'paused', disable => 'open', stop => 'stopped');
 my %before = (enable => 'open', disable => 'paused', stop => 'open');
 
-# The app as it is before a verb, which would change it.
+# Brings the app into a state that the verb would change.
 sub prepare {
     my ($verb) = @_;
     $t->control($before{$verb} eq 'paused' ? 'enable' : 'disable');
@@ -64,7 +64,7 @@ my @own = (
     {'Sec-Fetch-Site' => 'same-origin', Origin => "http://$host", Referer => "http://$host/_intermission"},
 );
 
-subtest 'what a browser says of another site is refused' => sub {
+subtest "a browser's request from another site's page, or before the user asks, is refused" => sub {
     for my $verb (sort keys %state) {
         prepare($verb);
         for my $headers (@foreign) {
@@ -76,7 +76,7 @@ subtest 'what a browser says of another site is refused' => sub {
     $t->control('disable');
 };
 
-subtest 'the refusal is said plainly' => sub {
+subtest 'the refusal says what is wrong' => sub {
     my $answer = $t->control('enable?format=json', method => 'POST', headers => {Origin => 'null'});
     like eval { decode_json($answer->{body})->{error} } // '', qr/Origin/, 'the refusal as JSON names the header Origin';
     is $answer->{headers}{'cache-control'}, 'no-store', 'the refusal is not stored';
@@ -130,7 +130,7 @@ subtest "a browser's request under a foreign name changes nothing" => sub {
     is $t->status->{state}, 'open', 'no request under a foreign name has changed anything';
     for my $own ('app.example', 'APP.example.', 'b.wild.example:81', 'ops.regex.example', '127.0.0.1', '10.1.2.3:99', '[::1]:8080', 'localhost:8080') {
         my %browser = ('User-Agent' => $chromium, Origin => "http://$own");
-        is $t->control('enable', method => 'POST', host => $own, headers => \%browser)->{status}, 200, "$own is its own";
+        is $t->control('enable', method => 'POST', host => $own, headers => \%browser)->{status}, 200, "a browser's POST under the server's own name $own: 200";
         $t->control('disable');
     }
     is $t->control('enable', host => 'evil.example', headers => {'User-Agent' => 'curl/8.5.0'})->{status}, 200, 'curl may use any name';
@@ -152,7 +152,7 @@ subtest 'reading is allowed from any origin' => sub {
     }
 };
 
-# Each runs in another site's page, with the URL to be asked for as its argument.
+# JavaScript that runs in another site's page; its argument is the URL to request.
 my $add = 'const add = (tag, more) => document.body.appendChild(Object.assign(document.createElement(tag), more)); const url = arguments[0];';
 my %attack = (
     image => 'add("img", {src: url})',
@@ -175,31 +175,31 @@ SKIP: {
     my %site = ('another port' => '127.0.0.1', 'another site' => 'localhost');
 
     for my $where (sort keys %site) {
-        subtest "a page of $where can do nothing" => sub {
+        subtest "a page of $where changes nothing" => sub {
             for my $attack (sort keys %attack) {
                 my $target = "/_intermission/enable?reason=$site{$where}-$attack";
                 $browser->open("http://$site{$where}:" . $evil->port . '/');
                 $browser->script("$add $attack{$attack}", "$origin$target");
-                is $t->logged($target)->{status}, 403, $attack;
+                is $t->logged($target)->{status}, 403, "$attack from another site's page: 403";
             }
             is $t->status->{state}, 'open', "no page of $where has changed the app";
         };
     }
 
-    subtest 'a page that hides where it is can do nothing' => sub {
+    subtest 'a page that hides its origin changes nothing' => sub {
         my $named = Intermission::Browser->new(hosts => {'app.example' => '127.0.0.1', 'evil.example' => '127.0.0.1'});
         my $endpoint = 'http://app.example:' . $t->port;
         for my $attack ('image', 'hidden_link') {
             my $target = "/_intermission/enable?reason=hidden-$attack";
             $named->open('http://evil.example:' . $evil->port . '/');
             $named->script('document.head.insertAdjacentHTML("beforeend", `<meta name="referrer" content="no-referrer">`);' . "$add $attack{$attack}", "$endpoint$target");
-            is $t->logged($target)->{status}, 403, $attack;
+            is $t->logged($target)->{status}, 403, "$attack from another site's page: 403";
         }
         my $rebound = '/_intermission/stop?reason=rebound';
         $named->open('http://evil.example:' . $t->port . '/_intermission/status');
         $named->script('fetch(arguments[0], {method: "POST"})', $rebound);
         is $t->logged($rebound)->{status}, 403, 'a page of a rebound name: 403';
-        is $t->status->{state}, 'open', 'no page that hides where it is has changed the app';
+        is $t->status->{state}, 'open', 'no page that hides its origin has changed the app';
         my $own = '/_intermission/enable?reason=own';
         $named->open("$endpoint/_intermission/status");
         $named->script('fetch(arguments[0], {method: "POST"})', $own);
@@ -208,7 +208,7 @@ SKIP: {
         $named->close;
     };
 
-    subtest 'what was typed into the browser is carried out' => sub {
+    subtest 'a URL that is typed into the browser works' => sub {
         $browser->open("$origin/_intermission/enable?reason=typed");
         is $t->status->{reason}, 'typed', 'enable typed into the browser pauses';
         $browser->open("$origin/_intermission/disable");

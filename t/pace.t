@@ -1,4 +1,4 @@
-# A drain at a pace: evenly over a time, so many at a time, or both.
+# A drain at a pace: spread evenly over a time, with a limit on unfinished requests, or both.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ subtest 'spread releases evenly over a time' => sub {
     my $t = Intermission->new(workers => 4, locations => $control);
     my $crowd = held($t, 300);
     my $start = Time::HiRes::time();
-    is $t->control('disable?spread=2s')->{status}, 200, 'disable with a spread';
+    is $t->control('disable?spread=2s')->{status}, 200, 'disable with a spread: 200';
     is $t->control('disable?spread=2s')->{status}, 304, 'disable with the same spread in the drain: 304';
     is $t->status->{state}, 'draining', 'disable with a spread: the app drains';
     is $crowd->done->{statuses}{200}, 300, 'disable with a spread: all are served';
@@ -41,7 +41,7 @@ subtest 'spread releases evenly over a time' => sub {
     $t->clean_ok;
 };
 
-subtest 'concurrency releases so many at a time' => sub {
+subtest 'concurrency limits how many released requests are unfinished' => sub {
     my $t = Intermission->new(workers => 4, locations => $control, backend => ['--delay', 50]);
     my $crowd = held($t, 60);
     $t->control('disable?concurrency=5');
@@ -61,13 +61,13 @@ subtest 'a pace can be changed in the drain' => sub {
     my $t = Intermission->new(workers => 4, locations => $control);
     my $crowd = held($t, 200);
     $t->control('disable?spread=1h');
-    is $t->control('disable?spread=0')->{status}, 200, 'a pace can be lifted while draining';
-    is $crowd->done->{statuses}{200}, 200, 'a pace that is lifted in the drain: all are served';
+    is $t->control('disable?spread=0')->{status}, 200, 'a spread can be removed in the drain';
+    is $crowd->done->{statuses}{200}, 200, 'a spread that is removed in the drain: all are served';
 
     $crowd = held($t, 200);
     $t->control('disable?concurrency=1&spread=1h');
-    is $t->control('disable?spread=0')->{status}, 200, 'disable in the drain may lift one of spread and concurrency';
-    is $crowd->done->{statuses}{200}, 200, 'spread is lifted: all are served at the concurrency that is left';
+    is $t->control('disable?spread=0')->{status}, 200, 'disable in the drain can remove the spread and keep the concurrency';
+    is $crowd->done->{statuses}{200}, 200, 'the spread is removed: all are served at the concurrency that is left';
     $t->wait_state('open');
 
     $t->control('enable?for=300ms', at => '/slow');
@@ -79,8 +79,8 @@ subtest 'a pace can be changed in the drain' => sub {
     $t->clean_ok;
 };
 
-subtest 'newcomers behind a paced drain go on at a pace too' => sub {
-    # What queues behind a paced drain follows twice as fast, and so on, until nobody is left.
+subtest 'new requests behind a paced drain go on at a pace too' => sub {
+    # Each further round is twice as fast as the one before, until the line is empty.
     my $t = Intermission->new(workers => 2, locations => $control);
     my $crowd = held($t, 100);
     $t->control('disable?spread=1s');
@@ -94,7 +94,6 @@ subtest 'newcomers behind a paced drain go on at a pace too' => sub {
 };
 
 subtest 'a client that leaves, or a worker that dies, gives its place back' => sub {
-    # Whoever leaves, or dies, gives the place back.
     my $t = Intermission->new(workers => 2, locations => $control, backend => ['--delay', 800]);
     my $crowd = held($t, 8, '--path', '/r/{i}', '--leave', 0.5, '--leave-on-stdin');
     $t->control('disable?concurrency=2');
@@ -108,7 +107,7 @@ subtest 'a client that leaves, or a worker that dies, gives its place back' => s
 
     $crowd = held($t, 20);
     $t->control('disable?concurrency=2');
-    $t->wait_for(sub { $t->status->{held} <= 18 }, 'two under way');
+    $t->wait_for(sub { $t->status->{held} <= 18 }, 'two requests to be released');
     $t->kill_worker(($t->workers)[0]);
     my $done = $crowd->done;
     is $done->{timed_out}, 0, 'a worker with released requests dies: the others are served';
@@ -116,7 +115,7 @@ subtest 'a client that leaves, or a worker that dies, gives its place back' => s
 };
 
 subtest 'WebSockets and streams without end give their places back' => sub {
-    # WebSockets count no longer once they are such; streams without end for ten seconds.
+    # A WebSocket counts until it is upgraded, a stream without end for ten seconds.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable');
     my @sockets = map { $t->send("/socket/$_", headers => {Upgrade => 'websocket', Connection => 'upgrade'}) } 1 .. 6;

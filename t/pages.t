@@ -1,4 +1,4 @@
-# Who was turned away before the gate gets nginx's own page at once; a page that the app serves is a request to the app.
+# A request that is turned away before the gate gets nginx's own page at once. A page that the app serves is a request to the app.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ limit_conn_zone $request_method zone=conn:1m;
 map $uri $page_of_map { default /err.html; }
 END
 
-# Forms that error_page may have; @STATUS@ stands for the status.
+# The forms of error_page; @STATUS@ stands for the status.
 my %form = (
     plain => 'error_page @STATUS@ /err.html;',
     equals => 'error_page @STATUS@ = /err.html;',
@@ -26,7 +26,7 @@ my %form = (
     index => 'error_page @STATUS@ = /index/;',
     variable => 'error_page @STATUS@ = $page_of_map;',
 );
-# What turns a request away, and the status.
+# What turns a request away: the status, and the directives.
 my %away = (
     deny => [403, 'deny all;'],
     limit_req => [429, 'limit_req zone=one; limit_req_status 429;'],
@@ -98,7 +98,7 @@ sub is_answered {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $before = held();
     my $client = $t->send($target, %opt);
-    $t->wait_for(sub { $client->answered || held() > $before }, "$target does something");
+    $t->wait_for(sub { $client->answered || held() > $before }, "$target is answered or held");
     push @held, $client if !$client->answered;
     my $body = $client->answered ? $client->response->{body} : 'held';
     return is_deeply [$body, held() - $before], ["a page of nginx's\n", 0], "$what: the page at once, and no ticket";
@@ -108,7 +108,7 @@ sub is_held {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $before = held();
     my $client = $t->send($target, %opt);
-    $t->wait_for(sub { $client->answered || held() > $before }, "$target does something");
+    $t->wait_for(sub { $client->answered || held() > $before }, "$target is answered or held");
     push @held, $client;
     return ok !$client->answered, "$what: held";
 }
@@ -117,46 +117,51 @@ my $first = $t->backend_log;
 my %sent = (too_large => {method => 'GET', body => 'x' x 100});
 for my $state ('paused', 'stopped') {
     $t->control($state eq 'paused' ? 'enable' : 'stop');
-    for my $form (sort keys %form) {
-        is_answered("/$form/$_", "$state: $_, $form", %{$sent{$_} // {}}) for sort keys %away;
-    }
-    is_answered('/', "$state: a request that is none", raw => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
-    is_answered('/', "$state: a line too long", raw => 'GET /' . 'x' x 3000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
-    is_answered('/', "$state: a header too long", raw => "GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 3000 . "\r\n\r\n");
-    SKIP: {
-        skip 'this nginx has no bound on their number', 1 if !$bound;
-        is_answered('/', "$state: too many headers", raw => "GET / HTTP/1.1\r\nHost: a\r\n" . "X: 1\r\n" x 20 . "\r\n");
-    }
-    is $t->get('/app/gif')->{headers}{'content-type'}, 'image/gif', "$state: a picture of nginx's own at once";
+    subtest "$state: a request that nginx turns away gets its page at once, and takes no ticket" => sub {
+        for my $form (sort keys %form) {
+            is_answered("/$form/$_", "$state: $_, $form", %{$sent{$_} // {}}) for sort keys %away;
+        }
+        is_answered('/', "$state: a malformed request (two Host headers)", raw => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+        is_answered('/', "$state: a request line that is too long", raw => 'GET /' . 'x' x 3000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
+        is_answered('/', "$state: a header that is too long", raw => "GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 3000 . "\r\n\r\n");
+        SKIP: {
+            skip 'this nginx has no max_headers', 1 if !$bound;
+            is_answered('/', "$state: too many headers", raw => "GET / HTTP/1.1\r\nHost: a\r\n" . "X: 1\r\n" x 20 . "\r\n");
+        }
+        is $t->get('/app/gif')->{headers}{'content-type'}, 'image/gif', "$state: the picture of empty_gif comes at once";
+    };
     $t->wait_held(0);
     next if $state eq 'stopped';
 
-    is_held('/app/deny', 'a page that the app serves');
-    is_held('/app/auth', 'a login page, as it is mostly written');
-    is_held('/app/status', 'a page that the app serves with another status');
-    is_held('/app/named', 'a page that the app serves in a named location');
-    is_held('/app/goto', 'an error that is a way to the app');
-    is_held('/app/tried', 'try_files that falls to the app');
-    is_held('/app/recursive', 'a page that is missing, so that the app is asked');
-    is_held('/app/if', 'a page that an if serves');
-    is_held('/app/missing', 'a missing file, for which the app is asked');
-    is_held('/unheld/missing', 'a missing file where files are not held, for which the app is asked');
-    is_held('/app/rewritten', 'a rewritten URI that goes to the app');
-    is_held('/static/err.html', 'a file that is asked for by its name');
-    my $before = $t->backend_log;
-    is scalar(grep { $_->{target} !~ /^.auth/ && $_->{seq} > $first } $t->backend_log), 0, 'no held page came to the app';
-    $t->control('disable');
-    $_->response for @held;
-    my @came = grep { $_->{seq} > $before } $t->backend_log;
-    is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'after the pause each held page comes to the app once';
+    subtest "paused: a page that the app serves is held, and comes to the app once after the pause" => sub {
+        is_held('/app/deny', 'a page that the app serves');
+        is_held('/app/auth', 'a login page of the app');
+        is_held('/app/status', 'a page that the app serves with another status');
+        is_held('/app/named', 'a page that the app serves in a named location');
+        is_held('/app/goto', 'error_page 418 that leads to the app');
+        is_held('/app/tried', 'try_files that falls to the app');
+        is_held('/app/recursive', 'an error_page whose own error_page leads to the app');
+        is_held('/app/if', 'a page that proxy_pass in an if serves');
+        is_held('/app/missing', 'a missing file whose error_page leads to the app');
+        is_held('/unheld/missing', 'a missing file, with intermission off, whose error_page leads to the app');
+        is_held('/app/rewritten', 'a rewritten URI that goes to the app');
+        is_held('/static/err.html', 'a page of nginx that is requested directly');
+        my $before = $t->backend_log;
+        is scalar(grep { $_->{target} !~ /^.auth/ && $_->{seq} > $first } $t->backend_log), 0, 'no held page came to the app';
+        $t->control('disable');
+        $_->response for @held;
+        my @came = grep { $_->{seq} > $before } $t->backend_log;
+        is scalar(grep { $_->{target} !~ /^.auth/ } @came), 11, 'after the pause each held page comes to the app once';
+    };
 }
 
-# The same for what nginx says of TLS and of connections.
-my ($key, $certificate) = map { $t->dir . "/$_" } 'key.pem', 'certificate.pem';
-system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout $key -out $certificate 2>/dev/null") == 0
-    or die 'openssl req';
-$t->control('disable');
-$t->reload(http => $http . <<'END');
+# Errors of TLS and of limit_conn have pages, too.
+subtest 'pages for TLS errors, for limit_conn and for a server that answers 503 to all come at once' => sub {
+    my ($key, $certificate) = map { $t->dir . "/$_" } 'key.pem', 'certificate.pem';
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout $key -out $certificate 2>/dev/null") == 0
+        or die 'openssl req';
+    $t->control('disable');
+    $t->reload(http => $http . <<'END');
 server {
     listen unix:@DIR@/tls.sock ssl;
     ssl_certificate @DIR@/certificate.pem;
@@ -187,27 +192,29 @@ server {
     location @maintenance { rewrite ^ /err.html break; }
 }
 END
-for my $state ('stop', 'enable') {
-    $t->control($state);
-    is_answered('/any/where', "$state: a server that returns 503 to all", to => 'unix:' . $t->dir . '/flag.sock');
-}
-is_answered('/', '497', to => 'unix:' . $t->dir . '/tls.sock');
-my $said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
-like $said, qr/a page of nginx's\n\z/, '496: the page at once';
-system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=other -keyout $key.other -out $certificate.other 2>/dev/null") == 0
-    or die 'openssl req';
-$said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -cert $certificate.other -key $key.other -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
-like $said, qr/a page of nginx's\n\z/, '495: the page at once';
-my $first_one = $t->send('/', to => 'unix:' . $t->dir . '/conn.sock');
-$t->wait_held(1);
-is_answered('/', 'limit_conn', to => 'unix:' . $t->dir . '/conn.sock');
-$t->control('disable');
-is $first_one->response->{status}, 200, 'limit_conn: the request that may connect is held and goes on';
-$t->reload(http => $http);
+    for my $state ('stop', 'enable') {
+        $t->control($state);
+        is_answered('/any/where', "$state: a server that returns 503 to all", to => 'unix:' . $t->dir . '/flag.sock');
+    }
+    is_answered('/', '497 (plain HTTP to the TLS port)', to => 'unix:' . $t->dir . '/tls.sock');
+    my $said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
+    like $said, qr/a page of nginx's\n\z/, '496 (no client certificate): the page at once';
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=other -keyout $key.other -out $certificate.other 2>/dev/null") == 0
+        or die 'openssl req';
+    $said = `printf 'GET / HTTP/1.0\r\n\r\n' | timeout 10 openssl s_client -quiet -cert $certificate.other -key $key.other -unix @{[$t->dir]}/tls.sock 2>/dev/null`;
+    like $said, qr/a page of nginx's\n\z/, '495 (a wrong client certificate): the page at once';
+    my $first_one = $t->send('/', to => 'unix:' . $t->dir . '/conn.sock');
+    $t->wait_held(1);
+    is_answered('/', 'limit_conn', to => 'unix:' . $t->dir . '/conn.sock');
+    $t->control('disable');
+    is $first_one->response->{status}, 200, 'limit_conn: the request that may connect is held and goes on';
+    $t->reload(http => $http);
+};
 
-# Our own answers have the site's pages too, but not by way of an app that is stopped.
-$t->control('disable');
-my $text = <<'END';
+# The module's own answers go through error_page too, but not if the page would come from a stopped app.
+subtest "stopped: the site's own page is shown, but not by way of the stopped app" => sub {
+    $t->control('disable');
+    my $text = <<'END';
 error_page 503 507 /err.html;
 location / { proxy_pass http://backend; }
 location = /err.html { root @DIR@/pages; }
@@ -226,37 +233,41 @@ location @full { intermission_overflow 429; proxy_pass http://backend; }
 location @off { intermission off; proxy_pass http://backend; }
 location /_intermission { intermission_control; }
 END
-$t->reload(server => 'intermission on; set $app_name s;', locations => $text);
-$t->control('stop');
-my $came = $t->backend_log;
-is $t->get($_)->{body}, "a page of nginx's\n", "stopped: $_ gets the site's page" for '/', '/named', '/full';
-for my $target ('/app', '/app/recursive') {
-    my $answer = $t->get($target);
-    is $answer->{status}, 503, "stopped: $target, whose page the app would have to serve, gets 503";
-    like $answer->{body}, qr/503 Service/, "stopped: $target: the 503 is nginx's own page";
-    is $answer->{headers}{'retry-after'}, 10, "stopped: $target: the 503 has one Retry-After";
-}
-my $equals = $t->get('/equals');
-is $equals->{status}, 503, 'stopped: a page of any status that would be the app\'s gets 503, whatever the answer is where there is no room';
-is $equals->{headers}{'retry-after'}, 10, "stopped: a page of any status that would be the app's: the 503 has Retry-After";
-is scalar($t->backend_log), $came, 'stopped: the app was asked for no page';
-is $t->get('/other')->{status}, 200, 'stopped: a page that another, open app serves comes from there';
-is $t->get('/off')->{status}, 200, 'stopped: a page from where intermission is off comes from there';
-is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'stopped: only the pages of open places came to the backend';
-$t->control('enable');
-my $one = $t->send('/full');
-$t->wait_held(1);
-is $t->get('/full')->{body}, "a page of nginx's\n", 'no room: the site\'s page';
-my $full = $t->get('/full/app');
-is $full->{status}, 507, 'no room, and the page would be the app\'s';
-is $t->get('/equals')->{status}, 507, "no room, and the page of any status would be the app's: intermission_overflow's status";
-is $t->get('/expired')->{body}, "a page of nginx's\n", 'held too long: the site\'s page';
-$t->control('disable');
-is $one->response->{status}, 200, 'the request that had room is answered';
+    $t->reload(server => 'intermission on; set $app_name s;', locations => $text);
+    $t->control('stop');
+    my $came = $t->backend_log;
+    is $t->get($_)->{body}, "a page of nginx's\n", "stopped: $_ gets the site's page" for '/', '/named', '/full';
+    for my $target ('/app', '/app/recursive') {
+        my $answer = $t->get($target);
+        is $answer->{status}, 503, "stopped: $target, whose page the app would have to serve, gets 503";
+        like $answer->{body}, qr/503 Service/, "stopped: $target: the 503 is nginx's own page";
+        is $answer->{headers}{'retry-after'}, 10, "stopped: $target: the 503 has one Retry-After";
+    }
+    my $equals = $t->get('/equals');
+    is $equals->{status}, 503, 'stopped: error_page 503 507 = with a page of the app: 503, not the status of intermission_overflow';
+    is $equals->{headers}{'retry-after'}, 10, "stopped: error_page 503 507 = with a page of the app: the 503 has Retry-After";
+    is scalar($t->backend_log), $came, 'stopped: the app was asked for no page';
+    is $t->get('/other')->{status}, 200, 'stopped: a page that another, open app serves is shown';
+    is $t->get('/off')->{status}, 200, 'stopped: a page from a place with intermission off is shown';
+    is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'stopped: only the pages of open places came to the backend';
+};
 
-# An app's page counts as in flight.
-$t->wait_state('open');
-$t->reload(locations => <<'END');
+subtest "no room: the site's own page is shown" => sub {
+    $t->control('enable');
+    my $one = $t->send('/full');
+    $t->wait_held(1);
+    is $t->get('/full')->{body}, "a page of nginx's\n", 'no room: the site\'s page';
+    my $full = $t->get('/full/app');
+    is $full->{status}, 507, 'no room, and the page would come from the app: 507';
+    is $t->get('/equals')->{status}, 507, "no room, error_page 503 507 = with a page of the app: the status of intermission_overflow";
+    is $t->get('/expired')->{body}, "a page of nginx's\n", 'a request that expired gets the site\'s page';
+    $t->control('disable');
+    is $one->response->{status}, 200, 'the request that had room is answered';
+};
+
+subtest 'a page that the app serves counts as in flight' => sub {
+    $t->wait_state('open');
+    $t->reload(locations => <<'END');
 location = /login { proxy_pass http://backend/login?delay=2000; }
 location = /auth { internal; proxy_pass http://backend/auth?status=401; }
 location / { auth_request /auth; error_page 401 /login; proxy_pass http://backend; }
@@ -266,21 +277,22 @@ location @other { set $app_name other; proxy_pass http://backend; }
 location = /slow { proxy_pass http://backend/slow?delay=2000; }
 location /_intermission { intermission_control apps=other; }
 END
-my $login = $t->send('/');
-$t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page is in flight');
-is $t->control('enable?wait=0.3')->{status}, 504, 'a page that the app serves counts as in flight: enable?wait= is answered 504';
-is $login->response->{status}, 401, 'the page that the app serves is answered';
-$t->control('enable');
-my $expired = $t->send('/expired');
-$t->wait_for(sub { $t->status->{in_flight} == 1 }, 'a page for who expired counts too');
-is $expired->response->{status}, 200, 'the expired page is answered';
-$t->control('stop');
-my $stopped = $t->send('/stopped?delay=2000');
-$t->wait_for(sub { $t->status(app => 'other')->{in_flight} == 1 }, 'the page of another app counts there');
-is $t->status->{in_flight}, 0, 'a page of another app does not count as in flight for the stopped app';
-is $stopped->response->{status}, 200, 'a page of another app is answered';
-$t->control('disable');
-$t->wait_state('open');
+    my $login = $t->send('/');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page to be in flight');
+    is $t->control('enable?wait=0.3')->{status}, 504, 'a page that the app serves counts as in flight: enable?wait= is answered 504';
+    is $login->response->{status}, 401, 'the page that the app serves is answered';
+    $t->control('enable');
+    my $expired = $t->send('/expired');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the page of an expired request to be in flight');
+    is $expired->response->{status}, 200, 'the expired page is answered';
+    $t->control('stop');
+    my $stopped = $t->send('/stopped?delay=2000');
+    $t->wait_for(sub { $t->status(app => 'other')->{in_flight} == 1 }, 'the page to be in flight for the other app');
+    is $t->status->{in_flight}, 0, 'a page of another app does not count as in flight for the stopped app';
+    is $stopped->response->{status}, 200, 'a page of another app is answered';
+    $t->control('disable');
+    $t->wait_state('open');
+};
 
 $t->clean_ok(allow => [qr/access forbidden by rule/, qr/no user\/password/, qr/client intended to send too large body/, qr/limiting (?:requests|connections)/, qr/client sent/,
     qr/open\(\) ".*none|missing/, qr/open\(\) .*failed \(2/]);
