@@ -1,5 +1,5 @@
-# What carries a request makes no difference to its being held: frames, sockets, proxies in front,
-# gRPC, tunnels, bodies that take their time.
+# A request is held in the same way however it comes: over HTTP/2, unix sockets, proxies in front,
+# gRPC, WebSockets, and with slow bodies.
 
 use strict;
 use warnings;
@@ -14,13 +14,13 @@ use Time::HiRes 'time';
 
 my $control = "location /_intermission { intermission_control; }\n";
 
-# What came of a body, by target.
+# What the backend got of each body: target => "length ended".
 sub arrived {
     my ($t) = @_;
     return {map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log};
 }
 
-# All that comes on a socket, behind what has been read of it, until a pattern shows.
+# Reads from the socket until the pattern matches. $input: what was read before. Returns all of it.
 sub read_until {
     my ($socket, $pattern, $input) = @_;
     $input //= '';
@@ -177,7 +177,7 @@ END
 };
 
 subtest 'realip by a header gives each request its address' => sub {
-    # realip by a header: it is the request's, not the connection's.
+    # With a header the address belongs to the request, not to the connection.
     my $t = Intermission->new(
         workers => 2,
         server => 'set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;',
@@ -296,14 +296,13 @@ END
     $t->control('disable');
     is $next->response->{status}, 101, 'WebSocket: a client of the next pause is held and upgraded';
     $eager->write('pong');
-    is read_until($eager->socket, qr/pong/), 'pong', 'WebSocket: an open one goes on beside it';
+    is read_until($eager->socket, qr/pong/), 'pong', 'WebSocket: an open one goes on beside a new one';
     $_->close for $eager, $next;
     $t->came_ok(['/eager', '/next'], 'WebSocket: a client that left never comes to the backend');
     $t->clean_ok;
 };
 
 subtest "bodies that take their time outlive nginx's own timeouts while held" => sub {
-    # Bodies that take their time, and nginx's own patience.
     my $t = Intermission->new(
         workers => 2, http2 => 1,
         server => 'client_body_timeout 1s; client_header_timeout 1s; send_timeout 1s; keepalive_timeout 1s;',
@@ -324,11 +323,11 @@ END
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     my $stream = $http2->request('/http2', body => '1', open => 1);
     $t->wait_held(6);
-    $t->wait_for(sub { $t->status->{oldest_held_seconds} > 1.3 }, 'longer than nginx waits for a body');
+    $t->wait_for(sub { $t->status->{oldest_held_seconds} > 1.3 }, 'the requests to be held longer than client_body_timeout');
     $_->write('2345') for $sized, $streamed;
     $_->write("\r\n123") for $chunked, $mixed;
     $http2->data($stream, '2345');
-    $t->wait_for(sub { $t->status->{oldest_held_seconds} > 2.6 }, 'and again');
+    $t->wait_for(sub { $t->status->{oldest_held_seconds} > 2.6 }, 'the requests to be held longer than client_body_timeout once more');
     is $t->status->{held}, 6, "nginx's own timeouts do not run while a request is held, whatever comes of its body";
     ok !IO::Select->new($own)->can_read(0), 'an unbuffered body that is held does not go to the backend';
     $t->control('disable');

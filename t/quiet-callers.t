@@ -1,4 +1,4 @@
-# enable?wait= and its callers: how they ask, and what others do while they wait.
+# The callers of enable?wait=: how they call, and what other callers do while they wait.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Time::HiRes 'time';
 
 instance();
 
-subtest 'HTTP/2: the caller is answered as over HTTP/1.1' => sub {
+subtest 'a caller over HTTP/2 is answered as over HTTP/1.1' => sub {
     my $client = unfinished('/own/late');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller that is too late is answered 504';
@@ -47,7 +47,7 @@ subtest 'disabled or stopped while a caller waits: 409' => sub {
     for my $verb ('disable', 'stop') {
         my $caller = waiter('enable?wait=60s');
         my $keeper = $t->send('/_intermission/enable?wait=60s&keep=1&format=json');
-        $t->wait_for(sub { $t->status->{pause} }, 'a pause');
+        $t->wait_for(sub { $t->status->{pause} }, 'a pause to begin');
         my $held = $t->send("/held/$verb");
         $t->wait_held(1);
         is $t->control($verb)->{status}, 200, "$verb while two callers wait: 200";
@@ -65,7 +65,7 @@ subtest 'disabled or stopped while a caller waits: 409' => sub {
 };
 
 subtest 'the lease ends while a caller waits: 409' => sub {
-    # Every wait is shorter than its lease: only a worker that stands still gets there.
+    # wait= must be shorter than the lease. So a lease can end in the wait only if the caller's worker stands still.
     my %to = connections();
     my ($pid) = sort keys %to;
     my $client = unfinished('/own/late');
@@ -75,9 +75,9 @@ subtest 'the lease ends while a caller waits: 409' => sub {
     $caller->request('/_intermission/enable?wait=500ms&for=600ms&reason=frozen', keepalive => 1);
     $t->wait_log(qr/paused by .*"frozen"/);
     $t->freeze($pid);
-    $t->wait_for(sub { said($line) > $ended }, 'the end of the lease') if !$caller->answered;
+    $t->wait_for(sub { said($line) > $ended }, 'the lease to end') if !$caller->answered;
     kill CONT => $pid;
-    # If all went slowly he had timed out before.
+    # On a slow machine the wait may be over before: then the answer is 504.
     is $caller->response->{status}, said($line) > $ended ? 409 : 504, 'the lease ends while a caller waits: 409';
     $t->wait_state('open');
     reopen();
@@ -139,11 +139,11 @@ subtest 'bad parameters: 400, and nothing has changed' => sub {
     );
     for my $request (sort keys %wrong) {
         my $answer = $t->control($request);
-        is $answer->{status}, 400, $request;
+        is $answer->{status}, 400, "$request: 400";
         like $answer->{body}, qr/"$wrong{$request}"/, "$request: the answer names $wrong{$request}";
     }
     for my $request ('enable?wait=5s', 'enable?wait=6s') {
-        is $t->control($request, at => '/leased')->{status}, 400, "$request where intermission_lease is 5s";
+        is $t->control($request, at => '/leased')->{status}, 400, "$request where intermission_lease is 5s: 400";
     }
     is $t->status->{state}, 'open', 'bad parameters have paused nothing';
     is $t->control('enable?wait=4s', at => '/leased')->{status}, 200, 'wait= shorter than intermission_lease: 200';
@@ -158,7 +158,7 @@ subtest 'bad parameters: 400, and nothing has changed' => sub {
 subtest 'the table of waiting callers is full: 503, and nothing has changed' => sub {
     my $client = unfinished('/own/late');
     my @callers = map { $t->send('/_intermission/enable?wait=60s&format=json') } 1 .. 70;
-    my @over = @{$t->wait_for(sub { my @over = grep { $_->answered } @callers; @over == 6 ? \@over : undef }, 'six answers')};
+    my @over = @{$t->wait_for(sub { my @over = grep { $_->answered } @callers; @over == 6 ? \@over : undef }, 'six of 70 callers to be answered')};
     is_deeply [map { $_->response->{status} } @over], [(503) x 6], 'of 70 callers 64 wait';
     like eval { decode_json($_->response->{body})->{error} } // '', qr/too many/, 'beyond 64 callers: the answer says too many' for @over;
     is $t->status->{state}, 'paused', 'beyond 64 callers: the pause of the others goes on';
@@ -168,7 +168,7 @@ subtest 'the table of waiting callers is full: 503, and nothing has changed' => 
     is $client->response->{status}, 200, 'many callers do not cut off the request in flight';
 };
 
-# A time of RFC 3339, so many seconds later.
+# A time of RFC 3339 that is so many seconds later.
 sub later {
     my ($time, $seconds) = @_;
     my ($year, $month, $day, $hour, $minute, $second) = $time =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)/;

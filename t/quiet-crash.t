@@ -1,5 +1,5 @@
-# A worker dies inside the lock while somebody's enable?wait= begins, is answered or is taken back:
-# what was answered holds, what was not is as before, and nobody waits for ever.
+# A worker dies inside the lock while an enable?wait= begins, is answered or is rolled back: an answered
+# pause stays, a pause that was not answered is rolled back, and no caller waits for ever.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ my $own = Intermission::Upstream->new($t);
 
 sub arm { Intermission::write_file($t->dir . '/fault', $_[0]) }
 
-# A verb; whoever's worker dies calls again.
+# Calls a verb, and calls again if its worker dies.
 sub surely {
     my ($verb) = @_;
     return $t->wait_for(sub { $t->control($verb)->{status} =~ /^(?:200|304)$/ }, $verb);
@@ -34,8 +34,8 @@ sub surely {
 
 sub app_state { return eval { $t->status->{state} } // '' }
 
-# A caller who waits. A worker that was told to die in a round before may do so now: then he calls
-# again, and whoever is on the way comes again.
+# A caller that waits. A worker that was told to die in an earlier round may die now: then the call is
+# repeated, and so is the request in flight.
 sub waiting {
     my ($verb, $client) = @_;
     my $caller = $t->send("/_intermission/$verb");
@@ -46,13 +46,13 @@ sub waiting {
         }
         $caller = $t->send("/_intermission/$verb") if $caller->answered;
         return app_state() eq 'paused' && !$caller->answered;
-    }, 'paused', 20);
+    }, 'the caller to wait in a paused app', 20);
     return $caller;
 }
 
 my %moment = (
     begins => sub { my ($step) = @_; arm($step); $t->send('/_intermission/enable?wait=150ms') },
-    'is taken back' => sub {
+    'is rolled back' => sub {
         my ($step, $client) = @_;
         my $caller = waiting('enable?wait=400ms', $client);
         arm($step);
@@ -68,7 +68,7 @@ my %moment = (
 );
 
 for my $moment (sort keys %moment) {
-    subtest "a worker dies while it $moment" => sub {
+    subtest "a worker dies while enable?wait= $moment" => sub {
         my ($wrong, $deaths) = (0, 0);
         for my $step (0 .. 24) {
             my $before = () = $t->error_log =~ /exited on signal 9/g;
@@ -76,32 +76,32 @@ for my $moment (sort keys %moment) {
             $t->wait_for(sub {
                 $client = $t->send('/own/1') if $client->answered;
                 return $own->waiting;
-            }, 'a request on the way');
+            }, 'a request at the backend');
             my $caller = $moment{$moment}($step, \$client);
             my $held = $t->send('/held');
             my $answer = $caller->response(15);
-            # Whoever was told 200 has his pause, whoever was told 504 has none.
+            # After a 200 the pause must be there, after a 504 it must be gone.
             my %state = (200 => qr/^paused$/, 504 => qr/^(?:open|draining)$/, 0 => qr/./);
-            my $state = $t->wait_for(sub { app_state() }, 'a status');
+            my $state = $t->wait_for(sub { app_state() }, 'the status to be answered');
             my $is_wrong = ($answer->{error} // '') eq 'timeout' || $state !~ ($state{$answer->{status}} // qr/^$/);
             $wrong++, diag "step $step: $answer->{status} ", $answer->{error} // '', ", then $state" if $is_wrong;
             surely('disable');
             my $end = $held->response(15);
-            # Its own worker may be the one that died.
+            # The worker that held the request may be the one that died.
             $wrong++, diag "step $step: held: $end->{status} ", $end->{error} // ''
                 if $end->{status} != 200 && ($end->{error} // 'timeout') eq 'timeout';
             $own->answer_all;
             my $last = $client->response(15);
-            $wrong++, diag 'on the way: ', $last->{error} // $last->{status}
+            $wrong++, diag 'in flight: ', $last->{error} // $last->{status}
                 if $last->{status} != 200 && ($last->{error} // 'timeout') eq 'timeout';
             unlink $t->dir . '/fault';
-            $t->wait_for(sub { $t->workers == 3 }, 'three workers');
-            $t->wait_for(sub { app_state() eq 'open' }, 'open');
-            $t->wait_for(sub { (eval { $t->status->{in_flight} } // 1) == 0 }, 'nothing in flight');
+            $t->wait_for(sub { $t->workers == 3 }, 'three workers to be up');
+            $t->wait_for(sub { app_state() eq 'open' }, 'the app to be open');
+            $t->wait_for(sub { (eval { $t->status->{in_flight} } // 1) == 0 }, 'no request in flight');
             $deaths++ if $before < (() = $t->error_log =~ /exited on signal 9/g);
         }
-        is $wrong, 0, 'an answered caller has what was answered; the others are cut off with their worker';
-        cmp_ok $deaths, '>', 8, "$deaths workers died";
+        is $wrong, 0, "enable?wait= $moment: the state is what the caller was answered, and no caller or client waits for ever";
+        cmp_ok $deaths, '>', 8, "enable?wait= $moment: in more than eight rounds a worker died ($deaths)";
     };
 }
 

@@ -1,4 +1,4 @@
-# enable?wait= that comes too late, or whose caller goes away: everything is as before.
+# enable?wait= that is too late, or whose caller goes away: everything is as before the call.
 
 use strict;
 use warnings;
@@ -36,7 +36,7 @@ subtest 'too late: the app is open again, and the held requests go out in order'
     reopen();
 };
 
-subtest 'too late: what drained goes on draining' => sub {
+subtest 'too late: an app that drained goes on draining' => sub {
     my $client = unfinished('/own/late');
     $t->control('enable');
     my @held;
@@ -61,7 +61,7 @@ subtest 'too late: an earlier pause is as it was' => sub {
     $t->control('enable?for=60s&reason=first');
     my $before = $t->status;
     my $caller = $t->send('/_intermission/enable?wait=500ms&for=10m&reason=second');
-    $t->wait_for(sub { $t->status->{reason} eq 'second' }, 'another reason');
+    $t->wait_for(sub { $t->status->{reason} eq 'second' }, 'the reason of enable?wait= in the status');
     cmp_ok $t->status->{until}, 'gt', $before->{until}, 'enable?wait= in a pause: its lease counts while it waits';
     too_late($caller->response, 1, 'enable?wait= in a pause is too late');
     my $after = $t->status;
@@ -69,7 +69,7 @@ subtest 'too late: an earlier pause is as it was' => sub {
     is_deeply [@$after{@same}], [@$before{@same}], 'rolled back into a pause: end and reason are as before';
     my $rolled = said(qr/rolled back/);
     $t->control('enable?wait=100ms&for=1s&reason=third');
-    is_deeply [@{$t->status}{@same}], [@$before{@same}], 'rolled back into a pause: end and reason are as before also where the lease was not changed';
+    is_deeply [@{$t->status}{@same}], [@$before{@same}], 'rolled back into a pause: end and reason are as before, also if the lease was not changed';
     is said(qr/rolled back/), $rolled + 1, 'rolled back into a pause: the log says so';
     reopen();
     is $client->response->{status}, 200, 'rolled back into a pause: the request in flight is answered';
@@ -138,7 +138,7 @@ subtest 'a caller whose body comes late goes away: rolled back' => sub {
     my $head = "POST /_intermission/enable?wait=60s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
         . "Content-Type: application/x-www-form-urlencoded\r\n\r\n";
     my $caller = $t->send('/', raw => $head);
-    $t->wait_for(sub { $t->status->{state} eq 'open' }, 'nothing is changed before all of it is there');
+    $t->wait_for(sub { $t->status->{state} eq 'open' }, 'the app to be open, because the form is not complete');
     $caller->write('reason=ab');
     $t->wait_state('paused');
     $caller->close;

@@ -1,4 +1,4 @@
-# enable?wait= over reloads, deaths and quits: the worker that waits, and those that are waited for.
+# enable?wait= over reloads, deaths and quits: of the worker whose caller waits, and of workers with requests in flight.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ sub start {
     instance(workers => 2, http2 => 0, locations => $locations, %conf);
 }
 
-# A request that the backend has, and does not answer; on a connection or on one of its own.
+# A request that the backend has and does not answer; on this connection, or on a new one.
 sub unfinished {
     my ($target, $client) = @_;
     $client = $client ? $client->request($target) : $t->send($target);
@@ -30,7 +30,7 @@ sub unfinished {
     return $client;
 }
 
-# A caller who waits, on a connection or on one of its own, once he is at work.
+# A caller that waits, on this connection, or on a new one. Returns when the app is paused.
 sub waiter {
     my ($verb, $client) = @_;
     $client = $client ? $client->request("/_intermission/$verb") : $t->send("/_intermission/$verb");
@@ -55,7 +55,7 @@ subtest 'a long request on an old worker keeps the caller waiting' => sub {
     my $client = unfinished('/own/old');
     $t->reload;
     $t->reload;
-    is scalar(old_worker(1)), 1, 'an old worker stays for it';
+    is scalar(old_worker(1)), 1, 'an old worker stays for its unfinished request';
     is $t->control('enable?wait=300ms')->{status}, 504, 'enable?wait= while an old worker has a request: 504 in time';
     $t->wait_state('open');
     my $caller = waiter('enable?wait=20s');
@@ -75,7 +75,7 @@ subtest 'a caller that waits on a worker that has become an old one is answered'
         $t->reload;
         is $t->status->{state}, 'paused', 'a pause that waits lives through a reload';
         my $held = $t->send('/held');
-        $t->wait_for(sub { $t->status->{held} || $held->answered }, 'a newcomer held');
+        $t->wait_for(sub { $t->status->{held} || $held->answered }, 'the new request to be held');
         $own->answer('/own/1') if !$late;
         is $caller->response->{status}, $late ? 504 : 200, $late ? 'the caller on an old worker comes too late: 504' : 'the caller on an old worker is answered: 200';
         if ($late) {
@@ -93,14 +93,14 @@ subtest 'a caller that waits on a worker that has become an old one is answered'
     }
 };
 
-subtest 'a reload in which the app is first paused counts right' => sub {
+subtest 'the first pause of an app, after a reload, counts requests of old workers too' => sub {
     my @clients = map { unfinished("/own/$_") } 1 .. 3;
     $t->reload;
     push @clients, map { unfinished("/own/$_") } 4 .. 6;
     my $caller = waiter('enable?wait=20s');
     is $t->status->{in_flight}, 6, 'old and new workers count what they have in flight';
     $own->answer("/own/$_") for 1 .. 5;
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one left');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, 'the caller waits for the last of six requests';
     $own->answer('/own/6');
     is $caller->response->{status}, 200, 'the caller is answered after the last of six requests';
@@ -117,7 +117,7 @@ subtest 'a worker that is killed with requests in flight does not keep the calle
     my $caller = waiter('enable?wait=20s', {connections()}->{$other});
     is $t->status->{in_flight}, 2, 'two workers have a request in flight each';
     $t->kill_worker($victim);
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, "one worker is killed: the caller waits for the other's request";
     $own->answer('/own/1');
     is $caller->response->{status}, 200, 'one worker is killed: the caller does not wait for its request';
@@ -131,13 +131,13 @@ subtest 'the worker that waits is killed: rolled back by the others' => sub {
     my ($victim, $other) = sort keys %to;
     my ($rolled, $client) = (said(qr/rolled back/), unfinished('/own/1', $to{$other}));
     my $caller = waiter('enable?wait=60s', $to{$victim});
-    $t->freeze($victim);    # so that the others hold those who come
+    $t->freeze($victim);    # so that the other workers hold the new requests
     my @held = map { $t->send("/held/$_") } 1 .. 3;
     $t->wait_held(3);
     kill KILL => $victim;
     is scalar(grep { $_->response->{status} == 200 } @held), 3, "the caller's worker is killed: held requests go out";
     is $caller->response->{status}, 0, "the caller's worker is killed: the caller's connection is closed";
-    $t->wait_for(sub { $t->workers == 2 }, 'another worker');
+    $t->wait_for(sub { $t->workers == 2 }, 'another worker to be up');
     is $t->status->{state}, 'open', "the caller's worker is killed: the app is open";
     is said(qr/rolled back, pause/), $rolled + 1, "the caller's worker is killed: the log says rolled back once";
     $own->answer('/own/1');
@@ -167,7 +167,7 @@ subtest 'worker_shutdown_timeout ends the wait of an old worker: rolled back' =>
     my ($rolled, $old) = (said(qr/rolled back/), unfinished('/own/1'));
     my $caller = waiter('enable?wait=60s');
     $t->reload;
-    my $new = unfinished('/own/short/1');    # it expires, and is in flight where no timeout ends it
+    my $new = unfinished('/own/short/1');    # it expires, and is then in flight on a new worker
     my $held = $t->send('/held');
     $t->wait_held(1);
     is $caller->response->{status}, 504, 'worker_shutdown_timeout: the caller is answered before nginx closes the connection';
@@ -181,13 +181,13 @@ subtest 'worker_shutdown_timeout ends the wait of an old worker: rolled back' =>
     reopen();
 };
 
-subtest 'a worker that says nothing is not taken for one that has nothing' => sub {
+subtest 'a worker that does not report does not count as one without requests' => sub {
     my %to = connections();
     my ($silent, $other) = sort keys %to;
     $t->freeze($silent);
     my $answer = $to{$other}->request('/_intermission/enable?wait=500ms', keepalive => 1)->response;
     is $answer->{status}, 504, 'a worker stands still: the caller is answered 504';
-    like $answer->{body}, qr/^1 worker has not said what is in flight/, 'a worker stands still: the answer says that it has not told what is in flight';
+    like $answer->{body}, qr/^1 worker has not said what is in flight/, 'a worker stands still: the answer says that it has not reported';
     $to{$other}->request('/_intermission/enable?wait=20s');
     kill CONT => $silent;
     is $to{$other}->response->{status}, 200, 'the worker goes on: a caller is answered 200';
@@ -235,10 +235,10 @@ subtest 'nginx quits while a caller waits with keep=1, or for a drain' => sub {
 
 $t->clean_ok(killed_process => 1, allow => [qr/open socket #\d+ left/]);
 
-subtest 'a pause that may yet be rolled back is not in the state file' => sub {
+subtest 'a pause that may still be rolled back is not in the state file' => sub {
     start(http => "\nintermission_state_file state;");
     my $kill_all = sub {
-        $t->freeze($t->workers);    # all at once: nobody is to see another's death
+        $t->freeze($t->workers);    # so that no worker notices the death of another
         kill KILL => $t->master, $t->workers;
         $t->end_nginx;
         $own->answer_all;
@@ -254,7 +254,7 @@ subtest 'a pause that may yet be rolled back is not in the state file' => sub {
     $t->control('enable?for=1h&reason=first');
     my $before = $t->status;
     $caller = $t->send('/_intermission/enable?wait=60s&for=3h&reason=maybe');
-    $t->wait_for(sub { $t->status->{reason} eq 'maybe' }, 'a pause that may be changed');
+    $t->wait_for(sub { $t->status->{reason} eq 'maybe' }, 'the reason of enable?wait= in the status');
     $kill_all->();
     is_deeply [@{$t->status}{qw(state reason until)}], [@$before{qw(state reason until)}], 'nginx is killed while a caller waits in an earlier pause: that pause is restored';
     $t->control('disable');

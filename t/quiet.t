@@ -1,4 +1,4 @@
-# enable?wait= is answered when the requests that the app has are finished: which these are.
+# enable?wait= is answered when the requests at the app are finished, and which requests these are.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ subtest 'enable?wait= is answered when the last request of any worker is finishe
     my $newcomer = $t->send('/new');
     $t->wait_held(1);
     $own->answer("/own/$_") for 1 .. 3;
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, 'the caller waits while one of four requests is unfinished';
     $own->answer('/own/4');
     my $answer = $caller->response;
@@ -64,16 +64,16 @@ subtest 'without an upstream a request counts until it is finished' => sub {
     mkdir $directory;
     Intermission::write_file("$directory/$_", 'x' x 100_000) for 'one', 'two';
     my @clients = map { $t->send($_) } '/files/one', '/files/two', '/echo/';
-    $t->wait_for(sub { $_->answered; length $_->{input} }, 'a download that has begun') for @clients;
+    $t->wait_for(sub { $_->answered; length $_->{input} }, 'each download to have begun') for @clients;
     my $caller = waiter('enable?wait=20s');
     is $t->status->{in_flight}, 3, 'two files and an echo without an upstream: three in flight';
     $clients[0]->close;
-    $t->wait_for(sub { $t->status->{in_flight} == 2 }, 'two in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 2 }, 'two requests in flight');
     $clients[2]->close;
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
-    ok !$caller->answered, 'one without an upstream goes on: the caller waits';
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
+    ok !$caller->answered, 'one request without an upstream goes on: the caller waits';
     $clients[1]->close;
-    is $caller->response->{status}, 200, 'all without an upstream are over: the caller is answered 200';
+    is $caller->response->{status}, 200, 'all requests without an upstream are over: the caller is answered 200';
     reopen();
 };
 
@@ -87,7 +87,7 @@ subtest 'a client that is gone counts as long as the backend works for it' => su
     is $t->status->{in_flight}, 3, 'three requests are in flight, one of them over HTTP/2';
     $_->close for $gone, $stubborn;
     $http2->reset($stream);
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, 'proxy_ignore_client_abort: the caller waits for a request whose client is gone';
     $own->answer('/own/stubborn/1');
     is $caller->response->{status}, 200, 'proxy_ignore_client_abort: the caller is answered when the backend is done';
@@ -136,7 +136,7 @@ subtest 'pauses under load: no request is cut off or answered with an error' => 
     is_deeply [@$done{qw(answered failed timed_out)}], [1500, 0, 0], 'pauses under load: 1500 requests are answered, none fails';
     is $done->{statuses}{200}, 1500, 'pauses under load: the backend answers all requests';
     is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'pauses under load: the callers are answered 200 or 504';
-    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'nothing in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
     pass 'pauses under load: in the end nothing is in flight';
 };
 
@@ -150,7 +150,7 @@ subtest 'a WebSocket does not count, and is reported' => sub {
     sysread $sockets[0]->socket, $echo, 4 if IO::Select->new($sockets[0]->socket)->can_read(10);
     is $echo, 'ping', 'an open WebSocket goes on in the pause';
     $_->close for @sockets;
-    ok $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'none upgraded'), 'closed WebSockets are not counted any more';
+    ok $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'no upgraded connection'), 'closed WebSockets are not counted any more';
     reopen();
 };
 
@@ -174,13 +174,13 @@ subtest 'an expired request that is passed on is in flight' => sub {
     is $client->response->{status}, 200, 'the expired request is answered';
 };
 
-subtest 'a request counts as long as a copy of it is under way' => sub {
+subtest 'a request counts as long as its mirror is unfinished' => sub {
     my $client = $t->send('/own/copied/1');
     $own->wait('/own/copy');
-    is $client->response->{status}, 200, 'the request with a copy is answered';
-    too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= is too late for the copy of a request');
+    is $client->response->{status}, 200, 'the request with a mirror is answered';
+    too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= is too late for the mirror of a request');
     reopen();
-    is $t->control('enable?wait=10s')->{status}, 200, 'the copy is finished: enable?wait= is answered 200';
+    is $t->control('enable?wait=10s')->{status}, 200, 'the mirror is finished: enable?wait= is answered 200';
     reopen();
 };
 

@@ -1,4 +1,4 @@
-# Quitting does not hang: whoever is held by a pause is answered; a drain goes on.
+# A quit does not hang: the held requests of a paused app are answered, and a drain goes on.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ subtest 'a quit answers the requests of old workers' => sub {
     $t->control('enable');
     my $old = held($t, 100);
     $t->reload;
-    $t->wait_for(sub { scalar $t->old_workers }, 'an old worker');
+    $t->wait_for(sub { scalar $t->old_workers }, 'an old worker to be there');
     my $new = $t->crowd('--count', 100, '--first', 100, '--expect', '200,503');
     $t->wait_held(200);
     $t->reload;
@@ -47,21 +47,21 @@ subtest 'a drain goes on while nginx quits' => sub {
     $t->stop;
 };
 
-subtest 'an only worker that leaves holds on' => sub {
-    # The only worker is told by hand: the master starts no other, and nobody is answered for it.
+subtest 'a single worker that is told to quit goes on holding' => sub {
+    # The master starts no other worker before this one ends. It is no quit of nginx: no request is answered.
     my $t = Intermission->new(workers => 1);
     $t->control('enable?for=4s');
     my $crowd = held($t, 20);
     my ($one) = $t->workers;
     kill QUIT => $one;
-    $t->wait_for(sub { $t->old_workers }, 'the worker leaves');
-    is $crowd->done->{statuses}{200}, 20, 'the only worker is told to leave by hand: it holds until the lease is over';
-    $t->wait_for(sub { ($t->workers)[0] // $one != $one }, 'another worker');
+    $t->wait_for(sub { $t->old_workers }, 'the worker to be shutting down');
+    is $crowd->done->{statuses}{200}, 20, 'a single worker that is told to quit: it holds until the lease is over';
+    $t->wait_for(sub { ($t->workers)[0] // $one != $one }, 'another worker to be up');
     $t->clean_ok;
 };
 
 subtest 'one worker that leaves and one that dies are no quit' => sub {
-    # One is told by hand, the other dies: both are no quit. Then nginx does quit.
+    # Both together are no quit of nginx. Then nginx does quit.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my @clients = map { $t->send("/$_") } 1 .. 20;
@@ -69,14 +69,14 @@ subtest 'one worker that leaves and one that dies are no quit' => sub {
     my ($one) = $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/;
     my ($other) = grep { $_ != $one } $t->workers;
     kill QUIT => $one;
-    $t->wait_for(sub { grep { $_ == $one } $t->old_workers }, 'a worker that leaves');
+    $t->wait_for(sub { grep { $_ == $one } $t->old_workers }, 'the worker to be shutting down');
     kill KILL => $other;
-    $t->wait_for(sub { grep { $_ != $one && $_ != $other } $t->workers }, 'another in its place');
-    my $held = $t->wait_for(sub { my $status = $t->status; $status->{totals}{lost} + $status->{held} == 20 && $status->{held} }, 'the dead one is seen', 20);
+    $t->wait_for(sub { grep { $_ != $one && $_ != $other } $t->workers }, 'another worker in the place of the dead one');
+    my $held = $t->wait_for(sub { my $status = $t->status; $status->{totals}{lost} + $status->{held} == 20 && $status->{held} }, 'the requests of the dead worker to count as lost', 20);
     select undef, undef, undef, 1;
-    is $t->status->{held}, $held, 'one told by hand and one dead: those held stay';
-    is $t->status->{totals}{stopped}, 0, 'one told by hand and one dead: no held request is answered';
-    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after one worker was told by hand and one died';
+    is $t->status->{held}, $held, 'one worker leaves and one dies: the held requests stay';
+    is $t->status->{totals}{stopped}, 0, 'one worker leaves and one dies: no held request is answered';
+    ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after one worker left and one died';
     my %statuses;
     $statuses{$_->response->{status}}++ for @clients;
     is $statuses{503} // 0, $held, 'nginx quits: the requests that were still held are answered 503';
@@ -96,7 +96,7 @@ subtest 'one worker that leaves is no quit' => sub {
     my $crowd = held($t, 100);
     my ($one) = $t->workers;
     kill QUIT => $one;
-    $t->wait_for(sub { !grep { $_ == $one } $t->workers }, 'a worker that leaves');
+    $t->wait_for(sub { !grep { $_ == $one } $t->workers }, 'the worker to be shutting down');
     is $t->status->{held}, 100, 'one worker that leaves: no held request is answered';
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 100, 'one worker that leaves: all held requests are served when the pause ends';
@@ -104,30 +104,30 @@ subtest 'one worker that leaves is no quit' => sub {
 };
 
 for my $round (1 .. 3) {
-    # Nor is the death of the only other one.
-    my $t = Intermission->new(workers => 2);
-    $t->control('enable');
-    my $crowd = held($t, 100, '--expect', '200');
-    my ($told, $killed) = $t->workers;
-    kill QUIT => $told;
-    $t->wait_for(sub { !grep { $_ == $told } $t->workers }, 'a worker that leaves');
-    my $theirs = $t->status->{held};
-    # However late the master starts another.
-    $t->freeze($t->master);
-    kill KILL => $killed;
-    select undef, undef, undef, 0.6;
-    kill CONT => $t->master;
-    $t->wait_for(sub { grep { $_ != $killed } $t->workers }, 'another worker');
-    $t->wait_for(sub { ($t->status->{totals}{lost} // 0) + $t->status->{held} == $theirs }, 'the dead one forgotten');
-    is $t->status->{totals}{stopped}, 0, 'one told to leave and the other killed: no request is answered 503';
-    my $left = $t->status->{held};
-    $t->control('disable');
-    is $crowd->done->{statuses}{200} // 0, $left, 'one told to leave and the other killed: the remaining requests are served';
-    $t->clean_ok(killed_process => 1);
+    subtest "one worker that leaves and the only other one that dies are no quit, round $round" => sub {
+        my $t = Intermission->new(workers => 2);
+        $t->control('enable');
+        my $crowd = held($t, 100, '--expect', '200');
+        my ($told, $killed) = $t->workers;
+        kill QUIT => $told;
+        $t->wait_for(sub { !grep { $_ == $told } $t->workers }, 'the worker to be shutting down');
+        my $theirs = $t->status->{held};
+        # The frozen master starts another worker late.
+        $t->freeze($t->master);
+        kill KILL => $killed;
+        select undef, undef, undef, 0.6;
+        kill CONT => $t->master;
+        $t->wait_for(sub { grep { $_ != $killed } $t->workers }, 'another worker to be up');
+        $t->wait_for(sub { ($t->status->{totals}{lost} // 0) + $t->status->{held} == $theirs }, 'the requests of the dead worker to count as lost');
+        is $t->status->{totals}{stopped}, 0, 'one worker leaves and the other is killed: no request is answered 503';
+        my $left = $t->status->{held};
+        $t->control('disable');
+        is $crowd->done->{statuses}{200} // 0, $left, 'one worker leaves and the other is killed: the remaining requests are served';
+        $t->clean_ok(killed_process => 1);
+    };
 }
 
 subtest 'worker_shutdown_timeout answers held requests before it cuts them off' => sub {
-    # What would be cut off is answered just before.
     my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 2s;');
     $t->control('enable?for=60s');
     my @held = map { $t->send("/$_") } 1 .. 4;
@@ -142,15 +142,14 @@ subtest 'worker_shutdown_timeout answers held requests before it cuts them off' 
     $t->clean_ok;
 };
 
-subtest 'a worker that hangs when nginx quits keeps no other from it' => sub {
-    # A worker that hangs when nginx quits, and is killed then, keeps nobody else.
+subtest 'a worker that hangs when nginx quits does not keep the others from quitting' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = held($t, 200);
     my ($hangs) = $t->workers;
     $t->freeze($hangs);
     kill QUIT => $t->master;
-    $t->wait_for(sub { scalar $t->old_workers }, 'the other one told to leave');
+    $t->wait_for(sub { scalar $t->old_workers }, 'the other worker to be shutting down');
     kill KILL => $hangs;
     my $done = $crowd->done;
     is $done->{timed_out}, 0, 'a worker that dies before it was told to leave is not waited for';
@@ -159,22 +158,22 @@ subtest 'a worker that hangs when nginx quits keeps no other from it' => sub {
 };
 
 subtest 'a killed master: workers that quit answer their requests' => sub {
-    # The master is killed, and its workers are told by hand: nobody else can say how many were answered.
+    # Without a master each worker must log how many it answered.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = held($t, 20);
     my @workers = $t->workers;
     kill KILL => $t->master;
-    $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the end of the master');
+    $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the master to end');
     kill QUIT => @workers;
     is $crowd->done->{statuses}{503}, 20, 'a killed master: held requests are answered 503 when the workers quit';
     my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /: (\d+) answered 503, for nginx quits/g; return $sum };
-    $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the end of the workers');
+    $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the workers to end');
     is $said->(), 20, 'a killed master: the log says how many were answered';
     $t->stop;
 };
 
-subtest 'a reload without the module is a quit for it' => sub {
+subtest 'a reload without the module answers held requests as a quit does' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = held($t, 100);

@@ -1,4 +1,4 @@
-# intermission_read_body beside modules that read the body themselves, in the access phase.
+# intermission_read_body together with modules that read the body themselves, in the access phase.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ my %module = (lua => "$folder/ngx_http_lua_module.so", ndk => "$folder/ndk_http_
 plan skip_all => 'these modules are for the nginx of the system' if $ENV{TEST_NGINX_BINARY};
 my $ours = Intermission::module_path();
 
-# An nginx with modules that are loaded before ours, or after.
+# Starts an nginx with these modules, loaded before or after ours.
 sub instance {
     my ($where, $names, %conf) = @_;
     my @modules = map { $module{$_} } @$names;
@@ -28,7 +28,7 @@ sub instance {
 
 sub arrived { return {map { $_->{target} => "$_->{length} " . ($_->{id} // '-') } $_[0]->backend_log} }
 
-# A request that has sent some of its body.
+# Sends a request with a part of its body.
 sub begun {
     my ($t, $target, $length, $part) = @_;
     my $client = $t->send('', raw => "POST $target HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: $length\r\n\r\n");
@@ -39,8 +39,8 @@ sub begun {
 *answer = \&Intermission::Client::last_response;
 
 for my $where ('before', 'after') {
-    SKIP: {
-        skip 'no lua module', 1 if !-e $module{lua};
+    subtest "lua loaded $where: it has the bodies, and each request comes when its body is whole" => sub {
+        plan skip_all => 'no lua module' if !-e $module{lua};
         my $t = instance($where, ['ndk', 'lua'], locations => <<'END_OF_PLACES');
 intermission on;
 intermission_read_body on;
@@ -52,16 +52,16 @@ END_OF_PLACES
         $t->control('enable');
         my %begun = map { $_ => begun($t, $_, 10, '1234') } '/reads', '/needs', '/later';
         my $whole = $t->send('/reads/whole', body => 'x' x 3000);
-        $t->wait_for(sub { $t->status->{held} >= 1 }, 'somebody is held');
+        $t->wait_for(sub { $t->status->{held} >= 1 }, 'a request to be held');
         $begun{$_}->write('567890') for sort keys %begun;
         $t->wait_held(4);
         $t->control('disable');
-        is answer($_)->{status}, 200, "lua loaded $where: answered" for values %begun, $whole;
+        is answer($_)->{status}, 200, "lua loaded $where: all requests are answered" for values %begun, $whole;
         is_deeply arrived($t), {'/reads' => '10 10', '/needs' => '10 10', '/reads/whole' => '3000 3000', '/later' => '10 -'}, "lua loaded $where: lua has the bodies, and they arrive whole";
         $t->clean_ok;
-    }
-    SKIP: {
-        skip 'no ModSecurity', 1 if !-e $module{modsecurity};
+    };
+    subtest "ModSecurity loaded $where: it checks the bodies, and each request comes when its body is whole" => sub {
+        plan skip_all => 'no ModSecurity' if !-e $module{modsecurity};
         my $t = instance($where, ['modsecurity'], locations => <<'END_OF_PLACES');
 intermission on;
 intermission_read_body on;
@@ -82,13 +82,13 @@ END_OF_PLACES
         $spills->write('y' x 1000);
         $t->wait_held(3);
         my $evil = $t->send('/evil', body => 'be evil', headers => {'Content-Type' => 'application/x-www-form-urlencoded'});
-        $t->wait_for(sub { $evil->answered || $t->status->{held} == 4 }, 'evil is seen');
+        $t->wait_for(sub { $evil->answered || $t->status->{held} == 4 }, 'the request with evil in its body to be answered or held');
         $t->control('disable');
-        is answer($_)->{status}, 200, "ModSecurity loaded $where: answered" for $begun, $spills, $whole;
+        is answer($_)->{status}, 200, "ModSecurity loaded $where: all allowed requests are answered" for $begun, $spills, $whole;
         is answer($evil)->{status}, 403, "ModSecurity loaded $where: an upload that its rules deny is answered 403";
         is_deeply arrived($t), {'/begun' => '10 -', '/spills' => '5000 -', '/whole' => '3000 -'}, "ModSecurity loaded $where: bodies arrive whole";
         $t->clean_ok(allow => [qr/ModSecurity: /]);
-    }
+    };
 }
 
 done_testing;

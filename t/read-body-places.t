@@ -1,4 +1,4 @@
-# intermission_read_body beside whatever else a place may say, and after other readers of the body.
+# intermission_read_body together with other directives of a place, and after other readers of the body.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ sub expecting {
     return $t->send('', raw => "POST $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", %opt);
 }
 
-# A request that has sent four of the ten bytes of its body, once nginx has asked for them.
+# Sends a request with four of the ten bytes of its body, after nginx has asked for them.
 sub upload {
     my $client = expecting(@_);
     my ($said, $end) = ('', time + 10);
@@ -30,10 +30,10 @@ sub upload {
 
 *answer = \&Intermission::Client::last_response;
 
-# What came to the backend: targets with the lengths of their bodies, sorted.
+# The requests at the backend, sorted: "target length ended".
 sub arrived { return [sort map { "$_->{target} $_->{length} $_->{ended}" } $_[0]->backend_log] }
 
-# Each of these requests is held when its body is whole, not before, and once.
+# Checks that each of these requests is held once, and not before its body is whole.
 sub all_come_whole {
     my ($t, @targets) = @_;
     $t->control('enable');
@@ -42,11 +42,11 @@ sub all_come_whole {
     is $t->status->{held}, 0, 'no request is held before its body is there';
     for my $number (1 .. @targets) {
         $upload{$targets[$number - 1]}->write('567890');
-        ok eval { $t->wait_held($number) }, "$targets[$number - 1]: held when its body is there";
+        ok eval { $t->wait_held($number) }, "$targets[$number - 1]: the request is held when its body is there";
     }
     $t->control('disable');
-    is answer($upload{$_})->{status}, 200, "$_: answered" for @targets;
-    is $t->status->{totals}{held} - $before, @targets, 'each of these requests was held once';
+    is answer($upload{$_})->{status}, 200, "$_: the held request is answered" for @targets;
+    is $t->status->{totals}{held} - $before, @targets, 'each request was held once';
     $t->wait_state('open');
 }
 
@@ -87,30 +87,30 @@ END_OF_PLACES
     all_come_whole($t, @places);
     my %lands = (map { $_ => "/landed$_" } '/rewritten', '/accel');
     is_deeply arrived($t), [sort map { "$_ 10 whole" } (map { $lands{$_} // $_ } @places), '/copy/mirrored', '/copy/mirrored/any'],
-        'all bodies arrive whole, also where they are read more than once';
+        'all bodies arrive whole, also if several phases ask for them';
 
     $t->control('enable');
-    is answer(expecting($t, $_))->{status}, 403, "$_: 403 at once: nobody is asked for a body in vain" for '/refuses', '/denies';
+    is answer(expecting($t, $_))->{status}, 403, "$_: 403 at once, and the body is not asked for" for '/refuses', '/denies';
     my @through = map { upload($t, $_) } '/off', '/variable?held=off';
     $_->write('567890') for @through;
     is answer($_)->{status}, 200, 'where requests are not held, intermission_read_body changes nothing' for @through;
     is $t->status->{held}, 0, 'where requests are not held, none was held';
 
-    # An answer that comes within the call that reads the body.
+    # nginx answers while it is still in the call that reads the body.
     my $kept = $t->send('/static', method => 'POST', body => 'x', keepalive => 1);
     $t->wait_held(1);
     $t->control('disable');
-    is $kept->response->{status}, 405, 'nginx itself answers what is read: 405';
+    is $kept->response->{status}, 405, 'nginx answers a held request whose body it has read: 405';
     $t->wait_state('open');
     for my $try (1, 2) {
         $kept->request('/static', method => 'POST', body => 'x', keepalive => 1);
-        is $kept->response->{status}, 405, 'nginx answers a body that it has read with no pause: 405';
+        is $kept->response->{status}, 405, 'without a pause nginx answers a request whose body it has read: 405';
     }
     $kept->request('/plain', keepalive => 1);
     is answer($kept)->{status}, 200, 'the connection of the 405 goes on with another request';
     $t->control('enable');
 
-    # Two requests in one segment, the first with a body.
+    # Two requests come in one segment, the first with a body.
     my $post = "POST /piped HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n1234";
     my $piped = $t->send('', raw => $post . "GET /behind HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     $t->wait_held(1);
@@ -123,7 +123,7 @@ END_OF_PLACES
 };
 
 subtest 'a body that nginx throws away is not waited for' => sub {
-    # A body that nginx throws away, and a page of the app's in its place.
+    # The app serves the page for the 413.
     my $t = Intermission->new(workers => 2, locations => <<"END_OF_PLACES");
 location /large { client_max_body_size 4; error_page 413 = \@page; }
 location \@page { $read proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://backend; }
@@ -138,9 +138,9 @@ END_OF_PLACES
     $t->clean_ok(allow => [qr/client intended to send too large body/]);
 };
 
-SKIP: {
+subtest 'WebDAV gets its body in a file' => sub {
     my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
-    skip 'this nginx has no WebDAV', 1 if `$nginx -V 2>&1` !~ /http_dav_module/;
+    plan skip_all => 'this nginx has no WebDAV' if `$nginx -V 2>&1` !~ /http_dav_module/;
     my $t = Intermission->new(workers => 2, locations => <<"END_OF_PLACES");
 location / { root \@DIR\@/dav; dav_methods PUT; client_body_in_file_only clean; $read }
 $control
@@ -154,12 +154,11 @@ END_OF_PLACES
     is answer($put)->{status}, 201, 'WebDAV with client_body_in_file_only: a file is put';
     is -s $t->dir . '/dav/file', 7, 'WebDAV with client_body_in_file_only: the file is whole';
     $t->clean_ok;
-}
+};
 
-SKIP: {
-    # nginx 1.31.5 can read bodies before everything else.
+subtest 'beside client_body_early_read (nginx 1.31.5) a request comes when its body is whole' => sub {
     my ($exit) = Intermission::nginx_t(http => 'client_body_early_read 1;');
-    skip 'this nginx has no client_body_early_read', 1 if $exit;
+    plan skip_all => 'this nginx has no client_body_early_read' if $exit;
     my $t = Intermission->new(workers => 2, http2 => 1, server => 'client_body_early_read 1;', locations => <<"END_OF_PLACES");
 location / { $read proxy_pass http://backend; }
 location /without { intermission on; proxy_pass http://backend; }
@@ -179,6 +178,6 @@ END_OF_PLACES
     is answer($get)->{status}, 503, 'a stop answers a request that is held behind an early body';
     is $crowd->done->{statuses}{503}, 5, 'a stop answers streams of HTTP/2 that are held behind early bodies';
     $t->clean_ok(allow => [qr/access forbidden by rule/]);
-}
+};
 
 done_testing;

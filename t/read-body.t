@@ -1,4 +1,4 @@
-# intermission_read_body: a request comes when all of its body is there.
+# intermission_read_body: a request comes when its whole body is there.
 
 use strict;
 use warnings;
@@ -26,14 +26,14 @@ END_OF_PLACES
 
 sub instance { return Intermission->new(workers => 2, http2 => 1, locations => $places, @_) }
 
-# What came of a body, by target.
+# What the backend got of each body: target => "length ended".
 sub arrived {
     my ($t) = @_;
     return {map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log};
 }
 
-# A request that has sent its header, and some of its body where there is `part`. It is known to be
-# read: nginx has said 100.
+# Sends a request with its header, and with $part of its body. Returns when nginx has read the header:
+# it has answered 100.
 sub upload {
     my ($t, $target, $framing, $part) = @_;
     my $client = $t->send('', raw => "POST $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n$framing\r\n\r\n");
@@ -51,8 +51,8 @@ sub upload {
 my $length = sub { "Content-Length: $_[0]" };
 my $chunked = 'Transfer-Encoding: chunked';
 
-subtest 'the order is that in which the bodies are whole' => sub {
-    # The order is that in which the bodies are whole, however they come and wherever nginx puts them.
+subtest 'requests go on in the order in which their bodies are whole' => sub {
+    # The bodies come in several ways, and nginx puts them into memory or into files.
     my $t = instance();
     my $large = 'x' x 300_000;
     $t->control('enable');
@@ -81,14 +81,13 @@ subtest 'the order is that in which the bodies are whole' => sub {
     $t->control('disable');
     is answer($_)->{status}, 200, 'requests held with their whole bodies are answered' for @held, $eager;
     my @line = map { $_->{target} } sort { $a->{position} <=> $b->{position} } $t->backend_log;
-    is_deeply \@line, ['/get', '/eager', reverse map { $_->[0] } @uploads], 'the order is that in which the bodies were whole';
+    is_deeply \@line, ['/get', '/eager', reverse map { $_->[0] } @uploads], 'the uploads come to the app in the order in which their bodies were whole';
     is_deeply arrived($t), {'/get' => '0 whole', '/eager' => '11 whole', map { $_->[0] => "$_->[4] whole" } @uploads}, 'held bodies arrive whole';
     is $t->logged('/sized')->{intermission}, 'HELD', 'access log: an upload that was held is HELD';
     $t->clean_ok;
 };
 
 subtest 'an upload that stalls is not in flight' => sub {
-    # An upload that stalls is not in flight, and goes nowhere in the middle of a pause.
     my $t = instance();
     $t->control('status');
     my $streamed = upload($t, '/streamed/stalls', $length->(10), '1234');
@@ -116,8 +115,7 @@ subtest 'an upload that stalls is not in flight' => sub {
     $t->clean_ok;
 };
 
-subtest 'an upload that stalls, leaves or is too large never came' => sub {
-    # Who stalls, leaves, or sends too much never came.
+subtest 'an upload that stalls, leaves or is too large takes no ticket' => sub {
     my $t = instance(server => 'client_body_timeout 1s;');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     $t->control('enable');
@@ -126,8 +124,8 @@ subtest 'an upload that stalls, leaves or is too large never came' => sub {
     my ($reset, $silent) = map { $http2->request($_, body => '1', open => 1) } '/reset', '/silent';
     ok $http2->ping, 'HTTP/2: the connection lives';
     $http2->reset($reset);
-    is $t->logged($_->[0])->{status}, $_->[1], "$_->[0]: nginx's own answer" for ['/stalls', 408], ['/leaves', 400], ['/reset', 499], ['/silent', 408];
-    is $t->logged($_)->{intermission}, '-', "$_: an upload that was never whole has no status of ours" for '/stalls', '/leaves', '/reset', '/silent';
+    is $t->logged($_->[0])->{status}, $_->[1], "$_->[0]: nginx's own status $_->[1]" for ['/stalls', 408], ['/leaves', 400], ['/reset', 499], ['/silent', 408];
+    is $t->logged($_)->{intermission}, '-', "$_: an upload that was never whole has no \$intermission_status" for '/stalls', '/leaves', '/reset', '/silent';
 
     my $big = $t->send('', raw => "POST /small/sized HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n");
     is answer($big)->{status}, 413, 'client_max_body_size: 413 at once';
@@ -135,7 +133,7 @@ subtest 'an upload that stalls, leaves or is too large never came' => sub {
     $bigger->write('x' x 1948);
     is answer($bigger)->{status}, 413, 'client_max_body_size: 413 for a chunked body before its end';
     is $http2->answer($http2->request('/small/http2', body => 'x' x 5000, open => 1))->{status}, 413, 'client_max_body_size: 413 over HTTP/2';
-    is $t->logged($_)->{intermission}, '-', "$_: an upload that is too large has no status of ours" for '/small/sized', '/small/chunked', '/small/http2';
+    is $t->logged($_)->{intermission}, '-', "$_: an upload that is too large has no \$intermission_status" for '/small/sized', '/small/chunked', '/small/http2';
 
     my $bad = upload($t, '/bad', $chunked, "5\r\n12345\r\nno size\r\n");
     is answer($bad)->{status}, 400, 'a malformed chunk: 400';
@@ -144,13 +142,13 @@ subtest 'an upload that stalls, leaves or is too large never came' => sub {
 
     my $large = $t->send('/large', body => 'x' x 1_000_000);
     my $stream = $http2->request('/large/http2', body => 'x' x 1_000_000);
-    $t->wait_for(sub { $http2->ping; $t->status->{held} == 2 }, 'two large bodies are there');
+    $t->wait_for(sub { $http2->ping; $t->status->{held} == 2 }, 'two large bodies to be read');
     $large->close;
     $t->wait_held(1);
-    is $t->logged('/large')->{intermission}, 'LEFT', 'a client that leaves behind a large body is out of the line at once';
+    is $t->logged('/large')->{intermission}, 'LEFT', 'a client that leaves after its large body is out of the line at once';
     $http2->reset($stream);
     $t->wait_held(0);
-    is $t->logged('/large/http2')->{intermission}, 'LEFT', 'a stream of HTTP/2 that leaves behind a large body is out of the line at once';
+    is $t->logged('/large/http2')->{intermission}, 'LEFT', 'a stream of HTTP/2 that leaves after its large body is out of the line at once';
     $t->control('disable');
     $t->came_ok([], 'the app sees no upload whose client left');
     $http2->close;
@@ -158,7 +156,7 @@ subtest 'an upload that stalls, leaves or is too large never came' => sub {
 };
 
 subtest 'a client that leaves with its last byte is not held' => sub {
-    # A client that leaves in the very event that ends its body.
+    # While the workers stand still, the end of the body and of the connection arrive together.
     my $t = instance();
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     $t->control('enable');
@@ -172,7 +170,7 @@ subtest 'a client that leaves with its last byte is not held' => sub {
     $http2->data($stream, '567890', end => 1);
     $http2->reset($stream);
     kill CONT => @workers;
-    ok $t->logged($_), "$_: nginx notices" for '/leaves', '/leaves/http2';
+    ok $t->logged($_), "$_: nginx notices that the client left" for '/leaves', '/leaves/http2';
     is $t->status->{held}, 0, 'a client that leaves with its last byte is not held';
     $t->control('disable');
     $t->came_ok([], 'the app sees no client that leaves with its last byte');
@@ -181,7 +179,7 @@ subtest 'a client that leaves with its last byte is not held' => sub {
 };
 
 subtest 'many bodies over several workers come in order' => sub {
-    # Many bodies, over several workers, to an app whose connections are not kept: it would take those first.
+    # The app's connections are not kept: it would read from kept ones first.
     my $t = instance(workers => 4);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 600, '--method', 'POST', '--body', 100_000, '--path', '/fresh/{i}');
@@ -190,14 +188,13 @@ subtest 'many bodies over several workers come in order' => sub {
     my $small = $t->crowd('--count', 100, '--method', 'POST', '--body', 10, '--path', '/fresh/{i}');
     $t->wait_held(900);
     $t->control('disable');
-    is $_->done->{failed}, 0, 'a crowd is answered' for $crowd, $streams, $small;
+    is $_->done->{failed}, 0, 'bodies over several workers: no request fails' for $crowd, $streams, $small;
     is scalar(grep { $_->{ended} ne 'whole' } $t->backend_log), 0, 'bodies over several workers arrive whole';
     is $t->position_inversions, 0, 'bodies over several workers come in order';
     $t->clean_ok;
 };
 
 subtest 'uploads are rejected or stopped when they are whole' => sub {
-    # No room, and a stop: with the body on its way, and under way when it begins.
     my $t = instance();
     $t->control('enable');
     my $first = $t->send('/one/first', body => 'x');
@@ -214,7 +211,7 @@ subtest 'uploads are rejected or stopped when they are whole' => sub {
     for my $body ($length->(1_000_000), $chunked) {
         my $late = $t->send('', raw => "POST /late HTTP/1.1\r\nHost: x\r\n$body\r\n\r\n");
         my $stopped = answer($late);
-        is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], "a stop answers a new upload at once: no client sends a body for a 503 ($body)";
+        is_deeply [$stopped->{status}, $stopped->{headers}{'retry-after'}], [503, 10], "a stop answers a new upload at once, without reading its body ($body)";
     }
     is $t->logged('/late')->{intermission}, 'STOPPED', 'access log: a new upload during a stop is STOPPED';
     my $privileged = upload($t, '/privileged', "User-Agent: Pingdom\r\nContent-Length: 4", '12');
@@ -229,7 +226,6 @@ subtest 'uploads are rejected or stopped when they are whole' => sub {
 };
 
 subtest 'an upload goes on over a reload, and is answered at a quit' => sub {
-    # A quit and a reload while a body is on its way.
     my $t = instance();
     $t->control('enable');
     my $reloaded = upload($t, '/reloaded', $length->(10), '1234');

@@ -1,4 +1,4 @@
-# A request is held once, however nginx sends it about inside, and goes on to the right place.
+# A request is held once, whatever internal redirects nginx makes, and comes to the right place.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use IO::Select;
 use IO::Socket::UNIX;
 use Test::More;
 
-# An upstream that answers when the test says so.
+# An upstream that answers when the test tells it to.
 my $own = File::Temp::tempdir('intermission-redirects-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $own;
 my $upstream = IO::Socket::UNIX->new(Local => "$own/upstream.sock", Listen => 64) or die "upstream.sock: $!";
@@ -20,7 +20,7 @@ for my $page (['index.html', 'index'], ['here/page.html', 'page'], ['ssi.html', 
     print {$file} $page->[1];
 }
 
-# Takes nginx's request, and returns the connection.
+# Accepts a connection of nginx and reads the request. Returns the connection.
 sub accepted {
     IO::Select->new($upstream)->can_read(10) or die 'nothing comes to the upstream';
     my $peer = $upstream->accept or die "accept: $!";
@@ -38,7 +38,7 @@ sub answer {
     close $peer;
 }
 
-# @FIRST@ and @LAST@ stand for a redirect's two ends, and what they say of intermission.
+# @FIRST@ and @LAST@ stand for the directives at the first and the last location of a redirect.
 my %redirect = (
     'try_files to a named location' => <<'END',
 location = /a { @FIRST@ root @OWN@/html; try_files /none @there; }
@@ -111,31 +111,32 @@ END
 my $control = "location /_intermission { intermission_control; }\n";
 
 for my $name (sort keys %redirect) {
-    # A server for each choice of where. A rewrite comes before there is anything to hold: only its last place counts.
-    my @choices = grep { $name ne 'rewrite ... last' || $_->[2] !~ /off/ } @where;
-    my $servers = join '', map {
-        my (undef, $first, $last) = @{$choices[$_]};
-        my $locations = $redirect{$name} =~ s/\@FIRST\@/$first/gr =~ s/\@LAST\@/$last/gr;
-        "server { listen unix:\@DIR\@/http.sock; server_name w$_; $locations }\n";
-    } 0 .. $#choices;
-    my $t = Intermission->new(workers => 2, http => ($accel . $servers) =~ s/\@OWN\@/$own/gr, locations => $control);
-    my $asked = $asked{$name} // '/a';
-    my @held;
-    $t->control('enable');
-    for my $index (0 .. $#choices) {
-        push @held, $t->send($asked, to => 'unix:' . $t->dir . '/http.sock', host => "w$index");
-        $t->wait_held(scalar @held);
-    }
-    $t->control('disable');
-    is $held[$_]->response->{status}, 200, "$name: held $choices[$_][0], then answered" for 0 .. $#choices;
-    is $t->status->{totals}{held}, @choices, "$name: each is held once";
-    my @arrived = grep { $_ !~ /^.first/ } map { $_->{target} } $t->backend_log;
-    is_deeply \@arrived, [($arrives{$name} // $asked) x @choices], "$name: all come to the right place";
-    $t->clean_ok(allow => [qr/nobody\.sock/]);
+    subtest "$name: each request is held once, and comes to the right place" => sub {
+        # Each choice of directives has a server. A rewrite comes before the gate, so only its last location counts.
+        my @choices = grep { $name ne 'rewrite ... last' || $_->[2] !~ /off/ } @where;
+        my $servers = join '', map {
+            my (undef, $first, $last) = @{$choices[$_]};
+            my $locations = $redirect{$name} =~ s/\@FIRST\@/$first/gr =~ s/\@LAST\@/$last/gr;
+            "server { listen unix:\@DIR\@/http.sock; server_name w$_; $locations }\n";
+        } 0 .. $#choices;
+        my $t = Intermission->new(workers => 2, http => ($accel . $servers) =~ s/\@OWN\@/$own/gr, locations => $control);
+        my $asked = $asked{$name} // '/a';
+        my @held;
+        $t->control('enable');
+        for my $index (0 .. $#choices) {
+            push @held, $t->send($asked, to => 'unix:' . $t->dir . '/http.sock', host => "w$index");
+            $t->wait_held(scalar @held);
+        }
+        $t->control('disable');
+        is $held[$_]->response->{status}, 200, "$name: held $choices[$_][0], then answered" for 0 .. $#choices;
+        is $t->status->{totals}{held}, @choices, "$name: each request is held once";
+        my @arrived = grep { $_ !~ /^.first/ } map { $_->{target} } $t->backend_log;
+        is_deeply \@arrived, [($arrives{$name} // $asked) x @choices], "$name: all requests come to the right place";
+        $t->clean_ok(allow => [qr/nobody\.sock/]);
+    };
 }
 
 subtest 'try_files holds a request once' => sub {
-    # What is served from files: held once, and the right page comes.
     my $t = Intermission->new(
         workers => 2,
         server => "root $own/html; intermission on;",
@@ -155,7 +156,7 @@ subtest 'try_files holds a request once' => sub {
 };
 
 subtest 'a request that is under way is not held by a pause that begins' => sub {
-    # A request that passed while the app was open is under way: a pause that begins does not hold it.
+    # A redirect in the pause leads the passed request to a gate once more.
     my $t = Intermission->new(
         workers => 2,
         server => "intermission on; proxy_intercept_errors on; proxy_next_upstream off;",
@@ -176,7 +177,7 @@ END
     my $off = [$t->send('/off'), accepted()];
     $t->control('enable');
     answer($open{$_}[1], @{$answer{$_}}) for keys %open;
-    is $open{$_}[0]->response->{status}, 200, "$_: what was under way is not held by a later redirect" for sort keys %open;
+    is $open{$_}[0]->response->{status}, 200, "$_: a request that was under way is not held by a later redirect" for sort keys %open;
     is $t->status->{totals}{held}, 0, 'a request that was under way is not held by a redirect: no ticket';
     is $t->logged('/accel')->{intermission}, 'PASSED', 'access log: a request that was under way is PASSED';
 
@@ -191,7 +192,7 @@ END
     $t->control('disable');
     is $off->[0]->response->{status}, 200, 'a request that was held after a redirect is answered when the pause ends';
 
-    # And while a second pause begins: those of the first one have waited.
+    # The same for a request that was held by a first pause, while a second pause begins.
     $t->wait_state('open');
     $t->control('enable');
     my $held = $t->send('/error');
@@ -208,7 +209,6 @@ END
 };
 
 subtest 'subrequests are never held' => sub {
-    # Subrequests go where their request went: they are never held for themselves.
     my $t = Intermission->new(
         workers => 2,
         server => 'intermission on;',
@@ -233,7 +233,7 @@ END
     $t->control('enable');
     my %off = map { $_ => $t->get("/off$_") } '/ssi.html', '/added', '/mirrored', '/checked';
     is $off{$_}{status}, 200, "$_: where intermission is off, a subrequest to where it is on is not held" for sort keys %off;
-    $t->wait_for(sub { grep { $_->{target} eq '/copy/off/mirrored' } $t->backend_log }, 'the copy has come');
+    $t->wait_for(sub { grep { $_->{target} eq '/copy/off/mirrored' } $t->backend_log }, 'the mirror of the request at the backend');
     like $off{'/ssi.html'}{body}, qr/^aseq=\d+\nb$/, 'SSI where intermission is off: the page is whole';
     is $t->status->{totals}{held}, 0, 'subrequests where intermission is off took no ticket';
 
@@ -248,7 +248,7 @@ END
     is $held{$_}->response->{status}, 200, "$_: held, then answered" for @targets;
     like $held{'/ssi.html'}->response->{body}, qr/^aseq=\d+\nb$/, 'SSI of a held request: the page is whole';
     is $t->status->{totals}{held}, 6, 'requests with subrequests are held once each';
-    $t->wait_for(sub { 2 == grep { $_->{target} =~ /^.copy/ && $_->{seq} > $before } $t->backend_log }, 'copies of both');
+    $t->wait_for(sub { 2 == grep { $_->{target} =~ /^.copy/ && $_->{seq} > $before } $t->backend_log }, 'the mirrors of both requests at the backend');
     my @came = grep { $_->{seq} > $before } $t->backend_log;
     is scalar @came, 11, 'every request and subrequest comes to the backend once';
     $t->clean_ok;

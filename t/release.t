@@ -1,4 +1,4 @@
-# Those held go on in the order in which they came, over all workers, at once.
+# Held requests go on in the order in which they came, over all workers, at once.
 
 use strict;
 use warnings;
@@ -19,24 +19,28 @@ sub held_and_released {
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $newcomers->done);
     is $done->{statuses}{200}, $count, "$workers workers: all held requests are answered";
-    is $new->{statuses}{200}, 1000, "$workers workers: all newcomers are answered";
+    is $new->{statuses}{200}, 1000, "$workers workers: all new requests are answered";
 
     my @order = grep { defined $_->{position} && $_->{target} =~ m{^/r/} } $t->backend_log;
     is scalar @order, $count, "$workers workers: each held request comes to the app once";
-    is $t->inversions(map { {%$_, place => $_->{position}} } @order), 0, "$workers workers: in the order in which they came";
+    is $t->inversions(map { {%$_, place => $_->{position}} } @order), 0, "$workers workers: held requests come to the app in the order in which they came";
     my @new = grep { !defined $_->{position} && $_->{target} =~ m{^/new/} } $t->backend_log;
     my @all = sort { $a->{seq} <=> $b->{seq} } @order, @new;
     my $overtaken = $t->inversions(map { {%$_, place => $_->{position} // $count} } @all);
-    is $overtaken, 0, "$workers workers: no newcomer overtakes them";
+    is $overtaken, 0, "$workers workers: no new request overtakes a held one";
     $t->wait_state('open');
     $t->wait_log(qr/app "basecamp": drained, \d+ released/);
     $t->clean_ok;
 }
 
-held_and_released($_, 1000) for 1, 2, 4, 8;
+for my $workers (1, 2, 4, 8) {
+    subtest "held requests go on in the order in which they came, $workers workers" => sub {
+        held_and_released($workers, 1000);
+    };
+}
 
 subtest 'bodies over HTTP/2 do not change the order' => sub {
-    # Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there.
+    # Over HTTP/2 nginx takes a body in a posted event, even if the body has long been there.
     my $t = Intermission->new(workers => 4, http2 => 1);
     $t->control('enable');
     my @crowds = map {
@@ -51,7 +55,7 @@ subtest 'bodies over HTTP/2 do not change the order' => sub {
 };
 
 subtest 'held requests are released at once, without polling' => sub {
-    # The first one goes as soon as disable is carried out: were there polling, it would show.
+    # Polling would show as a longer median.
     my $t = Intermission->new(workers => 2);
     my @waits;
     for my $round (1 .. 20) {
@@ -64,12 +68,11 @@ subtest 'held requests are released at once, without polling' => sub {
         push @waits, Time::HiRes::time() - $start;
     }
     my ($median) = (sort { $a <=> $b } @waits)[10];
-    cmp_ok $median, '<', 0.1, "released at once: median ${\ sprintf '%.1f', 1000 * $median} ms for four";
+    cmp_ok $median, '<', 0.1, "four held requests are released at once: in ${\ sprintf '%.1f', 1000 * $median} ms (median)";
     $t->clean_ok;
 };
 
 subtest 'a drain ends under a load that never ends' => sub {
-    # Under a load that never ends a drain does.
     my $t = Intermission->new(workers => 4);
     $t->control('enable');
     my $load = $t->crowd('--count', 64, '--keepalive', 400, '--path', '/load/{i}');
@@ -83,8 +86,7 @@ subtest 'a drain ends under a load that never ends' => sub {
     $t->clean_ok;
 };
 
-subtest 'enable in a drain keeps the places of those still held' => sub {
-    # enable while draining: those still held keep their places, and nothing is lost.
+subtest 'enable in a drain keeps the places of the requests that are still held' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 2000);
@@ -101,7 +103,6 @@ subtest 'enable in a drain keeps the places of those still held' => sub {
 };
 
 subtest "one app's verbs neither release nor hold requests of another" => sub {
-    # One app's verbs neither release nor hold another's requests.
     my $locations = join '', map { <<"END" } 'a' .. 'c';
 location /$_/ { set \$app_name $_; intermission on; proxy_pass http://backend; }
 location /control/$_ { set \$app_name $_; intermission_control; }
@@ -117,7 +118,7 @@ END
     $t->control('disable', $at->('c'));
     $t->control('disable', $at->('a'));
     is $_->response->{status}, 200, "the resumed app's requests are released" for @{$held{a}};
-    is $t->status($at->('b'))->{held}, 20, "another app's enable and disable release nobody";
+    is $t->status($at->('b'))->{held}, 20, "another app's enable and disable release no request";
     is scalar(grep { $_->answered } @{$held{b}}), 0, 'no request of the paused app is answered';
 
     $t->control('enable', $at->('a'));

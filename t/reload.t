@@ -1,4 +1,4 @@
-# Pauses, those held and their order live through a reload.
+# Pauses, held requests and their order live through a reload.
 
 use strict;
 use warnings;
@@ -13,27 +13,27 @@ sub location {
     return "location /$name { $lines intermission on; proxy_pass http://backend; }\n";
 }
 
-# Runs `nginx` with these arguments on the configuration that is running; its exit code and output.
+# Runs `nginx` with these arguments and the running configuration. Returns its exit code and output.
 sub nginx {
     my ($t, @arguments) = @_;
     open my $output, '>', $t->dir . '/output' or die "output: $!";
     my $command = Intermission::command($t->dir, @arguments);
     my $pid = Intermission::Process::start('nginx', $command, stdout => $output, stderr => $output);
     my $status;
-    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "the end of nginx @arguments");
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, "nginx @arguments to end");
     return ($status >> 8, Intermission::Process::slurp($t->dir . '/output'));
 }
 
-# Waits until no worker is left but these many.
+# Waits until so many workers are left, old ones included.
 sub wait_only {
     my ($t, $number) = @_;
-    return $t->wait_for(sub { Intermission::Process::children($t->master) == $number }, "only $number workers");
+    return $t->wait_for(sub { Intermission::Process::children($t->master) == $number }, "only $number workers to be left");
 }
 
-# The worker that holds the only request.
+# The pid of the worker that holds the only request.
 sub holder {
     my ($t) = @_;
-    return $t->wait_for(sub { $t->error_log =~ /\[info\] (\d+)#[^\n]*intermission: [^\n]*held/ ? $1 : undef }, 'who holds it');
+    return $t->wait_for(sub { $t->error_log =~ /\[info\] (\d+)#[^\n]*intermission: [^\n]*held/ ? $1 : undef }, 'the line of the worker that holds the request');
 }
 
 subtest 'a pause and its requests live through reloads under load' => sub {
@@ -44,7 +44,7 @@ subtest 'a pause and its requests live through reloads under load' => sub {
     $t->wait_held(100);
     my $crowd = $t->crowd('--count', 900, '--rate', 600);
     for my $held (200, 400, 700) {
-        $t->wait_for(sub { $t->status->{held} >= $held }, "$held held");
+        $t->wait_for(sub { $t->status->{held} >= $held }, "$held requests to be held");
         $t->reload;
     }
     is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'a pause lives through three reloads';
@@ -65,7 +65,6 @@ subtest 'a pause and its requests live through reloads under load' => sub {
 };
 
 subtest 'the requests of old workers are released, expire and leave as before' => sub {
-    # Those whom old workers hold: the verbs, their clients and their max_time work as before.
     my $t = Intermission->new(
         workers => 2,
         locations => $control . location('', '')
@@ -76,19 +75,19 @@ subtest 'the requests of old workers are released, expire and leave as before' =
     my @held = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(21);
     my $short = $t->send('/short');
-    $t->wait_for(sub { $t->status->{totals}{held} == 22 }, '22 held');
+    $t->wait_for(sub { $t->status->{totals}{held} == 22 }, '22 requests to be held');
     $t->reload;
     cmp_ok $t->status->{held}, '>=', 21, 'new workers count the requests that old ones hold';
     is $t->control('enable')->{status}, 304, 'new workers know that the app is paused';
     is $t->control('enable?reason=more')->{status}, 200, 'new workers may change the pause';
     $leaver->close;
-    $t->wait_for(sub { $t->status->{totals}{left} == 1 }, 'one left');
+    $t->wait_for(sub { $t->status->{totals}{left} == 1 }, 'the client of an old worker to count as left');
     is $short->response->{status}, 504, 'a request that an old worker holds expires';
     is $t->status->{held}, 20, 'a client of an old worker that leaves is out of the line';
     push @held, map { $t->send("/$_") } 21 .. 40;
     $t->wait_held(40);
     $t->control('disable');
-    is scalar(grep { $_->response->{status} == 200 } @held), 40, 'disable on a new worker releases those of old ones';
+    is scalar(grep { $_->response->{status} == 200 } @held), 40, 'disable on a new worker releases the requests of old workers';
     is $t->position_inversions, 0, 'requests of old and new workers are released in order';
     $t->wait_old_workers_gone;
     $t->control('enable');
@@ -100,8 +99,8 @@ subtest 'the requests of old workers are released, expire and leave as before' =
     $t->clean_ok;
 };
 
-subtest 'a held request follows the configuration that it came under' => sub {
-    # Held requests finish on the configuration they came under; other workers take over one after another.
+subtest 'a held request finishes on the configuration under which it came' => sub {
+    # Each reload has another configuration, and another number of workers.
     my $to = sub { "$control location / { intermission on; intermission_expired $_[1]; proxy_pass http://backend/$_[0]\$request_uri; }" };
     my $t = Intermission->new(workers => 2, locations => $to->('one', 503));
     $t->control('enable');
@@ -144,7 +143,7 @@ subtest 'a reload that turns intermission off leaves held requests held' => sub 
 };
 
 subtest 'another size of the zone is refused while requests depend on it' => sub {
-    # Another size of the zone would leave those held where no new worker finds them.
+    # New workers would not find the requests that are held in the old zone.
     my $t = Intermission->new(workers => 2, http => 'intermission_zone 2m;');
     my $slots = $t->status->{slots}{total};
     my $refusals = 0;
@@ -154,7 +153,7 @@ subtest 'another size of the zone is refused while requests depend on it' => sub
         $t->hup(http => 'intermission_zone 4m;');
         $refusals++;
         my $line = qr/\[emerg\][^\n]*intermission[^\n]*paused or[^\n]*held[^\n]*"intermission_zone"/;
-        $t->wait_for(sub { $refusals == (() = $t->error_log =~ /$line/g) }, 'a refusal');
+        $t->wait_for(sub { $refusals == (() = $t->error_log =~ /$line/g) }, 'the refusal in the error log');
         pass "another size of the zone is refused $what";
         is_deeply [sort $t->workers], \@workers, "another size of the zone is refused $what: the old workers go on";
         is $t->status->{slots}{total}, $slots, "another size of the zone is refused $what: the old zone goes on";
@@ -169,7 +168,7 @@ subtest 'another size of the zone is refused while requests depend on it' => sub
     is $t->status->{held}, 10, 'another size of the zone is refused: requests stay held';
     $t->reload(http => 'intermission_zone 2m;');
     is $t->status->{held}, 10, 'a reload with the same size is accepted';
-    $refused->('while old workers hold them');
+    $refused->('while old workers hold requests');
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @held), 10, 'after refused reloads all held requests are answered';
     is $t->position_inversions, 0, 'after refused reloads requests are released in order';
@@ -199,7 +198,7 @@ subtest 'another size of the zone is refused while requests depend on it' => sub
 };
 
 subtest 'another build of the module is refused while requests depend on it' => sub {
-    # Another build of the module, whose tables may be others.
+    # Another build may have another layout of the zone's tables.
     my $t = Intermission->new(workers => 2);
     my $copy = $t->dir . '/another.so';
     system('cp', Intermission::module_path(), $copy) == 0 or die "no copy of the module: $?";
@@ -215,13 +214,13 @@ subtest 'another build of the module is refused while requests depend on it' => 
     is $held->response->{status}, 200, 'another build of the module is refused: the held request is answered when the pause ends';
     $t->wait_state('open');
     $t->reload(module => $copy);
-    is $t->control($_)->{status}, 200, "while all is open it is accepted, and serves: $_" for 'enable', 'disable';
+    is $t->control($_)->{status}, 200, "another build of the module is accepted while all apps are open, and answers $_" for 'enable', 'disable';
     $t->wait_old_workers_gone;
     $t->clean_ok(allow => [qr/\[emerg\].*another build/]);
 };
 
 subtest 'enable tells the truth while the zone changes its size' => sub {
-    # The workers of the old zone serve for a while beside those of the new one; one stands still until they do.
+    # The old worker stands still until the new one is up. Then both serve for a while, each with its own zone.
     my $t = Intermission->new(workers => 1, http => 'intermission_zone 2m;');
     my ($old) = $t->workers;
     my ($operator, $client) = map { $t->send($_, keepalive => 1) } '/_intermission/status', '/early';
@@ -232,7 +231,7 @@ subtest 'enable tells the truth while the zone changes its size' => sub {
     $client->request('/late', keepalive => 1);
     kill CONT => $old;
     my $enabled = $operator->response->{status};
-    $t->wait_for(sub { !grep { $_ == $old } $t->workers }, 'the old worker shutting down');
+    $t->wait_for(sub { !grep { $_ == $old } $t->workers }, 'the old worker to be shutting down');
     is $t->status->{state}, $enabled == 200 ? 'paused' : 'open', "while the zone changes its size enable tells the truth: $enabled";
     $t->control('disable');
     is $client->response(3)->{status}, 200, 'no request is held in a zone that no verb reaches';
@@ -242,14 +241,14 @@ subtest 'enable tells the truth while the zone changes its size' => sub {
 };
 
 subtest 'a reload that fails leaves the zone as it was' => sub {
-    # The zone that was to be replaced goes on where the new configuration fails after all.
+    # The configuration would replace the zone, but fails later, at bind().
     my $t = Intermission->new(workers => 2);
     my $pid = $t->master;
     my $bells = () = glob "/proc/$pid/fd/*";
     for my $round (1 .. 3) {
         $t->hup(http => 'intermission_zone 2m;', server => 'listen 192.0.2.1:80;');
         $t->wait_log(qr/(?:\[emerg\][^\n]*bind\(\) to 192\.0\.2\.1:80 failed.*?){$round}/s);
-        $t->wait_for(sub { $t->control('enable')->{status} == 200 }, 'a pause in the zone that stays');
+        $t->wait_for(sub { $t->control('enable')->{status} == 200 }, 'enable to be answered 200');
         $t->control('disable');
         $t->reload(http => '', server => '');
     }
@@ -261,7 +260,7 @@ subtest 'a reload that fails leaves the zone as it was' => sub {
 };
 
 subtest 'a drain lives through a reload' => sub {
-    # A worker that stands still makes a drain last.
+    # A frozen worker makes the drain last.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $head = $t->send('/head');
@@ -286,7 +285,6 @@ subtest 'a drain lives through a reload' => sub {
 };
 
 subtest 'reloads in a drain at full speed keep the order' => sub {
-    # Reloads in the middle of a drain at full speed.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 3000);
@@ -306,8 +304,8 @@ subtest 'nginx -t and hasty reloads change nothing' => sub {
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(20);
-    is_deeply [nginx($t, '-s', 'reload')], [0, ''], 'nginx -s reload says nothing' for 1 .. 3;
-    $t->wait_for(sub { 2 == grep { !$first{$_} } $t->workers }, 'new workers');
+    is_deeply [nginx($t, '-s', 'reload')], [0, ''], 'nginx -s reload prints nothing' for 1 .. 3;
+    $t->wait_for(sub { 2 == grep { !$first{$_} } $t->workers }, 'two new workers to be up');
     push @held, map { $t->send("/$_") } 21 .. 40;
     $t->wait_held(40);
     my ($exit, $output) = nginx($t, '-t');

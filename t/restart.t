@@ -54,14 +54,14 @@ subtest 'a lease counts on over a restart' => sub {
     $t->control('enable?for=200ms');
     $t->end_nginx;
     my $end = Time::HiRes::time() + 0.3;
-    $t->wait_for(sub { Time::HiRes::time() > $end }, 'the end of the lease');
+    $t->wait_for(sub { Time::HiRes::time() > $end }, 'the time of the lease to be over');
     $t->start_nginx;
     is $t->status->{state}, 'open', 'a lease that ended while nginx was down: the app is open';
     $t->clean_ok;
 };
 
-subtest 'a kill of everything loses no answered change' => sub {
-    # Killed at any moment, everything at once: never an older state than one that was answered.
+subtest 'kill -9 of all processes loses no answered change' => sub {
+    # All processes are killed at once, at any moment. The state must not be older than the last answered change.
     my $t = instance();
     my $wrong = 0;
     for my $round (1 .. 15) {
@@ -74,7 +74,7 @@ subtest 'a kill of everything loses no answered change' => sub {
             $last = $verb if $answer->{status} == 200;
             $verb = $verb eq 'enable' ? 'disable' : 'enable';
         }
-        # One more is under way, answered or not.
+        # One more change is under way: it may be answered or not.
         my $racing = $t->send("/_intermission/$verb");
         my @pids = ($t->master, $t->workers);
         kill KILL => @pids;
@@ -87,7 +87,7 @@ subtest 'a kill of everything loses no answered change' => sub {
         $wrong++, diag "round $round: $state after $last, then $verb ($status)" if !grep { $_ eq $state } @allowed;
         $t->control('disable');
     }
-    is $wrong, 0, 'kill -9 of everything loses no answered change';
+    is $wrong, 0, 'kill -9 of all processes loses no answered change';
     $t->clean_ok(killed_process => 1);
 };
 
@@ -126,17 +126,19 @@ subtest 'a state file that cannot be used does not stop a pause' => sub {
 };
 
 for my $path ('/dev/null', '/tmp') {
-    my $t = instance(http => "intermission_state_file $path;\n");
-    $t->wait_log(qr/\[error\].*"intermission_state_file" "\Q$path\E" cannot be used: .*: pauses are not kept/);
-    is $t->control('enable')->{status}, 200, "$path: nginx starts, and pauses";
-    is $t->control('disable')->{status}, 200, "$path: nginx resumes";
-    $t->clean_ok(allow => [qr/cannot be used/]);
+    subtest "$path as the state file: nginx starts, pauses and resumes without it" => sub {
+        my $t = instance(http => "intermission_state_file $path;\n");
+        $t->wait_log(qr/\[error\].*"intermission_state_file" "\Q$path\E" cannot be used: .*: pauses are not kept/);
+        is $t->control('enable')->{status}, 200, "$path: nginx starts, and pauses";
+        is $t->control('disable')->{status}, 200, "$path: nginx resumes";
+        $t->clean_ok(allow => [qr/cannot be used/]);
+    };
 }
 
-SKIP: {
+subtest 'a full disk does not stop a pause' => sub {
     my $t = instance();
     mkdir $t->dir . '/small' or die $!;
-    skip 'cannot mount a file system', 4 if $> != 0 || system('mount -t tmpfs -o size=16k,mode=755 tmpfs ' . $t->dir . '/small 2>/dev/null') != 0;
+    plan skip_all => 'cannot mount a file system' if $> != 0 || system('mount -t tmpfs -o size=16k,mode=755 tmpfs ' . $t->dir . '/small 2>/dev/null') != 0;
     $t->end_nginx;
     $t->{conf}{http} = "intermission_state_file small/state;\n";
     $t->start_nginx;
@@ -150,7 +152,7 @@ SKIP: {
     is $t->control('disable')->{status}, 200, 'a full disk: the pause can be ended';
     $t->clean_ok(allow => [qr/cannot be written/]);
     system 'umount ' . $t->dir . '/small';
-}
+};
 
 subtest 'a reload with another state file moves the pauses' => sub {
     my $t = instance();
@@ -168,7 +170,7 @@ subtest 'a reload with another state file moves the pauses' => sub {
 };
 
 subtest "a pause's number is never used twice" => sub {
-    # Without a state file, and with another size: a number is never given again.
+    # Numbers rise over a restart without a state file, and over a zone of another size.
     my $t = instance(http => '');
     my $mine = $t->control('enable?new=1')->{headers}{'intermission-pause'};
     $t->control("disable?id=$mine");
@@ -192,12 +194,12 @@ subtest "a pause's number is never used twice" => sub {
 };
 
 subtest 'no older state comes back' => sub {
-    # A second nginx that cannot start, and a file that was not in use: neither brings anything back.
+    # Neither a second nginx that cannot start, nor a file that was not in use, restores a state.
     my $t = instance();
     $t->control('enable');
     for (1, 2) {
         my $pid = Intermission::Process::start('nginx', Intermission::command($t->dir));
-        $t->wait_for(sub { defined Intermission::Process::reaped($pid) }, 'a second nginx gives up');
+        $t->wait_for(sub { defined Intermission::Process::reaped($pid) }, 'the second nginx to give up');
     }
     $t->control('disable');
     $t->end_nginx;

@@ -1,4 +1,4 @@
-# How many more can be held is said at any time, and is so; and which room ran out.
+# `room` says at any time how many more requests can be held, and it is right. And what ran out is said.
 
 use strict;
 use warnings;
@@ -7,7 +7,7 @@ use Intermission;
 use JSON::PP;
 use Test::More;
 
-# One series of the metrics.
+# The value of one series of the metrics.
 sub metric {
     my ($t, $series) = @_;
     my ($value) = $t->control('metrics')->{body} =~ /^intermission_\Q$series\E (\S+)$/m;
@@ -16,7 +16,7 @@ sub metric {
 
 sub rejected_for { return metric($_[0], "rejected_total{app=\"basecamp\",reason=\"$_[1]\"}") }
 
-# So many clients come, all at once; returns them when each is held or rejected.
+# Sends so many requests at once. Returns the crowd when each request is held or rejected.
 sub come {
     my ($t, $count) = @_;
     my $before = $t->status->{totals};
@@ -25,7 +25,7 @@ sub come {
     $t->wait_for(sub {
         my $now = $t->status->{totals};
         return $now->{held} + $now->{rejected} == $before->{held} + $before->{rejected} + $count;
-    }, 'all came', 30);
+    }, 'all requests to be held or rejected', 30);
     return $crowd;
 }
 
@@ -43,15 +43,15 @@ subtest 'as many requests are held as there is room, and no more' => sub {
     is $held + $rejected, 1400, "$rejected rejected, and all others held";
     is rejected_for($t, 'connections'), $rejected, 'all rejected requests are rejected for lack of connections';
     is rejected_for($t, $_), 0, "no request is rejected for lack of $_" for qw(streams max_held zone workers);
-    # Workers get no equal shares: whoever is full rejects while the other one has room.
+    # Requests are not spread evenly: a full worker rejects although the other one has room.
     push @open, come($t, 200) while $t->status->{room} > 0 && @open < 20;
     is_deeply [@{$t->status}{qw(room held)}], [0, 960], 'the room is 0 when all of it is used';
     push @open, come($t, 50);
     is $t->status->{held}, 960, 'no more requests are held when the room is 0';
     $t->control('disable');
     is $_->done->{failed}, 0, 'a full nginx answers 200 or 503' for $crowd, @open;
-    $t->wait_for(sub { $t->status->{room} == 960 }, 'the room is there again');
-    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable tells the room without a question before';
+    $t->wait_for(sub { $t->status->{room} == 960 }, 'the room to be 960 again');
+    is decode_json($t->control('enable?format=json')->{body})->{room}, 960, 'enable tells the room without a status before';
     $t->control('disable');
     $t->clean_ok;
 };
@@ -75,18 +75,18 @@ END
     $t->clean_ok;
 };
 
-subtest 'connections in use are no room, in an open app too' => sub {
+subtest 'connections in use leave less room, in an open app too' => sub {
     my $t = Intermission->new(workers => 1, events => 'worker_connections 64;');
     is $t->status->{room}, 40, 'an open app without connections in use has room for 40';
     my @busy = map { $t->send("/busy/$_?delay=3000") } 1 .. 18;
-    $t->wait_for(sub { $t->status->{in_flight} == 18 }, 'two connections each');
+    $t->wait_for(sub { $t->status->{in_flight} == 18 }, '18 requests in flight');
     my $room = $t->status->{room};
     cmp_ok $room, '<', 10, "open connections leave less room: $room";
     $t->control('enable');
     my $crowd = come($t, 12);
     my $held = $t->status->{held};
     cmp_ok abs($held - $room), '<=', 1, "as many are held as there was room for: $held of 12";
-    is $t->status->{room}, 0, 'after those are held there is no room';
+    is $t->status->{room}, 0, 'when the room is used the status says 0';
     $t->control('disable');
     $_->response for @busy;
     $crowd->done;
@@ -100,12 +100,12 @@ subtest 'old and dead workers have no room' => sub {
     is $t->status->{room}, 270, 'the room is that of two workers without the 50 held by old ones';
     my @old = $t->workers;
     $t->reload;
-    $t->wait_for(sub { $t->status->{room} == 320 }, 'all the room of the new workers');
-    is $t->status->{held}, 50, 'old workers hold theirs while the room is said';
+    $t->wait_for(sub { $t->status->{room} == 320 }, 'the room to be that of the new workers');
+    is $t->status->{held}, 50, 'old workers go on holding, but have no room';
     my %old = map { $_ => 1 } @old;
     my ($new) = grep { !$old{$_} } $t->workers;
     $t->kill_worker($new);
-    $t->wait_for(sub { $t->status->{room} == 320 }, 'and of the one in a dead one\'s place');
+    $t->wait_for(sub { $t->status->{room} == 320 }, 'the room to be that of the workers after one was replaced');
     $t->control('disable');
     is_deeply $crowd->done->{statuses}, {200 => 50}, 'requests of old workers are answered';
     $t->clean_ok(killed_process => 1);

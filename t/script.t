@@ -1,4 +1,4 @@
-# The script for a maintenance in docs/recipes.md, as it stands there.
+# The script for a maintenance in docs/recipes.md, exactly as it is there.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ my $folder = File::Temp::tempdir(CLEANUP => 1);
 
 my ($script) = Intermission::slurp($t->root . '/docs/recipes.md') =~ /^```sh\n(#!\/bin\/sh\n.*?)^```$/ms or die 'no script';
 
-# The script with these settings and this maintenance.
+# Writes the script with these settings and this maintenance. Returns its command.
 sub script {
     my (%opt) = @_;
     my ($control, $app) = ($opt{control} // '/_intermission', $opt{app} // '/healthy');
@@ -41,7 +41,7 @@ sub script {
     return ['sh', "$folder/script"];
 }
 
-# Runs it; returns its exit code and what it printed.
+# Runs the script. Returns its exit code and what it printed.
 sub run {
     my $command = script(@_);
     my $printed = `@$command 2>&1`;
@@ -102,11 +102,11 @@ subtest 'a script that is told to end ends its pause' => sub {
     my $command = script(maintenance => "$look; sleep 20 & echo \$! >$folder/pid; wait");
     open my $output, '>', "$folder/output" or die "output: $!";
     my $pid = Intermission::Process::start(script => $command, stdout => $output, stderr => $output);
-    $t->wait_for(sub { -s "$folder/pid" || undef }, "the maintenance");
+    $t->wait_for(sub { -s "$folder/pid" || undef }, "the maintenance to begin");
     mark();
     kill TERM => $pid;
     $t->wait_state('open');
-    $t->wait_for(sub { Intermission::Process::reaped($pid) // undef }, 'its end');
+    $t->wait_for(sub { Intermission::Process::reaped($pid) // undef }, 'the script to end');
     pass 'a script that is told to end ends its pause';
     open my $left, '<', "$folder/pid" or die "pid: $!";
     kill TERM => <$left> =~ /(\d+)/;

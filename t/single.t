@@ -1,5 +1,5 @@
-# One process, no master: `master_process off`, as developers run nginx. All that does not need
-# workers works, too.
+# One process without a master (`master_process off`), as developers run nginx: everything works
+# that does not need several workers.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ END
 
 sub instance { return Intermission->new(single => 1, locations => $locations, @_) }
 
-# Whether nginx is one process, and ends with status 0 by the signal, within the time.
+# Whether nginx is one process, and ends by this signal in time, with status 0.
 sub ends {
     my ($t, $signal) = @_;
     my $master = $t->master;
@@ -67,21 +67,23 @@ subtest 'one process without a master pauses and resumes' => sub {
 };
 
 for my $signal ('QUIT', 'TERM') {
-    my $t = instance(http => "intermission_state_file state;\n");
-    $t->control('enable');
-    my @held = map { $t->send("/held/$_") } 1 .. 3;
-    $t->wait_held(3);
-    ok ends($t, $signal), "one process: $signal ends it, and no process is left";
-    is_deeply [map { $_->response->{error} } @held], [('closed') x 3], "one process: $signal closes the connections of held requests";
-    is $t->backend_log, 0, "one process: $signal passes no held request on";
-    unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, "one process: $signal leaves no alert or error in the log";
-    $t->start_nginx;
-    is $t->status->{state}, 'paused', "one process: after $signal and a start the app is paused as before";
-    my $again = $t->send('/again');
-    $t->wait_held(1);
-    $t->control('disable');
-    is $again->response->{status}, 200, "one process: after $signal and a start a held request is released";
-    $t->clean_ok;
+    subtest "one process without a master ends by $signal, and the pause lives on" => sub {
+        my $t = instance(http => "intermission_state_file state;\n");
+        $t->control('enable');
+        my @held = map { $t->send("/held/$_") } 1 .. 3;
+        $t->wait_held(3);
+        ok ends($t, $signal), "one process: $signal ends it, and no process is left";
+        is_deeply [map { $_->response->{error} } @held], [('closed') x 3], "one process: $signal closes the connections of held requests";
+        is $t->backend_log, 0, "one process: $signal passes no held request on";
+        unlike $t->error_log, qr/\[(?:alert|crit|error|emerg)\]/, "one process: $signal leaves no alert or error in the log";
+        $t->start_nginx;
+        is $t->status->{state}, 'paused', "one process: after $signal and a start the app is paused as before";
+        my $again = $t->send('/again');
+        $t->wait_held(1);
+        $t->control('disable');
+        is $again->response->{status}, 200, "one process: after $signal and a start a held request is released";
+        $t->clean_ok;
+    };
 }
 
 done_testing;

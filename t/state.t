@@ -1,4 +1,4 @@
-# The state file: whose it is, what a slow or full disk does, and how the operator is told.
+# The state file: its owner, a slow disk, a lock of another process, and what the operator is told.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ sub instance {
     return Intermission->new(workers => 2, http => "intermission_state_file state;\n", %conf);
 }
 
-# Changes what the newest record says, as if it had been written so.
+# Changes the newest record, as if nginx had written it so.
 sub rewrite {
     my ($t, $change) = @_;
     open my $f, '+<', $t->dir . '/state' or die "state: $!";
@@ -51,8 +51,8 @@ subtest 'a file that others could change is not used' => sub {
         'a symbolic link to nothing' => [sub { symlink 'made-by-root', $file }, 'it is a symbolic link'],
         'a hard link' => [sub { link $keep, $file }, 'it has more than one name'],
         'a FIFO' => [sub { system 'mkfifo', '-m', 600, $file }, 'it is not a regular file'],
-        'one that others may read' => [sub { system "cp $keep $file; chmod 644 $file" }, 'others may read or write it'],
-        $> == 0 ? ('one that is the workers\' user\'s' => [sub { system "cp $keep $file; chown nobody $file; chmod 600 $file" }, 'it belongs to another user']) : (),
+        'a file that others may read' => [sub { system "cp $keep $file; chmod 644 $file" }, 'others may read or write it'],
+        $> == 0 ? ('a file of the workers\' user' => [sub { system "cp $keep $file; chown nobody $file; chmod 600 $file" }, 'it belongs to another user']) : (),
     );
     for my $what (sort keys %file) {
         my ($make, $why) = @{$file{$what}};
@@ -90,7 +90,7 @@ sub test_conf {
     open my $output, '>', "$dir/output" or die $!;
     my $pid = Intermission::Process::start('nginx -t', Intermission::command($dir, '-t'), stdout => $output, stderr => $output);
     my $status;
-    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, 'the end of nginx -t');
+    $t->wait_for(sub { defined($status = Intermission::Process::reaped($pid)) }, 'nginx -t to end');
     return ($status >> 8, Intermission::Process::slurp("$dir/output"));
 }
 
@@ -123,7 +123,7 @@ subtest 'a folder that cannot have a state file is refused' => sub {
     $t->clean_ok(allow => [qr/the folder "\/nonexistent"/]);
 };
 
-subtest 'what the start has to say is in the configured log' => sub {
+subtest 'the lines of the start are in the configured log' => sub {
     my $t = instance(main => 'error_log @DIR@/own.log notice;');
     my $own = sub { Intermission::Process::slurp($t->dir . '/own.log') };
     $t->control('enable?for=1h');
@@ -153,12 +153,12 @@ subtest 'what the start has to say is in the configured log' => sub {
     $t->clean_ok(allow => [qr/cannot be used|is not a state file/]);
 };
 
-subtest 'a lease never has more to go than it had' => sub {
+subtest 'a restored lease is never longer than what was left of it' => sub {
     my $t = instance();
     my $day = 24 * 60 * 60 * 1000;
     $t->control('enable?for=60s');
     $t->end_nginx;
-    # As if the machine started anew, with its clock a day behind.
+    # As if the machine had restarted, with its clock a day behind.
     rewrite($t, sub {
         my ($state) = @_;
         $state->{written}{boot} = 'another';
@@ -175,7 +175,7 @@ subtest 'a lease never has more to go than it had' => sub {
     $t->clean_ok;
 };
 
-# A library that makes the disk slow: fdatasync takes as many seconds as the file says that it is told of.
+# Returns a library that makes the disk slow, and a function that sets how many seconds fdatasync takes.
 sub slow_disk {
     my $dir = File::Temp::tempdir(CLEANUP => 1);
     chmod 0755, $dir;
@@ -263,7 +263,7 @@ subtest 'a change on its way to the disk gets there before nginx quits' => sub {
     $t->clean_ok;
 };
 
-# Has the file locked, as another process.
+# Locks the state file, as another process would. Closing the returned handle unlocks it.
 sub lock_file {
     my ($t) = @_;
     open my $f, '+<', $t->dir . '/state' or die $!;
@@ -287,7 +287,7 @@ subtest 'a state file that another process locks delays nothing for long' => sub
     like $t->status->{state_file}, qr/^cannot be written: another process locks it/, 'a locked state file: the status says so';
     like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 0$/m, 'a locked state file: the metrics say so';
     close $lock;
-    $t->wait_for(sub { $t->status->{state_file} eq 'ok' }, 'the file is written again', 15);
+    $t->wait_for(sub { $t->status->{state_file} eq 'ok' }, 'the status to say that the state file is ok', 15);
     $t->wait_log(qr/\[notice\].*"intermission_state_file" ".*" is good again/);
     $t->end_nginx;
     $t->start_nginx;
@@ -325,7 +325,7 @@ subtest 'the status of every worker says what is wrong with the state file' => s
     $t->clean_ok(allow => [qr/was removed|cannot be used/]);
 };
 
-subtest 'what an old worker changes stands in the file of the newest configuration' => sub {
+subtest 'changes by an old worker are in the file of the newest configuration' => sub {
     local $ENV{LD_PRELOAD} = $library;
     for my $before ('intermission_state_file before;', '') {
         my $t = instance(http => $before, backend => ['--delay', 1500]);

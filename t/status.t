@@ -1,4 +1,4 @@
-# Each field of the status: there from the start, and true.
+# Each field of the status exists from the start, and is right.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ sub seconds {
     return timegm(0, @rest[2, 1, 0], $month - 1, $year) + $rest[3];
 }
 
-# What JSON has for a value, in a word; an object's fields with theirs.
+# The kind of a JSON value in a word; for an object, the kinds of its fields.
 sub kind {
     my ($value) = @_;
     return 'null' if !defined $value;
@@ -34,21 +34,21 @@ sub kind {
     return JSON::PP->new->allow_nonref->encode($value) =~ /^"/ ? $value =~ $time ? 'time' : 'text' : 'number';
 }
 
-# As the docs show a status: their example is one of a paused app.
+# The example of a status in docs/reference.md is that of a paused app.
 my ($shown) = Intermission::slurp(Intermission::root() . '/docs/reference.md') =~ /status\?format=json' \| jq\n\n```json\n(.*?)^```$/ms;
 
-subtest 'each field is there, of its kind, as docs/reference.md shows it' => sub {
+subtest 'each field exists and has the type that docs/reference.md shows' => sub {
     my $t = start(http => "intermission_state_file state;\n");
     my $example = kind(decode_json($shown // '{}'));
     my $fresh = kind($t->status);
     is_deeply [sort keys %$fresh], [sort keys %$example], 'before the first pause the status has all fields';
     my $slow = $t->send('/slow?delay=3000');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     $t->control('enable?for=60s&reason=db%20switch', at => '/paced');
     my $held = $t->send('/held');
     $t->wait_held(1);
     my $paused = kind($t->status);
-    is_deeply $paused, $example, 'the status of a paused app has the fields and types of the README';
+    is_deeply $paused, $example, 'the status of a paused app has the fields and types of docs/reference.md';
     $t->control('disable?spread=0&concurrency=0');
     is $_->response->{status}, 200, 'a request of the paused app is answered' for $slow, $held;
     $t->wait_state('open');
@@ -64,7 +64,7 @@ subtest 'waiting_until says until when a caller waits' => sub {
     my $t = start();
     is $t->status->{waiting_until}, undef, 'no caller waits: waiting_until is null';
     my $slow = $t->send('/slow?delay=5000');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     my $waiting = $t->send('/_intermission/enable?wait=4s&for=1m');
     $t->wait_state('paused');
     my $now = $t->status;
@@ -72,13 +72,13 @@ subtest 'waiting_until says until when a caller waits' => sub {
     my $lasts = seconds($now->{waiting_until}) - seconds($now->{since});
     cmp_ok abs($lasts - 4), '<', 1, "waiting_until is as far away as the caller's wait=";
     my $longer = $t->send('/_intermission/enable?wait=30s&for=1m');
-    $t->wait_for(sub { seconds($t->status->{waiting_until}) > seconds($now->{waiting_until}) + 10 }, 'the longer wait');
+    $t->wait_for(sub { seconds($t->status->{waiting_until}) > seconds($now->{waiting_until}) + 10 }, 'waiting_until to be that of the longer wait');
     pass "two callers wait: waiting_until is the later one's";
     is $t->control('enable')->{status}, 200, 'enable without wait= while others wait: 200';
     is $longer->response(20)->{status}, 200, 'the caller with the longer wait= is answered 200';
     is $waiting->response->{status}, 504, 'the caller with the shorter wait= is answered 504';
     my $after = $t->status;
-    is_deeply [@$after{qw(state waiting_until)}], ['paused', undef], 'a pause that an answered caller owns: waiting_until is null';
+    is_deeply [@$after{qw(state waiting_until)}], ['paused', undef], 'a pause whose caller was answered: waiting_until is null';
     $slow->response;
     $t->control('disable');
     $t->clean_ok;
@@ -95,7 +95,7 @@ subtest 'drained_by says who ended the newest pause' => sub {
     $t->wait_state('open');
     is $t->status->{drained_by}, 'lease', 'ended by its lease: drained_by is lease';
     my $slow = $t->send('/slow?delay=1500');
-    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one in flight');
+    $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     is $t->control('enable?wait=100ms')->{status}, 504, 'enable?wait= that is too late: 504';
     is $t->status->{drained_by}, 'rollback', 'ended by a rollback: drained_by is rollback';
     $slow->response;

@@ -1,4 +1,4 @@
-# A pause that takes too long: everybody is answered at once.
+# stop, for a pause that takes too long: every request is answered at once.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# Only a client's own request changes anything: not one that nginx makes for it.
+# Only a client's own request changes anything. A request that nginx makes for it (a subrequest) does not.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# What operators are told: about which app and pause it was, whose that is, and what came of it.
+# What the answers tell operators: which app and which pause a call was about, whose pause it is, and what was changed.
 
 use strict;
 use warnings;
@@ -26,25 +26,25 @@ sub says {
     return $answer;
 }
 
-subtest 'an answer names the app, and doubts one without requests' => sub {
+subtest 'an answer names the app, and warns if the app has no requests' => sub {
     is $t->get('/')->{status}, 200, 'a request of the app is answered';
     says 'enable?for=60s&by=alice&reason=db%20switch', 200,
-        qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice, since $time, until $time, reason "db switch"\n\z/, 'enable';
-    says 'status?app=shop', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'status';
+        qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice, since $time, until $time, reason "db switch"\n\z/, 'enable tells app, pause, caller, lease and reason';
+    says 'status?app=shop', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'status?app= tells app, pause and caller';
     is $t->control('status')->{body}, "Pause enabled.\n", 'status without parameters: the exact text';
     is $t->control('status?format=text')->{body}, "Pause enabled.\n", 'status with format=text only: the exact text';
     says 'disable?by=alice', 200, qr/^Pause disabled\.\napp "shop": pause \d+ was ended by alice at $time\n/, 'disable tells who ended which pause';
     for my $case (['enable?for=9s', '/forgotten', 'the default app'], ['enable?app=shopp', '/_intermission', 'app "shopp"']) {
         my ($verb, $at, $app) = @$case;
-        says $verb, 200, qr/^Pause enabled\.\n\Q$app\E: pause .*\nno request of this app was ever seen/, "$app: a mistake is doubted", at => $at;
+        says $verb, 200, qr/^Pause enabled\.\n\Q$app\E: pause .*\nno request of this app was ever seen/, "$app: the answer warns that no request of this app was seen", at => $at;
     }
-    unlike $t->control('enable?for=9s')->{body}, qr/ever seen/, 'enable of an app that has requests: no doubt about the name';
+    unlike $t->control('enable?for=9s')->{body}, qr/ever seen/, 'enable of an app that has requests: no warning about the name';
     $t->control('disable');
     $t->control('disable?app=shopp');
     $t->control('disable', at => '/forgotten');
 };
 
-subtest 'a lease longer than the max_time is doubted' => sub {
+subtest 'an answer warns of a lease that is longer than the max_time' => sub {
     my $t = Intermission->new(workers => 4, locations => <<'END');
 location / { set $app_name shop; set $intermission_max_time 90; intermission on; proxy_pass http://backend; }
 location /coded { set $app_name coded; set $intermission_max_time 90; intermission on; intermission_expired 503; proxy_pass http://backend; }
@@ -58,29 +58,29 @@ END
         return $body =~ /^requests that are held for (\S+) s go on to the app before the lease ends$/m ? $1 : undef;
     };
     my $open = sub { $t->control("disable?app=$_[0]"); $t->wait_state('open', app => $_[0]) };
-    is $doubts->('shop', '2m'), undef, 'a lease, and no request seen: no doubt';
+    is $doubts->('shop', '2m'), undef, 'a lease, and no request seen: no warning';
     $open->('shop');
     $t->get($_) for '/', '/coded', '/unset', '/mapped?max=5';
-    is $doubts->('shop', '2m'), 90, 'a lease longer than the max_time is doubted';
+    is $doubts->('shop', '2m'), 90, 'an answer warns of a lease that is longer than the max_time';
     like $t->control('status?app=shop')->{body}, qr/^requests that are held for 90 s go on to the app/m, 'a lease longer than the max_time: the status says so';
-    is $doubts->('coded', '2m'), undef, 'a lease longer than the max_time, expired requests answered: no doubt';
-    is $doubts->('unset', '2m'), undef, 'a lease shorter than the max_time: no doubt';
+    is $doubts->('coded', '2m'), undef, 'a lease longer than the max_time, but expired requests are answered: no warning';
+    is $doubts->('unset', '2m'), undef, 'a lease shorter than the max_time: no warning';
     $open->('unset');
-    is $doubts->('unset', '10m'), undef, 'a lease longer than the max_time of requests before the last pause: no doubt';
+    is $doubts->('unset', '10m'), undef, 'a lease longer than the max_time of requests before the last pause: no warning';
     $open->('unset');
     $t->get('/unset');
-    is $doubts->('unset', '10m'), 300, 'a lease longer than the default max_time is doubted';
+    is $doubts->('unset', '10m'), 300, 'a lease longer than the default max_time: a warning';
     $open->('mapped');
-    is $doubts->('mapped', '1m'), 5, "a lease longer than a request's own max_time is doubted";
+    is $doubts->('mapped', '1m'), 5, "a lease longer than a request's own max_time: a warning";
     my $held = $t->send('/mapped?max=0.5');
     $t->wait_held(1, app => 'mapped');
-    is $doubts->('mapped', '1m'), '0.5', 'a lease longer than the shortest max_time of the held requests is doubted';
+    is $doubts->('mapped', '1m'), '0.5', 'a lease longer than the shortest max_time of the held requests: a warning';
     is $held->response->{status}, 200, 'the request that expires goes on to the app';
     $open->($_) for 'shop', 'coded', 'unset', 'mapped';
     $t->clean_ok;
 };
 
-subtest 'an answer says where nothing was changed' => sub {
+subtest 'an answer says if nothing was changed' => sub {
     $t->control('enable?for=60m&by=alice');
     my $until = $t->status->{until};
     says 'enable?for=60s', 200, qr/^Pause enabled\.\n.*\nnothing was changed: still until \Q$until\E\n\z/, 'enable with a shorter lease: nothing was changed';
@@ -93,13 +93,13 @@ subtest 'an answer says where nothing was changed' => sub {
 
 subtest "an answer says whose pause it is, and what was changed" => sub {
     my $id = $t->control('enable?for=60s&by=alice&reason=db%20switch')->{headers}{'intermission-pause'};
-    my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, 'enable says whose it is';
+    my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, "enable in a colleague's pause says whose pause it is";
     like $answer->{body}, qr/^changed: the reason, it was "db switch"$/m, "enable in a colleague's pause tells the old reason";
     like $answer->{body}, qr/^changed: the end, it was $time$/m, "enable in a colleague's pause tells the old end";
     $t->wait_log(qr/pause changed by bob, pause $id, until $time, reason "deploy", was "db switch", begun by alice/);
-    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is under way, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause: whose it is";
-    says "enable?id=9", 409, qr/that pause is not the one under way: pause $id is under way, by alice/, "enable with another number in a colleague's pause: whose it is";
-    says 'disable?id=9', 409, qr/pause $id is under way, by alice/, "disable with another number in a colleague's pause: whose it is";
+    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is under way, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause says whose pause it is";
+    says "enable?id=9", 409, qr/that pause is not the one under way: pause $id is under way, by alice/, "enable with another number in a colleague's pause says whose pause it is";
+    says 'disable?id=9', 409, qr/pause $id is under way, by alice/, "disable with another number in a colleague's pause says whose pause it is";
     $t->control('disable?by=bob');
     $t->wait_log(qr/resumed by bob, pause $id, after [\d.]+ s, 0 held, begun by alice/);
     is $t->status->{drained_by}, 'bob', 'the status has the caller that resumed';
@@ -113,8 +113,8 @@ subtest 'a disable of a pause that is over says how it ended' => sub {
     my $own = $enable->('new=1');
     is $t->control("disable?id=$own")->{status}, 200, "disable with the pause's number: 200";
     $t->wait_state('open');
-    is $t->control("disable?id=$own")->{status}, 304, 'the same disable again: 304';
-    is $t->control("disable?id=$own", method => 'POST')->{status}, 200, 'the same disable again by POST: 200';
+    is $t->control("disable?id=$own")->{status}, 304, 'disable of a pause that a disable with its number has ended: 304';
+    is $t->control("disable?id=$own", method => 'POST')->{status}, 200, 'disable by POST of a pause that a disable with its number has ended: 200';
     my $leased = $enable->('for=200ms');
     $t->wait_state('open');
     says "disable?id=$leased", 410, qr/was ended by its lease at $time/, 'disable of a pause that its lease has ended: 410';
@@ -130,7 +130,7 @@ subtest 'by is the user, or the address, or what by= says' => sub {
     $t->control('disable', headers => $basic);
     $t->wait_log(qr/resumed by carol, pause \d+, after/);
     $t->control('enable?by=dave', headers => $basic);
-    is $t->status->{by}, 'dave', 'by= goes before $remote_user';
+    is $t->status->{by}, 'dave', 'by= overrides $remote_user';
     $t->control('disable');
     $t->control('enable?by=');
     is $t->status->{by}, '127.0.0.1', 'without user and by= the address is shown';
@@ -152,11 +152,11 @@ subtest 'disable tells how the drain goes on' => sub {
     my @held = map { my $held = $t->send("/$_"); $t->wait_held($_); $held } 1 .. 3;
     says 'disable?spread=60s', 200, qr/^Pause disabled\.\n.*\n\d held, they go on over 60 s, until $time\n/, 'disable with a pace tells the pace and the end';
     says 'disable?spread=0', 200, qr/^\d held, they go on at once\n/m, 'disable without a pace tells that all go on at once';
-    is $_->response->{status}, 200, 'a request held in a told pause is released' for @held;
+    is $_->response->{status}, 200, 'a request that the answer of disable counted is released' for @held;
     $t->wait_state('open');
 };
 
-subtest 'enable?wait= tells what enable tells' => sub {
+subtest 'enable?wait= tells the same as enable' => sub {
     says 'enable?wait=1s&by=alice', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'enable?wait= tells whose pause it is';
     is decode_json($t->control('enable?wait=1s&format=json')->{body})->{changed}, JSON::PP::false, 'enable?wait= in a pause as JSON: changed is false';
     $t->control('disable');

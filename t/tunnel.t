@@ -1,4 +1,4 @@
-# Tunnels: a CONNECT is held like any other request, and what it opens counts as an upgraded connection.
+# Tunnels: a CONNECT is held like any other request, and its tunnel counts as an upgraded connection.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ sub connecting {
     return $t->send('', raw => "$head\r\n\r\n");
 }
 
-# All that comes until a pattern shows.
+# Reads from the client's socket until the pattern matches. Returns all that was read.
 sub read_until {
     my ($client, $pattern) = @_;
     my ($input, $end) = ('', time + 10);
@@ -34,7 +34,7 @@ sub read_until {
     return $input;
 }
 
-# Whether it is open, and leads to the app.
+# Checks that the tunnel is open, and leads to the app.
 sub leads_to_app {
     my ($client, $target, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -43,38 +43,42 @@ sub leads_to_app {
     return like read_until($client, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, "$name: the app answers through it";
 }
 
-$t->control('status');
-my $early = connecting($t);
-leads_to_app($early, '/early', 'no pause');
-$t->wait_for(sub { $t->status->{upgraded} == 1 }, 'it counts as upgraded');
-is $t->control('enable?wait=2s')->{status}, 200, 'an open tunnel does not keep an app from being quiet';
+subtest 'a CONNECT is held and released in its turn, and an open tunnel goes on' => sub {
+    $t->control('status');
+    my $early = connecting($t);
+    leads_to_app($early, '/early', 'a CONNECT without a pause');
+    $t->wait_for(sub { $t->status->{upgraded} == 1 }, 'the tunnel to count as upgraded');
+    is $t->control('enable?wait=2s')->{status}, 200, 'an open tunnel does not keep an app from being quiet';
 
-my @late = (connecting($t), $t->send('/get'), connecting($t), connecting($t));
-$t->wait_held(4);
-ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause a CONNECT is held';
-$late[2]->close;
-$t->wait_held(3);
-is $t->status->{totals}{left}, 1, 'a CONNECT whose client leaves is out of the line';
-$early->write("GET /early/2 HTTP/1.1\r\nHost: app.test\r\n\r\n");
-like read_until($early, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, 'a tunnel that was open before the pause stays open';
-$t->control('disable');
-leads_to_app($late[0], '/late/1', 'held and released');
-is $late[1]->response->{status}, 405, "a held request that is no CONNECT gets nginx's 405";
-leads_to_app($late[3], '/late/2', 'and the last one');
-$t->wait_state('open');
-is_deeply [@{$t->status->{totals}}{qw(held released left)}], [4, 3, 1], 'held, released and left CONNECTs are counted';
-$_->close for $early, @late[0, 3];
-$t->wait_for(sub { $t->status->{upgraded} == 0 }, 'no tunnel is left');
+    my @late = (connecting($t), $t->send('/get'), connecting($t), connecting($t));
+    $t->wait_held(4);
+    ok !IO::Select->new(map { $_->socket } @late)->can_read(0), 'in a pause a CONNECT is held';
+    $late[2]->close;
+    $t->wait_held(3);
+    is $t->status->{totals}{left}, 1, 'a CONNECT whose client leaves is out of the line';
+    $early->write("GET /early/2 HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    like read_until($early, qr/\r\n\r\n/), qr{^HTTP/1\.1 200 }, 'a tunnel that was open before the pause stays open';
+    $t->control('disable');
+    leads_to_app($late[0], '/late/1', 'the first held CONNECT');
+    is $late[1]->response->{status}, 405, "a held request that is no CONNECT gets nginx's 405";
+    leads_to_app($late[3], '/late/2', 'the last held CONNECT');
+    $t->wait_state('open');
+    is_deeply [@{$t->status->{totals}}{qw(held released left)}], [4, 3, 1], 'held, released and left CONNECTs are counted';
+    $_->close for $early, @late[0, 3];
+    $t->wait_for(sub { $t->status->{upgraded} == 0 }, 'no tunnel to be left');
+};
 
-$t->control('stop');
-my $stopped = connecting($t)->response;
-is $stopped->{status}, 503, 'a stop answers a CONNECT 503';
-ok $stopped->{headers}{'retry-after'}, "a stop's 503 to a CONNECT has Retry-After";
-$t->control('disable');
+subtest 'a stop answers a CONNECT 503' => sub {
+    $t->control('stop');
+    my $stopped = connecting($t)->response;
+    is $stopped->{status}, 503, 'a stop answers a CONNECT 503';
+    ok $stopped->{headers}{'retry-after'}, "a stop's 503 to a CONNECT has Retry-After";
+    $t->control('disable');
+};
+
 $t->clean_ok;
 
 subtest 'a CONNECT without a password is refused before the gate' => sub {
-    # Who must say a password first is told so, and takes no ticket.
     my $t = Intermission->new(workers => 2, locations => <<'END_OF_CONF');
 auth_basic private;
 auth_basic_user_file @DIR@/users;
@@ -89,7 +93,7 @@ END_OF_CONF
     my $known = connecting($t, 'Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=');
     $t->wait_held(1);
     $t->control('disable');
-    leads_to_app($known, '/known', 'with the right one');
+    leads_to_app($known, '/known', 'a CONNECT with the right password');
     $known->close;
     $t->clean_ok(allow => [qr/no user\/password|password mismatch/]);
 };

@@ -1,5 +1,5 @@
-# The binary upgrade: USR2, WINCH, QUIT; and back. The old nginx and the new one have a zone each:
-# what is held stays with the one that holds it, and the state file is all that they share.
+# The binary upgrade: USR2, WINCH, QUIT, and the way back. The old and the new nginx have separate zones:
+# held requests stay with the nginx that holds them. They share only the state file.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ location / { intermission on; proxy_pass http://backend; }
 location /_intermission { intermission_control; }
 END
 
-# A daemon: nginx ignores USR2 while its parent is the one that started it.
+# Starts nginx as a daemon, because nginx ignores USR2 while its parent is the process that started it.
 sub instance {
     my (%conf) = @_;
     return Intermission->new(daemon => 1, workers => 2, locations => $locations, %conf);
@@ -29,35 +29,35 @@ sub workers_of {
     return grep { Intermission::Process::title($_) eq 'nginx: worker process' } Intermission::Process::children($master);
 }
 
-# USR2; the new master, once its workers are up.
+# Sends USR2. Returns the pid of the new master when its workers are up.
 sub upgrade {
     my ($t) = @_;
     my $pid = $t->dir . '/nginx.pid';
     kill USR2 => $t->master;
-    my $new = $t->wait_for(sub { -e "$pid.oldbin" && slurp($pid) =~ /^(\d+)\n/ && $1 != $t->master ? $1 : undef }, 'a new master');
+    my $new = $t->wait_for(sub { -e "$pid.oldbin" && slurp($pid) =~ /^(\d+)\n/ && $1 != $t->master ? $1 : undef }, 'the new master to be up');
     Intermission::Process::adopt('new nginx', $new);
-    $t->wait_for(sub { workers_of($new) == 2 }, 'its workers');
+    $t->wait_for(sub { workers_of($new) == 2 }, 'the workers of the new master to be up');
     return $new;
 }
 
-# From now on the harness deals with this master.
+# From now on $t means this master.
 sub turn_to {
     my ($t, $master) = @_;
     $t->{master} = $master;
     $t->workers;
 }
 
-# A connection to a worker of this master, kept alive.
+# A kept connection to a worker of this master.
 sub connection_to {
     my ($t, $master) = @_;
     return $t->wait_for(sub {
         my $client = $t->send('/_intermission/status', keepalive => 1);
         my $pid = $client->response->{headers}{'x-pid'};
         (grep { $_ == $pid } workers_of($master)) ? $client : undef;
-    }, "a worker of $master");
+    }, "a connection to a worker of master $master");
 }
 
-# A request on such a connection.
+# Sends a request on such a connection. Returns the answer.
 sub ask {
     my ($client, $target) = @_;
     return $client->request($target, keepalive => 1)->response;
@@ -70,20 +70,19 @@ sub status_of {
 
 sub wait_held_by {
     my ($t, $client, $number) = @_;
-    return $t->wait_for(sub { status_of($client)->{held} == $number }, "$number held");
+    return $t->wait_for(sub { status_of($client)->{held} == $number }, "$number requests to be held");
 }
 
-# Waits until a master is without workers.
+# Waits until a master has no workers.
 sub wait_workless {
     my ($t, $master) = @_;
     my $workers = qr/^nginx: worker process/;
-    return $t->wait_for(sub { !grep { Intermission::Process::title($_) =~ $workers } Intermission::Process::children($master) }, "$master without workers");
+    return $t->wait_for(sub { !grep { Intermission::Process::title($_) =~ $workers } Intermission::Process::children($master) }, "master $master to have no workers");
 }
 
 sub answers { return [map { my $answer = $_->response; [$answer->{status}, $answer->{headers}{'retry-after'}] } @_] }
 
 subtest 'USR2, WINCH, QUIT with a state file' => sub {
-    # The whole way, with a state file.
     my $t = instance(@with_file);
     my $old = $t->master;
     $t->control('enable?for=60s&reason=upgrade');
@@ -130,7 +129,7 @@ subtest 'USR2, WINCH, QUIT with a state file' => sub {
 };
 
 subtest 'USR2 and QUIT at once, with a drain' => sub {
-    # Straight to QUIT, while old workers hold and drain.
+    # QUIT without WINCH before, while old workers drain.
     my $t = instance(@with_file, backend => ['--delay', 20]);
     my $old = $t->master;
     $t->control('enable');
@@ -140,7 +139,7 @@ subtest 'USR2 and QUIT at once, with a drain' => sub {
     my $new = upgrade($t);
     is ask($to_old, '/_intermission/disable?spread=1s')->{status}, 200, 'disable reaches the nginx that it comes to';
     my $to_new = connection_to($t, $new);
-    is status_of($to_new)->{state}, 'paused', 'disable does not reach the other nginx: both have to be told';
+    is status_of($to_new)->{state}, 'paused', 'disable does not reach the other nginx: it must be called there, too';
     my ($signal, $status) = Intermission::Process::end($old, [QUIT => 10], [KILL => 5]);
     is_deeply [$signal, $status], ['QUIT', 0], 'QUIT at once: the old nginx ends';
     is $crowd->done->{statuses}{200}, 200, "QUIT at once: all requests of the old nginx's drain are answered";
@@ -170,7 +169,7 @@ subtest 'USR2 and QUIT without a state file' => sub {
     $t->clean_ok;
 };
 
-subtest 'back to the old nginx, in both ways' => sub {
+subtest 'back to the old nginx, by HUP and QUIT or by TERM' => sub {
     my $t = instance(@with_file);
     my $old = $t->master;
     $t->control('enable?reason=first');
@@ -178,7 +177,7 @@ subtest 'back to the old nginx, in both ways' => sub {
     my $new = upgrade($t);
     kill WINCH => $old;
     wait_workless($t, $old);
-    # Much is done with the new one meanwhile.
+    # Meanwhile the new nginx pauses and resumes.
     for (1 .. 5) {
         $t->control('disable');
         $t->control('enable?reason=second');
@@ -187,10 +186,10 @@ subtest 'back to the old nginx, in both ways' => sub {
     $t->wait_held(1);
 
     kill HUP => $old;
-    $t->wait_for(sub { workers_of($old) == 2 }, 'old workers again');
+    $t->wait_for(sub { workers_of($old) == 2 }, 'the old nginx to have workers again');
     kill QUIT => $new;
     is_deeply answers($held), [[503, 10]], 'HUP and QUIT: the requests that the new nginx holds are answered 503 at once';
-    $t->wait_for(sub { !Intermission::Process::is_alive($new) }, 'the end of the new one');
+    $t->wait_for(sub { !Intermission::Process::is_alive($new) }, 'the new nginx to end');
     turn_to($t, $old);
     my $status = $t->status;
     is_deeply [@$status{qw(state pause reason)}], ['paused', $pause, 'first'], 'after HUP and QUIT the old nginx is paused as it was at USR2';
@@ -201,7 +200,7 @@ subtest 'back to the old nginx, in both ways' => sub {
     is $held->response->{status}, 200, 'after HUP and QUIT the old nginx releases';
     ok $t->end_nginx(signal => 'TERM'), 'after HUP and QUIT the old nginx is stopped';
     $t->start_nginx;
-    is $t->status->{state}, 'open', 'after a restart the last answered change counts, of either nginx';
+    is $t->status->{state}, 'open', 'after a restart the last answered change counts, whichever nginx made it';
 
     $t->control('enable');
     $old = $t->master;
@@ -212,12 +211,12 @@ subtest 'back to the old nginx, in both ways' => sub {
     $t->wait_held(1);
     kill TERM => $new;
     is $held->response->{error}, 'closed', 'TERM: held requests of the new nginx are cut off';
-    $t->wait_for(sub { workers_of($old) == 2 }, 'old workers again');
+    $t->wait_for(sub { workers_of($old) == 2 }, 'the old nginx to have workers again');
     $held = $t->send('/after');
     $t->wait_held(1);
-    pass 'TERM of the new nginx: the old one is still paused';
+    pass 'TERM of the new nginx: the old nginx is still paused';
     $t->control('disable');
-    is $held->response->{status}, 200, 'TERM of the new nginx: the old one releases';
+    is $held->response->{status}, 200, 'TERM of the new nginx: the old nginx releases';
     $t->clean_ok;
 };
 
@@ -231,7 +230,7 @@ subtest 'a new nginx that does not start changes nothing' => sub {
     $t->write_conf;
     kill USR2 => $t->master;
     $t->wait_log(qr/unknown directive "nonsense"/);
-    $t->wait_for(sub { !-e $t->dir . '/nginx.pid.oldbin' }, 'the old one to be alone again');
+    $t->wait_for(sub { !-e $t->dir . '/nginx.pid.oldbin' }, 'the old nginx to be alone again');
     is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'a new nginx that does not start changes nothing';
     $t->control('disable');
     is $held->response->{status}, 200, 'a new nginx that does not start: the held request is released';

@@ -1,4 +1,4 @@
-# What an operator is warned of while an app is paused, and what is told at the end.
+# The warnings while an app is paused, and what the log says when nginx quits.
 
 use strict;
 use warnings;
@@ -41,7 +41,7 @@ subtest 'bypassed requests that fail while the app is not open are counted in a 
     is scalar(lines($t, qr/bypassed/)), 0, 'a 502 of the app itself is not warned of';
     $t->get('/up?app=a') for 1 .. 10;
     $t->wait_log(qr/\[warn\].*app "a": 1 bypassed and failed while it is not open/);
-    $t->wait_for(sub { $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'}); lines($t, qr/bypassed/) > 1 }, 'the next line');
+    $t->wait_for(sub { $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'}); lines($t, qr/bypassed/) > 1 }, 'the next line about bypassed requests');
     my ($count) = (lines($t, qr/\[warn\].*bypassed/))[1] =~ /app "a": (\d+) bypassed/;
     cmp_ok $count, '>=', 10, 'failed requests that bypassed the pause are all counted, in a line a second';
     is scalar(lines($t, qr/app "b": .*bypassed/)), 0, "another app's log has no failed requests";

@@ -1,4 +1,4 @@
-# No worker is without an entry for ever, and no app is quiet while there is one that cannot be asked.
+# Each worker gets an entry in the worker table in the end. No app is quiet while a worker has no entry.
 
 use strict;
 use warnings;
@@ -24,14 +24,14 @@ subtest 'the smallest zone has entries for ten workers and their reloads' => sub
 };
 
 subtest 'a worker without an entry keeps every app from being quiet' => sub {
-    # The table was made for one.
+    # The table was made for one worker.
     my $t = Intermission->new(workers => 1, http => $http);
     $t->reload(workers => 17);
     $t->wait_log(qr/worker table is full/);
     my $answer = $t->control('enable?wait=2s');
     is $answer->{status}, 504, 'no app is quiet while a worker has no entry';
     $t->reload(workers => 12);
-    $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'quiet when all have one', 20);
+    $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'the app to be quiet, when all workers have an entry', 20);
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     is $t->status->{totals}{rejected}, 0, 'workers that got their entry late hold';
@@ -41,23 +41,22 @@ subtest 'a worker without an entry keeps every app from being quiet' => sub {
 };
 
 subtest 'a worker that stands still without an entry is not forgotten' => sub {
-    # One that stands still and has no entry is not forgotten, however long it stands.
     my $t = Intermission->new(workers => 1, http => $http);
     $t->control('enable');
     my $held = $t->send('/held');
     $t->wait_held(1);
     $t->reload(workers => 17);
     my @without;
-    $t->wait_for(sub { 2 == (@without = $t->error_log =~ /\[error\] (\d+)#.*worker table is full/g) }, 'two without an entry');
+    $t->wait_for(sub { 2 == (@without = $t->error_log =~ /\[error\] (\d+)#.*worker table is full/g) }, 'two workers without an entry');
     $t->freeze(@without);
     is $t->control('enable?wait=5s', timeout => 20)->{status}, 504, 'no app is quiet while a worker without an entry stands still';
     $t->reload(workers => 12);
     my $answer;
-    # A new worker without an entry answers that with 503.
-    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s')->{status}) != 503 }, 'a worker that has an entry', 20);
+    # A new worker that has no entry yet answers enable?wait= with 503.
+    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s')->{status}) != 503 }, 'an answer of a worker that has an entry', 20);
     is $answer, 504, 'no app is quiet while a worker without an entry stands still, even one that is to leave';
     kill KILL => @without;
-    $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'quiet when it is dead', 20);
+    $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'the app to be quiet, when the workers without an entry are dead', 20);
     pass 'the app is quiet when the worker without an entry is dead';
     $t->control('disable');
     is $held->response->{status}, 200, 'the held request is released when the worker without an entry is dead';
@@ -65,7 +64,7 @@ subtest 'a worker that stands still without an entry is not forgotten' => sub {
 };
 
 subtest 'old workers give their entries to new ones' => sub {
-    # Four generations of 64, of which the old ones linger for their WebSockets: they give their entries to new workers.
+    # Four generations of 64 workers. Old workers stay for their WebSockets, but give their entries to new workers.
     my $t = Intermission->new(
         workers => 64, http => $http, events => 'worker_connections 256;',
         locations => $Intermission::Conf::LOCATIONS . <<'END',
@@ -79,7 +78,7 @@ END
         my @new = map { $t->send("/sockets/$_", keepalive => 1, headers => {Upgrade => 'echo', Connection => 'upgrade'}) } 1 .. 100;
         my %pids = map { $_->response->{headers}{'x-pid'} => 1 } @new;
         push @sockets, @new;
-        # The rest of this request comes when its worker has no entry any more. It has begun: behind the answer to another one.
+        # The rest of this request comes only when its old worker has no entry any more.
         my $head = "GET /slow/$generation HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
         push @slow, $t->send('/', raw => "GET /up HTTP/1.1\r\nHost: a\r\n\r\n$head");
         $slow[-1]->response;
@@ -89,7 +88,7 @@ END
     }
     cmp_ok scalar($t->old_workers), '>', 4, 'generation by generation old workers linger';
     my $answer;
-    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'an app is quiet: every new worker has an entry', 20);
+    $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'the app to be quiet, when every new worker has an entry', 20);
     is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
     $caller->write("\r\n");
     is $caller->response->{status}, 200, 'an old worker without an entry can have its caller wait';

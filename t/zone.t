@@ -1,4 +1,4 @@
-# A large zone costs what is used of it: at the start, and when it is repaired.
+# A large zone costs only the memory that is used, at the start and in a repair.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use Test::More;
 my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/ngx_http_intermission_module.so';
 my $http = 'intermission_zone 512m;';
 
-# How much of the zone a process has touched, in MB.
+# How much shared memory a process has touched, in MB.
 sub touched {
     my ($pid) = @_;
     my ($kb) = (Intermission::Process::slurp("/proc/$pid/status") // '') =~ /^RssShmem:\s+(\d+) kB/m;
@@ -38,21 +38,21 @@ subtest 'a large zone costs only what is used of it' => sub {
     $t->clean_ok;
 };
 
-SKIP: {
-    skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
+subtest 'a repair costs only what is used of a large zone' => sub {
+    plan skip_all => 'no module with faults: scripts/test builds it' if !-e $faulty;
     my $t = Intermission->new(workers => 2, http => $http, module => $faulty);
     chmod 0777, $t->dir;
     $t->control('enable');
     my @held = map { $t->send("/$_") } 1 .. 20;
     $t->wait_held(20);
     Intermission::write_file($t->dir . '/fault', 3);
-    $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'disabled');
+    $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'an answer to disable');
     $t->wait_log(qr/died inside the lock: repaired/);
     $_->response for @held;
-    $t->wait_for(sub { $t->workers == 2 }, 'two workers');
+    $t->wait_for(sub { $t->workers == 2 }, 'two workers to be up');
     touches_little('a repair', $t->workers);
     $t->wait_state('open');
     $t->clean_ok(killed_process => 1);
-}
+};
 
 done_testing;
