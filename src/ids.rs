@@ -1,4 +1,4 @@
-//! The identities that shared memory is full of, each a type of its own.
+//! Numbers that identify things in shared memory, each a type of its own.
 #![forbid(unsafe_code)]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,26 +9,24 @@ macro_rules! index {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// All ones means none.
+        /// [`Self::NONE`], all ones, is no entry.
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name(pub u32);
 
         impl $name {
-            /// No entry at all.
             pub const NONE: Self = Self(u32::MAX);
 
-            /// Whether this names an entry.
             pub fn is_some(self) -> bool {
                 self != Self::NONE
             }
 
-            /// As an index into the entry's table; past the end of any table where none.
+            /// The index into the table. That of [`Self::NONE`] is past the end of every table.
             pub fn index(self) -> usize {
                 self.0 as usize
             }
 
-            /// From an index into the entry's table.
+            /// The entry with this index.
             pub fn at(index: usize) -> Self {
                 u32::try_from(index).map_or(Self::NONE, Self)
             }
@@ -50,50 +48,49 @@ index! {
 }
 
 index! {
-    /// An entry of the table of those who wait for an app to be quiet, or drained.
+    /// An entry of the table of callers that wait.
     WaitId
 }
 
-/// A held request's place in its app's line: lower goes first; never used twice by an app.
+/// A held request's place in the line of its app: the lower one goes first. No app uses one twice.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 impl Ticket {
-    /// The ticket behind this one.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }
 
-/// A pause's number: greater than that of each pause before it; 0 where there was none yet. Below
-/// 2^53, so that JSON's readers do not round it.
+/// The number of a pause: greater than that of every earlier pause of any app. 0 is no pause. Below
+/// 2^53, so that readers of JSON do not round it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PauseId(pub u64);
 
 impl PauseId {
-    /// The number before the first one of a zone that is made at this time, by the wall's clock: the
-    /// milliseconds since 2020. No zone made before has come so far, unless it had a pause every
-    /// millisecond, or the clock went back.
+    /// The number from which a new zone counts on: the milliseconds since 2020. `made` is when the
+    /// zone is made, on the wall clock. An earlier zone has only lower numbers, unless it had a pause
+    /// every millisecond or the clock was set back.
     pub fn before_first(made: Msec) -> Self {
         const YEAR_2020: Msec = Msec(1_577_836_800_000);
         Self(made.since(YEAR_2020).0)
     }
 }
 
-/// What a worker knows its held request by: it means nothing to any other process.
+/// What a worker knows its own request or caller by. It means nothing to other processes.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cookie(pub u64);
 
-/// Which of nginx's configurations a worker serves: each reload's number is greater by one.
+/// Which of nginx's configurations a worker serves. Each reload adds one.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(pub u32);
 
-/// A process and when it started, in clock ticks since boot (proc(5), stat, field 22): together
-/// they are not used twice. Tick 0 where that could not be read.
+/// A process: its pid, and when it started, in clock ticks since boot (proc(5), stat, field 22). No
+/// two processes have both in common. `started` is 0 if it could not be read.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -101,12 +98,12 @@ pub struct Process {
     pub pid: i32,
 }
 
-/// An app's name, as its gate knows it: never 0. Two names may share one.
+/// The hash of an app's name, never 0. Two names may have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NameHash(pub(crate) u64);
 
 impl NameHash {
-    /// The same in all processes of one build.
+    /// Equal in all processes that run the same build.
     pub fn of(name: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
@@ -114,8 +111,8 @@ impl NameHash {
     }
 }
 
-/// Counts the changes that workers must have seen before their counts mean anything: apps that get
-/// an entry, and pauses that begin.
+/// Counts the changes that a worker must have seen before its counts can be used: apps that got an
+/// entry, pauses that began, and questions about requests in flight.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);

@@ -1,11 +1,12 @@
-//! Pauses an application behind nginx: requests that arrive meanwhile are held, and go on in the
-//! order in which they came.
+//! Pauses an application behind nginx: requests that arrive during the pause are held, and go on
+//! afterwards in the order in which they came.
 //!
-//! Two halves. The core, in this folder, decides: plain values in, plain values out, no nginx, no
-//! clock, no log, no unsafe. The edge, in [`ffi`], borrows from nginx, asks the core and
+//! There are two halves. The core decides: it takes plain values and returns plain values, without
+//! nginx, clock, log or unsafe. The edge, in [`ffi`], borrows from nginx, asks the core and
 //! translates its answer; it is built with the feature `module`.
 //!
-//! Read [`zone`] first: it is what all workers share, and its methods are the rules.
+//! Read [`zone`] first: all workers share it, and its methods are the rules. Modules stand here in
+//! floors: each uses only those above it in the list.
 #![cfg_attr(not(feature = "module"), forbid(unsafe_code))]
 
 pub mod flag;

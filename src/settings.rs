@@ -7,12 +7,12 @@ use crate::shared::pace::Pace;
 use crate::text::AppName;
 use crate::time::{MaxTime, Msec};
 
-/// A status that a request may be answered with: 400 to 599 without those that nginx gives a
-/// meaning of their own (401, 408, 444, 494 to 499).
+/// A status that a request may be answered with: 400 to 599, without those that have a meaning of
+/// their own in nginx (401, 408, 444, 494 to 499).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorStatus(u16);
 
-/// What becomes of a request where nothing is said: it is passed on.
+/// Whether a request is passed on or answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PassOr<T> {
     #[default]
@@ -20,10 +20,10 @@ pub enum PassOr<T> {
     Answer(T),
 }
 
-/// A status that a health check may be answered with.
+/// The status with which a health check is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthCode {
-    /// 200 or 204: the module's own answer.
+    /// 200 or 204. The module itself sends the answer.
     Good(u16),
     Bad(ErrorStatus),
 }
@@ -39,15 +39,13 @@ impl fmt::Display for Allowed {
 }
 
 impl ErrorStatus {
-    /// 503: out of service for now.
     pub const UNAVAILABLE: Self = Self(503);
 
-    /// The number.
     pub fn number(self) -> u16 {
         self.0
     }
 
-    /// Whether whoever gets it is told when to come again.
+    /// Whether the answer carries `Retry-After`.
     pub fn is_temporary(self) -> bool {
         matches!(self.0, 503 | 504)
     }
@@ -85,7 +83,7 @@ impl PassOr<HealthCode> {
     }
 }
 
-/// `intermission_lease`: none where it is off.
+/// `intermission_lease`. Returns None for `off`.
 pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
     if value == b"off" {
         return Ok(None);
@@ -94,7 +92,7 @@ pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
     time.map(Some).ok_or(Allowed("\"off\" or a time above 0"))
 }
 
-/// `intermission_max_held`: 0 is as many as there is room for.
+/// `intermission_max_held`. Returns [`u32::MAX`] for 0, which is no limit.
 pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
     let max_held = number(value).ok_or(Allowed("a number, 0 for as many as there is room for"))?;
     Ok(if max_held == 0 { u32::MAX } else { max_held })
@@ -109,7 +107,7 @@ pub fn read_body(value: &[u8]) -> Result<bool, Allowed> {
     }
 }
 
-/// One argument of `intermission_release`, added to those before it.
+/// One argument of `intermission_release`; `pace` is what the arguments before it said.
 pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
     const ALLOWED: Allowed =
         Allowed("\"spread=\" with a time or \"concurrency=\" with a number, each above 0 and once");
@@ -124,12 +122,12 @@ pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
     Ok(Pace { concurrency: count.ok_or(ALLOWED)?, ..pace })
 }
 
-/// Which apps a control endpoint may touch beside its place's own.
+/// The apps that a control endpoint may touch, besides the one of its own location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Apps<'a> {
     #[default]
     None,
-    /// Their names, with commas between.
+    /// Names with commas between them.
     These(&'a [u8]),
     Any,
 }
@@ -137,9 +135,9 @@ pub enum Apps<'a> {
 /// One argument of `intermission_control`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control<'a> {
-    /// Changes are made by POST only.
+    /// Only a POST may change something.
     Post,
-    /// What [`Apps::parse`] takes.
+    /// The list that [`Apps::parse`] reads.
     Apps(&'a [u8]),
 }
 
@@ -155,7 +153,7 @@ pub fn control(value: &[u8]) -> Result<Control<'_>, Allowed> {
 }
 
 impl<'a> Apps<'a> {
-    /// What follows `apps=` in `intermission_control`.
+    /// Reads what follows `apps=`. Returns None if it is neither `*` nor a list of names.
     pub fn parse(list: &'a [u8]) -> Option<Self> {
         if list == b"*" {
             return Some(Self::Any);
@@ -165,7 +163,7 @@ impl<'a> Apps<'a> {
         good.then_some(Self::These(list))
     }
 
-    /// Those that are named.
+    /// The names; none for [`Self::Any`].
     pub fn names(self) -> impl Iterator<Item = &'a [u8]> {
         let list = match self {
             Self::These(list) => Some(list.split(|byte| *byte == b',')),
@@ -174,7 +172,7 @@ impl<'a> Apps<'a> {
         list.into_iter().flatten()
     }
 
-    /// Whether this app is one of them.
+    /// Whether `name` is one of these apps.
     pub fn contain(self, name: &AppName) -> bool {
         self == Self::Any || self.names().any(|one| one == name.as_bytes())
     }
@@ -198,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_nginx_means_something_by_are_refused() {
+    fn statuses_with_a_meaning_of_their_own_in_nginx_are_refused() {
         for code in 0..1000_u32 {
             let ok = (400..600).contains(&code)
                 && !matches!(code, 401 | 408 | 444)
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_is_given_by_either_or_both_and_each_once() {
+    fn a_pace_has_a_spread_or_a_concurrency_or_both_and_each_once() {
         let both =
             release(Pace::default(), b"spread=5s").and_then(|p| release(p, b"concurrency=3"));
         assert_eq!(both, Ok(Pace { spread: Msec(5000), concurrency: 3 }));
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_endpoint_has_the_apps_that_it_names() {
+    fn an_endpoint_may_touch_the_apps_that_it_names_and_no_other() {
         let name = |name: &[u8]| AppName::new(name).unwrap();
         let two = Apps::parse(b"a,b c").unwrap();
         assert!(two.contain(&name(b"a")) && two.contain(&name(b"b c")));

@@ -1,5 +1,5 @@
-//! The atomics that are read without the lock, loom's under its tests, and the steps between which
-//! a worker may die.
+//! The atomics of shared memory (loom's own in loom's tests), and the points at which a worker may
+//! die.
 #![forbid(unsafe_code)]
 
 #[cfg(not(loom))]
@@ -8,8 +8,8 @@ pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Between two writes that must not change places: a worker may be killed here, and whoever takes
-/// the lock next repairs what it finds.
+/// Stands between two writes under the lock that must not be reordered. A worker may be killed here;
+/// the next one that takes the lock then repairs the tables.
 #[inline]
 pub fn crash_point() {
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
@@ -17,7 +17,7 @@ pub fn crash_point() {
     faults::crash_point();
 }
 
-/// Dying at a chosen step, for the tests.
+/// Dies at a chosen crash point, for the tests.
 #[cfg(any(test, feature = "faults"))]
 pub mod faults {
     use core::cell::Cell;
@@ -28,12 +28,12 @@ pub mod faults {
         static LEFT: Cell<Option<(u32, Death)>> = const { Cell::new(None) };
     }
 
-    /// Calls `death` at the step after `steps` more.
+    /// Calls `death` at a crash point of this thread, after `steps` others.
     pub fn arm(steps: u32, death: Death) {
         LEFT.set(Some((steps, death)));
     }
 
-    /// Lives on; returns whether the death was still to come.
+    /// Calls it off. Returns whether `death` had not been called yet.
     pub fn disarm() -> bool {
         LEFT.take().is_some()
     }

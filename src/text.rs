@@ -1,4 +1,4 @@
-//! Short byte strings of bounded length that live in shared memory, and how they are printed.
+//! Byte strings of bounded length, as they lie in shared memory, and how they are printed.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 use percent_encoding::{percent_encode, AsciiSet, NON_ALPHANUMERIC};
 use serde::{Serialize, Serializer};
 
-/// At most `N` bytes, any bytes. All zero is the empty text.
+/// Up to `N` bytes of any value. All zero is the empty text.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Text<const N: usize> {
@@ -14,17 +14,17 @@ pub struct Text<const N: usize> {
     bytes: [u8; N],
 }
 
-/// An app's name, as `$app_name` gives it; the empty one is the default app's.
+/// An app's name: the value of `$app_name`. The default app's is empty.
 pub type AppName = Text<128>;
-/// Why an app is paused, in the operator's words.
+/// Why an app is paused: the parameter `reason=`.
 pub type Reason = Text<256>;
-/// A client's address as text.
+/// A client's address, or what a caller gives as `by=`.
 pub type Address = Text<64>;
 
-/// A value that is longer than its place.
+/// A value that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// The most bytes that there is room for.
+    /// How many bytes fit.
     pub limit: usize,
 }
 
@@ -41,42 +41,39 @@ impl<const N: usize> Default for Text<N> {
 }
 
 impl<const N: usize> Text<N> {
-    /// The empty text.
     pub const EMPTY: Self = Self { len: 0, bytes: [0; N] };
 
-    /// Copies `from`; fails where it has more than `N` bytes.
+    /// Copies `from`. Fails if it is longer than `N` bytes.
     pub fn new(from: &[u8]) -> Result<Self, TooLong> {
         let mut text = Self::EMPTY;
         from.iter().try_for_each(|byte| text.push(*byte))?;
         Ok(text)
     }
 
-    /// As much of `from` as there is room for.
+    /// Copies the first `N` bytes of `from`, or all of it if it is shorter.
     pub fn front_of(from: &[u8]) -> Self {
         let front = from.get(..N).unwrap_or(from);
         Self::new(front).unwrap_or(Self::EMPTY)
     }
 
-    /// Adds a byte at the end; fails where there is no room.
+    /// Adds a byte at the end. Fails if `N` are there already.
     pub fn push(&mut self, byte: u8) -> Result<(), TooLong> {
-        let place = self.bytes.get_mut(self.len as usize).ok_or(TooLong { limit: N })?;
-        *place = byte;
+        let next = self.bytes.get_mut(self.len as usize).ok_or(TooLong { limit: N })?;
+        *next = byte;
         self.len += 1;
         Ok(())
     }
 
-    /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len as usize).unwrap_or_default()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// Writing fails where there is no more room.
+/// Fails if the text does not fit; its beginning is written then.
 impl<const N: usize> fmt::Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.bytes().try_for_each(|byte| self.push(byte)).map_err(|_| fmt::Error)
@@ -97,14 +94,14 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// For log lines: printable ASCII as it is, anything else and quotes as backslash escapes.
+/// As log lines show it: printable ASCII as it is; all other bytes, quotes and backslashes escaped.
 impl<const N: usize> fmt::Display for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.as_bytes().escape_ascii(), f)
     }
 }
 
-/// An app in a line for people.
+/// An app, as a sentence names it.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a>(pub &'a AppName);
 
@@ -118,7 +115,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// A caller in a line for people: in quotes if it could be taken for more than a name.
+/// A caller, as a sentence names it: in quotes if it could be read as more than a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a>(pub &'a Address);
 
@@ -132,14 +129,14 @@ impl fmt::Display for Who<'_> {
     }
 }
 
-/// For JSON: bytes that are not UTF-8 become U+FFFD.
+/// As JSON shows it: U+FFFD in place of bytes that are not UTF-8.
 impl<const N: usize> Serialize for Text<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&Lossy(self.as_bytes()))
     }
 }
 
-/// Bytes as UTF-8; what is not becomes U+FFFD.
+/// Bytes as UTF-8, with U+FFFD in place of those that are not.
 #[derive(Clone, Copy, Debug)]
 pub struct Lossy<'a>(pub &'a [u8]);
 
@@ -155,11 +152,11 @@ impl fmt::Display for Lossy<'_> {
     }
 }
 
-/// Bytes that may stand in a header as they are: RFC 3986's unreserved ones and the slash.
+/// Bytes that stand in a header as they are: RFC 3986's unreserved ones, and the slash.
 const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// For a response header: percent-encoded where a byte could mean something.
+/// The value of a response header: all other bytes are percent-encoded.
 pub fn header_value(bytes: &[u8]) -> impl fmt::Display + '_ {
     percent_encode(bytes, PLAIN)
 }
@@ -169,14 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_takes_what_fits_and_refuses_more() {
+    fn a_text_that_is_too_long_is_refused() {
         assert_eq!(Text::<4>::new(b"abcd").map(|t| t.as_bytes().len()), Ok(4));
         assert_eq!(Text::<4>::new(b"abcde"), Err(TooLong { limit: 4 }));
         assert!(AppName::EMPTY.is_empty());
     }
 
     #[test]
-    fn whatever_is_printed_is_harmless_where_it_is_printed() {
+    fn no_byte_of_a_name_can_break_a_log_line_a_header_or_json() {
         let name = AppName::new(b"a\"b\n\xff").unwrap();
         assert_eq!(name.to_string(), "a\\\"b\\n\\xff");
         assert_eq!(header_value(name.as_bytes()).to_string(), "a%22b%0A%FF");
@@ -184,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_could_be_taken_for_more_is_quoted() {
+    fn a_caller_that_could_be_read_as_more_than_a_name_is_quoted() {
         let who = |name: &str| Who(&Address::new(name.as_bytes()).unwrap()).to_string();
         assert_eq!(who("alice@db-1.example"), "alice@db-1.example");
         assert_eq!(who("::1"), "::1");
