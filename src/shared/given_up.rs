@@ -1,39 +1,39 @@
-//! Requests that nginx was done with before the app was: how many, and how many of late.
+//! Counts requests that nginx gave up before the app was done: all of them, and those of the last
+//! minute.
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
 use crate::time::Msec;
 
-/// What one worker counts of one app, or all workers together.
+/// The counts of one worker for one app, or the sum of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct GivenUp {
-    /// How many there were.
+    /// Since the counting began.
     pub total: u32,
-    /// The number of the span that the newest of the counts is of, from 0 on.
+    /// The span that the newest count is for: the monotonic clock divided by [`SPAN`].
     pub span: u32,
-    /// A count for each of [`SPANS`], 12 bits each; the newest has the lowest.
+    /// A count for each of the last [`SPANS`] spans, [`BITS`] bits each, the newest in the lowest.
     pub recent: u64,
 }
 
-/// Together they are a minute and the span under way.
+/// The last minute, and the span that has begun.
 const SPANS: u32 = 5;
 const SPAN: Msec = Msec(15_000);
 const BITS: u32 = 12;
 const MAX_COUNT: u64 = (1 << BITS) - 1;
 
 impl GivenUp {
-    /// None.
     pub const NONE: Self = Self { total: 0, span: 0, recent: 0 };
 
-    /// With one more, at this time on the monotonic clock.
+    /// One more, at `now` on the monotonic clock.
     #[must_use]
     pub fn and_one(self, now: Msec) -> Self {
         self.and(Self { total: 1, span: span_of(now), recent: 1 })
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let span = self.span.max(other.span);
@@ -43,13 +43,13 @@ impl GivenUp {
         Self { total: self.total.saturating_add(other.total), span, recent: counts.sum() }
     }
 
-    /// How many there were within the last minute; up to a quarter of one more is counted.
+    /// How many there were in the last minute; some up to 15 s older may be counted too.
     pub fn lately(self, now: Msec) -> u32 {
         let recent = self.recent_at(span_of(now));
         (0..SPANS).map(|at| count(recent, at) as u32).sum()
     }
 
-    /// The counts as they are when this span is the newest.
+    /// The counts, moved so that `span` is the newest one.
     fn recent_at(self, span: u32) -> u64 {
         let later = span.saturating_sub(self.span);
         let counts = self.recent.checked_shl(later.saturating_mul(BITS)).unwrap_or(0);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn one_counts_for_a_minute_and_no_more_than_a_quarter_longer() {
+    fn a_request_counts_for_at_least_60_and_at_most_75_seconds() {
         for first in [0, 7_000, 14_999, 15_000, 1_000_000] {
             let one = at(&[first]);
             assert_eq!(one.lately(Msec(first + 60_000)), 1);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn two_workers_counts_are_together_what_one_would_have_counted() {
+    fn the_sum_of_two_workers_is_what_one_would_have_counted() {
         let (one, two) = (at(&[1_000, 20_000, 95_000]), at(&[16_000, 62_000]));
         let both = at(&[1_000, 16_000, 20_000, 62_000, 95_000]);
         assert_eq!((one.and(two), two.and(one)), (both, both));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_many_stays_the_most() {
+    fn a_count_stops_at_its_largest_value() {
         let many = (0..5_000).fold(GivenUp::NONE, |sum, _| sum.and_one(Msec(0)));
         assert_eq!((many.lately(Msec(0)), many.total), (4095, 5_000));
         assert_eq!(many.and(many).lately(Msec(15_000)), 4095);

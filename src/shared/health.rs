@@ -1,4 +1,4 @@
-//! Whether the state file keeps the pauses; if not, why.
+//! Whether the state file keeps the pauses; and if not, why.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -7,15 +7,15 @@ use std::io;
 /// What the status says of the state file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// None is configured.
+    /// No state file is configured.
     #[default]
     Off,
-    /// It has what was written last.
+    /// The last write reached the disk.
     Good,
     Bad(Problem),
 }
 
-/// Why the file does not keep the pauses. The numbers are the operating system's, of errors.
+/// Why the file does not keep the pauses. The numbers are the operating system's error numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     Link,
@@ -33,7 +33,7 @@ pub enum Problem {
 }
 
 impl Health {
-    /// As a word of shared memory; 0 is [`Health::Off`].
+    /// As a word of shared memory. [`Health::Off`] is 0.
     pub fn pack(self) -> u64 {
         let (kind, number) = match self {
             Self::Off => (0, 0),
@@ -54,7 +54,7 @@ impl Health {
         kind | u64::from(number.cast_unsigned()) << 32
     }
 
-    /// From such a word.
+    /// Reads such a word. An unknown one is [`Health::Off`].
     pub fn unpack(word: u64) -> Self {
         let number = ((word >> 32) as u32).cast_signed();
         let problem = match word as u32 {
@@ -76,13 +76,13 @@ impl Health {
         Self::Bad(problem)
     }
 
-    /// Whether pauses are kept as the configuration wants it.
+    /// False if a state file is configured and does not keep the pauses.
     pub fn is_fine(self) -> bool {
         !matches!(self, Self::Bad(_))
     }
 }
 
-/// `off`, `ok`, or what is wrong.
+/// As the status shows it: `off`, `ok`, or what is wrong.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -106,7 +106,7 @@ impl Problem {
     }
 }
 
-/// The end of a sentence that begins with the file.
+/// Finishes a sentence that begins with the name of the file.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(why) = self.unusable() {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_of_shared_memory_tells_all() {
+    fn a_health_comes_back_whole_from_its_word() {
         for word in 0..20 {
             let health = Health::unpack(word | 28 << 32);
             assert_eq!(Health::unpack(health.pack()), health);

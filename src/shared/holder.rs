@@ -1,25 +1,23 @@
-//! Who has the zone's lock: a process leaves its name there as long as it has it.
+//! Which process holds the zone's lock: it leaves its name here while it holds it.
 //!
-//! The lock itself says the process's number only, which another process may have by now.
+//! The lock itself contains only the pid, which may be another process's by now.
 #![forbid(unsafe_code)]
 
 use crate::ids::Process;
 use crate::sync::{AtomicU64, Ordering};
 
-/// How many bits the number of a process has at the most (proc(5), pid_max).
+/// A pid has at most so many bits (proc(5), pid_max).
 const PID_BITS: u32 = 22;
 
-/// A process in one word.
+/// A [`Process`] in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name(pub u64);
 
 impl Name {
-    /// Of this one.
     pub fn of(process: Process) -> Self {
         Self(process.started << PID_BITS | u64::from(process.pid.unsigned_abs()))
     }
 
-    /// The process's number.
     pub fn pid(self) -> i32 {
         i32::try_from(self.0 & ((1 << PID_BITS) - 1)).unwrap_or(0)
     }
@@ -29,25 +27,25 @@ impl Name {
     }
 }
 
-/// The word where the name is; 0 is nobody's.
+/// The word for the holder's name; 0 while no process holds the lock.
 #[repr(transparent)]
 #[derive(Debug, Default)]
 pub struct Holder(AtomicU64);
 
 impl Holder {
-    /// This process has just taken the lock.
+    /// Called by a process that has just taken the lock.
     pub fn begins(&self, name: Name) {
         self.0.store(name.0, Ordering::Relaxed);
     }
 
-    /// The process that has the lock is about to give it up. After that it would take away the name of
-    /// the next one.
+    /// Called by the holder just before it gives the lock up; later it would erase the name of the
+    /// next holder.
     pub fn ends(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// The process with this number has the lock: which one that is. If it has no name here, it started
-    /// at tick 0: then it has just taken the lock, or is about to give it up.
+    /// The process that holds the lock, which is known to contain `pid`. If its name is not here, it
+    /// has just taken the lock or is about to give it up; `started` is 0 then.
     pub fn process(&self, pid: i32) -> Process {
         let named = Name(self.0.load(Ordering::Relaxed)).process();
         Process { pid, started: if named.pid == pid { named.started } else { 0 } }
@@ -61,7 +59,7 @@ mod tests {
     const A: Process = Process { pid: 10, started: 1 };
 
     #[test]
-    fn who_has_the_lock_is_known_by_more_than_a_number() {
+    fn the_holder_is_known_by_more_than_its_pid() {
         let holder = Holder::default();
         for process in [A, Process { pid: (1 << PID_BITS) - 1, started: (1 << 42) - 1 }] {
             holder.begins(Name::of(process));
@@ -71,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_left_its_name_yet_is_not_taken_for_one_that_had_the_same_number() {
+    fn a_holder_without_a_name_yet_is_not_an_earlier_process_with_its_pid() {
         let holder = Holder::default();
         holder.begins(Name::of(A));
         holder.ends();

@@ -1,5 +1,5 @@
-//! What lies in the memory that all workers share: a file for each kind of entry, and for what is
-//! read without the lock.
+//! The contents of the memory that all workers share: a file for each kind of entry, and one for
+//! what is read without the lock.
 #![forbid(unsafe_code)]
 
 pub mod given_up;

@@ -1,4 +1,4 @@
-//! The oldest of an app's requests in flight: workers tell them when somebody asks.
+//! An app's oldest requests in flight, which workers report when they are asked.
 #![forbid(unsafe_code)]
 
 use crate::ids::{Epoch, WorkerId};
@@ -6,10 +6,10 @@ use crate::text::{Address, Text};
 use crate::time::Msec;
 use core::fmt;
 
-/// How many are kept of each app.
+/// How many are kept for each app.
 pub const MAX_TOLD: usize = 3;
 
-/// A request in flight, as its worker tells it.
+/// A request in flight, as its worker reports it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -18,7 +18,7 @@ pub struct Told {
     /// When it was passed on, on the monotonic clock.
     pub since: Msec,
     pub method: Text<16>,
-    /// As the client sent it; its beginning, if it is longer.
+    /// As the client sent it; cut off if it is longer.
     pub uri: Text<128>,
     pub client: Address,
 }
@@ -40,7 +40,7 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    /// As JSON names it.
+    /// The word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::ClientsBody => "client's body",
@@ -52,7 +52,7 @@ impl WaitsFor {
     }
 }
 
-/// The end of a sentence.
+/// Finishes the sentence "it waits for …".
 impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -65,20 +65,20 @@ impl fmt::Display for WaitsFor {
     }
 }
 
-/// The oldest, the oldest of all first.
+/// Up to [`MAX_TOLD`] requests, the oldest first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Oldest {
-    /// When they were asked for; those of an older question are forgotten.
+    /// The question that they answer. Those of older questions are forgotten.
     round: Epoch,
     told: [Option<Told>; MAX_TOLD],
 }
 
 impl Oldest {
-    /// Nobody was asked.
+    /// Before the first question.
     pub const NONE: Self = Self { round: Epoch(0), told: [None; MAX_TOLD] };
 
-    /// A worker tells of one.
+    /// Adds one if it is among the oldest.
     pub fn add(&mut self, round: Epoch, told: Told) {
         if self.round != round {
             *self = Self { round, ..Self::NONE };
@@ -92,13 +92,13 @@ impl Oldest {
         }
     }
 
-    /// Those that were told when they were asked for at this time.
+    /// The answers to this question.
     pub fn of(&self, round: Epoch) -> impl Iterator<Item = Told> + '_ {
         let told = self.told.iter().flatten().filter(move |_| self.round == round);
         told.copied()
     }
 
-    /// A worker is gone, and its requests with it.
+    /// Forgets those of a worker that is gone.
     pub fn reap(&mut self, owner: WorkerId) {
         let (round, others) = (self.round, self.told);
         *self = Self { round, ..Self::NONE };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_oldest_stay_whoever_tells_them_and_when() {
+    fn the_three_oldest_of_all_workers_are_kept() {
         let mut oldest = Oldest::NONE;
         for (owner, time) in [(1, 50), (2, 20), (1, 60), (2, 10), (1, 30), (2, 20)] {
             oldest.add(Epoch(7), told(owner, time));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_worker_told_goes_with_it() {
+    fn the_requests_of_a_dead_worker_are_forgotten() {
         let mut oldest = Oldest::NONE;
         for (owner, time) in [(1, 10), (2, 20), (1, 30)] {
             oldest.add(Epoch(7), told(owner, time));

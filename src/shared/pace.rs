@@ -1,29 +1,29 @@
-//! How fast those held go on: at once, spread over a time, so many at a time, or both.
+//! The pace of a drain: at once, spread over a time, so many requests at a time, or both.
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
 use crate::time::Msec;
 
-/// What the operator asks for. Zero lifts either.
+/// What the operator asks for. Zero is no limit, in either.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// Those held at the end of the pause go on evenly over so long.
+    /// The requests held at the end of the pause are released evenly over so long.
     pub spread: Msec,
-    /// At most so many of those released are unfinished at a time.
+    /// At most so many released requests are unfinished at a time.
     pub concurrency: u32,
 }
 
-/// How far a drain is on its way at a [`Pace`].
+/// How far a drain has come at its [`Pace`].
 ///
-/// It goes in rounds: first those whom the pause held; then, twice as fast or in half the time,
-/// those who came meanwhile; and so on until nobody is left.
+/// It goes in rounds. The first round releases the requests that the pause held; the next one those
+/// that came during the first, twice as fast or in half the time; and so on until none are left.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pace: Pace,
-    /// How many go on in [`Pace::spread`].
+    /// How many are released within [`Pace::spread`] in the first round.
     count: u64,
     began: Msec,
     released: u64,
@@ -37,18 +37,18 @@ pub enum Allowance {
     Now,
     /// At this time, on the monotonic clock.
     At(Msec),
-    /// When one of those released is finished.
+    /// When a released request is finished.
     Full,
 }
 
 impl Pace {
-    /// Whether everybody goes on at once.
+    /// Whether all are released at once.
     pub fn is_unlimited(self) -> bool {
         self == Self::default()
     }
 }
 
-/// Words for the log; none where everybody goes at once.
+/// As log lines show it; empty if all are released at once.
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.spread > Msec(0) {
@@ -62,7 +62,6 @@ impl fmt::Display for Pace {
 }
 
 impl Progress {
-    /// Of no drain.
     pub const NONE: Self = Self {
         pace: Pace { spread: Msec(0), concurrency: 0 },
         count: 0,
@@ -71,24 +70,23 @@ impl Progress {
         doublings: 0,
     };
 
-    /// A drain of so many held begins.
+    /// The first round of a drain, of `held` requests.
     pub fn begin(pace: Pace, held: u32, now: Msec) -> Self {
         Self { pace, count: u64::from(held.max(1)), began: now, released: 0, doublings: 0 }
     }
 
-    /// The pace that was asked for.
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// When the round under way ends, if it is spread.
+    /// When this round ends, on the monotonic clock. None without a spread.
     pub fn ends(&self) -> Option<Msec> {
         let spread = self.pace.spread.0 >> self.doublings.min(63);
         (self.pace.spread > Msec(0)).then(|| self.began.after(Msec(spread)))
     }
 
-    /// The next round begins, of so many held: however many they are, it takes no more than half
-    /// the time that the round before might take.
+    /// Begins the next round, of `held` requests. However many they are, it takes at most half as long
+    /// as the round before could have taken.
     pub fn next_round(&mut self, held: u32, now: Msec) {
         self.count = self.count.max(u64::from(held));
         self.doublings = self.doublings.saturating_add(1).min(32);
@@ -96,12 +94,11 @@ impl Progress {
         self.released = 0;
     }
 
-    /// One more is released in this round.
     pub fn release_one(&mut self) {
         self.released = self.released.saturating_add(1);
     }
 
-    /// Whether the next one may go on, where `unfinished` of those released before are not finished.
+    /// Whether the next request may go on, while `unfinished` released ones are unfinished.
     pub fn allowance(&self, unfinished: u32, now: Msec) -> Allowance {
         let limit = match self.pace.concurrency {
             0 => u32::MAX,
@@ -116,7 +113,7 @@ impl Progress {
         }
     }
 
-    /// How many are to have gone on after so long: one at its beginning, then evenly.
+    /// How many are due after this part of the round: one at its beginning, then evenly.
     fn due(&self, elapsed: Msec) -> u64 {
         match self.pace.spread {
             Msec(0) => u64::MAX,
@@ -128,7 +125,7 @@ impl Progress {
         }
     }
 
-    /// When the one behind `released` others is due, after the round's beginning.
+    /// When the request behind `released` others is due, from the beginning of the round.
     fn time_of(&self, released: u64) -> Msec {
         let count = u128::from(self.count) << self.doublings;
         let time = u128::from(released).saturating_mul(u128::from(self.pace.spread.0));
@@ -142,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn without_a_pace_everybody_goes_at_once() {
+    fn without_a_pace_all_are_released_at_once() {
         let progress = Progress::begin(Pace::default(), 7, Msec(0));
         assert_eq!(progress.allowance(1000, Msec(0)), Allowance::Now);
     }
@@ -170,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrency_waits_for_those_under_way() {
+    fn a_concurrency_bounds_the_unfinished_and_doubles_each_round() {
         let pace = Pace { spread: Msec(0), concurrency: 3 };
         let mut progress = Progress::begin(pace, 500, Msec(0));
         assert_eq!(progress.allowance(2, Msec(0)), Allowance::Now);
@@ -182,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_one_is_due_when_it_is_said_to_be(
+        fn a_request_may_go_on_at_the_time_that_was_said(
             spread in 1u64..100_000_000,
             held in 0u32..1_000_000,
             released in 0u64..2_000_000,

@@ -1,7 +1,8 @@
-//! What is read without the lock: which apps are not open, and whose line moves.
+//! What workers read without the lock: above all which apps are not open, and whose lines move.
 //!
-//! Written under the lock only. A request that finds its app's gate open passes; it came before
-//! whatever is being changed at that moment. One that finds it closed asks again under the lock.
+//! Each app has a gate. A request that finds it open passes: it counts as earlier than any change
+//! that is being made. A request that finds it closed asks again under the lock. What is not said
+//! to be written without the lock is written under it.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Epoch, NameHash};
@@ -9,66 +10,70 @@ use crate::shared::health::Health;
 use crate::sync::{crash_point, AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
-/// A word per app, and one for all of them.
+/// References to these words.
 #[derive(Clone, Copy, Debug)]
 pub struct Signals<'z> {
     /// How many apps are not open.
     pub not_open: &'z AtomicU32,
-    /// Per app: its name's hash while it is not open, else 0.
+    /// The gates, one per app: the hash of its name while the app is not open, else 0.
     pub names: &'z [AtomicU64],
-    /// A bit per app: set while those held may go on, or are to be turned away.
+    /// A bit per app: set while its held requests may be released, or are to be turned away.
     pub moving: &'z [AtomicU64],
-    /// When the first lease ends, on the monotonic clock in ms; 0 where there is none.
+    /// When the first lease ends, in ms on the monotonic clock; 0 if there is none.
     pub lease: &'z AtomicU64,
     /// The newest [`Epoch`].
     pub epoch: &'z AtomicU64,
     /// How many pauses have ended.
     pub endings: &'z AtomicU64,
-    /// A bit per remainder of a name's hash: set once a request of such a name has come.
+    /// A bit per remainder of a name's hash: set once a request for such a name has come. Written
+    /// without the lock.
     pub heard: &'z [AtomicU64],
-    /// Per remainder of a name's hash: how long requests of such a name are held before they go on to
-    /// the app, the shortest time that was said since the last pause ended.
+    /// Per remainder of a name's hash: the shortest time after which a held request for such a name
+    /// goes on to the app, since the last pause ended. Written without the lock.
     pub expiries: &'z [AtomicU32],
-    /// How many callers wait for an app to be quiet, or drained.
+    /// How many callers wait.
     pub waiting: &'z AtomicU32,
-    /// The state file's [`Health`]; it is written without the lock.
+    /// The state file's [`Health`]. Written without the lock.
     pub state_file: &'z AtomicU64,
 }
 
 impl Signals<'_> {
-    /// Whether all apps are open: one load.
+    /// Whether all apps are open. One load.
     #[inline]
     pub fn all_open(&self) -> bool {
-        // Who sees a gate open sees what was written before it opened.
+        // Pairs with the stores in `set_gate`: who sees all open sees what was written before that.
         self.not_open.load(Ordering::Acquire) == 0
     }
 
-    /// The first app that is not open and may have this name.
+    /// The app whose gate is closed for this name. Another app's name may have the same hash.
     pub fn find(&self, name: NameHash) -> Option<AppId> {
+        // Pairs with the store in `set_gate`: who sees a gate open sees what was written before that.
         self.names.iter().position(|gate| gate.load(Ordering::Acquire) == name.0).map(AppId::at)
     }
 
-    /// Whether anybody's line moves.
+    /// Whether the line of any app moves.
     pub fn any_moving(&self) -> bool {
         self.moving.iter().any(|word| word.load(Ordering::Relaxed) != 0)
     }
 
-    /// When the first lease ends, if one is running.
+    /// When the first lease ends, on the monotonic clock.
     pub fn next_lease(&self) -> Option<Msec> {
         Some(Msec(self.lease.load(Ordering::Relaxed))).filter(|end| *end != Msec(0))
     }
 
-    /// What workers must have seen for their counts to be believed.
+    /// The newest epoch. Counts of a worker that has not seen it may be incomplete.
     pub fn epoch(&self) -> Epoch {
+        // Pairs with the store in `next_epoch`: who sees the epoch sees the gates closed before it.
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Changes before anybody is released, or passes, whom a pause would have held.
+    /// How many pauses have ended. Changes before the first request passes or is released that the
+    /// pause would have held.
     pub fn endings(&self) -> u64 {
         self.endings.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody waits for what the workers count.
+    /// Whether any caller waits for what the workers count.
     pub fn anybody_waits(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
     }
@@ -78,12 +83,12 @@ impl Signals<'_> {
         Health::unpack(self.state_file.load(Ordering::Relaxed))
     }
 
-    /// Says whether it does.
+    /// Sets what [`Self::state_file`] returns.
     pub fn set_state_file(&self, health: Health) {
         self.state_file.store(health.pack(), Ordering::Relaxed);
     }
 
-    /// The apps whose line moves, from the one behind `last` on, around to it.
+    /// The apps whose lines move: those behind `last`, then those up to and including it.
     pub fn moving_after(&self, last: AppId) -> impl Iterator<Item = AppId> + '_ {
         let count = self.names.len();
         let start = if last.index() < count { last.index() + 1 } else { 0 };
@@ -91,7 +96,7 @@ impl Signals<'_> {
         order.map(AppId::at).filter(|id| self.is_moving(*id))
     }
 
-    /// A request of this name comes. Written once for each name.
+    /// Notes that a request for this name has come. Writes only the first time.
     pub fn hear(&self, name: NameHash) {
         let (word, bit) = self.heard_bit(name);
         if let Some(word) = word.filter(|word| word.load(Ordering::Relaxed) & bit == 0) {
@@ -99,23 +104,23 @@ impl Signals<'_> {
         }
     }
 
-    /// Whether a request of this name, or of another with a like hash, ever came.
+    /// Whether a request ever came for this name, or for another with the same remainder.
     pub fn has_heard(&self, name: NameHash) -> bool {
         let (word, bit) = self.heard_bit(name);
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
 
-    /// A request of this name would go on to the app when it was held for so long.
+    /// Notes that a held request for this name goes on to the app after so long.
     pub fn expires(&self, name: NameHash, after: Msec) {
-        // 0 is none, and the shortest time has the greatest value.
+        // 0 is no time; the shortest time has the greatest value.
         let value = u32::MAX - u32::try_from(after.0).unwrap_or(u32::MAX - 1);
         if let Some(word) = self.expiry(name).filter(|word| word.load(Ordering::Relaxed) < value) {
             word.fetch_max(value, Ordering::Relaxed);
         }
     }
 
-    /// How long requests of this name, or of another with a like hash, are held before they go on to
-    /// the app; none where that is not known of any.
+    /// The shortest time after which a held request for this name, or for another with the same
+    /// remainder, goes on to the app. None if none is known.
     pub fn expire_after(&self, name: NameHash) -> Option<Msec> {
         let value = self.expiry(name)?.load(Ordering::Relaxed);
         (value != 0).then(|| Msec(u64::from(u32::MAX - value)))
@@ -139,7 +144,7 @@ impl Signals<'_> {
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit(id) != 0)
     }
 
-    /// Under the lock: closes an app's gate to requests of this name, or opens it.
+    /// Under the lock: closes the app's gate for this name, or opens it.
     pub(crate) fn set_gate(&self, id: AppId, closed_for: Option<NameHash>) {
         let Some(gate) = self.names.get(id.index()) else {
             return;
@@ -149,13 +154,15 @@ impl Signals<'_> {
         if before == value {
             return;
         }
-        // Before anybody passes, and says it anew.
+        // Before the gate opens: then requests pass and say it anew.
         if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
             word.store(0, Ordering::Relaxed);
         }
+        // Pairs with the load in `find`.
         gate.store(value, Ordering::Release);
         crash_point();
         let count = self.not_open.load(Ordering::Relaxed);
+        // Pair with the load in `all_open`.
         match (before, value) {
             (0, _) => self.not_open.store(count.saturating_add(1), Ordering::Release),
             (_, 0) => self.not_open.store(count.saturating_sub(1), Ordering::Release),
@@ -163,12 +170,12 @@ impl Signals<'_> {
         }
     }
 
-    /// Under the lock: says that an app's line moves.
+    /// Under the lock: the app's line moves.
     pub(crate) fn line_moves(&self, id: AppId) {
         self.change_moving(id, |word| word | bit(id));
     }
 
-    /// Under the lock: says that an app's line does not move.
+    /// Under the lock: the app's line stands still.
     pub(crate) fn line_stands(&self, id: AppId) {
         self.change_moving(id, |word| word & !bit(id));
     }
@@ -179,31 +186,32 @@ impl Signals<'_> {
         }
     }
 
-    /// Under the lock: says when the first lease ends.
+    /// Under the lock: sets when the first lease ends.
     pub(crate) fn set_lease(&self, end: Option<Msec>) {
         self.lease.store(end.map_or(0, |end| end.0.max(1)), Ordering::Relaxed);
     }
 
-    /// Under the lock: workers are to see what has changed up to now.
+    /// Under the lock: begins the next epoch, which workers see with all that has changed before.
     pub(crate) fn next_epoch(&self) -> Epoch {
         let epoch = Epoch(self.epoch.load(Ordering::Relaxed).wrapping_add(1));
+        // Pairs with the load in `epoch`.
         self.epoch.store(epoch.0, Ordering::Release);
         epoch
     }
 
-    /// Under the lock, before the gate opens or the line moves: a pause has ended.
+    /// Under the lock: a pause has ended. Called before the gate opens or the line moves.
     pub(crate) fn pause_ended(&self) {
         self.endings.store(self.endings().wrapping_add(1), Ordering::Relaxed);
         crash_point();
     }
 
-    /// Under the lock: says how many callers wait.
+    /// Under the lock: sets how many callers wait.
     pub(crate) fn set_waiting(&self, count: usize) {
         self.waiting.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Under the lock, where a worker died: counts the closed gates anew. None opens meanwhile, for
-    /// others read them.
+    /// Under the lock, after a worker died in it: counts the closed gates anew. No gate changes:
+    /// other workers may read them at this moment.
     pub(crate) fn recount(&self) {
         let signals = self.names.iter();
         let closed = signals.filter(|gate| gate.load(Ordering::Relaxed) != 0);

@@ -1,7 +1,7 @@
-//! Ticket slots and the lists they stand in: one line per app, and the free ones.
+//! Ticket slots, and the lists that they are in: the line of each app, and the free slots.
 //!
-//! What a slot says of itself (its state, app, ticket and owner) is the truth; the links are
-//! derived from it, and [`sort`] makes them anew where a worker died half-way.
+//! The state, app, ticket and owner in a slot are the truth. Its links are derived from them: if a
+//! worker dies half-way through a change, [`sort`] makes all links anew.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
@@ -13,23 +13,23 @@ use crate::time::Msec;
 pub enum Use {
     #[default]
     Free,
-    /// Its request was released, counts against its app's concurrency, and is not finished.
+    /// Its request was released and is unfinished, and counts against the concurrency of its app.
     Unfinished,
     Held,
 }
 
-/// A held request.
+/// A held or released request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     pub app: AppId,
     pub ticket: Ticket,
     pub owner: WorkerId,
     pub cookie: Cookie,
-    /// When it came, on the monotonic clock.
+    /// When it arrived, on the monotonic clock.
     pub since: Msec,
 }
 
-/// A place for one held request.
+/// A slot for one held request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
@@ -44,7 +44,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A free slot that stands in no list.
+    /// A free slot that is in no list.
     pub const FREE: Self = Self {
         used: Use::Free,
         app: AppId::NONE,
@@ -56,17 +56,17 @@ impl Slot {
         since: Msec(0),
     };
 
-    /// The request that is held here, if one is.
+    /// The held request in this slot.
     pub fn held(&self) -> Option<Held> {
         self.occupant().filter(|_| self.used == Use::Held)
     }
 
-    /// The request that was released from here and still counts, if one does.
+    /// The released request that still has this slot.
     pub fn unfinished(&self) -> Option<Held> {
         self.occupant().filter(|_| self.used == Use::Unfinished)
     }
 
-    /// The request whose place this is, held or unfinished.
+    /// The request in this slot, held or unfinished.
     pub fn occupant(&self) -> Option<Held> {
         (self.used != Use::Free).then_some(Held {
             app: self.app,
@@ -77,18 +77,18 @@ impl Slot {
         })
     }
 
-    /// The slot behind this one in its list.
+    /// The next slot in the list.
     pub fn next(&self) -> SlotId {
         self.next
     }
 
-    /// The slot before this one in its list.
+    /// The slot before this one in the list.
     #[cfg(test)]
     pub(crate) fn prev(&self) -> SlotId {
         self.prev
     }
 
-    /// Holds a request here: from the last write on it counts.
+    /// Puts a held request here. It counts from the last write on.
     pub fn fill(&mut self, held: Held) {
         self.app = held.app;
         self.ticket = held.ticket;
@@ -100,13 +100,13 @@ impl Slot {
         crate::sync::crash_point();
     }
 
-    /// The request that was held here goes on, and still counts.
+    /// Notes that the request in this slot was released and is unfinished.
     pub fn release(&mut self) {
         self.used = Use::Unfinished;
         crate::sync::crash_point();
     }
 
-    /// Nobody's place any more.
+    /// Makes the slot free. Its links stay as they are.
     pub fn clear(&mut self) {
         self.used = Use::Free;
         crate::sync::crash_point();
@@ -122,7 +122,7 @@ impl Slot {
     }
 }
 
-/// The ends and the length of a list of slots.
+/// A list of slots: its ends and its length.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct List {
@@ -132,10 +132,9 @@ pub struct List {
 }
 
 impl List {
-    /// The list of no slots.
     pub const EMPTY: Self = Self { head: SlotId::NONE, tail: SlotId::NONE, len: 0 };
 
-    /// Puts a slot that stands in no list at the end of this one.
+    /// Adds a slot at the end. It must be in no list.
     pub fn push(&mut self, slots: &mut [Slot], id: SlotId) {
         let Some(slot) = slots.get_mut(id.index()) else {
             return;
@@ -152,7 +151,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Takes a slot that stands in this list out of it.
+    /// Takes a slot out. It must be in this list.
     pub fn remove(&mut self, slots: &mut [Slot], id: SlotId) {
         let Some(slot) = slots.get_mut(id.index()) else {
             return;
@@ -172,14 +171,14 @@ impl List {
         self.len = self.len.saturating_sub(1);
     }
 
-    /// Takes the first slot out.
+    /// Takes the first slot out, if there is one.
     pub fn pop(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
         let id = self.head;
         id.is_some().then(|| self.remove(slots, id))?;
         Some(id)
     }
 
-    /// The slots of the list, from its head.
+    /// The slots of the list, from the first on. Ends in any case, even if links are wrong.
     pub fn iter<'a>(&self, slots: &'a [Slot]) -> impl Iterator<Item = (SlotId, &'a Slot)> + 'a {
         let first = self.head;
         let at = move |id: SlotId| slots.get(id.index()).map(|slot| (id, slot));
@@ -187,10 +186,11 @@ impl List {
     }
 }
 
-/// Orders all slots into one chain by `next`: the free ones, those unfinished, and those held; by app
-/// and ticket.
-/// Returns its head. A merge sort from short runs to long, so that it needs no memory of its own
-/// and no stack; `O(n log n)`.
+/// Links all slots into one chain by `next`, and returns its head: first the free ones, then the
+/// unfinished, then the held; each group by app, then by ticket.
+///
+/// A merge sort from short chains to long ones: it needs no memory of its own and no recursion.
+/// `O(n log n)`.
 pub fn sort(slots: &mut [Slot]) -> SlotId {
     let count = slots.len();
     for (index, slot) in slots.iter_mut().enumerate() {
@@ -205,7 +205,8 @@ pub fn sort(slots: &mut [Slot]) -> SlotId {
     head
 }
 
-/// Merges neighbouring runs of `width` in the chain from `head`; returns the new head.
+/// Merges each two neighbouring pieces of `width` slots in the chain from `head`. Returns the new
+/// head.
 fn merge_pairs(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
     let (mut first, mut last) = (SlotId::NONE, SlotId::NONE);
     let mut rest = head;
@@ -234,7 +235,7 @@ fn merge_pairs(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
     first
 }
 
-/// Ends the chain from `head` after `width` slots; returns the head of what follows.
+/// Cuts the chain from `head` after `width` slots. Returns the head of the rest.
 fn cut(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
     let mut id = head;
     for _ in 1..width {
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gives_back_what_was_put_in_and_not_taken_out() {
+    fn a_list_holds_the_slots_that_were_added_and_not_taken_out() {
         let mut slots = [Slot::FREE; 4];
         let mut list = List::EMPTY;
         (0..4).for_each(|i| list.push(&mut slots, SlotId(i)));
@@ -269,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sorting_orders_any_slots_whatever_their_links(
+        fn any_slots_are_sorted_whatever_their_links_were(
             seeds in prop::collection::vec((any::<bool>(), 0u32..3, any::<u64>(), any::<u32>()), 0..40)
         ) {
             let mut slots: Vec<Slot> = seeds.iter().map(|&(held, app, ticket, next)| Slot {

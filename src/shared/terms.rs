@@ -1,4 +1,4 @@
-//! Why an app is paused, until when, and how those held go on.
+//! What belongs to a pause: why, by whom, until when, and the pace of its drain.
 #![forbid(unsafe_code)]
 
 use crate::ids::PauseId;
@@ -6,22 +6,21 @@ use crate::shared::pace::Pace;
 use crate::text::{Address, Reason};
 use crate::time::{Msec, Now};
 
-/// What `enable` or `stop` says of the pause that it begins or changes.
+/// What a call of `enable` or `stop` asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct PauseRequest {
-    /// A number for the pause, if one begins.
+    /// The number of the pause if one begins. The zone gives it.
     pub number: PauseId,
     pub by: Address,
-    /// None where none was given.
+    /// None if the call gives none: then the pause keeps its own.
     pub reason: Option<Reason>,
-    /// After so long it ends by itself; never where none.
+    /// The pause ends by itself after so long; never if None.
     pub lease: Option<Msec>,
-    /// How those held go on when it ends.
+    /// The pace of the drain when the pause ends.
     pub pace: Pace,
 }
 
 impl PauseRequest {
-    /// Of nobody.
     pub const NONE: Self = Self {
         number: PauseId(0),
         by: Address::EMPTY,
@@ -30,26 +29,25 @@ impl PauseRequest {
         pace: Pace { spread: Msec(0), concurrency: 0 },
     };
 
-    /// The end of its lease, if it began then; [`Now::NEVER`] where there is none.
+    /// The end of a lease that begins at `began`; [`Now::NEVER`] without a lease.
     pub fn end(&self, began: Now) -> Now {
         self.lease.map_or(Now::NEVER, |lease| began.after(lease))
     }
 }
 
-/// What holds for a pause.
+/// The terms of a pause.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Empty where none was given.
+    /// Empty if none was given.
     pub reason: Reason,
     pub by: Address,
-    /// When it ends by itself; [`Now::NEVER`] where it does not.
+    /// When the pause ends by itself; [`Now::NEVER`] if it does not.
     pub until: Now,
     pub pace: Pace,
 }
 
 impl Terms {
-    /// Of no pause.
     pub const NONE: Self = Self {
         reason: Reason::EMPTY,
         by: Address::EMPTY,
@@ -57,7 +55,7 @@ impl Terms {
         pace: Pace { spread: Msec(0), concurrency: 0 },
     };
 
-    /// Of a pause that begins.
+    /// The terms of a pause that begins.
     pub fn of(request: &PauseRequest, now: Now) -> Self {
         Self {
             reason: request.reason.unwrap_or(Reason::EMPTY),
@@ -67,7 +65,7 @@ impl Terms {
         }
     }
 
-    /// Another reason, and another end: later only.
+    /// The terms after another call: its reason, and its end if that is later. The pace stays.
     pub fn changed(mut self, request: &PauseRequest, now: Now) -> Self {
         self.until = match (self.until, request.end(now)) {
             (Now::NEVER, _) | (_, Now::NEVER) => Now::NEVER,

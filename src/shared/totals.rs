@@ -5,34 +5,33 @@ use serde::Serialize;
 
 use crate::time::Msec;
 
-/// What became of an app's requests since it was first paused.
+/// What became of an app's requests since it got its entry.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Went on without having been held.
+    /// Were passed on without having been held.
     pub passed: u64,
-    /// Took a ticket.
+    /// Were held.
     pub held: u64,
-    /// Were passed on in their turn.
+    /// Were passed on after having been held, in their turn.
     pub released: u64,
-    /// Of those released: nginx itself answered 502, 503 or 504.
+    /// Released ones that nginx itself answered with 502, 503 or 504.
     pub failed: u64,
-    /// Were held for their max_time.
+    /// Were held for their whole max_time.
     pub expired: u64,
-    /// Found no room.
+    /// Came when there was no room to hold them.
     pub rejected: u64,
-    /// Health checks and privileged ones that went by while the app was not open.
+    /// Health checks and privileged requests that were passed on while the app was not open.
     pub bypassed: u64,
-    /// Were answered that the app is out of service, by `stop` or because nginx quits.
+    /// Were answered 503 because of a `stop`, or because nginx quits.
     pub stopped: u64,
-    /// Closed their connection while held.
+    /// Their client left while they were held.
     pub left: u64,
     /// Were held by a worker that died.
     pub lost: u64,
 }
 
 impl Totals {
-    /// Of nobody.
     pub const NONE: Self = Self {
         passed: 0,
         held: 0,
@@ -47,18 +46,18 @@ impl Totals {
     };
 }
 
-/// How long those were held who are held no longer: whatever became of them.
+/// A histogram of how long requests were held, whatever became of them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holds {
-    /// How many were held no longer than each of [`Self::BOUNDS`], but longer than the one before.
+    /// A count for each bound: held for so long or less, but longer than the bound before.
     within: [u64; Self::BOUNDS.len()],
     longer: u64,
     sum: Msec,
 }
 
 impl Holds {
-    /// The histogram's bounds, in ms.
+    /// The upper bounds.
     pub const BOUNDS: [Msec; 10] = [
         Msec(100),
         Msec(500),
@@ -72,10 +71,9 @@ impl Holds {
         Msec(300_000),
     ];
 
-    /// Of nobody.
     pub const NONE: Self = Self { within: [0; Self::BOUNDS.len()], longer: 0, sum: Msec(0) };
 
-    /// One was held for so long.
+    /// Counts a request that was held for so long.
     pub fn add(&mut self, time: Msec) {
         let bounds = Self::BOUNDS.iter().zip(&mut self.within);
         let bucket = bounds.into_iter().find(|(bound, _)| time <= **bound);
@@ -83,7 +81,7 @@ impl Holds {
         self.sum = self.sum.after(time);
     }
 
-    /// How many were held for no longer than each bound.
+    /// Each bound, with the count of requests that were held for so long or less.
     pub fn up_to(&self) -> impl Iterator<Item = (Msec, u64)> + '_ {
         let mut sum = 0;
         Self::BOUNDS.iter().zip(&self.within).map(move |(bound, count)| {
@@ -92,18 +90,18 @@ impl Holds {
         })
     }
 
-    /// How many there were.
+    /// How many were counted.
     pub fn count(&self) -> u64 {
         self.within.iter().sum::<u64>() + self.longer
     }
 
-    /// For how long they were held, all together.
+    /// How long all of them were held, in sum.
     pub fn sum(&self) -> Msec {
         self.sum
     }
 }
 
-/// Counts what happens too often to be logged each time: one line a second says how many.
+/// Counts what happens too often for a log line each: at most one line a second reports how many.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -112,10 +110,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Of nobody.
     pub const NONE: Self = Self { unreported: 0, reported_at: Msec(0) };
 
-    /// Counts one; returns how many to report where a report is due.
+    /// Counts one. If a log line is due, returns how many it reports.
     pub fn add(&mut self, now: Msec) -> Option<u32> {
         self.unreported = self.unreported.saturating_add(1);
         let due = self.reported_at == Msec(0) || now.since(self.reported_at) >= Msec(1000);
@@ -125,7 +122,7 @@ impl Tally {
         })
     }
 
-    /// How many are not reported yet, where a report is due; they count as reported from now on.
+    /// If a log line is due and any are unreported, takes them.
     pub fn due(&mut self, now: Msec) -> Option<u32> {
         let due = self.any_unreported() && now.since(self.reported_at) >= Msec(1000);
         due.then(|| {
@@ -134,12 +131,11 @@ impl Tally {
         })
     }
 
-    /// Whether any are not reported yet.
     pub fn any_unreported(&self) -> bool {
         self.unreported > 0
     }
 
-    /// How many are not reported yet; they count as reported from now on.
+    /// How many are unreported; they count as reported from now on.
     pub fn take_unreported(&mut self) -> u32 {
         core::mem::take(&mut self.unreported)
     }
@@ -150,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_speaks_once_a_second_and_forgets_nobody() {
+    fn a_tally_reports_once_a_second_and_counts_all() {
         let mut tally = Tally::default();
         assert_eq!(tally.add(Msec(5000)), Some(1));
         assert_eq!((1..=9).find_map(|ms| tally.add(Msec(5000 + ms))), None);
@@ -162,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hold_is_in_one_bucket_and_in_the_sum() {
+    fn each_hold_is_in_one_bucket_and_in_the_sum() {
         let mut holds = Holds::default();
         [0, 100, 101, 300_000, 300_001].into_iter().for_each(|time| holds.add(Msec(time)));
         let up_to: Vec<u64> = holds.up_to().map(|(_, count)| count).collect();

@@ -1,4 +1,4 @@
-//! Those who asked for a pause or its end, and are answered when the app is quiet, or drained.
+//! The table of callers that wait: for nothing to be in flight, or for the drain to end.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Cookie, WorkerId};
@@ -6,7 +6,7 @@ use crate::shared::terms::PauseRequest;
 use crate::sync::crash_point;
 use crate::time::Now;
 
-/// What a caller waits for. Zero is an unused entry.
+/// What the caller waits for. Zero is an unused entry.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
@@ -19,23 +19,24 @@ enum Use {
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitFor {
-    /// That nothing of the app is in flight; until then its pause may be taken back.
+    /// No request of the app is in flight. Until then the pause is provisional: if the time is over
+    /// first, it is rolled back.
     Provisional,
-    /// The same, but the pause stays.
+    /// No request of the app is in flight. The pause stays in any case.
     Quiet,
-    /// That nobody is held any more.
+    /// No request of the app is held.
     Drained,
 }
 
-/// A caller who waits.
+/// A waiting caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     pub app: AppId,
     pub owner: WorkerId,
     pub cookie: Cookie,
-    /// When he came.
+    /// When it called.
     pub since: Now,
-    /// What he asked for, where it may be taken back.
+    /// What it asked for. Only used if the pause is provisional.
     pub request: PauseRequest,
 }
 
@@ -44,13 +45,12 @@ pub struct Waiter {
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
     used: Use,
-    /// For how long he waits; [`Now::NEVER`] where that is not known.
+    /// The end of its time to wait; [`Now::NEVER`] if it is not known.
     pub until: Now,
     waiter: Waiter,
 }
 
 impl Wait {
-    /// An unused entry.
     pub const FREE: Self = Self {
         used: Use::Free,
         until: Now::NEVER,
@@ -63,12 +63,11 @@ impl Wait {
         },
     };
 
-    /// Whether nobody has this entry.
     pub fn is_free(&self) -> bool {
         self.used == Use::Free
     }
 
-    /// Who waits here, and for what.
+    /// What is waited for, and by which caller. Returns None if the entry is unused.
     pub fn get(&self) -> Option<(WaitFor, &Waiter)> {
         let wait_for = match self.used {
             Use::Free => return None,
@@ -79,7 +78,7 @@ impl Wait {
         Some((wait_for, &self.waiter))
     }
 
-    /// Somebody waits here: from the last write on he counts.
+    /// A caller waits here from the last write on.
     pub fn fill(&mut self, wait_for: WaitFor, waiter: Waiter) {
         self.waiter = waiter;
         self.until = Now::NEVER;
@@ -92,13 +91,13 @@ impl Wait {
         crash_point();
     }
 
-    /// Somebody else gave a reason after he did: his own counts no more.
+    /// A later caller gave a reason: this one's is not used any more.
     pub fn drop_reason(&mut self) {
         self.waiter.request.reason = None;
         crash_point();
     }
 
-    /// Nobody waits here any more.
+    /// Makes the entry unused.
     pub fn clear(&mut self) {
         self.used = Use::Free;
         crash_point();

@@ -1,4 +1,5 @@
-//! The table of worker processes that may hold requests: an entry each, from its start to its end.
+//! The table of worker processes that may hold requests. A worker has an entry from its start to its
+//! end.
 #![forbid(unsafe_code)]
 
 use crate::flag::Flag;
@@ -11,45 +12,45 @@ use crate::shared::room::Room;
 pub struct Worker {
     process: Process,
     generation: Generation,
-    /// Whether it was told to leave when its requests are done.
+    /// Whether it was told to exit when its requests are done.
     leaving: Flag,
-    /// How many slots are its requests'.
+    /// How many slots its requests have.
     pub slots: u32,
-    /// What it said last.
+    /// How many more requests it can hold, as it said last.
     pub room: Room,
 }
 
-/// What the master told a worker.
+/// What the master wants of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Orders {
     Stay,
-    /// When its requests are done.
+    /// It exits when its requests are done.
     Leave,
 }
 
 impl Worker {
-    /// The process, if this entry is used.
+    /// Returns None if the entry is unused.
     pub fn process(&self) -> Option<Process> {
         (self.process.pid != 0).then_some(self.process)
     }
 }
 
-/// A worker was told to leave.
+/// Notes that a worker was told to leave.
 pub fn told_to_leave(workers: &mut [Worker], id: WorkerId) {
     if let Some(worker) = workers.get_mut(id.index()) {
         worker.leaving = Flag::ON;
     }
 }
 
-/// Whether all workers of the newest configuration were told to leave, and there are any.
+/// Whether the newest configuration has workers, and all of them were told to leave.
 pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
     let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
     let mut current = workers.iter().filter(is_newest).peekable();
     current.peek().is_some() && current.all(|worker| worker.leaving.is_on())
 }
 
-/// How many more requests can be held by the workers of the newest configuration, those left out
-/// that were told to leave.
+/// How many more requests the workers of the newest configuration can hold. Those that were told to
+/// leave do not count.
 pub fn room(workers: &[Worker], newest: Generation) -> u32 {
     let accepts = |worker: &&Worker| {
         worker.process().is_some() && worker.generation == newest && !worker.leaving.is_on()
@@ -58,7 +59,7 @@ pub fn room(workers: &[Worker], newest: Generation) -> u32 {
     rooms.fold(0, u32::saturating_add)
 }
 
-/// Gives a process an unused entry; none where all are used.
+/// Gives a process an unused entry. Returns [`WorkerId::NONE`] if the table is full.
 pub fn register(
     workers: &mut [Worker],
     process: Process,
@@ -80,7 +81,7 @@ pub fn register(
     WorkerId::at(index)
 }
 
-/// Makes an entry unused again, if it is still this process's.
+/// Frees the entry `id` if it belongs to `process`.
 pub fn forget(workers: &mut [Worker], id: WorkerId, process: Process) {
     if let Some(worker) = workers.get_mut(id.index()) {
         if worker.process == process {
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_used_again_once_its_process_is_forgotten() {
+    fn an_entry_can_be_used_again_when_its_process_is_forgotten() {
         let mut workers = [Worker::default(); 2];
         assert_eq!(register(&mut workers, A, 1), WorkerId(0));
         assert_eq!(register(&mut workers, B, 1), WorkerId(1));
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_told_to_leave_is_the_last_of_the_newest_configuration() {
+    fn nginx_quits_when_all_workers_of_the_newest_configuration_leave() {
         let mut workers = [Worker::default(); 3];
         let [old, a, b] = [(A, 1), (A, 2), (B, 2)].map(|(p, g)| register(&mut workers, p, g));
         let mut told = |id| {
@@ -130,16 +131,16 @@ mod tests {
         for id in all {
             workers[id.index()].room = Room { connections: 10, streams: 7 };
         }
-        assert_eq!(room(&workers, Generation(2)), 14, "not the old one's");
+        assert_eq!(room(&workers, Generation(2)), 14, "the old worker's room does not count");
         told_to_leave(&mut workers, all[1]);
         assert_eq!(room(&workers, Generation(2)), 7);
         forget(&mut workers, all[2], B);
         assert_eq!(register(&mut workers, B, 2), all[2]);
-        assert_eq!(room(&workers, Generation(2)), 0, "a new one has said nothing yet");
+        assert_eq!(room(&workers, Generation(2)), 0, "a new worker has not said anything yet");
     }
 
     #[test]
-    fn a_pid_that_came_back_is_another_process() {
+    fn a_process_with_the_pid_of_an_earlier_one_is_another() {
         let mut workers = [Worker::default(); 1];
         let id = register(&mut workers, A, 1);
         forget(&mut workers, id, Process { started: 9, ..A });

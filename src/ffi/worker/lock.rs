@@ -75,6 +75,7 @@ unsafe fn try_for_a_round(mutex: *mut ngx_shmtx_t) -> bool {
 unsafe fn take_from_the_dead(mutex: *mut ngx_shmtx_t, holder: &Holder) {
     // SAFETY: the caller's; nginx's lock holds the number of the process that has it.
     let pid = unsafe { AtomicUsize::from_ptr((*mutex).lock.cast()) };
+    // Pairs with nginx's unlock: who sees this pid sees that earlier holders erased their names.
     let Ok(pid) = ngx_pid_t::try_from(pid.load(Ordering::Acquire)) else { return };
     let process = holder.process(pid);
     // A name that has gone meanwhile was that of one that gave the lock up before it ended.

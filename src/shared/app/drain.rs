@@ -1,4 +1,4 @@
-//! The end of a pause: how those held go on, until the app is open.
+//! The drain: after a pause, its held requests are released; then the app is open.
 #![forbid(unsafe_code)]
 
 use super::{App, StateRepr};
@@ -9,45 +9,46 @@ use crate::sync::crash_point;
 use crate::text::Address;
 use crate::time::{Msec, Now};
 
-/// Who ended a pause.
+/// Who or what ended a pause.
 #[repr(C, u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ender {
     Nobody,
     Caller(Address),
-    /// One that named the pause by its number.
+    /// A caller that named the pause by its number.
     Holder(Address),
-    /// The pause's own end.
+    /// The end of its lease.
     Lease,
-    /// It was taken back, for the app was not quiet in time.
+    /// It was rolled back, because requests were still in flight when the caller's time was over.
     Rollback,
 }
 
-/// When the next in line goes on.
+/// When the next request in line goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spacing {
-    /// When the one before is under way: it has begun to connect to the app, was answered, or waits
+    /// When the one before it has set out: it has begun to connect to the app, was answered, or waits
     /// for its own client.
     OneByOne,
-    /// At once: the line has waited long enough for one that was not.
+    /// At once: the line has waited long enough for one that had not.
     None,
 }
 
 /// How a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How many are held now.
+    /// How many requests are held now.
     pub held: u32,
-    /// For how long new requests were held.
+    /// How long the pause lasted.
     pub lasted: Msec,
-    /// How they go on.
+    /// The pace of the drain.
     pub pace: Pace,
-    /// How many were rejected and expired since a line in the log last said so.
+    /// How many were rejected, and no log line has reported it yet.
     pub rejected: u32,
+    /// The same of expired requests.
     pub expired: u32,
 }
 
-/// How many were rejected, expired, and went by in vain, that no line in the log has told.
+/// Counts that no log line has reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreported {
     pub rejected: u32,
@@ -59,34 +60,33 @@ pub struct Unreported {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// The pause that it was the end of.
+    /// The pause that it ended.
     pub pause: PauseId,
     pub released: u64,
-    /// Of those released: how many nginx itself has answered 502, 503 or 504 up to now.
+    /// How many of those released nginx itself has answered with 502, 503 or 504 up to now.
     pub failed: u64,
     pub took: Msec,
 }
 
-/// A drain under way, or over and not yet reported.
+/// The current drain, and the result of the last one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drain {
-    /// How many the pause held.
+    /// How many requests the pause held.
     held: u32,
     progress: Progress,
     began: Msec,
     released_before: u64,
-    /// How many that it released have failed.
+    /// How many of the requests that it released have failed.
     failed: u64,
     result: Drained,
-    /// When it ended; [`Now::NEVER`] before the first.
+    /// When the last drain ended; [`Now::NEVER`] if there was none.
     ended: Now,
     unreported: Flag,
     hurried: Flag,
 }
 
 impl Drain {
-    /// Of an app that had none yet.
     pub(super) const NONE: Self = Self {
         held: 0,
         progress: Progress::NONE,
@@ -99,19 +99,18 @@ impl Drain {
         hurried: Flag::OFF,
     };
 
-    /// How those held go on.
     pub(super) fn pace(&self) -> Pace {
         self.progress.pace()
     }
 
-    /// Whether it is over, and that is still to be told.
+    /// Whether a drain is over, and that is not reported yet.
     pub(super) fn owes_report(&self) -> bool {
         self.unreported.is_on()
     }
 }
 
 impl App {
-    /// Ends the pause: those held up to now go first.
+    /// Ends the pause: the requests held now are released first.
     pub fn end(&mut self, by: Ender, pace: Pace, now: Now) -> Ended {
         let ended = Ended {
             held: self.line.len,
@@ -140,17 +139,17 @@ impl App {
         crash_point();
     }
 
-    /// When the round under way of a drain that is spread ends, on the monotonic clock.
+    /// When the current round of the drain ends, on the monotonic clock. None without a spread.
     pub fn drain_ends(&self) -> Option<Msec> {
         self.drain.progress.ends().filter(|_| self.code == StateRepr::Draining)
     }
 
-    /// When the newest pause was ended, if it is over.
+    /// When the newest pause ended. None if it has not, or if there was none.
     pub fn ended_at(&self) -> Option<Now> {
         (self.ended_by() != Ender::Nobody).then_some(self.ended_at)
     }
 
-    /// Who ended the newest pause, if it is over.
+    /// Who ended the newest pause.
     pub fn ended_by(&self) -> Ender {
         if self.is_paused_or_stopped() {
             Ender::Nobody
@@ -159,13 +158,13 @@ impl App {
         }
     }
 
-    /// Goes on draining at another pace.
+    /// Continues the drain at another pace.
     pub fn set_pace(&mut self, pace: Pace, now: Now) {
         self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
     }
 
-    /// Opens, where the last of those whom the pause held is gone; `head` is the first in line. A
-    /// paced drain takes those who came meanwhile along first, faster each time.
+    /// Opens the app if all requests that the pause held have left the line, whose first ticket is
+    /// `head`. A paced drain first releases those that came meanwhile, in further rounds.
     pub fn open_if_drained(&mut self, head: Option<Ticket>, now: Now) {
         if self.code != StateRepr::Draining || self.baton.is_some() {
             return;
@@ -177,9 +176,9 @@ impl App {
                 self.drain.progress.next_round(self.line.len, now.monotonic);
             }
             _ => {
-                // A pause that held nobody leaves the last drain what it was.
-                let held_anybody = self.drain.held > 0;
-                if held_anybody {
+                // A pause that held no request does not change the result of the last drain.
+                let held_any = self.drain.held > 0;
+                if held_any {
                     let released = self.totals.released.saturating_sub(self.drain.released_before);
                     let took = now.monotonic.since(self.drain.began);
                     let (pause, failed) = (self.pause, self.drain.failed);
@@ -190,12 +189,12 @@ impl App {
                 crash_point();
                 self.code = StateRepr::Open;
                 crash_point();
-                self.drain.unreported = Flag::from(held_anybody);
+                self.drain.unreported = Flag::from(held_any);
             }
         }
     }
 
-    /// Whether the next one may go on now. Those who queued behind a drain at full speed may.
+    /// Whether the next request may go on now. Those that queued behind a drain have no pace.
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
             StateRepr::Draining => self.drain.progress.allowance(self.unfinished, now.monotonic),
@@ -203,12 +202,12 @@ impl App {
         }
     }
 
-    /// Whether those released now are counted until they are finished.
+    /// Whether a request that is released now counts against the concurrency until it is finished.
     pub fn counts_unfinished(&self) -> bool {
         self.code == StateRepr::Draining && self.drain.progress.pace().concurrency > 0
     }
 
-    /// When the next one goes on.
+    /// When the request behind the one being released goes on.
     pub fn spacing(&self) -> Spacing {
         if !self.drain.hurried.is_on() {
             Spacing::OneByOne
@@ -217,17 +216,17 @@ impl App {
         }
     }
 
-    /// Until the next pause ends none waits for another.
+    /// Until the next pause ends, no request waits for the one before it.
     pub fn hurry(&mut self) {
         self.drain.hurried = Flag::ON;
     }
 
-    /// The first in line was taken out of it to go on.
+    /// Notes that a request was taken out of the line to be released.
     pub fn take_one(&mut self) {
         self.drain.progress.release_one();
     }
 
-    /// The pause whose drain releases those who go on now; 0 where they only queued behind it.
+    /// The pause whose drain releases the requests that go on now; 0 if they only queued behind it.
     pub fn drain(&self) -> PauseId {
         match self.code {
             StateRepr::Draining => self.pause,
@@ -235,8 +234,8 @@ impl App {
         }
     }
 
-    /// One that this drain released was answered 502, 503 or 504 by nginx itself. If a line in the
-    /// log is due, returns how many there were.
+    /// Counts a request, released by the drain of this pause, that nginx itself answered with 502, 503
+    /// or 504. If a log line is due, returns how many it reports.
     pub fn failed(&mut self, drain: PauseId, now: Msec) -> Option<u32> {
         self.totals.failed += 1;
         match drain {
@@ -248,12 +247,13 @@ impl App {
         self.failed_released.add(now)
     }
 
-    /// How the last drain went, and when it ended.
+    /// The result of the last drain, and when it ended.
     pub fn last_drain(&self) -> Option<(Drained, Now)> {
         (self.drain.ended != Now::NEVER).then_some((self.drain.result, self.drain.ended))
     }
 
-    /// Whether there are any whom no other line will tell: the app is open and holds nobody.
+    /// Whether counts are unreported that no later log line will report: the app is open and its line
+    /// is empty.
     pub fn has_unreported(&self) -> bool {
         let any = self.rejections.any_unreported()
             || self.expiries.any_unreported()
@@ -261,7 +261,7 @@ impl App {
         any && self.code == StateRepr::Open && self.line.len == 0
     }
 
-    /// These, once.
+    /// The unreported counts. They count as reported from now on.
     pub fn take_unreported(&mut self) -> Unreported {
         Unreported {
             rejected: self.rejections.take_unreported(),
@@ -270,7 +270,7 @@ impl App {
         }
     }
 
-    /// How the last drain went, once.
+    /// The result of the last drain. Each is returned once.
     pub fn take_drained(&mut self) -> Option<Drained> {
         let due = self.drain.unreported.take();
         due.then_some(self.drain.result)

@@ -1,4 +1,4 @@
-//! A pause that may yet be taken back.
+//! A provisional pause: one that may still be rolled back.
 #![forbid(unsafe_code)]
 
 use super::{App, Ender, StateRepr};
@@ -8,22 +8,21 @@ use crate::shared::terms::{PauseRequest, Terms};
 use crate::sync::crash_point;
 use crate::time::Now;
 
-/// What an app goes back to where a change of it comes to nothing.
+/// The state of an app before a provisional pause: it returns to that if the pause is rolled back.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    /// Whether there is such a thing: somebody waits who may yet take his pause back.
+    /// Whether there is one.
     used: Flag,
     code: StateRepr,
     terms: Terms,
 }
 
 impl Before {
-    /// Nobody waits.
     pub(super) const NONE: Self =
         Self { used: Flag::OFF, code: StateRepr::Open, terms: Terms::NONE };
 
-    /// With a pause on top of it that was asked for at this time.
+    /// This state with a pause on top of it, which was asked for at `at`.
     fn with(self, request: &PauseRequest, at: Now) -> Self {
         let terms = match self.code {
             StateRepr::Paused | StateRepr::Stopped => self.terms.changed(request, at),
@@ -34,13 +33,13 @@ impl Before {
 }
 
 impl App {
-    /// Whether the pause under way, or a change of it, may yet be taken back.
+    /// Whether the current pause, or a change of it, may still be rolled back.
     pub fn is_provisional(&self) -> bool {
         self.before.used.is_on()
     }
 
-    /// Something changes that may yet be taken back: by whoever waits, or because the worker dies
-    /// that changes it. What there was before is kept.
+    /// Saves the current state, before a change that may be rolled back: by a waiting caller, or
+    /// because the worker dies that makes the change.
     pub fn save_before(&mut self) {
         if !self.is_provisional() {
             let terms = Terms { pace: self.pace(), ..self.terms };
@@ -51,7 +50,7 @@ impl App {
         }
     }
 
-    /// A pause was answered that began, or changed what there was, at this time: it stays.
+    /// Makes a pause that was asked for at `at` final, by adding it to the saved state.
     pub fn commit(&mut self, request: &PauseRequest, at: Now) {
         let Before { code, terms, .. } = self.before.with(request, at);
         self.before.terms = terms;
@@ -60,15 +59,14 @@ impl App {
         crash_point();
     }
 
-    /// Nobody may take anything back any more.
+    /// Forgets the saved state: the current one is final.
     pub fn drop_before(&mut self) {
         self.before.used = Flag::OFF;
         crash_point();
     }
 
-    /// Becomes what there was before with `asked` on top of it: by those who still wait, the
-    /// earliest first. Where that is no pause, the one under way ends. Returns whether anything
-    /// changed.
+    /// Rebuilds the state from the saved one and what the waiting callers asked for, the earliest
+    /// first. If the result is no pause, the current pause ends. Returns whether anything changed.
     pub fn recompute_pause(
         &mut self,
         asked: impl Iterator<Item = (PauseRequest, Now)>,
@@ -95,7 +93,7 @@ impl App {
         }
     }
 
-    /// As it is without those who may yet take their pause back.
+    /// The app as it would be if all provisional pauses were rolled back.
     pub fn without_provisional(&self) -> Self {
         match self.is_provisional() {
             true => Self { code: self.before.code, terms: self.before.terms, ..*self },
@@ -103,12 +101,12 @@ impl App {
         }
     }
 
-    /// A pause was taken back, which is to be told.
+    /// Notes that a pause was rolled back, for [`Self::take_rolled_back`].
     pub fn set_rolled_back(&mut self) {
         self.rolled_back = Flag::ON;
     }
 
-    /// The pause that was taken back, once.
+    /// The pause that was rolled back. Each is returned once.
     pub fn take_rolled_back(&mut self) -> Option<PauseId> {
         let due = self.rolled_back.take();
         due.then_some(self.pause)

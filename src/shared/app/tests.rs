@@ -1,7 +1,8 @@
-//! An app by itself.
+//! An app without a zone.
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::shared::terms::PauseRequest;
 use crate::time::Msec;
 
 fn at(msec: u64) -> Now {
@@ -20,7 +21,7 @@ fn paused(lease: Option<u64>) -> App {
 }
 
 #[test]
-fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
+fn a_drain_ends_with_the_last_request_that_the_pause_held() {
     let mut app = paused(None);
     let last = app.ticket();
     app.line.len = 1;
@@ -36,7 +37,7 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held() {
 }
 
 #[test]
-fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
+fn a_pause_that_held_no_request_does_not_change_the_last_drain() {
     let mut app = paused(None);
     app.ticket();
     app.line.len = 1;
@@ -52,7 +53,7 @@ fn a_pause_that_held_nobody_leaves_the_last_drain_what_it_was() {
 }
 
 #[test]
-fn a_paced_drain_takes_those_along_who_came_meanwhile() {
+fn a_paced_drain_also_releases_requests_that_came_meanwhile() {
     let mut app = paused(None);
     let first = app.ticket();
     app.end(Ender::Lease, Pace { spread: Msec(0), concurrency: 2 }, at(100));
@@ -78,7 +79,7 @@ fn no_enable_shortens_a_pause() {
 }
 
 #[test]
-fn whoever_is_turned_away_is_told_when_the_lease_ends() {
+fn retry_after_is_the_end_of_the_lease() {
     assert_eq!(paused(None).retry_after(at(0)), 10);
     let app = paused(Some(4200));
     assert_eq!((app.retry_after(at(0)), app.retry_after(at(4100))), (5, 1));
@@ -86,7 +87,7 @@ fn whoever_is_turned_away_is_told_when_the_lease_ends() {
 }
 
 #[test]
-fn a_stop_and_back_is_the_same_pause() {
+fn a_stop_in_a_pause_has_the_number_of_the_pause() {
     let mut app = paused(Some(5000));
     app.stop(&PauseRequest { number: PauseId(8), ..request(None) }, at(10), Epoch(3));
     assert_eq!((app.state(), app.pause()), (State::Stopped, PauseId(7)));

@@ -1,8 +1,8 @@
-//! What workers have passed on and not finished: a row of counts for each, an entry per app.
+//! How many requests each worker has in flight: a row of counts per worker, with a cell per app.
 //!
-//! A worker writes its own row, without the lock, and nobody else does while it lives. It says which
-//! [`Epoch`] it has seen: whatever it passed on before that began is counted, under the app that
-//! had the entry then.
+//! A worker writes its own row, without the lock, and is the only one that does while it lives. It
+//! also says which [`Epoch`] it has seen: everything that it passed on before that epoch is counted
+//! then, in the cell of the app that had the entry.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Epoch, NameHash, WorkerId};
@@ -22,53 +22,53 @@ pub struct CountCell {
     given_up_recent: AtomicU64,
 }
 
-/// What a worker has seen; on a cache line of its own.
+/// The newest epoch that a worker has seen, on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct SeenEpoch(AtomicU64);
 
-/// Counts of one app, of one worker or all.
+/// The counts of one app: one worker's, or the sum of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Went on without having been held.
+    /// Requests that were passed on without having been held.
     pub passed: u64,
-    /// Passed on and unfinished.
+    /// Requests that were passed on and are unfinished.
     pub in_flight: u32,
-    /// Connections that became tunnels, which are not waited for.
+    /// Connections that became tunnels (WebSocket). No drain waits for them.
     pub upgraded: u32,
-    /// Of which nginx was done before the app was.
+    /// Requests that nginx gave up before the app was done.
     pub given_up: GivenUp,
 }
 
-/// Everybody's rows.
+/// The rows of all workers.
 #[derive(Clone, Copy, Debug)]
 pub struct CountTable<'z> {
-    /// An entry per worker.
+    /// A cell per worker.
     pub seen: &'z [SeenEpoch],
-    /// A row per worker, an entry per app in each.
+    /// A row per worker.
     pub counts: &'z [CountCell],
-    /// How many entries a row has.
+    /// How many cells of a row are used.
     pub apps: usize,
 }
 
 impl CountCell {
-    /// One goes on that was not held.
+    /// A request was passed on without having been held.
     pub fn pass(&self) {
         let passed = self.passed.load(Ordering::Relaxed);
         self.passed.store(passed.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// One is in flight from now on.
+    /// A request is in flight from now on.
     pub fn start(&self) {
         add(&self.in_flight);
     }
 
-    /// One of those in flight is finished.
+    /// A request in flight is finished.
     pub fn end(&self) {
         subtract(&self.in_flight);
     }
 
-    /// One of those in flight became a tunnel.
+    /// A request in flight became a tunnel.
     pub fn upgrade(&self) {
         add(&self.upgraded);
         subtract(&self.in_flight);
@@ -79,7 +79,7 @@ impl CountCell {
         subtract(&self.upgraded);
     }
 
-    /// nginx is done with one before the app is; to be counted before it is [`Self::end`].
+    /// nginx gave up a request before the app was done. Called before [`Self::end`].
     pub fn give_up(&self, now: Msec) {
         self.set_given_up(self.get().given_up.and_one(now));
     }
@@ -90,7 +90,7 @@ impl CountCell {
         self.given_up_recent.store(recent, Ordering::Relaxed);
     }
 
-    /// Begins anew, for the same app or, with nobody passed yet, for another one.
+    /// Replaces all counts.
     pub fn set(&self, counts: Counts) {
         self.passed.store(counts.passed, Ordering::Relaxed);
         self.in_flight.store(counts.in_flight, Ordering::Relaxed);
@@ -98,7 +98,6 @@ impl CountCell {
         self.set_given_up(counts.given_up);
     }
 
-    /// What it counts.
     pub fn get(&self) -> Counts {
         Counts {
             passed: self.passed.load(Ordering::Relaxed),
@@ -137,12 +136,12 @@ fn subtract(count: &AtomicU32) {
 }
 
 impl<'z> CountTable<'z> {
-    /// How many entries a row takes for so many apps: rows do not share cache lines.
+    /// How many cells a row has for so many apps. Rows share no cache line.
     pub const fn row_length(apps: usize) -> usize {
         apps.next_multiple_of(64 / size_of::<CountCell>())
     }
 
-    /// A worker's row; empty where it has none.
+    /// The row of a worker; empty if it has none.
     pub fn row(&self, worker: WorkerId) -> &'z [CountCell] {
         let length = Self::row_length(self.apps);
         let start = worker.index().checked_mul(length);
@@ -150,49 +149,48 @@ impl<'z> CountTable<'z> {
         row.unwrap_or_default()
     }
 
-    /// A worker's counts are those of this epoch.
+    /// A worker has seen this epoch: its counts are complete up to there.
     pub fn saw(&self, worker: WorkerId, epoch: Epoch) {
         if let Some(seen) = self.seen.get(worker.index()) {
+            // Pairs with the load in `has_seen`: who sees the epoch sees the counts stored before it.
             seen.0.store(epoch.0, Ordering::Release);
         }
     }
 
-    /// Whether a worker's counts are those of this epoch, or of a later one.
+    /// Whether a worker has seen this epoch or a later one.
     pub fn has_seen(&self, worker: WorkerId, epoch: Epoch) -> bool {
         let seen = self.seen.get(worker.index());
+        // Pairs with the store in `saw`.
         seen.is_some_and(|seen| seen.0.load(Ordering::Acquire) >= epoch.0)
     }
 
-    /// What a worker counts for an app, if it has seen this epoch.
+    /// A worker's counts for an app. Returns None if the worker has not seen the epoch `since`.
     pub fn of(&self, worker: WorkerId, app: AppId, since: Epoch) -> Option<Counts> {
         let count = self.row(worker).get(app.index())?;
         self.has_seen(worker, since).then(|| count.get())
     }
 
-    /// Under the lock: a worker is gone.
+    /// Under the lock: forgets the counts of a worker that is gone.
     pub(crate) fn clear(&self, worker: WorkerId) {
         self.saw(worker, Epoch(0));
         self.row(worker).iter().for_each(|count| count.set(Counts::default()));
     }
 }
 
-/// The apps that a worker knows, for its requests to be counted.
+/// The apps that have an entry, as a worker knows them: it finds the cell for a request in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppIndex(Vec<(NameHash, AppId)>);
 
 impl AppIndex {
-    /// These.
     pub fn new(mut apps: Vec<(NameHash, AppId)>) -> Self {
         apps.sort_unstable_by_key(|(name, _)| *name);
         Self(apps)
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The app of this name.
     pub fn find(&self, name: &[u8]) -> Option<AppId> {
         if self.is_empty() {
             return None;
@@ -202,7 +200,7 @@ impl AppIndex {
         self.0.get(index).map(|(_, app)| *app)
     }
 
-    /// Whether an entry is the same app's in both.
+    /// Whether the entry `app` belongs to the same name in both.
     pub fn agrees(&self, other: &Self, app: AppId) -> bool {
         let name = |known: &Self| known.0.iter().find(|(_, id)| *id == app).map(|(name, _)| *name);
         name(self) == name(other)

@@ -1,4 +1,4 @@
-//! A worker's row, by itself and through whatever happens.
+//! A worker's row of counts: alone, and through random events.
 #![forbid(unsafe_code)]
 
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ const A: AppId = AppId(0);
 const B: AppId = AppId(1);
 
 #[test]
-fn a_row_is_read_once_its_worker_has_seen_what_it_is_asked_about() {
+fn a_row_is_read_only_if_its_worker_has_seen_the_epoch() {
     let seen = [SeenEpoch::default(), SeenEpoch::default()];
     let counts: Vec<CountCell> = (0..8).map(|_| CountCell::default()).collect();
     let counts = CountTable { seen: &seen, counts: &counts, apps: 2 };
@@ -37,7 +37,7 @@ fn a_tunnel_is_not_in_flight() {
 }
 
 #[test]
-fn an_app_is_known_by_its_name() {
+fn the_index_finds_an_app_by_its_name() {
     let (a, b) = (NameHash::of(b"a"), NameHash::of(b"b"));
     let known = AppIndex::new(vec![(a, A), (b, B)]);
     assert_eq!((known.find(b"a"), known.find(b"b"), known.find(b"c")), (Some(A), Some(B), None));
@@ -47,17 +47,17 @@ fn an_app_is_known_by_its_name() {
     assert!(!known.agrees(&AppIndex::default(), A));
 }
 
-/// One worker as the edge does it, and who has which entry.
+/// One worker, which counts as the edge does, and the apps that have an entry.
 struct Scene {
     seen: [SeenEpoch; 1],
     counts: Vec<CountCell>,
-    /// Who has each entry, since when.
+    /// The app that has each entry, and the epoch in which it got it.
     apps: [Option<(u8, Epoch)>; ENTRIES],
     newest: Epoch,
     known: AppIndex,
     epoch: Epoch,
     list: Vec<Passed>,
-    /// How many went on of each entry's app, since the worker knows it.
+    /// How many requests the worker passed on for each entry's app, since it knows the app.
     passed: [u64; ENTRIES],
 }
 
@@ -70,7 +70,7 @@ struct Passed {
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// An app gets an entry, whosever it was.
+    /// An app gets an entry, which may have been another app's.
     Enters {
         name: u8,
         entry: usize,
@@ -191,7 +191,7 @@ impl Scene {
         self.list.iter().filter(of_app).count() as u32
     }
 
-    /// What is read is all there is of the app that has the entry, or nothing is.
+    /// Either the counts of an app are complete, or they cannot be read.
     fn check(&self) {
         for (entry, app) in self.apps.iter().enumerate() {
             let Some((name, since)) = app else { continue };
@@ -210,7 +210,7 @@ impl Scene {
 
 proptest! {
     #[test]
-    fn whatever_happens_a_row_says_all_that_is_in_flight_of_an_app_or_nothing(
+    fn the_counts_of_an_app_are_complete_or_cannot_be_read(
         events in prop::collection::vec(event(), 0..60),
     ) {
         let mut scene = Scene::new();
