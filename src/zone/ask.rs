@@ -1,4 +1,4 @@
-//! Asking all workers what they have in flight.
+//! Asks all workers for their requests in flight.
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
@@ -9,12 +9,12 @@ use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
 
-/// For how long a question is waited for that not all workers have answered.
+/// A question that not all workers have answered is repeated after this time.
 pub const PATIENCE: Msec = Msec(500);
 
 impl Zone<'_> {
-    /// Gives an app an entry, if it has none and there is one that nobody uses: its requests are
-    /// counted from now on.
+    /// Gives an app an entry, if it has none and an unused one is left: its requests are counted from
+    /// now on.
     pub fn know(&mut self, name: &AppName) {
         if self.header.retired.is_on() || self.find(name).is_some() {
             return;
@@ -28,8 +28,9 @@ impl Zone<'_> {
         self.effects.wake = Wake::All;
     }
 
-    /// Asks all workers to count what they have in flight and to tell the oldest; whoever asks while
-    /// a question is under way gets the answer to that. Returns what they must have seen.
+    /// Asks all workers to count their requests in flight and to report the oldest. If a question is
+    /// under way, that one serves this caller too. Returns the epoch that workers have seen when they
+    /// have answered.
     pub fn ask(&mut self) -> Epoch {
         let (asked, now) = (self.header.asked, self.now.monotonic);
         let is_new = |app: &App| app.name().is_some() && app.created() > asked;
@@ -45,12 +46,11 @@ impl Zone<'_> {
         asked
     }
 
-    /// The newest question.
     pub fn asked(&self) -> Epoch {
         self.header.asked
     }
 
-    /// A worker answers the question that was asked then: these are its oldest, of some apps.
+    /// A worker answers this question, with its oldest requests in flight of some apps.
     pub fn tell(&mut self, asked: Epoch, told: &[(AppId, Told)]) {
         if self.header.asked != asked || asked == Epoch(0) {
             return;
@@ -62,17 +62,17 @@ impl Zone<'_> {
         }
     }
 
-    /// Whether all workers have answered that question.
+    /// Whether all workers have answered this question.
     pub fn all_told(&self, asked: Epoch) -> bool {
         self.living().all(|one| self.counts.has_seen(one, asked))
     }
 
-    /// The oldest of an app's requests in flight, as they were told last.
+    /// The oldest of an app's requests in flight, as workers answered the newest question.
     pub fn oldest(&self, id: AppId) -> impl Iterator<Item = Told> + '_ {
         self.app(id).into_iter().flat_map(|app| app.oldest.of(self.header.asked))
     }
 
-    /// A worker is gone.
+    /// A worker is gone: forgets its answers.
     pub(super) fn forget_told(&mut self, owner: WorkerId) {
         self.apps.iter_mut().for_each(|app| app.oldest.reap(owner));
     }

@@ -1,4 +1,4 @@
-//! Holding: a request comes, and may leave before its turn.
+//! A request arrives and is held; it may leave before its turn.
 #![forbid(unsafe_code)]
 
 use super::Zone;
@@ -8,44 +8,44 @@ use crate::shared::room::{Bounds, Lack};
 use crate::shared::slots::{Held, Slot};
 use crate::text::AppName;
 
-/// What becomes of a request that comes while its app may not be open.
+/// What becomes of a request that arrives and found the gate of its app closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It goes on.
+    /// It is passed on.
     Passes,
-    /// It waits, with so many ahead of it.
+    /// It is held, with so many ahead of it in line.
     Held { slot: SlotId, ticket: Ticket, ahead: u32 },
-    /// There is no room, for lack of this; where a line in the log is due, so many were turned away.
-    /// It may come again in so many seconds.
+    /// There is too little of `lack` to hold it. If a log line is due, `report` is how many it
+    /// reports. `retry_after` is in seconds.
     Rejected { lack: Lack, report: Option<u32>, retry_after: u64 },
-    /// Its app is stopped, or nginx quits. It may come again in so many seconds.
+    /// Its app is stopped, or nginx quits. `retry_after` is in seconds.
     Stopped { retry_after: u64 },
 }
 
-/// Why a held request gives up its place without having been released.
+/// Why a held request leaves the line before its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepartReason {
     /// Its client closed the connection.
     Left,
-    /// It was held for its max_time and is now passed on.
+    /// It was held for its max_time, and is to be passed on.
     Passed,
-    /// It was held for its max_time and is now answered.
+    /// It was held for its max_time, and is to be answered.
     Answered,
 }
 
-/// What becomes of a held request that wants to give up its place.
+/// What becomes of a held request that is to leave the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// It is out of the line; where a line in the log is due, so many expired. If it is turned
-    /// away, it may come again in so many seconds.
+    /// It has left the line. If a log line is due, `report` is how many expired requests it reports.
+    /// `retry_after` is in seconds.
     Gone { report: Option<u32>, retry_after: u64 },
-    /// Its turn comes, to go on or to be turned away, and nobody is passed on out of turn.
+    /// It keeps its place: the line moves, so its turn comes, and no request is passed on before.
     Stays,
 }
 
 impl Zone<'_> {
-    /// A request of the app `name` comes, `id` being what the gates gave for it. `bounds` is what
-    /// its worker and its place say of room.
+    /// A request for the app `name` arrives, whose gate `id` it found closed. `bounds` says what its
+    /// worker and its location allow.
     pub fn arrive(
         &mut self,
         id: AppId,
@@ -67,7 +67,7 @@ impl Zone<'_> {
         }
         app.bound(bounds.max_held);
         let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
-        let place = match (worker, bounds.lack) {
+        let found = match (worker, bounds.lack) {
             (None, _) => Err(Lack::Workers),
             (_, Some(lack)) => Err(lack),
             _ if app.line.len >= bounds.max_held => Err(Lack::MaxHeld),
@@ -75,16 +75,16 @@ impl Zone<'_> {
                 self.header.free_slot(self.slots).map(|slot| (worker, slot)).ok_or(Lack::Zone)
             }
         };
-        let (worker, slot) = match place {
-            Ok(place) => place,
+        let (worker, slot) = match found {
+            Ok(found) => found,
             Err(lack) => {
                 let report = app.reject(lack, now);
                 return Arrival::Rejected { lack, report, retry_after: app.retry_after(now) };
             }
         };
         let held = Held { app: id, ticket: app.ticket(), owner, cookie, since: now.monotonic };
-        if let Some(place) = self.slots.get_mut(slot.index()) {
-            place.fill(held);
+        if let Some(entry) = self.slots.get_mut(slot.index()) {
+            entry.fill(held);
         }
         let ahead = app.line.len;
         app.line.push(self.slots, slot);
@@ -95,9 +95,9 @@ impl Zone<'_> {
         Arrival::Held { slot, ticket: held.ticket, ahead }
     }
 
-    /// A request begins to come, its body still on its way; `id` and `name` as for
-    /// [`Self::arrive`]. Returns in how many seconds it may come again if it is turned away before
-    /// that is there: its app is stopped, or nginx quits.
+    /// A request begins to arrive, and its body is still to be read. `id` and `name` are as for
+    /// [`Self::arrive`]. If it is to be turned away already, counts it and returns `Retry-After` in
+    /// seconds.
     pub fn refuse(&mut self, id: AppId, name: &AppName) -> Option<u64> {
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
         let app = app.filter(|app| self.header.turns_away(app))?;
@@ -105,8 +105,8 @@ impl Zone<'_> {
         Some(app.retry_after(self.now))
     }
 
-    /// A request goes by because of what it is; `id` and `name` as for [`Self::arrive`]. Returns in
-    /// how many seconds it may come again if it is turned away; none where its app is open.
+    /// A request arrives that no pause holds. `id` and `name` are as for [`Self::arrive`]. Unless the
+    /// app is open, counts it and returns `Retry-After` in seconds, in case the module answers it.
     pub fn bypass(&mut self, id: AppId, name: &AppName) -> Option<u64> {
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
         let app = app.filter(|app| app.state() != State::Open)?;
@@ -114,8 +114,9 @@ impl Zone<'_> {
         Some(app.retry_after(self.now))
     }
 
-    /// A request that went by was answered by nginx that the app could not be reached; `id` and `name`
-    /// as for [`Self::arrive`]. If a line in the log is due, returns how many there were.
+    /// A request that bypassed the pause was answered by nginx, because the app could not be reached.
+    /// `id` and `name` are as for [`Self::arrive`]. If a log line is due, returns how many it
+    /// reports.
     pub fn bypass_failed(&mut self, id: AppId, name: &AppName) -> Option<u32> {
         let app = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name));
         let report = app?.failures.add(self.now.monotonic);
@@ -123,7 +124,7 @@ impl Zone<'_> {
         report
     }
 
-    /// The request that `owner` holds in `slot` and knows as `cookie` wants to give up its place.
+    /// The request that `owner` holds in `slot` and knows as `cookie` is to leave the line.
     pub fn depart(
         &mut self,
         slot: SlotId,
@@ -131,13 +132,13 @@ impl Zone<'_> {
         cookie: Cookie,
         why: DepartReason,
     ) -> Departure {
-        const NOBODY: Departure = Departure::Gone { report: None, retry_after: 10 };
+        const NOT_HELD: Departure = Departure::Gone { report: None, retry_after: 10 };
         let held = self.slots.get(slot.index()).and_then(Slot::held);
         let Some(held) = held.filter(|held| held.owner == owner && held.cookie == cookie) else {
-            return NOBODY;
+            return NOT_HELD;
         };
         let Some(app) = self.apps.get_mut(held.app.index()) else {
-            return NOBODY;
+            return NOT_HELD;
         };
         let turn_comes = app.releases() || self.header.turns_away(app);
         if why == DepartReason::Passed && turn_comes {
@@ -162,8 +163,8 @@ impl Zone<'_> {
         Departure::Gone { report, retry_after }
     }
 
-    /// The request that `owner` released from `slot` counts no longer: it is finished, or is taken
-    /// for such.
+    /// The request that `owner` released from `slot` no longer counts against the concurrency: it is
+    /// finished, or is taken for finished.
     pub fn finish(&mut self, slot: SlotId, owner: WorkerId, cookie: Cookie) {
         let unfinished = self.slots.get(slot.index()).and_then(Slot::unfinished);
         if let Some(unfinished) =

@@ -1,15 +1,17 @@
-//! What all workers share: apps, their lines, the slots of those held, the workers themselves.
+//! What all workers share: the tables of apps, workers, waiting callers and held requests.
 //!
-//! A [`Zone`] is borrowed for one visit under the lock. Its methods change the tables and note in
-//! [`Effects`] what is to be done once the lock is released. A worker may be killed between any
-//! two writes: the next visit then finds [`Header::dirty`] set and repairs the tables first.
+//! A [`Zone`] is borrowed for one visit under the lock. Its methods change the tables, and note in
+//! [`Effects`] what is to be done when the lock is released. A worker may be killed between any two
+//! writes: then the next visit finds [`Header::dirty`] set, and repairs the tables first.
 #![forbid(unsafe_code)]
 
 mod repair;
 
 mod ask;
 mod hold;
+mod in_flight;
 mod operate;
+mod provisional;
 mod release;
 mod wait;
 mod workers;
@@ -38,31 +40,40 @@ use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::{Msec, Now};
 
-/// The zone's own words.
+/// The words of the zone that belong to no table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
+    /// Set during a visit. If a visit finds it set, a worker has died in its own.
     dirty: Flag,
+    /// The newest configuration's.
     generation: Generation,
+    /// The number of the newest pause of any app.
     pauses: u64,
+    /// Changes with everything that the state file keeps.
     version: u64,
+    /// Whether an app has something to report.
     reports_due: Flag,
+    /// Whether nginx quits.
     quitting: Flag,
+    /// Whether a newer configuration has a zone of its own.
     retired: Flag,
-    /// The newest question to all workers, and when it was asked.
+    /// The newest question to all workers.
     asked: Epoch,
+    /// When it was asked, on the monotonic clock.
     asked_at: Msec,
-    /// How often a worker found no entry, or no use for the one that it got.
+    /// How often a worker was without an entry.
     unlisted: u64,
-    /// As far as this all of them have one by now, or are gone.
+    /// The value of `unlisted` up to which all those workers have an entry by now, or are gone.
     listed: u64,
-    /// How many slots were ever used; those behind them are as the memory came, all zero.
+    /// How many slots were ever used. Those behind them are still all zero, as the memory came.
     touched: u32,
+    /// The free ones of the slots that were ever used.
     free: List,
 }
 
 impl Header {
-    /// Of a zone whose tables are new.
+    /// The header of a new zone.
     pub const NEW: Self = Self {
         dirty: Flag::OFF,
         generation: Generation(0),
@@ -79,7 +90,7 @@ impl Header {
         free: List::EMPTY,
     };
 
-    /// Whether those whom an app holds are turned away, and those who come.
+    /// Whether the app's held requests are turned away, and all that come.
     fn turns_away(&self, app: &App) -> bool {
         match app.state() {
             State::Stopped => true,
@@ -88,7 +99,7 @@ impl Header {
         }
     }
 
-    /// A slot that is nobody's, and in no list; one that was never used where all others are.
+    /// A free slot, taken out of the list; or else one that was never used. None if all are in use.
     fn free_slot(&mut self, slots: &mut [Slot]) -> Option<SlotId> {
         if let Some(slot) = self.free.pop(slots) {
             return Some(slot);
@@ -107,7 +118,7 @@ impl Header {
     }
 }
 
-/// The tables, for one visit under the lock.
+/// The tables of the zone, for one visit under the lock.
 #[derive(Debug)]
 pub struct Zone<'z> {
     pub header: &'z mut Header,
@@ -121,21 +132,21 @@ pub struct Zone<'z> {
     pub effects: Effects,
 }
 
-/// What is to be done when the lock is released.
+/// What is to be done when the lock has been released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub wake: Wake,
-    /// A drain that ended and is to be logged; more may wait for the next visit.
+    /// A drain that has ended, for the log. Others may follow with the next visits.
     pub drained: Option<(AppName, Drained)>,
-    /// A pause that was taken back and is to be logged; as above.
+    /// A pause that was rolled back, for the log. Others may follow.
     pub rolled_back: Option<(AppName, PauseId, State)>,
-    /// Rejected and expired requests that are to be logged; as above.
+    /// Counts of rejected, expired and failed requests, for the log. Others may follow.
     pub unreported: Option<(AppName, Unreported)>,
-    /// A worker had died inside; the tables were repaired.
+    /// A worker had died in its visit, and the tables were repaired.
     pub repaired: bool,
 }
 
-/// Whom to wake: they may have become able to release.
+/// The workers to wake: they may have something to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wake {
     #[default]
@@ -145,7 +156,7 @@ pub enum Wake {
 }
 
 impl<'z> Zone<'z> {
-    /// Makes the tables those of a zone that nobody has used; the slots are left as they are.
+    /// Makes all tables empty. The memory of the slots must be all zero, or of valid slots.
     pub fn reset(&mut self) {
         *self.header = Header::NEW;
         self.apps.fill(App::UNUSED);
@@ -154,7 +165,7 @@ impl<'z> Zone<'z> {
         self.rebuild();
     }
 
-    /// Begins a visit; the lock is held.
+    /// Begins a visit. The caller holds the lock.
     pub fn enter(&mut self) {
         if self.header.dirty.is_on() {
             self.rebuild();
@@ -165,7 +176,7 @@ impl<'z> Zone<'z> {
         crash_point();
     }
 
-    /// Ends the visit.
+    /// Ends the visit. The caller then releases the lock.
     pub fn leave(mut self) -> Effects {
         if self.header.reports_due.is_on() {
             self.report();
@@ -175,7 +186,7 @@ impl<'z> Zone<'z> {
         self.effects
     }
 
-    /// Notes what is to be told of one app.
+    /// Notes in the effects what one app has to report, of either kind.
     fn report(&mut self) {
         let mut reports_due = self.apps.iter_mut().filter(|app| app.owes_report());
         if let Some(app) = reports_due.next() {
@@ -193,54 +204,52 @@ impl<'z> Zone<'z> {
         self.header.reports_due = Flag::from(more || reports_due.next().is_some());
     }
 
-    /// The app of this name.
+    /// The entry of the app of this name.
     pub fn find(&self, name: &AppName) -> Option<AppId> {
         self.apps.iter().position(|app| app.name() == Some(name)).map(AppId::at)
     }
 
-    /// All apps that have an entry, by their names' hashes.
+    /// All apps that have an entry, with the hashes of their names.
     pub fn known(&self) -> impl Iterator<Item = (NameHash, AppId)> + '_ {
         let apps = self.apps.iter().enumerate();
         apps.filter_map(|(at, app)| Some((NameHash::of(app.name()?.as_bytes()), AppId::at(at))))
     }
 
-    /// An app's entry.
     pub fn app(&self, id: AppId) -> Option<&App> {
         self.apps.get(id.index())
     }
 
-    /// The newest pause of the app of this name; 0 before its first.
+    /// The newest pause of the app of this name; 0 if it had none.
     pub fn pause(&self, name: &AppName) -> PauseId {
         self.find(name).and_then(|id| self.app(id)).map_or(PauseId(0), App::pause)
     }
 
-    /// How many slots are in use.
     pub fn slots_used(&self) -> u32 {
         self.header.touched.saturating_sub(self.header.free.len)
     }
 
-    /// How many more requests can be held: as many as there are slots free, and as all workers
-    /// together have room for.
+    /// How many more requests can be held: bounded by the free slots, and by the room of all workers
+    /// together.
     pub fn room(&self) -> u32 {
         let free = self.slots.len().saturating_sub(self.slots_used() as usize);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         free.min(crate::shared::workers::room(self.workers, self.header.generation))
     }
 
-    /// The first in an app's line.
+    /// The first request in an app's line.
     pub fn head(&self, id: AppId) -> Option<Held> {
         self.slots.get(self.app(id)?.line.head.index())?.held()
     }
 
-    /// A newer configuration is to have a zone of its own: no pause begins here any more. Not where
-    /// any app is not open or has anybody in line: returns whether it is so.
+    /// Retires the zone, for a newer configuration has one of its own: no pause begins here any more.
+    /// Returns false, and does nothing, if an app is not open or holds a request.
     pub fn retire(&mut self) -> bool {
         let busy = |app: &App| app.state() != State::Open || app.line.len > 0;
         self.header.retired = Flag::from(!self.apps.iter().any(busy));
         self.header.retired.is_on()
     }
 
-    /// The newer configuration came to nothing.
+    /// Undoes [`Self::retire`]: the newer configuration is not used.
     pub fn reinstate(&mut self) {
         self.header.retired = Flag::OFF;
     }

@@ -1,4 +1,4 @@
-//! The operator's verbs, and the lease that acts in his place.
+//! The operator's verbs, and the lease.
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
@@ -12,21 +12,21 @@ use crate::text::{Address, AppName};
 /// What `enable` and `stop` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
-    /// A pause began, or turned into a stop or back.
+    /// A pause or stop began, or one turned into the other.
     Begun(PauseId),
-    /// The pause under way has another reason or end.
+    /// The current pause has another reason or end.
     Changed(PauseId),
-    /// It is as it was.
+    /// Nothing changed.
     Unchanged,
 }
 
 /// What a call of `enable` or `stop` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Intent {
-    /// That the app is paused, or stopped: where it is, nothing is done.
+    /// Only that the app is paused, or stopped. If it is, nothing changes.
     #[default]
     State,
-    /// A reason or an end too: the answer is [`Paused::Changed`] even if both are as they were.
+    /// Also a reason or an end. The answer is then [`Paused::Changed`], even if both stay the same.
     Change,
 }
 
@@ -37,35 +37,35 @@ pub enum Opened {
     Ended(PauseId, Ended),
     /// The drain goes on at another pace.
     Paced(Pace),
-    /// It is as it was.
+    /// Nothing changed.
     Unchanged,
 }
 
 /// Why a verb changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It was to touch another pause than the one there is.
+    /// It named another pause than the app's.
     OtherPause,
-    /// It was to end a pause that somebody else, or something else, has ended.
+    /// It named a pause that something else has ended already.
     Over,
-    /// It was to begin a pause, and the app is not open.
+    /// It was to begin a new pause, and the app is not open.
     NotOpen,
     /// The table of apps is full.
     Full,
-    /// The table of those who wait is full.
+    /// The table of waiting callers is full.
     TooManyWait,
-    /// A newer configuration has a zone of its own: this one's pauses would hold nobody.
+    /// A newer configuration has a zone of its own: a pause in this one would hold no request.
     Retired,
 }
 
-/// Which pause a verb is about.
+/// The pause that a verb may touch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expected {
     #[default]
     Any,
-    /// The one with this number.
+    /// Only the one with this number.
     This(PauseId),
-    /// One that is yet to begin.
+    /// Only one that begins with this call.
     New,
 }
 
@@ -104,7 +104,7 @@ impl Zone<'_> {
         Ok(self.pause_known(id, request, intent, state))
     }
 
-    /// The entry of an app that is to be paused or stopped, made where it has none.
+    /// The entry of an app that is to be paused or stopped. Makes one if it has none.
     pub(super) fn entry_to_pause(
         &mut self,
         name: &AppName,
@@ -136,7 +136,7 @@ impl Zone<'_> {
         let request = self.with_number(id, request);
         let Some(app) = self.apps.get_mut(id.index()) else { return Paused::Unchanged };
         let (provisional, pause) = (app.is_provisional(), app.pause());
-        // A worker that dies before this is done leaves what was before.
+        // If the worker dies before this is complete, the repair brings back the state before.
         app.save_before();
         let done = if app.state() == state {
             let changed = match provisional {
@@ -164,7 +164,7 @@ impl Zone<'_> {
         done
     }
 
-    /// Gives it a number, where a pause begins.
+    /// Gives the request the number of the pause: a new one if a pause begins.
     pub(super) fn with_number(&mut self, id: AppId, request: PauseRequest) -> PauseRequest {
         let begins = self.app(id).is_some_and(|app| !app.is_paused_or_stopped());
         let number = PauseId(self.header.pauses.saturating_add(u64::from(begins)));
@@ -173,8 +173,8 @@ impl Zone<'_> {
         PauseRequest { number, ..request }
     }
 
-    /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` makes of
-    /// it; nothing to do where it is open.
+    /// Ends the pause of the app `name`, or changes the pace of its drain to what `pace` returns. Does
+    /// nothing if the app is open.
     pub fn disable(
         &mut self,
         name: &AppName,
@@ -217,8 +217,8 @@ impl Zone<'_> {
         Ok(done)
     }
 
-    /// Takes an app over that was paused or stopped before nginx started; none where there is no
-    /// room.
+    /// Takes over an app that was paused or stopped when nginx ended. Returns None if the table of apps
+    /// is full.
     pub fn restore(&mut self, app: App) -> Option<AppId> {
         let id = self.create(app.name()?)?;
         self.apps.get_mut(id.index())?.resume(&app);
@@ -227,23 +227,23 @@ impl Zone<'_> {
         Some(id)
     }
 
-    /// Numbers of pauses go on from this one.
+    /// Notes that this number is in use: later pauses have greater ones.
     pub fn pauses_seen(&mut self, pauses: u64) {
         self.header.pauses = self.header.pauses.max(pauses);
     }
 
-    /// The greatest number that a pause has had.
+    /// The number of the newest pause of any app.
     pub fn pauses(&self) -> u64 {
         self.header.pauses
     }
 
-    /// Counts what the state file would say otherwise.
+    /// Changes with everything that the state file keeps.
     pub fn version(&self) -> u64 {
         self.header.version
     }
 
-    /// The number of the first app whose lease has ended, with how its pause went. Each is told
-    /// once.
+    /// Ends the pause of the first app whose lease is over. Returns the app, its pause, and how that
+    /// ended; None if no lease is over.
     pub fn end_lease(&mut self) -> Option<(AppName, PauseId, Ended)> {
         let now = self.now;
         let over = |app: &App| app.until().is_some_and(|until| until.monotonic <= now.monotonic);
@@ -256,7 +256,7 @@ impl Zone<'_> {
         Some((name, pause, ended))
     }
 
-    /// A pause began, changed or ended.
+    /// A pause began, changed or ended: tells the workers and all other processes.
     pub(super) fn pause_changed(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
         if self.app(id).is_some_and(|app| !app.is_paused_or_stopped()) {
@@ -267,7 +267,7 @@ impl Zone<'_> {
         self.effects.wake = Wake::All;
     }
 
-    /// An entry for a new app: an unused one, else that of the app that has been idle longest.
+    /// Makes an entry for a new app: an unused one, or else that of the app that is idle for longest.
     pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
         let free = self.apps.iter().position(|app| app.name().is_none());
         let idle = self.apps.iter().enumerate();

@@ -1,4 +1,4 @@
-//! A zone in a test's own memory: owns the tables and the words, and lends them for visits.
+//! A zone in a test's own memory, which lends its tables for visits.
 #![forbid(unsafe_code)]
 
 use super::{Effects, Header, Zone};
@@ -11,7 +11,7 @@ use crate::shared::workers::Worker;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Msec, Now};
 
-/// What the lock guards.
+/// What is guarded by the lock.
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub header: Header,
@@ -21,7 +21,7 @@ pub struct Tables {
     pub slots: Vec<Slot>,
 }
 
-/// What is read without it.
+/// What is read without the lock.
 #[derive(Debug)]
 pub struct Words {
     not_open: AtomicU32,
@@ -47,7 +47,7 @@ pub struct Owned {
 }
 
 impl Tables {
-    /// Of so many entries each, as a new zone's.
+    /// The tables of a new zone, with so many entries.
     pub fn new(words: &Words, workers: usize, slots: usize) -> Self {
         let mut tables = Self {
             header: Header::NEW,
@@ -60,7 +60,7 @@ impl Tables {
         tables
     }
 
-    /// For one visit.
+    /// Lends the tables for one visit.
     pub fn lend<'z>(&'z mut self, words: &'z Words, now: Now) -> Zone<'z> {
         Zone {
             header: &mut self.header,
@@ -75,7 +75,7 @@ impl Tables {
         }
     }
 
-    /// A whole visit; the lock is held.
+    /// A whole visit. The caller holds the lock.
     pub fn visit<R>(
         &mut self,
         words: &Words,
@@ -90,7 +90,7 @@ impl Tables {
 }
 
 impl Words {
-    /// For so many apps and workers.
+    /// The words of a new zone, for so many apps and workers.
     pub fn new(apps: usize, workers: usize) -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -111,7 +111,6 @@ impl Words {
         }
     }
 
-    /// As the workers see them.
     pub fn signals(&self) -> Signals<'_> {
         Signals {
             not_open: &self.not_open,
@@ -127,7 +126,6 @@ impl Words {
         }
     }
 
-    /// What the workers count.
     pub fn counts(&self) -> CountTable<'_> {
         CountTable { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
     }
@@ -158,7 +156,7 @@ impl Clone for Words {
 }
 
 impl Owned {
-    /// Of so many entries each, at a time that is not the clock's zero.
+    /// A new zone with so many entries, at a time that is not the zero of the clock.
     pub fn new(apps: usize, workers: usize, slots: usize) -> Self {
         let words = Words::new(apps, workers);
         Self {

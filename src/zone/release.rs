@@ -1,4 +1,4 @@
-//! Releasing: workers take turns, and the baton goes with the line.
+//! The release: workers take turns. The worker that releases a request has the app's baton.
 #![forbid(unsafe_code)]
 
 use super::Zone;
@@ -11,54 +11,55 @@ use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
 
-/// What a worker is to do with the requests that it was given.
+/// What a worker is to do with its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It was given none.
+    /// Nothing.
     Nobody,
-    /// It was given none yet: one is due at this time, on the monotonic clock.
+    /// Nothing yet: one of them is due at this time, on the monotonic clock.
     Later(Msec),
-    /// It was given one, which goes on; then the baton of this app is to be given back.
+    /// The one that it was given goes on; then it gives back the baton of this app.
     Release(AppId, Spacing),
-    /// They are turned away, in any order. They may come again in so many seconds.
+    /// Those that it was given are turned away, in any order. `retry_after` is in seconds.
     TurnAway { retry_after: u64 },
 }
 
-/// Whether a worker has a connection to spare for one more released request.
+/// Whether a worker has a connection for one more released request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spare {
     One,
     None,
 }
 
-/// A request that its worker is given in a [`Turn`].
+/// A request that its worker is given, to release it or to turn it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
     pub cookie: Cookie,
-    /// The slot that it keeps until it is finished, if it counts till then.
+    /// The slot that it keeps until it is finished, if it counts against the concurrency.
     pub counted: Option<SlotId>,
     pub by: Release,
 }
 
-/// By what a request was released, for what becomes of it.
+/// Which drain released a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
     pub app: AppId,
-    /// The pause whose drain it was; 0 where it only queued behind that.
+    /// The pause whose drain it was; 0 if the request only queued behind one.
     pub drain: PauseId,
 }
 
 impl Release {
-    /// It was not.
+    /// The request was not released.
     pub const NONE: Self = Self { app: AppId::NONE, drain: PauseId(0) };
 }
 
 impl Zone<'_> {
-    /// Gives `me` one request of its own to release, if it has a connection to spare for it, or
-    /// those of one app to turn away. Apps take turns, from the one behind `last`.
+    /// Gives the worker `me` one of its requests to release, or those of one app to turn away. Apps
+    /// take turns, beginning with the one behind `last`. Returns the app, for the next call.
     ///
-    /// To release, `me` gets the app's baton: the line must begin with a request of `me`. A worker
-    /// is woken once for all its apps: it asks again after each turn, until there is nobody.
+    /// A request is released if it is the first in line and no worker has the app's baton: `me` gets
+    /// it. A worker is woken once for all its apps: it must ask again until the answer is
+    /// [`Turn::Nobody`] or [`Turn::Later`].
     pub fn take_turn(
         &mut self,
         me: WorkerId,
@@ -96,8 +97,8 @@ impl Zone<'_> {
         (last, later.map_or(Turn::Nobody, Turn::Later))
     }
 
-    /// Gives `me` requests of its own to turn away, whatever their app's state, for nginx is about to
-    /// cut them off: those of one app. `me` asks again until there is nobody.
+    /// Gives `me` its requests of one app to turn away, whatever the state of the app, because nginx is
+    /// about to close their connections. `me` asks again until the answer is [`Turn::Nobody`].
     pub fn cut_off(&mut self, me: WorkerId, mut each: impl FnMut(Given)) -> Turn {
         for id in (0..self.apps.len()).map(AppId::at) {
             let waits = self.app(id).filter(|app| app.line.len > 0);
@@ -109,7 +110,7 @@ impl Zone<'_> {
         Turn::Nobody
     }
 
-    /// Takes the first of an app's line out of it, and gives its worker the baton.
+    /// Takes the first request out of an app's line, and gives its worker the baton.
     fn take_head(&mut self, id: AppId, head: Held) -> Option<Given> {
         let app = self.apps.get_mut(id.index())?;
         let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
@@ -128,13 +129,13 @@ impl Zone<'_> {
         Some(Given { cookie: head.cookie, counted: counts.then_some(slot), by })
     }
 
-    /// Takes requests of `me` out of the line of an app that turns them away; returns how many.
+    /// Takes requests of `me` out of an app's line to be turned away. Returns how many.
     fn take_away(&mut self, id: AppId, me: WorkerId, mut each: impl FnMut(Given)) -> u32 {
         let mut count = 0;
         let mut next = self.app(id).map_or(SlotId::NONE, |app| app.line.head);
-        while let Some((slot, place)) = self.slots.get(next.index()).map(|place| (next, *place)) {
-            next = place.next();
-            let Some(held) = place.held().filter(|held| held.owner == me) else {
+        while let Some((slot_id, slot)) = self.slots.get(next.index()).map(|slot| (next, *slot)) {
+            next = slot.next();
+            let Some(held) = slot.held().filter(|held| held.owner == me) else {
                 continue;
             };
             if count == MAX_TURNED_AWAY {
@@ -142,7 +143,7 @@ impl Zone<'_> {
                 break;
             }
             count += 1;
-            self.vacate(slot);
+            self.vacate(slot_id);
             each(Given { cookie: held.cookie, counted: None, by: Release::NONE });
         }
         if let Some(app) = self.apps.get_mut(id.index()) {
@@ -156,41 +157,41 @@ impl Zone<'_> {
         count
     }
 
-    /// The request that `me` took has been passed on, but is delayed: `me` keeps the baton for now.
+    /// The request that `me` took has been passed on but is delayed: `me` keeps the baton for now.
     pub fn halt(&mut self, id: AppId, me: WorkerId) {
         if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
             app.granted_goes_on();
         }
     }
 
-    /// The request that `me` took has been delayed for as long as a line waits for anybody: those
-    /// behind it go on without waiting for each other, until the next pause ends.
+    /// The request that `me` took has been delayed for as long as a line ever waits: until the next
+    /// pause ends, requests go on without waiting for the one before.
     pub fn hurry(&mut self, id: AppId, me: WorkerId) {
         if let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.baton == me) {
             app.hurry();
         }
     }
 
-    /// A request of the app `name` that was released by this was answered 502, 503 or 504 by nginx
-    /// itself. If a line in the log is due, returns how many there were.
+    /// A released request of the app `name` was answered 502, 503 or 504 by nginx itself. If a log line
+    /// is due, returns how many it reports.
     pub fn failed(&mut self, name: &AppName, by: Release) -> Option<u32> {
         let app = self.apps.get_mut(by.app.index()).filter(|app| app.name() == Some(name));
         app?.failed(by.drain, self.now.monotonic)
     }
 
-    /// Of the first app where a line is due about released requests that failed: how many there
-    /// were since the last line.
+    /// The first app for which a log line about failed released requests is due, with how many it
+    /// reports.
     pub fn failures_due(&mut self) -> Option<(AppName, u32)> {
         let now = self.now.monotonic;
         self.apps.iter_mut().find_map(|app| Some((*app.name()?, app.failed_released.due(now)?)))
     }
 
-    /// Whether such a line will be due.
+    /// Whether such a line is due for any app, now or later.
     pub fn any_unreported_failures(&self) -> bool {
         self.apps.iter().any(|app| app.failed_released.any_unreported())
     }
 
-    /// The same of the first app that has any, due or not.
+    /// The first app with unreported failures, whether a line is due or not, with how many.
     pub fn take_unreported_failures(&mut self) -> Option<(AppName, u32)> {
         let app = self.apps.iter_mut().find(|app| app.failed_released.any_unreported())?;
         Some((*app.name()?, app.failed_released.take_unreported()))
@@ -209,6 +210,6 @@ impl Zone<'_> {
     }
 }
 
-/// How many a worker turns away in one visit at most: others want the lock, and its own event loop
-/// is to go round.
+/// A worker turns away at most so many requests in one visit: other workers want the lock, and its
+/// own event loop must not be blocked.
 const MAX_TURNED_AWAY: u32 = 256;

@@ -1,4 +1,4 @@
-//! Keeping the tables true.
+//! Keeps the tables consistent, and makes them so again after a worker died in its visit.
 #![forbid(unsafe_code)]
 
 use super::Zone;
@@ -9,15 +9,15 @@ use crate::shared::oldest::Oldest;
 use crate::shared::slots::{self, List};
 
 impl Zone<'_> {
-    /// Makes a slot nobody's.
+    /// Frees a slot.
     pub(super) fn vacate(&mut self, slot: SlotId) {
-        let Some(place) = self.slots.get_mut(slot.index()) else {
+        let Some(entry) = self.slots.get_mut(slot.index()) else {
             return;
         };
-        let (Some(occupant), held) = (place.occupant(), place.held().is_some()) else {
+        let (Some(occupant), held) = (entry.occupant(), entry.held().is_some()) else {
             return;
         };
-        place.clear();
+        entry.clear();
         if let Some(app) = self.apps.get_mut(occupant.app.index()) {
             if held {
                 app.line.remove(self.slots, slot);
@@ -32,13 +32,13 @@ impl Zone<'_> {
         self.header.free.push(self.slots, slot);
     }
 
-    /// Takes a held request out of its line; its slot stays its own until it is finished.
+    /// Takes a held request out of its line. It keeps its slot until it is finished.
     pub(super) fn let_go(&mut self, slot: SlotId) {
-        let Some(place) = self.slots.get_mut(slot.index()) else {
+        let Some(entry) = self.slots.get_mut(slot.index()) else {
             return;
         };
-        let Some(held) = place.held() else { return };
-        place.release();
+        let Some(held) = entry.held() else { return };
+        entry.release();
         if let Some(app) = self.apps.get_mut(held.app.index()) {
             app.line.remove(self.slots, slot);
             app.holds.add(self.now.monotonic.since(held.since));
@@ -46,7 +46,8 @@ impl Zone<'_> {
         }
     }
 
-    /// An app's line or baton changed: ends its drain if that is over, wakes whose turn it is.
+    /// An app's line or baton changed: opens the app if it has drained, and wakes the worker whose turn
+    /// it is.
     pub(super) fn line_changed(&mut self, id: AppId) {
         let head = self.head(id);
         let Some(app) = self.apps.get_mut(id.index()) else {
@@ -64,7 +65,7 @@ impl Zone<'_> {
         self.publish(id);
     }
 
-    /// Tells those who read without the lock.
+    /// Writes an app's words for those that read without the lock.
     pub(super) fn publish(&self, id: AppId) {
         let Some(app) = self.app(id) else { return };
         let closed_for = app.name().filter(|_| app.state() != State::Open);
@@ -80,21 +81,21 @@ impl Zone<'_> {
         }
     }
 
-    /// The epoch that begins when what has changed is published.
+    /// The epoch that begins when the current change is published.
     pub(super) fn coming_epoch(&self) -> Epoch {
         Epoch(self.signals.epoch().0.wrapping_add(1))
     }
 
-    /// Tells them when the first lease ends.
+    /// Writes when the first lease ends.
     pub(super) fn publish_leases(&self) {
         let ends = self.apps.iter().filter_map(App::until).map(|until| until.monotonic);
         self.signals.set_lease(ends.min());
     }
 
-    /// Makes everything that is derived from the slots and the apps' states anew.
+    /// Makes everything anew that is derived from the slots and the states of the apps.
     pub(super) fn rebuild(&mut self) {
         self.header.free = List::EMPTY;
-        // What was told may have been cut short.
+        // The answers may be incomplete.
         self.apps.iter_mut().for_each(|app| app.oldest = Oldest::NONE);
         self.apps.iter_mut().for_each(|app| (app.line, app.unfinished) = (List::EMPTY, 0));
         self.workers.iter_mut().for_each(|worker| worker.slots = 0);
@@ -124,7 +125,7 @@ impl Zone<'_> {
             }
         }
         self.signals.recount();
-        // Maybe one whose end was cut short.
+        // Perhaps a pause was just ending.
         self.signals.pause_ended();
         for index in 0..self.apps.len() {
             let id = AppId::at(index);

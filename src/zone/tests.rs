@@ -23,7 +23,7 @@ mod verbs;
 mod waits;
 
 use super::owned::Owned;
-use super::wait::asked;
+use super::provisional::requests;
 use super::{
     Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Intent, Opened, Paused,
     Refusal, Release, Remaining, Spare, Turn, WaitResult, Wake, Zone,
@@ -150,7 +150,7 @@ fn check_waits(zone: &Owned) {
     }
     for (index, app) in tables.apps.iter().enumerate() {
         assert!(app.created().max(app.pause_epoch()) <= signals.epoch());
-        let asked = || asked(&tables.waits, AppId::at(index));
+        let asked = || requests(&tables.waits, AppId::at(index));
         assert_eq!(app.is_provisional(), asked().next().is_some());
         let changed =
             app.is_provisional() && app.clone().recompute_pause(asked(), zone.now, Epoch(0));

@@ -1,4 +1,4 @@
-//! Workers that come, leave and die.
+//! Workers register, are told to leave, and die.
 #![forbid(unsafe_code)]
 
 use super::{Header, Wake, Zone};
@@ -9,20 +9,22 @@ use crate::shared::slots::Slot;
 use crate::shared::workers::{self, Orders};
 use crate::text::AppName;
 
-/// How many times a worker had been without an entry when somebody looked.
+/// How often a worker had been without an entry, up to a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unlisted(u64);
 
 impl Zone<'_> {
-    /// A newer configuration takes over: its workers are those of this generation.
+    /// A newer configuration takes over. Returns the generation of its workers.
     pub fn next_generation(&mut self) -> Generation {
         let newest = Generation(self.header.generation.0.wrapping_add(1));
         self.header.generation = newest;
         newest
     }
 
-    /// Gives a worker process an entry; none where the table is full. It may have had one before, and
-    /// be of an older configuration, or be told to leave: then it does not end a quit.
+    /// Gives a worker process an entry. Returns [`WorkerId::NONE`] if the table is full.
+    ///
+    /// A new worker of the newest configuration ends a quit. One of an older configuration, or one
+    /// that is to leave, does not: it may have had an entry before.
     pub fn register(
         &mut self,
         process: Process,
@@ -41,7 +43,7 @@ impl Zone<'_> {
         id
     }
 
-    /// A worker process has no use for the entry that it was given: it is without one again.
+    /// A worker process cannot use the entry that it got: it is without one again.
     pub fn decline(&mut self, id: WorkerId, process: Process) {
         self.add_unlisted();
         self.reap(id, process);
@@ -52,28 +54,28 @@ impl Zone<'_> {
         self.effects.wake = Wake::All;
     }
 
-    /// Whether there may be a worker without an entry, which cannot be asked what it has in flight.
-    /// It made itself known to all before it asked for one.
+    /// Returns Some if there may be a worker without an entry: it cannot be asked what it has in
+    /// flight. The edge then looks whether one is left.
     pub fn lacks_entries(&self) -> Option<Unlisted> {
         let Header { unlisted, listed, .. } = *self.header;
         (unlisted != listed).then_some(Unlisted(unlisted))
     }
 
-    /// After that answer nobody was found who is known to be without one. Whoever has been without
-    /// one since is not meant.
+    /// After [`Self::lacks_entries`] had returned `seen`, no worker without an entry was found. Workers
+    /// that have been without one since then still count.
     pub fn all_are_listed(&mut self, seen: Unlisted) {
         self.header.listed = seen.0;
     }
 
-    /// A worker says how many more requests it can hold.
+    /// Notes how many more requests a worker can hold.
     pub fn set_room(&mut self, id: WorkerId, room: Room) {
         if let Some(worker) = self.workers.get_mut(id.index()) {
             worker.room = room;
         }
     }
 
-    /// The master told a worker to leave when its requests are done. If it told all of the newest
-    /// configuration, nginx quits: whoever is held by a pause is turned away.
+    /// The master told a worker to exit when its requests are done. If it has told all workers of the
+    /// newest configuration, nginx quits: requests held by a pause are turned away.
     pub fn told_to_leave(&mut self, id: WorkerId) {
         workers::told_to_leave(self.workers, id);
         self.check_for_quit();
@@ -87,7 +89,8 @@ impl Zone<'_> {
         }
     }
 
-    /// nginx has quit: an app of which requests were answered that, and how many. Each is told once.
+    /// The first app with requests that were turned away because nginx quits, and how many. They count
+    /// as reported from now on.
     pub fn turned_away_by_quit(&mut self) -> Option<(AppName, u64)> {
         let app = self.apps.iter_mut().find(|app| app.turned_away_by_quit > 0)?;
         let count = core::mem::take(&mut app.turned_away_by_quit);
@@ -98,7 +101,7 @@ impl Zone<'_> {
         self.header.quitting.is_on()
     }
 
-    /// A worker process is gone: so are those whom it held, and nobody waits for it.
+    /// A worker process is gone, and its requests with it: gives back all that it had.
     pub fn reap(&mut self, id: WorkerId, process: Process) {
         let Some(worker) = self.workers.get(id.index()).copied() else {
             return;
@@ -126,9 +129,10 @@ impl Zone<'_> {
             self.line_changed(AppId::at(index));
         }
         self.reap_waiters(id);
+        self.reap_counts(id);
         self.forget_told(id);
         workers::forget(self.workers, id, process);
-        // It may have been the one that had not been told yet.
+        // It may have been the last one that had not been told to leave.
         self.check_for_quit();
         self.effects.wake = Wake::All;
     }
