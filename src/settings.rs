@@ -94,7 +94,7 @@ pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
 
 /// `intermission_max_held`. Returns [`u32::MAX`] for 0, which is no limit.
 pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
-    let max_held = number(value).ok_or(Allowed("a number, 0 for as many as there is room for"))?;
+    let max_held = number(value).ok_or(Allowed("a number, 0 for no limit but the room"))?;
     Ok(if max_held == 0 { u32::MAX } else { max_held })
 }
 
@@ -109,8 +109,9 @@ pub fn read_body(value: &[u8]) -> Result<bool, Allowed> {
 
 /// One argument of `intermission_release`; `pace` is what the arguments before it said.
 pub fn release(pace: Pace, value: &[u8]) -> Result<Pace, Allowed> {
-    const ALLOWED: Allowed =
-        Allowed("\"spread=\" with a time or \"concurrency=\" with a number, each above 0 and once");
+    const ALLOWED: Allowed = Allowed(
+        "\"spread=\" with a time or \"concurrency=\" with a number, each above 0 and given once",
+    );
     let unset = Pace::default();
     if let Some(time) = value.strip_prefix(b"spread=") {
         let spread = MaxTime::parse(time).map(MaxTime::msec).ok();
@@ -148,7 +149,7 @@ pub fn control(value: &[u8]) -> Result<Control<'_>, Allowed> {
     }
     let apps = value.strip_prefix(b"apps=").filter(|list| Apps::parse(list).is_some());
     apps.map(Control::Apps).ok_or(Allowed(
-        "\"post\", \"apps=*\" or \"apps=\" with names of up to 128 bytes, commas between",
+        "\"post\", \"apps=*\" or \"apps=\" with names of up to 128 bytes, separated by commas",
     ))
 }
 

@@ -90,7 +90,7 @@ subtest 'abandoned requests are shown in the status, and told to a caller who wa
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'only one request in flight, since five clients left');
     is $t->status->{abandoned}, 5, 'five clients left: the status counts five abandoned';
     is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'five clients left: the list of apps counts five abandoned';
-    my $told = '5 given up within the last minute, the app may still be at them';
+    my $told = '5 given up within the last minute: the app may still work on them';
     my $answer = $t->control('enable?wait=300ms');
     is $answer->{status}, 504, 'enable?wait= with one request still in flight: 504';
     my @lines = split /\n/, $answer->{body};
@@ -101,7 +101,7 @@ subtest 'abandoned requests are shown in the status, and told to a caller who wa
     $answer = $t->control('enable?wait=5s');
     is $answer->{status}, 200, 'enable?wait= with abandoned requests only: 200';
     like $answer->{body}, qr/^\Q$told\E$/m, 'the 200 tells how many requests were given up';
-    ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+, \Q$told\E,/), 'the log tells how many requests were given up';
+    ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+; \Q$told\E,/), 'the log tells how many requests were given up';
     is decode_json($t->control('enable?wait=5s&format=json')->{body})->{abandoned}, 5, 'enable?wait= as JSON tells how many requests were given up';
     $t->control('disable');
     unlike $t->control('status?app=basecamp')->{body}, qr/given up/, 'the status of an open app says nothing of abandoned requests';

@@ -218,7 +218,7 @@ subtest 'every verb answers JSON, errors too, and none goes through error_page' 
     my $answer = $t->control('status', method => 'PUT', headers => {Accept => 'application/json'});
     is $answer->{status}, 405, 'PUT: 405';
     is_deeply [keys %{json($answer, 'PUT')}], ['error'], 'PUT: the error is JSON';
-    is $t->control('nonsense')->{body}, "no such verb\n", 'an error as text is one line';
+    is $t->control('nonsense')->{body}, "no such verb: use status, enable, disable, stop, apps or metrics\n", 'an error as text is one line';
     like $t->control('status', headers => {Accept => '*/*'})->{headers}{'content-type'}, qr{^text/plain}, 'Accept: */* is answered with text';
     $own->answer('/own/1');
     $client->response;
@@ -247,7 +247,7 @@ END_OF_CONF
     is $full->{status}, 503, 'one app more than the table takes: 503';
     like json($full, 'the answer')->{error}, qr/table of apps is full/, 'the 503 says that the table of apps is full';
     is $full->{headers}{'retry-after'}, 10, 'the 503 says when to ask again';
-    $t->wait_log(qr/\[error\].*app "app$pauses": the table of apps is full: not paused/);
+    $t->wait_log(qr/\[error\].*app "app$pauses": not paused: the table of apps is full, /);
     is $verb->($_, $pauses)->{status}, 503, "the table of apps is full: 503 to $_" for 'stop';
     is $t->control("enable?wait=1s&app=app$pauses")->{status}, 503, 'the table of apps is full: 503 to enable?wait=';
     is $verb->('status', $pauses)->{status}, 200, 'the table of apps is full: the status of an unknown app is answered';

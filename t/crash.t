@@ -118,7 +118,7 @@ SKIP: {
             is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
             # The worker may have had too little to do to reach the step.
             $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a worker to die at its step');
-            $t->wait_log(qr/died inside the lock: repaired/);
+            $t->wait_log(qr/died while it held the lock: the tables were repaired/);
             $t->wait_state('open');
             $t->clean_ok(killed_process => 1);
         };

@@ -102,7 +102,7 @@ subtest 'stop asks twice' => sub {
     is $browser->text('#stop .main'), 'Stop basecamp', 'stop: the first question';
     $browser->type('#stop-reason', 'too long');
     $browser->click('#stop .main');
-    $browser->wait_text('#stop .effect', qr/^Are you sure\? 2 requests that are held are answered 503 now, and everybody who comes\.$/);
+    $browser->wait_text('#stop .effect', qr/^Are you sure\? 2 requests that are held are answered 503 now, and so is every new request\.$/);
     is $t->status->{state}, 'paused', 'stop: nothing has happened after the first question';
     picture('stop');
     is $browser->text('#stop .main'), 'Yes, stop basecamp', 'stop: the second question';
@@ -117,7 +117,7 @@ subtest 'stop asks twice' => sub {
     $browser->wait_text(field('state'), qr/^Paused$/);
     $browser->click($button{stop});
     wait_dialog('stop');
-    is $browser->text('#stop .effect'), 'Those held and all who come are answered 503 at once.', 'the next stop begins with the first question';
+    is $browser->text('#stop .effect'), 'Held requests and new ones are answered 503 at once.', 'the next stop begins with the first question';
     $browser->press('Escape');
     wait_no_dialog();
     $t->control('disable');
@@ -131,7 +131,7 @@ subtest 'a page that is not up to date does not end another pause' => sub {
     wait_dialog('disable');
     $t->control($_) for 'disable', 'enable?reason=second';
     $browser->click('#disable .main');
-    $browser->wait_text('#disable .problem', qr/^409: that pause is not the one under way/);
+    $browser->wait_text('#disable .problem', qr/^409: the pause of this "id" is not under way/);
     is $t->status->{state}, 'paused', 'another pause goes on although the page wanted to end the one before';
     $browser->press('Escape');
     $browser->wait_text(field('reason'), qr/second/);
@@ -147,7 +147,7 @@ subtest 'a refusal of nginx is shown in its own words' => sub {
     $browser->type('#enable-for', '5s');
     $browser->type('#enable-wait', '5s');
     $browser->click('#enable .main');
-    $browser->wait_text('#enable .problem', qr/^400: parameter "wait" is not below the pause's lease$/);
+    $browser->wait_text('#enable .problem', qr/^400: parameter "wait" must be shorter than the pause's lease$/);
     is $t->status->{state}, 'open', 'a refused enable has changed nothing';
     $browser->press('Escape');
     wait_no_dialog();

@@ -42,12 +42,12 @@ subtest 'a pause that may be rolled back is shown as such' => sub {
     my $slow = $t->send('/slow?delay=4000');
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     my $waiting = $t->send('/_intermission/enable?wait=20s');
-    $browser->wait_text(field('cause'), qr/somebody waits for quiet: may be taken back until [\d:]{8} \(1?\d\ss\)/);
-    $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · of 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
+    $browser->wait_text(field('cause'), qr/a caller waits for quiet: may be rolled back until [\d:]{8} \(1?\d\ss\)/);
+    $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · from 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
     picture('may-be-taken-back');
     is $waiting->response->{status}, 200, 'the app is quiet: the caller is answered 200';
-    $browser->wait_text('#events', qr/it stays, nobody takes it back any more/);
-    unlike $browser->text(field('cause')), qr/taken back/, 'a pause whose caller was answered is not said to be taken back';
+    $browser->wait_text('#events', qr/it cannot be rolled back any more/);
+    unlike $browser->text(field('cause')), qr/rolled back/, 'a pause whose caller was answered is not shown as one that may be rolled back';
     $slow->response;
     $t->control('disable');
 };
@@ -58,14 +58,14 @@ subtest 'the page does not say that requests are held while they go on to the ap
     $browser->wait_text(field('cause'), qr/^Requests are held/);
     is $t->get('/short/1')->{status}, 200, 'a request that expires passes';
     is $t->status->{expired_to_app}, 1, 'the status counts the expired request';
-    $browser->wait_text(field('cause'), qr/^Requests that expire go on to the app although it is paused, 1 up to now/);
+    $browser->wait_text(field('cause'), qr/^Expired requests are passed on to the app although it is paused, 1 up to now/);
     $t->control('disable');
     $t->control('enable');
     $browser->wait_text(field('cause'), qr/^Requests are held/);
     $t->control('disable');
 };
 
-subtest 'after the counters began anew the page does not say what a pause cost' => sub {
+subtest 'after the counters started again the page does not say what a pause cost' => sub {
     my $t = Intermission->new(workers => 2, locations => $locations . $control);
     $t->control('enable');
     my $held = $t->send('/held');
@@ -77,7 +77,7 @@ subtest 'after the counters began anew the page does not say what a pause cost' 
     is $held->response->{status}, 503, 'the held request is answered 503 at the restart';
     $t->start_nginx(port => $t->port);
     my $note = $browser->wait_text(field('note'), qr/^Open/, 20);
-    is $note, 'Open. What the pause cost is not known: the counters began anew.', 'after the counters began anew there is no verdict';
+    is $note, 'Open. What the pause cost is not known: the counters started again.', 'after the counters started again there is no verdict';
     $t->clean_ok;
 };
 
@@ -85,7 +85,7 @@ subtest 'the page says when nginx does not answer or refuses, and when it answer
     visit();
     my @workers = $t->workers;
     $t->freeze(@workers);
-    $browser->wait_text('#trouble', qr/^nginx cannot be reached, since [\d:]{8}\. What is shown is old, of [\d:]{8}\./, 15);
+    $browser->wait_text('#trouble', qr/^nginx cannot be reached, since [\d:]{8}\. The page shows the state of [\d:]{8}\./, 15);
     is $browser->text('#pulse'), 'Not live', 'nginx is silent: the page says Not live';
     like $browser->script('return getComputedStyle(document.querySelector(".state"), "::after").content'), qr/old/, 'nginx is silent: every app is marked as old';
     picture('unreachable');

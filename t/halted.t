@@ -88,7 +88,7 @@ subtest 'disable?wait= waits for a delayed request' => sub {
     $t->wait_held(1);
     my $answer = $t->control('disable?wait=300ms');
     is $answer->{status}, 504, 'the last released request is delayed: disable?wait= is answered 504';
-    like $answer->{body}, qr/^nobody is held any more, but the last request is delayed on its way to the app$/m, 'the last released request is delayed: the answer says so';
+    like $answer->{body}, qr/^no request is held any more, but the last one is delayed on its way to the app$/m, 'the last released request is delayed: the answer says so';
     is $t->status->{held}, 0, 'the last released request is delayed: the status counts no held request';
     $dns->thaw;
     is $held->response->{status}, 200, 'the last released request is answered';

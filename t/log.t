@@ -127,7 +127,7 @@ subtest 'enable?wait=: the log says how it ended' => sub {
     $own->wait('/own/1');
     $t->control('enable?wait=100ms&reason=maybe&for=60s');
     says(notice => qr/$app: paused by 127\.0\.0\.1, pause \d+, until $time, reason "maybe"/, 'enable?wait= begins: the log says paused');
-    says(notice => qr/$app: rolled back, pause \d+/, 'enable?wait= too late: the log says rolled back');
+    says(notice => qr/$app: rolled back, pause \d+: the app is not paused any more/, 'enable?wait= too late: the log says rolled back');
     $own->answer('/own/1');
     $client->response;
     $t->wait_state('open');
@@ -136,7 +136,7 @@ subtest 'enable?wait=: the log says how it ended' => sub {
 # The sum of the rejected or expired requests in the lines of a log.
 sub told {
     my ($what, $log) = @_;
-    return sum0($log =~ /$app: (?:no room, )?(\d+) (?:more )?$what\b/g);
+    return sum0($log =~ /$app: (?:no room: )?(\d+) (?:more )?$what\b/g);
 }
 
 subtest 'rejected and expired: a line a second at most, and all are counted' => sub {
@@ -156,7 +156,7 @@ subtest 'rejected and expired: a line a second at most, and all are counted' => 
     is_deeply [@$totals{qw(rejected expired)}], [$rejected, $expired], "the totals count $rejected rejected and $expired expired";
     reopen();
     my $log = substr $t->error_log, $read;
-    says(warn => qr/$app: no room, \d+ rejected/, 'rejected requests: at warn');
+    says(warn => qr/$app: no room: \d+ rejected/, 'rejected requests: at warn');
     says(warn => qr/$app: \d+ expired/, 'expired requests: at warn');
     is told(rejected => $log), $rejected, 'the log counts all rejected requests';
     is told(expired => $log), $expired, 'the log counts all expired requests';
@@ -250,7 +250,7 @@ subtest 'a restart: the log has what was restored' => sub {
     $t->wait_for(sub { Time::HiRes::time() > $end }, 'the time of the lease to be over');
     from_now();
     $t->start_nginx;
-    says(notice => qr/$app: its lease ended before nginx started: open/, 'a restart finds a lease that has ended: the log says so');
+    says(notice => qr/$app: its lease ended before nginx started: the app is open/, 'a restart finds a lease that has ended: the log says so');
     $t->clean_ok(killed_process => 1);
 };
 

@@ -187,7 +187,7 @@ subtest 'a worker that does not report does not count as one without requests' =
     $t->freeze($silent);
     my $answer = $to{$other}->request('/_intermission/enable?wait=500ms', keepalive => 1)->response;
     is $answer->{status}, 504, 'a worker stands still: the caller is answered 504';
-    like $answer->{body}, qr/^1 worker has not said what is in flight/, 'a worker stands still: the answer says that it has not reported';
+    like $answer->{body}, qr/^1 worker has not reported its requests in flight yet/, 'a worker stands still: the answer says that it has not reported';
     $to{$other}->request('/_intermission/enable?wait=20s');
     kill CONT => $silent;
     is $to{$other}->response->{status}, 200, 'the worker goes on: a caller is answered 200';

@@ -118,7 +118,7 @@ subtest 'a state file that cannot be used does not stop a pause' => sub {
     close $f;
     $t->start_nginx;
     is $t->control('enable')->{status}, 200, "a file that is no state file: the pause works";
-    $t->wait_log(qr/\[error\].*notes\.txt" is not a state file: it is left alone/);
+    $t->wait_log(qr/\[error\].*notes\.txt" is not a state file: it is not changed/);
     open $f, '<', $notes or die $!;
     is join('', <$f>), "my notes\n", "a file that is no state file is left alone";
     $t->control('disable');
@@ -128,7 +128,7 @@ subtest 'a state file that cannot be used does not stop a pause' => sub {
 for my $path ('/dev/null', '/tmp') {
     subtest "$path as the state file: nginx starts, pauses and resumes without it" => sub {
         my $t = instance(http => "intermission_state_file $path;\n");
-        $t->wait_log(qr/\[error\].*"intermission_state_file" "\Q$path\E" cannot be used: .*: pauses are not kept/);
+        $t->wait_log(qr/\[error\].*"intermission_state_file" "\Q$path\E" cannot be used: .*: a restart forgets the pauses/);
         is $t->control('enable')->{status}, 200, "$path: nginx starts, and pauses";
         is $t->control('disable')->{status}, 200, "$path: nginx resumes";
         $t->clean_ok(allow => [qr/cannot be used/]);

@@ -49,10 +49,10 @@ subtest 'a file that others could change is not used' => sub {
     my %file = (
         'a symbolic link' => [sub { symlink 'keep', $file }, 'it is a symbolic link'],
         'a symbolic link to nothing' => [sub { symlink 'made-by-root', $file }, 'it is a symbolic link'],
-        'a hard link' => [sub { link $keep, $file }, 'it has more than one name'],
+        'a hard link' => [sub { link $keep, $file }, 'it has more than one hard link'],
         'a FIFO' => [sub { system 'mkfifo', '-m', 600, $file }, 'it is not a regular file'],
-        'a file that others may read' => [sub { system "cp $keep $file; chmod 644 $file" }, 'others may read or write it'],
-        $> == 0 ? ('a file of the workers\' user' => [sub { system "cp $keep $file; chown nobody $file; chmod 600 $file" }, 'it belongs to another user']) : (),
+        'a file that others may read' => [sub { system "cp $keep $file; chmod 644 $file" }, 'other users may read or write it'],
+        $> == 0 ? ('a file of the workers\' user' => [sub { system "cp $keep $file; chown nobody $file; chmod 600 $file" }, 'it does not belong to the user']) : (),
     );
     for my $what (sort keys %file) {
         my ($make, $why) = @{$file{$what}};
@@ -60,7 +60,7 @@ subtest 'a file that others could change is not used' => sub {
         my (undef, $said) = test_conf($t);
         like $said, qr/\[error\].*"intermission_state_file" "\Q$file\E" cannot be used: $why/, "$what: nginx -t says so";
         $t->start_nginx;
-        $t->wait_log(qr/\[error\].*"\Q$file\E" cannot be used: $why.*: pauses are not kept/);
+        $t->wait_log(qr/\[error\].*"\Q$file\E" cannot be used: $why.*: a restart forgets the pauses/);
         is $t->status->{state}, 'open', "$what: nginx starts with the app open";
         is $t->control('enable')->{status}, 200, "$what: nginx can pause all the same";
         $t->control('disable');
@@ -99,7 +99,7 @@ subtest 'a folder that cannot have a state file is refused' => sub {
         '/nonexistent/state' => 'the folder "/nonexistent" cannot be used: No such file',
         '/dev/null/state' => 'the folder "/dev/null" cannot be used: Not a directory',
         '/tmp/state' => 'the folder "/tmp" must belong to root',
-        '@DIR@/open/state' => 'the folder "\S+/open" must belong to root, and nobody else may write to it',
+        '@DIR@/open/state' => 'the folder "\S+/open" must belong to root, and no other user may write to it',
         '@DIR@/link/state' => 'the folder "\S+/open" must belong to root',
         '@DIR@/open/below/state' => 'the folder "\S+/open" must belong to root',
     );
@@ -137,7 +137,7 @@ subtest 'the lines of the start are in the configured log' => sub {
     $t->end_nginx;
     rewrite($t, sub { $_[0]{saved}[0]{left} = 0 });
     $t->start_nginx;
-    like $own->(), qr/\[notice\].*its lease ended before nginx started: open/, 'the configured log has the lease that ended';
+    like $own->(), qr/\[notice\].*its lease ended before nginx started: the app is open/, 'the configured log has the lease that ended';
     $t->end_nginx;
     chmod 0644, $t->dir . '/state';
     $t->start_nginx;
@@ -283,12 +283,12 @@ subtest 'a state file that another process locks delays nothing for long' => sub
     cmp_ok since($start), '<', 0.9, 'a locked state file: requests are answered';
     is $enable->response->{status}, 200, 'a locked state file: enable is answered';
     cmp_ok since($start), '<', 3, 'a locked state file: enable is answered soon';
-    $t->wait_log(qr/\[error\].*"intermission_state_file" ".*" cannot be written: another process locks it/);
-    like $t->status->{state_file}, qr/^cannot be written: another process locks it/, 'a locked state file: the status says so';
+    $t->wait_log(qr/\[error\].*"intermission_state_file" ".*" cannot be written: another process has locked it/);
+    like $t->status->{state_file}, qr/^cannot be written: another process has locked it/, 'a locked state file: the status says so';
     like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 0$/m, 'a locked state file: the metrics say so';
     close $lock;
     $t->wait_for(sub { $t->status->{state_file} eq 'ok' }, 'the status to say that the state file is ok', 15);
-    $t->wait_log(qr/\[notice\].*"intermission_state_file" ".*" is good again/);
+    $t->wait_log(qr/\[notice\].*"intermission_state_file" ".*" works again/);
     $t->end_nginx;
     $t->start_nginx;
     is $t->status->{state}, 'paused', 'a locked state file: the app is paused';
@@ -299,7 +299,7 @@ subtest 'a state file that another process locks delays nothing for long' => sub
     close $lock;
     $t->control('disable');
     is $t->status->{state_file}, 'ok', 'a state file that is free again: the next change is written';
-    $t->clean_ok(allow => [qr/another process locks it/]);
+    $t->clean_ok(allow => [qr/another process has locked it/]);
 };
 
 subtest 'the status of every worker says what is wrong with the state file' => sub {
@@ -318,7 +318,7 @@ subtest 'the status of every worker says what is wrong with the state file' => s
     $t->end_nginx;
     chmod 0644, $t->dir . '/state';
     $t->start_nginx;
-    like $says->(), qr/^cannot be used: others may read or write it [^|]*$/, 'a state file that others may read: all workers say so';
+    like $says->(), qr/^cannot be used: other users may read or write it [^|]*$/, 'a state file that others may read: all workers say so';
     $t->reload(http => '');
     is $says->(), 'off', 'no state file: all workers say off';
     like $t->control('metrics')->{body}, qr/^intermission_state_file_ok 1$/m, 'no state file: the metrics say ok, as it is configured so';

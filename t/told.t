@@ -55,14 +55,14 @@ END
     my $doubts = sub {
         my ($app, $lease) = @_;
         my $body = $t->control("enable?app=$app&for=$lease")->{body};
-        return $body =~ /^requests that are held for (\S+) s go on to the app before the lease ends$/m ? $1 : undef;
+        return $body =~ /^requests that are held for (\S+) s are passed on to the app before the lease ends$/m ? $1 : undef;
     };
     my $open = sub { $t->control("disable?app=$_[0]"); $t->wait_state('open', app => $_[0]) };
     is $doubts->('shop', '2m'), undef, 'a lease, and no request seen: no warning';
     $open->('shop');
     $t->get($_) for '/', '/coded', '/unset', '/mapped?max=5';
     is $doubts->('shop', '2m'), 90, 'an answer warns of a lease that is longer than the max_time';
-    like $t->control('status?app=shop')->{body}, qr/^requests that are held for 90 s go on to the app/m, 'a lease longer than the max_time: the status says so';
+    like $t->control('status?app=shop')->{body}, qr/^requests that are held for 90 s are passed on to the app/m, 'a lease longer than the max_time: the status says so';
     is $doubts->('coded', '2m'), undef, 'a lease longer than the max_time, but expired requests are answered: no warning';
     is $doubts->('unset', '2m'), undef, 'a lease shorter than the max_time: no warning';
     $open->('unset');
@@ -83,22 +83,22 @@ END
 subtest 'an answer says if nothing was changed' => sub {
     $t->control('enable?for=60m&by=alice');
     my $until = $t->status->{until};
-    says 'enable?for=60s', 200, qr/^Pause enabled\.\n.*\nnothing was changed: still until \Q$until\E\n\z/, 'enable with a shorter lease: nothing was changed';
+    says 'enable?for=60s', 200, qr/^Pause enabled\.\n.*\nnothing was changed: the pause still ends at \Q$until\E\n\z/, 'enable with a shorter lease: nothing was changed';
     is decode_json($t->control('enable?for=60s&format=json')->{body})->{changed}, JSON::PP::false, 'enable with a shorter lease as JSON: changed is false';
     unlike $t->error_log, qr/pause changed/, 'enable with a shorter lease: the log has no change';
     $t->control('enable');
-    says 'enable?for=60s', 200, qr/nothing was changed: still without end/, 'enable with a lease in an endless pause: nothing was changed';
+    says 'enable?for=60s', 200, qr/nothing was changed: the pause still has no end/, 'enable with a lease in an endless pause: nothing was changed';
     $t->control('disable');
 };
 
 subtest "an answer says whose pause it is, and what was changed" => sub {
     my $id = $t->control('enable?for=60s&by=alice&reason=db%20switch')->{headers}{'intermission-pause'};
     my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, "enable in a colleague's pause says whose pause it is";
-    like $answer->{body}, qr/^changed: the reason, it was "db switch"$/m, "enable in a colleague's pause tells the old reason";
-    like $answer->{body}, qr/^changed: the end, it was $time$/m, "enable in a colleague's pause tells the old end";
+    like $answer->{body}, qr/^the reason was changed, before it was "db switch"$/m, "enable in a colleague's pause tells the old reason";
+    like $answer->{body}, qr/^the end was changed, before it was $time$/m, "enable in a colleague's pause tells the old end";
     $t->wait_log(qr/pause changed by bob, pause $id, until $time, reason "deploy", was "db switch", begun by alice/);
     says 'enable?new=1&by=bob', 409, qr/not open: pause $id is under way, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause says whose pause it is";
-    says "enable?id=9", 409, qr/that pause is not the one under way: pause $id is under way, by alice/, "enable with another number in a colleague's pause says whose pause it is";
+    says "enable?id=9", 409, qr/the pause of this "id" is not under way: pause $id is under way, by alice/, "enable with another number in a colleague's pause says whose pause it is";
     says 'disable?id=9', 409, qr/pause $id is under way, by alice/, "disable with another number in a colleague's pause says whose pause it is";
     $t->control('disable?by=bob');
     $t->wait_log(qr/resumed by bob, pause $id, after [\d.]+ s, 0 held, begun by alice/);
@@ -150,8 +150,8 @@ subtest 'by is the user, or the address, or what by= says' => sub {
 subtest 'disable tells how the drain goes on' => sub {
     $t->control('enable');
     my @held = map { my $held = $t->send("/$_"); $t->wait_held($_); $held } 1 .. 3;
-    says 'disable?spread=60s', 200, qr/^Pause disabled\.\n.*\n\d held, they go on over 60 s, until $time\n/, 'disable with a pace tells the pace and the end';
-    says 'disable?spread=0', 200, qr/^\d held, they go on at once\n/m, 'disable without a pace tells that all go on at once';
+    says 'disable?spread=60s', 200, qr/^Pause disabled\.\n.*\n\d held requests? (?:is|are) released over 60 s, until $time\n/, 'disable with a pace tells the pace and the end';
+    says 'disable?spread=0', 200, qr/^\d held requests? (?:is|are) released at once\n/m, 'disable without a pace tells that all go on at once';
     is $_->response->{status}, 200, 'a request that the answer of disable counted is released' for @held;
     $t->wait_state('open');
 };

@@ -47,7 +47,7 @@ subtest 'a repair costs only what is used of a large zone' => sub {
     $t->wait_held(20);
     Intermission::write_file($t->dir . '/fault', 3);
     $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'an answer to disable');
-    $t->wait_log(qr/died inside the lock: repaired/);
+    $t->wait_log(qr/died while it held the lock: the tables were repaired/);
     $_->response for @held;
     $t->wait_for(sub { $t->workers == 2 }, 'two workers to be up');
     touches_little('a repair', $t->workers);

@@ -188,7 +188,7 @@ fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
     assert_eq!(verb.command(Said::in_query(query), Some(wait.after(Msec(1)))), Ok(*asked));
     if wait > Msec(0) {
         let said = verb.command(Said::in_query(query), Some(wait)).unwrap_err().to_string();
-        assert!(said.starts_with("parameter \"wait\" is not below"), "{said}");
+        assert!(said.starts_with("parameter \"wait\" must be shorter"), "{said}");
     }
 }
 

@@ -69,7 +69,7 @@ impl fmt::Display for BadBody {
             Self::TooLong => write!(f, "the body is longer than {MAX_BODY} bytes"),
             Self::NoForm => f.write_str(
                 "the body must be application/x-www-form-urlencoded: \
-                 send the parameters so, or in the query",
+                 send the parameters in such a form, or in the query",
             ),
         }
     }

@@ -38,27 +38,32 @@ struct Page(String);
 impl Page {
     fn write(&mut self, apps: &[Status], slots: Slots) -> fmt::Result {
         let flag = |on: bool| u8::from(on);
-        self.gauge("paused", "Whether requests of the app are held.", apps, |app| {
+        self.gauge("paused", "1 if the app is paused, else 0.", apps, |app| {
             flag(app.state == Word::Paused)
         })?;
-        self.gauge("stopped", "Whether requests of the app are turned away.", apps, |app| {
+        self.gauge("stopped", "1 if the app is stopped, else 0.", apps, |app| {
             flag(app.state == Word::Stopped)
         })?;
-        self.gauge("draining", "Whether requests held by a pause still go out.", apps, |app| {
-            flag(app.state == Word::Draining)
-        })?;
+        self.gauge(
+            "draining",
+            "1 if requests of an ended pause are still held, else 0.",
+            apps,
+            |app| flag(app.state == Word::Draining),
+        )?;
         self.gauge("held", "Requests that are held now.", apps, |app| app.held)?;
-        let help = "How long the request that is held longest has been.";
+        let help =
+            "For how many seconds the first request in line has been held, 0 if none is held.";
         self.gauge("oldest_held_seconds", help, apps, |app| app.oldest_held_seconds)?;
-        let help = "Requests that were passed on and are unfinished.";
+        let help = "Requests that were passed on to the app and are unfinished.";
         self.gauge("in_flight", help, apps, |app| app.in_flight)?;
-        let help = "For how long the oldest of these has been.";
+        let help =
+            "For how many seconds the oldest request in flight has been so, 0 if there is none.";
         self.gauge("oldest_in_flight_seconds", help, apps, |app| {
             app.oldest_in_flight.iter().next().map_or(0.0, |oldest| oldest.seconds.as_f64())
         })?;
-        let help = "Connections that were upgraded, such as WebSockets.";
+        let help = "Connections that became WebSockets or other tunnels.";
         self.gauge("upgraded", help, apps, |app| app.upgraded)?;
-        let help = "Requests that nginx was done with while the app may have gone on with them.";
+        let help = "Requests that nginx gave up while the app may have gone on with them.";
         self.per_app("abandoned_total", "counter", help, apps, |app| app.all_abandoned)?;
         self.head("requests_total", "counter", "Requests, by what became of them.")?;
         for app in apps {
@@ -68,9 +73,9 @@ impl Page {
                 writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
             }
         }
-        let help = "Of those released, how many nginx itself answered 502, 503 or 504.";
+        let help = "Released requests that nginx itself answered 502, 503 or 504.";
         self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
-        self.head("rejected_total", "counter", "Of those that were rejected, by what ran out.")?;
+        self.head("rejected_total", "counter", "Rejected requests, by what ran out.")?;
         for app in apps {
             let name = Label(&app.app);
             for (lack, count) in app.rejected.iter() {
@@ -78,14 +83,14 @@ impl Page {
                 writeln!(self.0, "intermission_rejected_total{{{labels}}} {count}")?;
             }
         }
-        let help = "Of those that expired, how many went on to the app although it was paused.";
+        let help = "Expired requests that were passed on to the app although it was paused.";
         self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
-        let help = "Requests that were held, or are.";
+        let help = "Requests that took a place in line.";
         self.per_app("holds_total", "counter", help, apps, |app| app.totals.held)?;
         self.per_app("pauses_total", "counter", "Pauses that began.", apps, |app| app.pauses)?;
-        self.head("hold_seconds", "histogram", "How long requests were held.")?;
+        self.head("hold_seconds", "histogram", "For how many seconds requests were held.")?;
         apps.iter().try_for_each(|app| self.histogram(app))?;
-        let help = "How long the last drain took.";
+        let help = "How many seconds the last drain took.";
         self.gauge("last_drain_seconds", help, apps, |app| {
             app.last_drain.map_or(0.0, |drain| drain.seconds.as_f64())
         })?;
@@ -93,12 +98,16 @@ impl Page {
         self.gauge("last_drain_timestamp_seconds", help, apps, |app| {
             app.last_drain.map_or(0.0, |drain| drain.ended.as_f64())
         })?;
-        self.gauge("room", "Requests that can be held besides those held.", apps, |app| app.room)?;
-        self.head("slots", "gauge", "Requests that can be held, of all apps.")?;
+        self.gauge("room", "How many more requests can be held now.", apps, |app| app.room)?;
+        self.head(
+            "slots",
+            "gauge",
+            "Places for held requests in the zone, for all apps together.",
+        )?;
         writeln!(self.0, "intermission_slots {}", slots.total)?;
-        self.head("slots_used", "gauge", "Of these slots, those in use.")?;
+        self.head("slots_used", "gauge", "Places for held requests that are in use.")?;
         writeln!(self.0, "intermission_slots_used {}", slots.used)?;
-        let help = "Whether pauses are kept over a restart, as configured: 0 if that fails.";
+        let help = "0 if intermission_state_file is set but a restart would forget pauses, else 1.";
         self.head("state_file_ok", "gauge", help)?;
         let ok = flag(apps.iter().all(|app| app.state_file.is_fine()));
         writeln!(self.0, "intermission_state_file_ok {ok}")

@@ -30,7 +30,7 @@ impl fmt::Display for Standing<'_> {
                     None => f.write_str(", without end")?,
                 }
                 let waiting = self.0.waiting_until;
-                waiting.iter().try_for_each(|end| write!(f, ", may be taken back until {end}"))?;
+                waiting.iter().try_for_each(|end| write!(f, ", may be rolled back until {end}"))?;
                 reason.iter().try_for_each(|reason| write!(f, ", reason \"{reason}\""))?;
                 return Ok(());
             }

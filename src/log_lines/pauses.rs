@@ -94,13 +94,13 @@ impl fmt::Display for PauseEvent<'_> {
             Self::Paused(terms) => write!(f, "paused {terms}"),
             Self::Stopped(terms) => write!(f, "stopped {terms}"),
             Self::Changed(terms) => write!(f, "pause changed {terms}"),
-            Self::NotPaused => f.write_str("the table of apps is full: not paused"),
+            Self::NotPaused => f.write_str("not paused: the table of apps is full, and all its apps are in use; increase \"intermission_zone\""),
             Self::Quiet { pause, abandoned } => {
                 write!(f, "nothing is in flight, pause {}", pause.0)?;
-                abandoned.iter().try_for_each(|some| write!(f, ", {some}"))
+                abandoned.iter().try_for_each(|some| write!(f, "; {some}"))
             }
             Self::RolledBack { pause, state } => {
-                write!(f, "rolled back, pause {}, {}", pause.0, state.after_rollback())
+                write!(f, "rolled back, pause {}: the app is {}", pause.0, state.after_rollback())
             }
             Self::Resumed { pause, by, begun_by, ended } => {
                 write!(f, "resumed by {}, pause {}, {}", Who(by), pause.0, End(ended))?;
@@ -121,7 +121,7 @@ impl fmt::Display for PauseEvent<'_> {
                 }
             }
             Self::Quit { count } => {
-                write!(f, "{count} answered 503, for nginx quits while it is paused")
+                write!(f, "{count} held requests answered 503: nginx quits while the app is paused")
             }
         }
     }
@@ -252,8 +252,8 @@ mod tests {
         assert_eq!(quiet(0), "nothing is in flight, pause 7");
         assert_eq!(
             quiet(2),
-            "nothing is in flight, pause 7, 2 given up within the last minute, the app may still \
-             be at them"
+            "nothing is in flight, pause 7; 2 given up within the last minute: the app may still \
+             work on them"
         );
         let states = [
             (Word::Open, "not paused any more"),
@@ -262,19 +262,22 @@ mod tests {
         ];
         for (state, text) in states {
             let line = PauseEvent::RolledBack { pause: PauseId(7), state }.to_string();
-            assert_eq!(line, format!("rolled back, pause 7, {text}"));
+            assert_eq!(line, format!("rolled back, pause 7: the app is {text}"));
         }
     }
 
     #[test]
     fn a_pause_that_finds_no_room_is_an_error() {
-        assert_eq!(PauseEvent::NotPaused.to_string(), "the table of apps is full: not paused");
+        assert_eq!(PauseEvent::NotPaused.to_string(), "not paused: the table of apps is full, and all its apps are in use; increase \"intermission_zone\"");
         assert_eq!(PauseEvent::NotPaused.level(), Level::Error);
     }
 
     #[test]
     fn a_quit_says_how_many_it_answered() {
         let quit = PauseEvent::Quit { count: 5 };
-        assert_eq!(quit.to_string(), "5 answered 503, for nginx quits while it is paused");
+        assert_eq!(
+            quit.to_string(),
+            "5 held requests answered 503: nginx quits while the app is paused"
+        );
     }
 }

@@ -75,26 +75,27 @@ impl fmt::Display for RequestEvent {
                 write!(f, "held, ticket {}, {ahead} ahead", ticket.0)
             }
             Self::Rejected { count, lack } => {
-                write!(f, "no room, {count} rejected, the last for {lack}")
+                write!(f, "no room: {count} rejected, the last one by the limit of {lack}")
             }
             Self::Expired { count } => write!(f, "{count} expired"),
             Self::ExpiredToApp { count } => {
-                write!(f, "{count} expired, and went on to the app although it is paused")
+                write!(f, "{count} expired and were passed on to the app although it is paused")
             }
             Self::ReleasedFailed { count } => write!(
                 f,
-                "{count} released and answered 502, 503 or 504 by nginx: the app was not reached, \
-                 or did not answer in time"
+                "{count} released requests answered 502, 503 or 504 by nginx: the app was not \
+                 reached, or did not answer in time"
             ),
             Self::BypassedFailed { count } => write!(
                 f,
-                "{count} bypassed and failed while it is not open: nginx may take its servers for \
-                 dead (\"max_fails\") when they are back; see \"intermission_health_check\""
+                "{count} bypassed requests answered 502, 503 or 504 by nginx while the app is not \
+                 open: nginx may still take the app's servers for dead (\"max_fails\") when they \
+                 are back; see \"intermission_health_check\""
             ),
             Self::MoreRejected { count } => write!(f, "{count} more rejected"),
             Self::MoreExpired { count } => write!(f, "{count} more expired"),
             Self::MoreBypassedFailed { count } => {
-                write!(f, "{count} more bypassed requests failed")
+                write!(f, "{count} more bypassed requests answered 502, 503 or 504 by nginx")
             }
         }
     }
@@ -116,22 +117,23 @@ mod tests {
         let lines = [
             (
                 RequestEvent::Rejected { count: 20, lack: Lack::Connections },
-                "no room, 20 rejected, the last for worker_connections",
+                "no room: 20 rejected, the last one by the limit of worker_connections",
             ),
             (RequestEvent::Expired { count: 3 }, "3 expired"),
             (
                 RequestEvent::ExpiredToApp { count: 3 },
-                "3 expired, and went on to the app although it is paused",
+                "3 expired and were passed on to the app although it is paused",
             ),
             (
                 RequestEvent::ReleasedFailed { count: 2 },
-                "2 released and answered 502, 503 or 504 by nginx: the app was not reached, or did \
-                 not answer in time",
+                "2 released requests answered 502, 503 or 504 by nginx: the app was not reached, or \
+                 did not answer in time",
             ),
             (
                 RequestEvent::BypassedFailed { count: 12 },
-                "12 bypassed and failed while it is not open: nginx may take its servers for dead \
-                 (\"max_fails\") when they are back; see \"intermission_health_check\"",
+                "12 bypassed requests answered 502, 503 or 504 by nginx while the app is not open: \
+                 nginx may still take the app's servers for dead (\"max_fails\") when they are \
+                 back; see \"intermission_health_check\"",
             ),
         ];
         for (line, text) in lines {
@@ -143,7 +145,10 @@ mod tests {
     fn requests_that_no_line_has_named_have_a_line_for_each_kind() {
         let unreported = Unreported { rejected: 4, expired: 0, failed: 2 };
         let lines: Vec<_> = RequestEvent::rest(unreported).map(|line| line.to_string()).collect();
-        assert_eq!(lines, ["4 more rejected", "2 more bypassed requests failed"]);
+        assert_eq!(
+            lines,
+            ["4 more rejected", "2 more bypassed requests answered 502, 503 or 504 by nginx"]
+        );
         let one = Unreported { rejected: 0, expired: 1, failed: 0 };
         let lines: Vec<_> = RequestEvent::rest(one).map(|line| line.to_string()).collect();
         assert_eq!(lines, ["1 more expired"]);

@@ -40,7 +40,7 @@ impl fmt::Display for StateFile<'_> {
         match self.is {
             FileIs::Wrong(problem) => problem.fmt(f),
             FileIs::Broken => f.write_str("is broken: no pause is restored"),
-            FileIs::GoodAgain => f.write_str("is good again"),
+            FileIs::GoodAgain => f.write_str("works again"),
         }
     }
 }
@@ -75,8 +75,14 @@ impl fmt::Display for RestoreEvent<'_> {
         let (what, pause, path) = match self {
             Self::Paused { pause, path } => ("still paused", pause, path),
             Self::Stopped { pause, path } => ("still stopped", pause, path),
-            Self::LeaseOver => return f.write_str("its lease ended before nginx started: open"),
-            Self::NoRoom => return f.write_str("the table of apps is full: not restored"),
+            Self::LeaseOver => {
+                return f.write_str("its lease ended before nginx started: the app is open")
+            }
+            Self::NoRoom => {
+                return f.write_str(
+                    "not restored: the table of apps is full; increase \"intermission_zone\"",
+                )
+            }
         };
         write!(f, "{what}, pause {}, restored from \"{}\"", pause.0, path.escape_ascii())
     }
@@ -97,9 +103,9 @@ mod tests {
             (
                 FileIs::Wrong(Problem::Foreign),
                 Level::Error,
-                "is not a state file: it is left alone, and pauses are not kept",
+                "is not a state file: it is not changed, and a restart forgets the pauses; choose another path",
             ),
-            (FileIs::GoodAgain, Level::Notice, "is good again"),
+            (FileIs::GoodAgain, Level::Notice, "works again"),
         ];
         for (is, level, text) in lines {
             assert_eq!(line(is).to_string(), format!("{start} {text}"));
@@ -119,14 +125,17 @@ mod tests {
             "still stopped, pause 7, restored from \"/tmp/x\""
         );
         let over = RestoreEvent::LeaseOver;
-        assert_eq!(over.to_string(), "its lease ended before nginx started: open");
+        assert_eq!(over.to_string(), "its lease ended before nginx started: the app is open");
         assert_eq!(over.level(), Level::Notice);
     }
 
     #[test]
     fn a_pause_that_cannot_be_restored_is_an_error() {
         let line = RestoreEvent::NoRoom;
-        assert_eq!(line.to_string(), "the table of apps is full: not restored");
+        assert_eq!(
+            line.to_string(),
+            "not restored: the table of apps is full; increase \"intermission_zone\""
+        );
         assert_eq!(line.level(), Level::Error);
     }
 }

@@ -33,25 +33,30 @@ impl fmt::Display for BadValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("intermission: ")?;
         match self {
-            Self::AppName(problem) => write!(f, "\"$app_name\" {problem}: not held"),
-            Self::EndpointsAppName(problem) => write!(f, "\"$app_name\" {problem}"),
+            Self::AppName(problem) => write!(f, "\"$app_name\" {problem}: the request is not held"),
+            Self::EndpointsAppName(problem) => {
+                write!(f, "\"$app_name\" {problem}: the control request is answered 400")
+            }
             Self::MaxTime(value, problem) => {
-                let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().seconds());
-                write!(f, "\"$intermission_max_time\" \"{value}\" {problem}: {default} s")
+                let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().0 / 1000);
+                write!(
+                    f,
+                    "\"$intermission_max_time\" \"{value}\" {problem}: {default} s is used instead"
+                )
             }
             Self::OddPattern(pattern, oddity) => {
                 let pattern = pattern.escape_ascii();
                 write!(
                     f,
-                    "\"$intermission_privileged_user_agent\" is \"{pattern}\": the pattern {oddity}"
+                    "\"$intermission_privileged_user_agent\" \"{pattern}\": the pattern {oddity}"
                 )
             }
             Self::CostlyPattern(pattern) => {
                 let pattern = pattern.escape_ascii();
                 write!(
                     f,
-                    "the User-Agent is too costly to compare with \
-                     \"$intermission_privileged_user_agent\" \"{pattern}\": held"
+                    "comparing the User-Agent with \"$intermission_privileged_user_agent\" \
+                     \"{pattern}\" takes too many steps: the request is held"
                 )
             }
         }
@@ -68,16 +73,22 @@ mod tests {
         let Err(long) = AppName::new(&[b'x'; 129]) else { panic!("it has room for 128") };
         let Err(no_time) = MaxTime::parse(b"1y") else { panic!("a year is no time of nginx's") };
         let lines = [
-            (BadValue::AppName(long), "\"$app_name\" is longer than 128 bytes: not held"),
-            (BadValue::EndpointsAppName(long), "\"$app_name\" is longer than 128 bytes"),
+            (
+                BadValue::AppName(long),
+                "\"$app_name\" is longer than 128 bytes: the request is not held",
+            ),
+            (
+                BadValue::EndpointsAppName(long),
+                "\"$app_name\" is longer than 128 bytes: the control request is answered 400",
+            ),
             (
                 BadValue::MaxTime(b"1y", no_time),
-                "\"$intermission_max_time\" \"1y\" is not a time: 300.000 s",
+                "\"$intermission_max_time\" \"1y\" is not a time: 300 s is used instead",
             ),
             (
                 BadValue::CostlyPattern(b"a\"b"),
-                "the User-Agent is too costly to compare with \
-                 \"$intermission_privileged_user_agent\" \"a\\\"b\": held",
+                "comparing the User-Agent with \"$intermission_privileged_user_agent\" \"a\\\"b\" \
+                 takes too many steps: the request is held",
             ),
         ];
         for (line, text) in lines {
@@ -91,7 +102,7 @@ mod tests {
         let line = BadValue::OddPattern(b"%1", Oddity::TakenLiterally(b'1'));
         assert_eq!(
             line.to_string(),
-            "intermission: \"$intermission_privileged_user_agent\" is \"%1\": the pattern holds \
+            "intermission: \"$intermission_privileged_user_agent\" \"%1\": the pattern contains \
              %1, which is taken literally"
         );
         assert_eq!(line.level(), Level::Warn);

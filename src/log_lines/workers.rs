@@ -31,13 +31,15 @@ impl fmt::Display for WorkerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("intermission: ")?;
         f.write_str(match self {
-            Self::Repaired => "a worker died inside the lock: repaired",
+            Self::Repaired => "a worker died while it held the lock: the tables were repaired",
             Self::NoEntry => {
-                "the worker table is full: until another gives up its entry this worker rejects \
-                 requests instead of holding them, and no app is quiet; increase \
-                 \"intermission_zone\""
+                "the worker table is full: until another worker gives up its entry, this worker \
+                 rejects requests instead of holding them, and \"wait=\" finds no app quiet; \
+                 increase \"intermission_zone\""
             }
-            Self::NoDoorbell => "no connection for the doorbell",
+            Self::NoDoorbell => {
+                "no free connection for the doorbell: increase \"worker_connections\""
+            }
         })
     }
 }
@@ -65,15 +67,16 @@ impl fmt::Display for Refused<'_> {
         match self {
             Self::NotEpoll(name) => write!(
                 f,
-                "intermission needs the event method \"epoll\", but \"use {}\" is configured",
+                "intermission needs the event method \"epoll\", but \"use {}\" is configured: \
+                 remove it",
                 name.escape_ascii()
             ),
             Self::Occupied => f.write_str(
-                "intermission: an app is paused or requests are held: their zone can be given \
-                 neither another size nor to another build of the module; end the pauses first, \
-                 or keep \"intermission_zone\" as it was",
+                "intermission: cannot change the size of \"intermission_zone\", or load another build \
+                 of the module, while an app is paused or requests are held: end the pauses \
+                 first, or keep \"intermission_zone\" as it was",
             ),
-            Self::TooSmall => f.write_str("\"intermission_zone\" is too small"),
+            Self::TooSmall => f.write_str("\"intermission_zone\" is too small: increase it"),
             Self::NoBells(error) => write!(f, "intermission: eventfd() failed: {error}"),
             Self::NoRoll(error) => write!(f, "intermission: memfd_create() failed: {error}"),
         }
@@ -90,16 +93,16 @@ mod tests {
             (
                 WorkerLine::Repaired,
                 Level::Warn,
-                "intermission: a worker died inside the lock: repaired",
+                "intermission: a worker died while it held the lock: the tables were repaired",
             ),
             (
                 WorkerLine::NoEntry,
                 Level::Error,
-                "intermission: the worker table is full: until another gives up its entry this \
-                 worker rejects requests instead of holding them, and no app is quiet; increase \
-                 \"intermission_zone\"",
+                "intermission: the worker table is full: until another worker gives up its entry, \
+                 this worker rejects requests instead of holding them, and \"wait=\" finds no app \
+                 quiet; increase \"intermission_zone\"",
             ),
-            (WorkerLine::NoDoorbell, Level::Emerg, "intermission: no connection for the doorbell"),
+            (WorkerLine::NoDoorbell, Level::Emerg, "intermission: no free connection for the doorbell: increase \"worker_connections\""),
         ];
         for (line, level, text) in lines {
             assert_eq!((line.level(), line.to_string().as_str()), (level, text));
@@ -111,15 +114,16 @@ mod tests {
         let lines = [
             (
                 Refused::NotEpoll(b"poll"),
-                "intermission needs the event method \"epoll\", but \"use poll\" is configured",
+                "intermission needs the event method \"epoll\", but \"use poll\" is configured: \
+                 remove it",
             ),
             (
                 Refused::Occupied,
-                "intermission: an app is paused or requests are held: their zone can be given \
-                 neither another size nor to another build of the module; end the pauses first, \
-                 or keep \"intermission_zone\" as it was",
+                "intermission: cannot change the size of \"intermission_zone\", or load another build \
+                 of the module, while an app is paused or requests are held: end the pauses \
+                 first, or keep \"intermission_zone\" as it was",
             ),
-            (Refused::TooSmall, "\"intermission_zone\" is too small"),
+            (Refused::TooSmall, "\"intermission_zone\" is too small: increase it"),
             (
                 Refused::NoBells(io::Error::from_raw_os_error(24)),
                 "intermission: eventfd() failed: Too many open files (os error 24)",

@@ -71,7 +71,7 @@ impl Abandoned {
 /// A line about them.
 impl fmt::Display for Abandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} given up within the last minute, the app may still be at them", self.0)
+        write!(f, "{} given up within the last minute: the app may still work on them", self.0)
     }
 }
 

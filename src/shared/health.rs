@@ -98,9 +98,9 @@ impl Problem {
         Some(match self {
             Self::Link => "it is a symbolic link",
             Self::NotRegular => "it is not a regular file",
-            Self::Owner => "it belongs to another user than the one that nginx is started by",
-            Self::Names => "it has more than one name (hard links)",
-            Self::Mode => "others may read or write it (mode 600 is needed)",
+            Self::Owner => "it does not belong to the user that started nginx",
+            Self::Names => "it has more than one hard link",
+            Self::Mode => "other users may read or write it (its mode must be 600)",
             _ => return None,
         })
     }
@@ -110,15 +110,16 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(why) = self.unusable() {
-            return write!(f, "cannot be used: {why}: pauses are not kept");
+            return write!(f, "cannot be used: {why}: a restart forgets the pauses");
         }
         let error = |number: &i32| io::Error::from_raw_os_error(*number);
         match self {
-            Self::Foreign => {
-                f.write_str("is not a state file: it is left alone, and pauses are not kept")
-            }
+            Self::Foreign => f.write_str(
+                "is not a state file: it is not changed, and a restart forgets the pauses; choose \
+                 another path",
+            ),
             Self::Unopened(number) => {
-                write!(f, "cannot be used: {}: pauses are not kept", error(number))
+                write!(f, "cannot be used: {}: a restart forgets the pauses", error(number))
             }
             Self::Unread(number) => {
                 write!(f, "cannot be read: {}: no pause is restored", error(number))
@@ -127,11 +128,11 @@ impl fmt::Display for Problem {
                 write!(f, "cannot be written: {}: a restart may forget pauses", error(number))
             }
             Self::Locked => f.write_str(
-                "cannot be written: another process locks it: a restart may forget pauses",
+                "cannot be written: another process has locked it: a restart may forget pauses",
             ),
-            Self::TooLarge => {
-                f.write_str("cannot be written: too many pauses: a restart may forget them")
-            }
+            Self::TooLarge => f.write_str(
+                "cannot be written: there are too many pauses: a restart may forget some",
+            ),
             _ => f.write_str("was removed or replaced: a restart forgets pauses; reload nginx"),
         }
     }

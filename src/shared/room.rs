@@ -56,7 +56,7 @@ impl fmt::Display for Lack {
             Self::Streams => "streams of HTTP/2",
             Self::MaxHeld => "intermission_max_held",
             Self::Zone => "intermission_zone",
-            Self::Workers => "the table of workers",
+            Self::Workers => "the worker table",
         })
     }
 }

@@ -43,16 +43,16 @@ impl fmt::Display for BadParameter<'_> {
         match self.fault {
             Fault::Unknown => f.write_str("is unknown"),
             Fault::Repeated => f.write_str("is given twice"),
-            Fault::NotANumber => f.write_str("is not a pause's number"),
+            Fault::NotANumber => f.write_str("is not the number of a pause"),
             Fault::NotATime => f.write_str("is not a time"),
-            Fault::NotAboveZero => f.write_str("is not a time, or not above 0"),
+            Fault::NotAboveZero => f.write_str("is not a time above 0"),
             Fault::NotACount => f.write_str("is not a number"),
             Fault::NotOne => f.write_str("must be 1"),
-            Fault::NoFormat => f.write_str("must be json or text"),
-            Fault::NotPercentEncoded => f.write_str("is not percent-encoded"),
-            Fault::AlsoId => f.write_str("contradicts \"id\""),
-            Fault::OnlyWithWait => f.write_str("means nothing without \"wait\""),
-            Fault::NotBelowFor => f.write_str("is not below the pause's lease"),
+            Fault::NoFormat => f.write_str("must be \"json\" or \"text\""),
+            Fault::NotPercentEncoded => f.write_str("is not correctly percent-encoded"),
+            Fault::AlsoId => f.write_str("cannot be given with \"id\""),
+            Fault::OnlyWithWait => f.write_str("needs \"wait\""),
+            Fault::NotBelowFor => f.write_str("must be shorter than the pause's lease"),
             Fault::TooLong(long) => long.fmt(f),
         }
     }

@@ -12,7 +12,7 @@ const units = [['d', 86400, Infinity], ['h', 3600, 24], ['min', 60, 60], ['s', 1
 const meaning = {
     paused: 'Requests are held',
     stopped: 'Requests are answered 503',
-    draining: 'Those held go out in order',
+    draining: 'Held requests are released in order',
     open: 'Requests pass',
 };
 
@@ -26,24 +26,24 @@ const waitsFor = {
 
 const enders = { lease: 'its lease', rollback: 'a rollback' };
 
-// What a button does in a state: its label before and after the app's name, what is said of it
-// beforehand, and what is said when it is done.
+// What a button does in a state: its label before and after the app's name, what it will do, and
+// what is said when that is done.
 const verbs = ['stop', 'enable', 'disable'];
 const actions = {
     stop: {
         open: ['Stop', '', 'Every request is answered 503 at once, until somebody resumes the app.', 'Stopped.'],
-        paused: ['Stop', '', 'Those held and all who come are answered 503 at once.', 'Stopped.'],
-        draining: ['Stop', '', 'The drain ends here. Those still held and all who come are answered 503 at once.', 'Stopped.'],
+        paused: ['Stop', '', 'Held requests and new ones are answered 503 at once.', 'Stopped.'],
+        draining: ['Stop', '', 'The drain ends now. Requests that are still held and new ones are answered 503 at once.', 'Stopped.'],
     },
     enable: {
-        open: ['Pause', '', 'New requests are held in nginx. They go on in order when you resume.', 'Paused.'],
-        paused: ['Extend', '’s pause', 'The lease runs from now. It only ever moves the end later.', 'Changed.'],
-        draining: ['Pause', ' again', 'The drain ends here. Those still held keep their places.', 'Paused again.'],
+        open: ['Pause', '', 'New requests are held in nginx. They are released in order when you resume.', 'Paused.'],
+        paused: ['Extend', '’s pause', 'The lease counts from now. It moves the end to a later time only.', 'Changed.'],
+        draining: ['Pause', ' again', 'The drain ends now. Requests that are still held keep their places.', 'Paused again.'],
         stopped: ['Pause', '', 'New requests are held again, instead of being answered 503.', 'Paused.'],
     },
     disable: {
-        paused: ['Resume', '', 'All who are held go on to the app, in the order in which they came.', 'Resumed.'],
-        draining: ['Pace', '’s drain', 'All who are still held go on at this pace.', 'Changed.'],
+        paused: ['Resume', '', 'All held requests go on to the app, in the order in which they came.', 'Resumed.'],
+        draining: ['Pace', '’s drain', 'All requests that are still held are released at this pace.', 'Changed.'],
         stopped: ['Resume', '', 'The app opens: new requests pass.', 'Resumed.'],
     },
 };
@@ -53,7 +53,7 @@ const count = new Intl.NumberFormat('en-US').format;
 const compareNames = new Intl.Collator('en', { numeric: true }).compare;
 const nameOf = ({ app }) => app || 'default app';
 
-// Touches the page only where something changed: selections stay, screen readers keep quiet.
+// Writes only what changed: selections stay, screen readers keep quiet.
 function write(node, text) {
     if (node.textContent !== text) node.textContent = text;
 }
@@ -72,7 +72,7 @@ function duration(seconds, digits = 0) {
     return parts.slice(first, first + 2).filter(([number]) => number > 0).map((part) => part.join('\u00a0')).join(' ');
 }
 
-// In the browser's time zone, as ISO 8601 (and Sweden) writes it; the date only where it is not today's.
+// In the browser's time zone, as ISO 8601 (and Sweden) writes it; with the date unless that is today's.
 function time(date) {
     const [day, clock] = date.toLocaleString('sv-SE').split(' ');
     return date.toDateString() === new Date().toDateString() ? clock : `${day} ${clock}`;
@@ -182,7 +182,7 @@ class Card {
     // Which requests a drain waits for.
     showOldest() {
         const oldest = this.app.state === 'open' ? [] : this.app.oldest_in_flight;
-        const lines = oldest.map((one) => [`${one.method} ${one.uri}`, `of ${one.client}`, duration(one.seconds, 1),
+        const lines = oldest.map((one) => [`${one.method} ${one.uri}`, `from ${one.client}`, duration(one.seconds, 1),
             `waits for ${waitsFor[one.waits_for]}`].join(' · '));
         this.fields.flying.hidden = !lines.length;
         const list = this.fields.oldestFlight;
@@ -210,7 +210,7 @@ class Card {
         const anew = before && beganAnew(app, before);
         if (anew) {
             this.start = null;
-            record(app, 'Its counters began anew: nginx was restarted, or its zone made anew.');
+            record(app, 'Its counters started again: nginx was restarted, or has a new zone.');
         } else if (before?.state === 'open') {
             this.start = { totals: before.totals, whole: true };
         }
@@ -224,7 +224,7 @@ class Card {
         if (!before || asSet(before) === asSet(app)) return;
         if (before.state !== app.state && app.state === 'open') {
             this.ended = anew ? null : { before, start: this.start };
-            this.say(anew ? 'Open. What the pause cost is not known: the counters began anew.' : verdict(app, before, this.start));
+            this.say(anew ? 'Open. What the pause cost is not known: the counters started again.' : verdict(app, before, this.start));
         } else if (asSet(app) !== this.told) {
             if (before.state !== app.state) this.fields.note.hidden = true;
             record(app, before.state === app.state ? changes(app, before) : arrival(app));
@@ -239,10 +239,10 @@ class Card {
     }
 }
 
-// What becomes of those who come.
+// What happens to new requests.
 function doing({ state, expired_to_app: toApp }) {
     if (state !== 'paused' || !toApp) return meaning[state];
-    return `Requests that expire go on to the app although it is paused, ${count(toApp)} up to now`;
+    return `Expired requests are passed on to the app although it is paused, ${count(toApp)} up to now`;
 }
 
 // What was asked for, besides the lease.
@@ -250,7 +250,7 @@ function terms(app, now) {
     const until = app.waiting_until && new Date(app.waiting_until);
     const left = until && duration(Math.max(0, Math.ceil((until - now) / 1000)));
     return [
-        until && `somebody waits for quiet: may be taken back until ${time(until)} (${left})`,
+        until && `a caller waits for quiet: may be rolled back until ${time(until)} (${left})`,
         app.pace && `${app.state === 'draining' ? '' : 'then '}${paceOf(app.pace)}`,
         app.state === 'draining' && app.drained_by && `ended by ${enders[app.drained_by] ?? app.drained_by}`,
     ];
@@ -262,12 +262,12 @@ function paceOf({ spread, concurrency, ends }) {
     return [over, end, concurrency > 0 && `${count(concurrency)} at a time`].filter(Boolean).join(', ');
 }
 
-// Whether nginx counts from 0 again: what was counted before says nothing then.
+// Whether nginx counts from 0 again: earlier counts say nothing then.
 function beganAnew({ pause, totals }, before) {
     return pause < before.pause || Object.keys(totals).some((key) => totals[key] < before.totals[key]);
 }
 
-// All that somebody can set.
+// All that a caller can set.
 function asSet({ state, pause, until, waiting_until: waits, reason, pace }) {
     return JSON.stringify([state, pause, until, waits, reason, pace?.spread, pace?.concurrency]);
 }
@@ -277,13 +277,13 @@ function arrival({ state, by, reason, drained_by: ender }) {
     return `${[`Now ${state}`, who, reason].filter(Boolean).join(', ')}.`;
 }
 
-// What somebody changed, not from this page.
+// What another caller changed.
 function changes(app, before) {
-    if (app.pause !== before.pause) return app.by ? `Another pause, by ${app.by}.` : 'Paused meanwhile, and open again.';
+    if (app.pause !== before.pause) return app.by ? `Another pause, by ${app.by}.` : 'It was paused meanwhile, and is open again.';
     const set = (key) => app[key] !== before[key];
     const parts = [
         set('until') && (app.until ? `the lease ends at ${time(new Date(app.until))}` : 'no lease any more'),
-        set('waiting_until') && (app.waiting_until ? `may be taken back until ${time(new Date(app.waiting_until))}` : 'it stays, nobody takes it back any more'),
+        set('waiting_until') && (app.waiting_until ? `may be rolled back until ${time(new Date(app.waiting_until))}` : 'it cannot be rolled back any more'),
         set('reason') && (app.reason ? `the reason is ${app.reason}` : 'no reason any more'),
         app.pace?.spread !== before.pace?.spread || app.pace?.concurrency !== before.pace?.concurrency
             ? (app.pace ? paceOf(app.pace) : 'all at once') : '',
@@ -303,10 +303,10 @@ function verdict({ last_drain: drain, totals }, before, { totals: start, whole }
     const costs = ['failed', 'expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
     const happened = costs.filter(([number]) => number > 0).map(([number, key]) => `${count(number)} ${key}`);
     const since = whole ? 'During the pause' : 'Since this page first saw the pause';
-    return `${end} ${since}: ${happened.join(', ') || 'nobody failed, expired, was rejected, left or was lost'}.`;
+    return `${end} ${since}: ${happened.join(', ') || 'no request failed, expired, was rejected, left or was lost'}.`;
 }
 
-// What this page saw, newest first; of no app where it is about nginx.
+// What this page saw, newest first. Without an app it is about nginx.
 function record(app, text) {
     const list = find('#events ol');
     const name = app ? nameOf(app) : '';
@@ -334,12 +334,12 @@ function ask(verb, card) {
     dialog.showModal();
 }
 
-// A stop costs everybody who is held: it is asked twice.
+// A stop costs every held request an error: the page asks twice.
 function makeSure(asked) {
     const { dialog, card } = asked;
     asked.sure = true;
     const held = card.app.held === 1 ? '1 request that is held is' : `${count(card.app.held)} requests that are held are`;
-    write(find('.effect', dialog), `Are you sure? ${held} answered 503 now, and everybody who comes.`);
+    write(find('.effect', dialog), `Are you sure? ${held} answered 503 now, and so is every new request.`);
     find('.main', dialog).replaceChildren('Yes, stop ', element('bdi', nameOf(card.app)));
 }
 
@@ -353,7 +353,7 @@ function showProgress({ dialog, request, card }) {
     write(find('.elapsed', dialog), wait ? `After ${elapsed}: ${count(card.app.in_flight)} in flight.` : '');
 }
 
-// So that a page that is behind touches nobody else's pause.
+// So that a page with an old state does not touch another caller's pause.
 function guard({ verb, state, pause }) {
     if (verb === 'disable' || state === 'paused' || state === 'stopped') return [['id', pause]];
     return verb === 'enable' && state === 'open' ? [['new', 1]] : [];
@@ -374,12 +374,12 @@ async function carryOut(asked) {
     try {
         const url = `${endpoint}${verb}?app=${card.app.app_encoded}&${query}`;
         const answer = await fetch(url, { method: 'POST', signal: abort.signal })
-            .catch(() => { throw new Error('nginx cannot be reached. It may have been carried out.'); });
+            .catch(() => { throw new Error('nginx cannot be reached. It may have done this already.'); });
         if (answer.status !== 200 && answer.status !== 304) throw new Error(await explain(answer));
         const now = answer.status === 200 ? await answer.json() : { changed: false };
         if (now.state) card.told = asSet(now);
         const quiet = wait ? ' The app is quiet.' : '';
-        card.say(now.changed ? `${done}${quiet}` : 'It was so already: nothing is changed.');
+        card.say(now.changed ? `${done}${quiet}` : 'Nothing was changed: it was so already.');
         asked.request = null;
         dialog.close();
     } catch (error) {
@@ -443,7 +443,7 @@ async function poll() {
         showTrouble('');
     } catch (error) {
         failingSince ??= new Date();
-        const old = server ? `What is shown is old, of ${time(server.seen)}. ` : '';
+        const old = server ? `The page shows the state of ${time(server.seen)}. ` : '';
         showTrouble(`${error.message}, since ${time(failingSince)}. ${old}Still trying.`);
     }
     clearTimeout(nextPoll);
@@ -469,7 +469,7 @@ function showApps(apps) {
     }
     const file = apps[0]?.state_file ?? 'off';
     find('#file').hidden = ['off', 'ok'].includes(file);
-    write(find('#file'), `Pauses are not kept over a restart: state file: ${file}`);
+    write(find('#file'), `The state file ${file}`);
     find('#filter').hidden = apps.length <= manyApps;
     find('#apps').classList.toggle('many', apps.length > manyApps);
     find('#none').hidden = apps.length > 0;
@@ -479,7 +479,7 @@ function showApps(apps) {
     summarize(apps);
 }
 
-// Those that are not open first, then by name. Moving a node must not take the focus from it.
+// Apps that are not open first, then by name. Moving a node must not take the focus from it.
 function arrange() {
     const focused = document.activeElement;
     const list = find('#apps');

@@ -42,21 +42,21 @@ impl fmt::Display for Refused {
         match self {
             Self::Foreign(header) => write!(
                 f,
-                "\"{header}\" says that another site's page sent this: nothing was changed; \
-                 use the dashboard, or curl"
+                "the header \"{header}\" says that a page of another site sent this request: nothing \
+                 was changed; use the dashboard or curl"
             ),
             Self::Early(header) => write!(
                 f,
-                "\"{header}\" says that the browser fetches this before anybody asked, perhaps for \
-                 another site's page: nothing was changed; ask again"
+                "the header \"{header}\" says that the browser sent this request in advance, perhaps for \
+                 a page of another site: nothing was changed; repeat it"
             ),
             Self::Unknown => f.write_str(
-                "a browser sent this, and does not say from which page: nothing was changed; \
-                 use the dashboard's buttons, curl, POST, or https",
+                "a browser sent this request and does not say from which page: nothing was changed; \
+                 use the dashboard's buttons, curl, POST or https",
             ),
             Self::Rebound => f.write_str(
-                "a browser sent this to a host that is no \"server_name\" of this server: \
-                 nothing was changed; add the name to \"server_name\", or use the address, or curl",
+                "a browser sent this request to a host that is not a \"server_name\" of this server: \
+                 nothing was changed; add the host to \"server_name\", or use the address or curl",
             ),
         }
     }

@@ -71,22 +71,30 @@ impl Problem<'_> {
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEndpoint => f.write_str("no endpoint"),
-            Self::NoVerb => f.write_str("no such verb"),
-            Self::NoApp => f.write_str("no such app here"),
+            Self::NoEndpoint => f.write_str("this place is no control endpoint"),
+            Self::NoVerb => {
+                f.write_str("no such verb: use status, enable, disable, stop, apps or metrics")
+            }
+            Self::NoApp => f.write_str(
+                "this endpoint does not control that app: add it to \"apps=\" of \
+                 \"intermission_control\"",
+            ),
             Self::Method(methods) if methods.contains(',') => {
                 write!(f, "the method must be one of {methods}")
             }
             Self::Method(method) => write!(f, "the method must be {method}"),
             Self::Subrequest => {
-                f.write_str("a subrequest changes nothing: only a client's own request does")
+                f.write_str("a subrequest changes nothing: send the request directly")
             }
             Self::Browser(refused) => refused.fmt(f),
             Self::Parameter(bad) => bad.fmt(f),
             Self::AppName(long) => write!(f, "\"$app_name\" {long}"),
             Self::Body(bad) => bad.fmt(f),
             Self::Refused(refusal, app) => self::refused(f, *refusal, app),
-            Self::CannotWait => f.write_str("this request cannot wait: ask again without"),
+            Self::CannotWait => f.write_str(
+                "this request cannot wait, because the worker table is full: repeat it without \
+                 \"wait=\", or increase \"intermission_zone\"",
+            ),
             Self::TimedOut(remaining, app) => {
                 write!(f, "{remaining}")?;
                 unfinished(f, *remaining, app)
@@ -98,7 +106,8 @@ impl fmt::Display for Problem<'_> {
             }
             Self::Superseded(app) => {
                 let standing = Standing(app);
-                write!(f, "the pause was ended or begun by somebody else meanwhile: {standing}")
+                write!(f, "the pause changed or ended while this call waited (by another call or its lease): \
+                     {standing}")
             }
         }
     }
@@ -107,12 +116,16 @@ impl fmt::Display for Problem<'_> {
 fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::Result {
     let standing = Standing(app);
     match refusal {
-        Refusal::OtherPause => write!(f, "that pause is not the one under way: {standing}"),
+        Refusal::OtherPause => write!(f, "the pause of this \"id\" is not under way: {standing}"),
         Refusal::NotOpen => write!(f, "the app is not open: {standing}"),
         Refusal::Over => write!(f, "{standing}; nothing was changed"),
-        Refusal::Full => f.write_str("the table of apps is full"),
-        Refusal::TooManyWait => f.write_str("too many callers wait"),
-        Refusal::Retired => f.write_str("nginx is being reconfigured: ask again"),
+        Refusal::Full => f.write_str(
+            "the table of apps is full, and all its apps are in use: increase \"intermission_zone\"",
+        ),
+        Refusal::TooManyWait => f.write_str(
+            "too many callers wait already: repeat the request later, or without \"wait=\"",
+        ),
+        Refusal::Retired => f.write_str("nginx is being reloaded: repeat the request"),
     }
 }
 
@@ -132,10 +145,12 @@ impl fmt::Display for Remaining {
         match self {
             Self::InFlight(1) => f.write_str("1 request is still in flight"),
             Self::InFlight(count) => write!(f, "{count} requests are still in flight"),
-            Self::Silent(1) => f.write_str("1 worker has not said what is in flight"),
-            Self::Silent(count) => write!(f, "{count} workers have not said what is in flight"),
+            Self::Silent(1) => f.write_str("1 worker has not reported its requests in flight yet"),
+            Self::Silent(count) => {
+                write!(f, "{count} workers have not reported their requests in flight yet")
+            }
             Self::Held(0) => f.write_str(
-                "nobody is held any more, but the last request is delayed on its way to the app",
+                "no request is held any more, but the last one is delayed on its way to the app",
             ),
             Self::Held(1) => f.write_str("1 request is still held"),
             Self::Held(count) => write!(f, "{count} requests are still held"),

@@ -23,17 +23,18 @@ fn a_call_that_makes_no_sense_is_told_what_is_wrong() {
         panic!("there is no such parameter")
     };
     for (problem, status, text) in [
-        (Problem::NoEndpoint, 404, "no endpoint"),
-        (Problem::NoVerb, 404, "no such verb"),
-        (Problem::NoApp, 404, "no such app here"),
+        (Problem::NoEndpoint, 404, "this place is no control endpoint"),
+        (Problem::NoVerb, 404, "no such verb: use status, enable, disable, stop, apps or metrics"),
+        (Problem::NoApp, 404, "this endpoint does not control that app: add it to \"apps=\" of \"intermission_control\""),
         (Problem::Parameter(bad), 400, "parameter \"wiat\" is unknown"),
         (Problem::AppName(long), 400, "\"$app_name\" is longer than 128 bytes"),
         (
             Problem::Subrequest,
             403,
-            "a subrequest changes nothing: only a client's own request does",
+            "a subrequest changes nothing: send the request directly",
         ),
-        (Problem::CannotWait, 503, "this request cannot wait: ask again without"),
+        (Problem::CannotWait, 503, "this request cannot wait, because the worker table is full: repeat it without \"wait=\", \
+             or increase \"intermission_zone\""),
     ] {
         assert_eq!(said(problem), (status, text.to_string()));
         assert_eq!(problem.allow(), None);
@@ -57,7 +58,7 @@ fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
         format!("pause 13 is under way, by alice, since {THEN}, without end, reason \"db switch\"");
     assert_eq!(
         refused(Refusal::OtherPause, &paused()),
-        (409, format!("that pause is not the one under way: {holds}"))
+        (409, format!("the pause of this \"id\" is not under way: {holds}"))
     );
     assert_eq!(
         refused(Refusal::NotOpen, &paused()),
@@ -77,9 +78,9 @@ fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
 #[test]
 fn a_caller_for_whom_there_is_no_room_is_told_what_is_full() {
     for (why, text) in [
-        (Refusal::Full, "the table of apps is full"),
-        (Refusal::TooManyWait, "too many callers wait"),
-        (Refusal::Retired, "nginx is being reconfigured: ask again"),
+        (Refusal::Full, "the table of apps is full, and all its apps are in use: increase \"intermission_zone\""),
+        (Refusal::TooManyWait, "too many callers wait already: repeat the request later, or without \"wait=\""),
+        (Refusal::Retired, "nginx is being reloaded: repeat the request"),
     ] {
         assert_eq!(said(Problem::Refused(why, &open())), (503, text.to_string()));
     }
@@ -95,8 +96,8 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
         waits_for: WaitsFor::App,
     };
     let busy = Status { oldest_in_flight: Oldest::one(import), abandoned: 2, ..paused() };
-    let lines = "POST /import of 192.0.2.7, for 12.031 s, waits for the app\n\
-                 2 given up within the last minute, the app may still be at them";
+    let lines = "POST /import from 192.0.2.7, for 12.031 s, waits for the app\n\
+                 2 given up within the last minute: the app may still work on them";
     assert_eq!(
         said(Problem::TimedOut(Remaining::InFlight(1), &busy)),
         (504, format!("1 request is still in flight\n{lines}"))
@@ -112,21 +113,24 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
         )
     );
     let left = |remaining| said(Problem::TimedOut(remaining, &busy)).1;
-    assert_eq!(left(Remaining::Silent(1)), "1 worker has not said what is in flight");
-    assert_eq!(left(Remaining::Silent(2)), "2 workers have not said what is in flight");
+    assert_eq!(left(Remaining::Silent(1)), "1 worker has not reported its requests in flight yet");
+    assert_eq!(
+        left(Remaining::Silent(2)),
+        "2 workers have not reported their requests in flight yet"
+    );
     assert_eq!(left(Remaining::Held(1)), "1 request is still held");
     assert_eq!(left(Remaining::Held(7)), "7 requests are still held");
     assert_eq!(
         left(Remaining::Held(0)),
-        "nobody is held any more, but the last request is delayed on its way to the app"
+        "no request is held any more, but the last one is delayed on its way to the app"
     );
 }
 
 #[test]
 fn a_wait_that_another_caller_or_the_lease_ended_is_told_so() {
     let text = format!(
-        "the pause was ended or begun by somebody else meanwhile: pause 13 was ended by its lease \
-         at {THEN}"
+        "the pause changed or ended while this call waited (by another call or its lease): pause 13 \
+         was ended by its lease at {THEN}"
     );
     assert_eq!(said(Problem::Superseded(&ended(Ender::Lease))), (409, text));
 }

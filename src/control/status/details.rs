@@ -136,7 +136,7 @@ impl Serialize for Oldest {
 impl fmt::Display for OneInFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, uri, client, seconds, waits_for } = self;
-        write!(f, "{method} {uri} of {client}, for {seconds} s, waits for {waits_for}")
+        write!(f, "{method} {uri} from {client}, for {seconds} s, waits for {waits_for}")
     }
 }
 

@@ -142,7 +142,7 @@ impl fmt::Display for Unfit {
                 let folder = folder.as_os_str().as_bytes().escape_ascii();
                 write!(
                     f,
-                    "the folder \"{folder}\" must belong to root, and nobody else may write to it"
+                    "the folder \"{folder}\" must belong to root, and no other user may write to it"
                 )
             }
         }

@@ -346,19 +346,19 @@ impl Places {
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self {
-            Oddity::BarePercent => "ends with a bare %",
-            Oddity::UnfinishedSet => "has a [ without its ]",
+            Oddity::BarePercent => "ends with a single %",
+            Oddity::UnfinishedSet => "has a [ without a ]",
             Oddity::UnbalancedParentheses => "has unbalanced parentheses",
             Oddity::TooLong => return write!(f, "is longer than {MAX_PATTERN} bytes, {LITERALLY}"),
             Oddity::TakenLiterally(c) => {
-                return write!(f, "holds %{}, which is taken literally", char::from(*c));
+                return write!(f, "contains %{}, which is taken literally", char::from(*c));
             }
         };
         write!(f, "{what}, {LITERALLY}")
     }
 }
 
-const LITERALLY: &str = "and is only searched for literally";
+const LITERALLY: &str = "so it is only searched for literally";
 
 #[cfg(test)]
 mod tests;

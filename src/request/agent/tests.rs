@@ -192,9 +192,9 @@ fn an_ordinary_pattern_is_not_odd() {
 #[test]
 fn an_oddity_finishes_the_sentence() {
     let told = oddity(b"%bxy").map(|oddity| format!("the pattern {oddity}"));
-    assert_eq!(told.unwrap(), "the pattern holds %b, which is taken literally");
+    assert_eq!(told.unwrap(), "the pattern contains %b, which is taken literally");
     let told = format!("the pattern {}", Oddity::TooLong);
-    assert_eq!(told, "the pattern is longer than 1023 bytes, and is only searched for literally");
+    assert_eq!(told, "the pattern is longer than 1023 bytes, so it is only searched for literally");
 }
 
 #[test]

@@ -48,23 +48,30 @@ impl fmt::Display for More<'_> {
             let until = (before.until.map(|time| time.0), app.until.map(|time| time.0));
             if before.reason != app.reason {
                 match &before.reason {
-                    Some(reason) => writeln!(f, "changed: the reason, it was \"{reason}\"")?,
-                    None => writeln!(f, "changed: the reason, there was none")?,
+                    Some(reason) => {
+                        writeln!(f, "the reason was changed, before it was \"{reason}\"")?
+                    }
+                    None => writeln!(f, "the reason was changed, before there was none")?,
                 }
             }
             match (until, before.until) {
                 ((old, new), Some(time)) if old != new => {
-                    writeln!(f, "changed: the end, it was {time}")?;
+                    writeln!(f, "the end was changed, before it was {time}")?;
                 }
                 _ if self.done == Some(Done::Changed) => {}
                 _ => match app.until {
-                    Some(time) => writeln!(f, "nothing was changed: still until {time}")?,
-                    None => writeln!(f, "nothing was changed: still without end")?,
+                    Some(time) => {
+                        writeln!(f, "nothing was changed: the pause still ends at {time}")?
+                    }
+                    None => writeln!(f, "nothing was changed: the pause still has no end")?,
                 },
             }
         }
         if app.state == Word::Draining {
-            write!(f, "{} held, they go on", app.held)?;
+            match app.held {
+                1 => f.write_str("1 held request is released")?,
+                held => write!(f, "{held} held requests are released")?,
+            }
             match &app.pace {
                 Some(pace) => writeln!(f, "{pace}")?,
                 None => writeln!(f, " at once")?,
@@ -78,20 +85,20 @@ impl fmt::Display for More<'_> {
         }
         if app.is_paused_or_stopped() && app.expired_to_app > 0 {
             let count = app.expired_to_app;
-            writeln!(f, "{count} expired, and went on to the app although it is paused")?;
+            writeln!(f, "{count} expired and were passed on to the app although it is paused")?;
         }
         if let Some(after) = self.expire_before_the_lease_ends() {
             let after = Seconds(after);
             writeln!(
                 f,
-                "requests that are held for {after} s go on to the app before the lease ends"
+                "requests that are held for {after} s are passed on to the app before the lease ends"
             )?;
         }
         if app.is_paused_or_stopped() {
             Abandoned::new(app.abandoned).iter().try_for_each(|some| writeln!(f, "{some}"))?;
         }
         if !app.heard_of {
-            writeln!(f, "no request of this app was ever seen: is it the one that is meant?")?;
+            writeln!(f, "no request of this app was ever seen: is its name right?")?;
         }
         Ok(())
     }

@@ -31,12 +31,18 @@ fn what_was_changed_and_what_was_not_is_said() {
     let now = Status { until: Some(Time(Msec(0))), reason: Reason::new(b"mine").ok(), ..paused() };
     let earlier = Status { until: Some(Time(Msec(1))), ..paused() };
     let text = more(Some(&earlier), &now, Done::Changed);
-    assert!(text.contains("changed: the reason, it was \"db switch\"\n"), "{text}");
-    assert!(text.contains("changed: the end, it was 1970-01-01T00:00:00.001Z\n"), "{text}");
+    assert!(text.contains("the reason was changed, before it was \"db switch\"\n"), "{text}");
+    assert!(
+        text.contains("the end was changed, before it was 1970-01-01T00:00:00.001Z\n"),
+        "{text}"
+    );
     let text = more(Some(&now), &now, Done::NotChanged);
-    assert!(text.ends_with(&format!("nothing was changed: still until {THEN}\n")), "{text}");
+    assert!(
+        text.ends_with(&format!("nothing was changed: the pause still ends at {THEN}\n")),
+        "{text}"
+    );
     let text = more(Some(&paused()), &paused(), Done::NotChanged);
-    assert!(text.ends_with("nothing was changed: still without end\n"), "{text}");
+    assert!(text.ends_with("nothing was changed: the pause still has no end\n"), "{text}");
 }
 
 #[test]
@@ -53,11 +59,11 @@ fn how_those_held_go_on_is_said() {
         text,
         format!(
             "app \"shop\": pause 13 was ended by bob at {THEN}\n\
-             3 held, they go on over 60 s, until {THEN}, at most 5 at a time\n"
+             3 held requests are released over 60 s, until {THEN}, at most 5 at a time\n"
         )
     );
     let text = more(None, &Status { pace: None, ..draining }, Done::Changed);
-    assert!(text.ends_with("3 held, they go on at once\n"), "{text}");
+    assert!(text.ends_with("3 held requests are released at once\n"), "{text}");
 }
 
 #[test]
@@ -74,8 +80,9 @@ fn a_lease_that_outlasts_those_held_is_doubted() {
         ..paused()
     };
     let doubted = |status: &Status| {
-        more(None, status, Done::Changed)
-            .contains("requests that are held for 300 s go on to the app before the lease ends\n")
+        more(None, status, Done::Changed).contains(
+            "requests that are held for 300 s are passed on to the app before the lease ends\n",
+        )
     };
     assert!(doubted(&leased(301, Some(300))));
     assert!(!doubted(&leased(300, Some(300))));

@@ -75,7 +75,7 @@ sub _read_error_log {
             push @{$self->{states}{$app}}, [_unix($second), $state{$app}, $took];
             $self->{count}{pauses}++ if $state{$app} eq 'paused';
         }
-        elsif ($text =~ /^intermission: (?:$APP): rolled back, .*, (?<what>not paused|stopped)/) {
+        elsif ($text =~ /^intermission: (?:$APP): rolled back, .*: the app is (?<what>not paused|stopped)/) {
             my $app = $+{app} // '';
             $state{$app} = $+{what} eq 'stopped' ? 'stopped' : 'draining';
             push @{$self->{states}{$app}}, [_unix($second), $state{$app}, undef];
@@ -85,7 +85,7 @@ sub _read_error_log {
         }
         elsif ($text =~ /^gracefully shutting down/) { push @{$self->{leaving}{$pid}}, _unix($second) }
         push @{$self->{problems}}, $_ if $level =~ /^(?:error|crit|alert|emerg)$/;
-        $self->{count}{'repaired after a death inside the lock'}++ if $text =~ /died inside the lock: repaired/;
+        $self->{count}{'repaired after a death inside the lock'}++ if $text =~ /died while it held the lock: the tables were repaired/;
     }
 }
 
