@@ -245,7 +245,7 @@ subtest 'the count of abandoned requests outlives the worker' => sub {
     $t->reload;
     $t->wait_old_workers_gone;
     is total(), $before, 'after a reload the total of abandoned requests is the same';
-    cmp_ok $t->status->{abandoned}, '>', 0, 'after a reload the status still has those of the last minute';
+    cmp_ok $t->status->{abandoned}, '>', 0, 'after a reload the status still counts the abandoned requests of the last minute';
 };
 
 $t->clean_ok(allow => [qr/connect\(\) to unix:.*none\.sock failed/, qr/upstream timed out/, qr/upstream prematurely closed/]);

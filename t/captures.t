@@ -98,7 +98,7 @@ $t->wait_for(sub {
     $held == @held || undef;
 }, 'the requests of a paused app are held or answered');
 
-subtest "paused: the app's name and the maps decide who is held" => sub {
+subtest "paused: the app's name and the maps decide which requests are held" => sub {
     ok $t->status(app => 'acme')->{held} == 2, 'the two requests of the app that a named group names are held';
     my @passing = grep { ($_->[2][3] // '') eq 'passes' } @held;
     is came($_->[1]), $_->[2][1], "paused, but passes: $_->[2][2]" for @passing;

@@ -70,14 +70,14 @@ subtest 'an old worker that is killed after a reload takes only its own requests
     $t->control('disable');
     my ($done, $new) = ($crowd->done, $more->done);
     is $done->{timed_out} + $new->{timed_out}, 0, 'an old worker killed after a reload: no client waits for ever';
-    is $new->{statuses}{200}, 300, 'an old worker killed after a reload: all that the new workers held are served';
+    is $new->{statuses}{200}, 300, 'an old worker killed after a reload: all requests that the new workers held are served';
     cmp_ok $done->{answered}, '>', 0, 'an old worker killed after a reload: requests of the other old worker are served' if @old > 1;
     is $t->position_inversions, 0, 'an old worker killed after a reload: released in order';
     $t->wait_old_workers_gone;
     $t->clean_ok(killed_process => 1);
 };
 
-subtest 'a worker that is killed while it releases is noticed without a call or a newcomer' => sub {
+subtest 'a worker that is killed while it releases is noticed without a call or a new request' => sub {
     # No call and no new request comes: the workers that wait must notice the death by themselves.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');

@@ -225,7 +225,7 @@ subtest 'the access log has a word for each outcome' => sub {
 
 $t->stop;
 my @bad = grep { /\[(?:emerg|alert|crit|error)\]/ } split /\n/, $t->error_log;
-is_deeply \@bad, [], 'none of these lines is worse than a warning';
+is_deeply \@bad, [], 'the log of pauses has no line above warn';
 
 subtest 'a restart: the log has what was restored' => sub {
     instance(http => "\nintermission_state_file state;");

@@ -144,7 +144,7 @@ subtest 'a pause of 30 requests that is stopped: all numbers agree' => sub {
     $t->wait_held(30);
     is $t->control('stop?reason=too%20long')->{status}, 200, 'stop of the second pause: 200';
     is $crowd->done->{statuses}{503}, 30, 'stop answers the 30 held requests 503';
-    is crowd(4, '/come/{i}', '--expect', 503)->done->{statuses}{503}, 4, 'stop answers four newcomers 503';
+    is crowd(4, '/come/{i}', '--expect', 503)->done->{statuses}{503}, 4, 'stop answers four new requests 503';
     is $t->get('/up')->{status}, 200, 'a health check passes the stop';
     $t->control('disable');
     $t->wait_state('open');

@@ -86,8 +86,8 @@ subtest 'new requests behind a paced drain go on at a pace too' => sub {
     $t->control('disable?spread=1s');
     my $load = $t->crowd('--count', 1000, '--first', 100, '--rate', 400, '--path', '/late/{i}');
     is $crowd->done->{answered}, 100, 'a paced drain: the requests held by the pause are served';
-    is $t->status->{state}, 'draining', 'a paced drain: newcomers behind it are released at a pace too';
-    is $load->done->{statuses}{200}, 1000, 'a paced drain: newcomers behind it are served';
+    is $t->status->{state}, 'draining', 'a paced drain: new requests behind it are released at a pace too';
+    is $load->done->{statuses}{200}, 1000, 'a paced drain: new requests behind it are served';
     $t->wait_state('open');
     is $t->ticket_inversions, 0, 'a paced drain: released in order';
     $t->clean_ok;

@@ -122,7 +122,7 @@ subtest 'two callers wait, each for itself' => sub {
     is_deeply [@$status{qw(state reason)}], ['paused', 'long'], 'the first of two callers is too late: the app stays paused as the second asked';
     my $end = (decode_json($t->control('apps')->{body}))->{now};
     cmp_ok substr($status->{until}, 0, 13), 'le', substr(later($end, 120), 0, 13), "the first of two callers is too late: the end is the second's";
-    ok !$held->answered && !$long->answered, 'the first of two callers is too late: a newcomer stays held';
+    ok !$held->answered && !$long->answered, 'the first of two callers is too late: a new request stays held';
     $own->answer('/own/later');
     is $long->response->{status}, 200, 'the second of two callers is answered 200';
     is $t->status->{state}, 'paused', 'the second of two callers has its pause';

@@ -36,7 +36,7 @@ subtest 'enable?wait= is answered when the last request of any worker is finishe
     is $_->response->{status}, 200, 'the requests in flight are answered' for values %to;
     ok $t->wait_log(qr/\[notice\].*app "basecamp": nothing is in flight, pause \d+/), 'the log says that nothing is in flight';
     reopen();
-    is $newcomer->response->{status}, 200, 'the newcomer is answered when the pause ends';
+    is $newcomer->response->{status}, 200, 'the new request is answered when the pause ends';
 };
 
 subtest 'enable?wait= with nothing in flight is answered at once' => sub {

@@ -152,8 +152,8 @@ subtest 'a worker that hangs when nginx quits does not keep the others from quit
     $t->wait_for(sub { scalar $t->old_workers }, 'the other worker to be shutting down');
     kill KILL => $hangs;
     my $done = $crowd->done;
-    is $done->{timed_out}, 0, 'a worker that dies before it was told to leave is not waited for';
-    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to leave: the others' requests are answered 503";
+    is $done->{timed_out}, 0, 'a quit does not wait for a worker that dies before it was told to quit';
+    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to quit: the other worker's requests are answered 503";
     $t->stop;
 };
 

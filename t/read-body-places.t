@@ -50,7 +50,7 @@ sub all_come_whole {
     $t->wait_state('open');
 }
 
-subtest 'beside other directives each body is read once, and arrives whole' => sub {
+subtest 'together with other directives each body is read once, and arrives whole' => sub {
     my $t = Intermission->new(workers => 2, http => <<'END_OF_SERVER', locations => <<"END_OF_PLACES");
 server {
     listen unix:@DIR@/accel.sock;
@@ -93,8 +93,8 @@ END_OF_PLACES
     is answer(expecting($t, $_))->{status}, 403, "$_: 403 at once, and the body is not asked for" for '/refuses', '/denies';
     my @through = map { upload($t, $_) } '/off', '/variable?held=off';
     $_->write('567890') for @through;
-    is answer($_)->{status}, 200, 'where requests are not held, intermission_read_body changes nothing' for @through;
-    is $t->status->{held}, 0, 'where requests are not held, none was held';
+    is answer($_)->{status}, 200, 'where intermission is off, intermission_read_body changes nothing' for @through;
+    is $t->status->{held}, 0, 'where intermission is off, no request was held';
 
     # nginx answers while it is still in the call that reads the body.
     my $kept = $t->send('/static', method => 'POST', body => 'x', keepalive => 1);

@@ -121,7 +121,7 @@ subtest 'a held request finishes on the configuration under which it came' => su
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @held), 30, 'a new configuration: requests that were held before are answered';
     my @came = map { my $configuration = $_; map { "/$configuration/$_" } 1 .. 10 } 'one', 'two', 'three';
-    $t->came_ok(\@came, 'a new configuration: each held request follows the one it came under, in order');
+    $t->came_ok(\@came, 'a new configuration: each held request finishes on the one under which it came, in order');
     $t->wait_old_workers_gone;
     wait_only($t, 3);
     $t->clean_ok;
@@ -275,7 +275,7 @@ subtest 'a drain lives through a reload' => sub {
     is $t->status->{state}, 'draining', 'a drain lives through a reload';
     my @late = map { $t->send("/late/$_") } 1 .. 20;
     $t->wait_held(41);
-    is $t->backend_log, 0, 'a drain over a reload: no newcomer overtakes';
+    is $t->backend_log, 0, 'a drain over a reload: no new request overtakes';
     kill CONT => $holder;
     is scalar(grep { $_->response->{status} == 200 } $head, @held, @late), 41, 'a drain over a reload: all are answered';
     is $t->position_inversions, 0, 'a drain over a reload: released in order';

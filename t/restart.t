@@ -175,7 +175,7 @@ subtest "a pause's number is never used twice" => sub {
     my $mine = $t->control('enable?new=1')->{headers}{'intermission-pause'};
     $t->control("disable?id=$mine");
     my $last = $t->control('enable?new=1')->{headers}{'intermission-pause'};
-    cmp_ok $last, '<', 2**53, "a pause's number is one that no reader of JSON rounds";
+    cmp_ok $last, '<', 2**53, "a pause's number is small enough for JSON readers (below 2**53)";
     $t->end_nginx;
     $t->start_nginx;
     is $t->status->{state}, 'open', 'a restart without a state file forgets the pause';

@@ -68,7 +68,7 @@ subtest 'without a pause no maintenance is done' => sub {
     isnt $exit, 0, 'another pause is under way: the script fails';
     like $printed, qr/by alice/, 'another pause is under way: the script shows whose it is';
     is mark(), '', 'another pause is under way: no maintenance is done';
-    is $t->status->{state}, 'paused', 'another pause is under way: it goes on';
+    is $t->status->{state}, 'paused', 'another pause is under way: that pause goes on';
     $t->control('disable');
     for my $control ('/moved', '/anything', '/none') {
         ($exit) = run(control => $control, maintenance => $look);
@@ -98,7 +98,7 @@ subtest 'a pause that another caller ended fails the script' => sub {
     like $printed, qr/ended by bob/, 'a pause that another caller ended: the script shows that caller';
 };
 
-subtest 'a script that is told to end ends its pause' => sub {
+subtest 'a script that gets SIGTERM ends its pause' => sub {
     my $command = script(maintenance => "$look; sleep 20 & echo \$! >$folder/pid; wait");
     open my $output, '>', "$folder/output" or die "output: $!";
     my $pid = Intermission::Process::start(script => $command, stdout => $output, stderr => $output);
@@ -107,7 +107,7 @@ subtest 'a script that is told to end ends its pause' => sub {
     kill TERM => $pid;
     $t->wait_state('open');
     $t->wait_for(sub { Intermission::Process::reaped($pid) // undef }, 'the script to end');
-    pass 'a script that is told to end ends its pause';
+    pass 'a script that gets SIGTERM ends its pause';
     open my $left, '<', "$folder/pid" or die "pid: $!";
     kill TERM => <$left> =~ /(\d+)/;
 };

@@ -60,7 +60,7 @@ subtest 'one process without a master pauses and resumes' => sub {
     $t->wait_held(1);
     $t->control('stop');
     is $stopped->response->{status}, 503, 'one process: a stop answers the held request 503';
-    is $t->get('/newcomer')->{status}, 503, 'one process: a stop answers a newcomer 503';
+    is $t->get('/newcomer')->{status}, 503, 'one process: a stop answers a new request 503';
     $t->control('disable');
     is $t->get('/last')->{status}, 200, 'one process: disable ends a stop';
     $t->clean_ok;

@@ -62,7 +62,7 @@ subtest 'a file that others could change is not used' => sub {
         $t->start_nginx;
         $t->wait_log(qr/\[error\].*"\Q$file\E" cannot be used: $why.*: a restart forgets the pauses/);
         is $t->status->{state}, 'open', "$what: nginx starts with the app open";
-        is $t->control('enable')->{status}, 200, "$what: nginx can pause all the same";
+        is $t->control('enable')->{status}, 200, "$what: nginx can pause without a state file";
         $t->control('disable');
         $t->end_nginx;
         unlink $file or die $!;

@@ -54,7 +54,7 @@ subtest 'a worker that stands still without an entry is not forgotten' => sub {
     my $answer;
     # A new worker that has no entry yet answers enable?wait= with 503.
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s')->{status}) != 503 }, 'an answer of a worker that has an entry', 20);
-    is $answer, 504, 'no app is quiet while a worker without an entry stands still, even one that is to leave';
+    is $answer, 504, 'no app is quiet while a worker without an entry stands still, even an old worker';
     kill KILL => @without;
     $t->wait_for(sub { $t->control('enable?wait=2s')->{status} == 200 }, 'the app to be quiet, when the workers without an entry are dead', 20);
     pass 'the app is quiet when the worker without an entry is dead';
@@ -91,12 +91,12 @@ END
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'the app to be quiet, when every new worker has an entry', 20);
     is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
     $caller->write("\r\n");
-    is $caller->response->{status}, 200, 'an old worker without an entry can have its caller wait';
+    is $caller->response->{status}, 200, 'enable?wait= on an old worker without an entry is answered 200';
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $_->write("\r\n") for @slow;
     $t->wait_held(304);
-    is $t->status->{totals}{rejected}, 0, 'new workers, and old ones that get a request again, reject nothing';
+    is $t->status->{totals}{rejected}, 0, 'new workers, and old workers that get a request again, reject nothing';
     $t->control('disable');
     is $crowd->done->{statuses}{200}, 300, 'all held requests of new workers are answered';
     is $_->response->{status}, 200, 'a held request of an old worker is answered' for @slow;
