@@ -1,4 +1,4 @@
-# What scripts/bench measures. Its exit status says nothing about the figures.
+# The measurements of scripts/bench. The exit status says nothing about the figures.
 
 use strict;
 use utf8;
@@ -11,7 +11,7 @@ use Time::HiRes ();
 
 my $HOLD_SECONDS = 3;
 my $WRK_PAIRS = 21;
-# What the contract's sample has in its location.
+# The location of the sample configuration.
 my $SAMPLE = <<'END';
 set $intermission_max_time 300;
 set $intermission_health_check_path /up/database;
@@ -41,7 +41,7 @@ sub held {
     my ($number) = @_;
     my $pairs = min(15, max(5, int(20_000 / $number)));
     my $ours = server($number);
-    # The same backend for both.
+    # Both use the same backend.
     my $plain = server($number, with_module => 0,
         locations => "location / { proxy_pass http://unix:@{[$ours->dir]}/backend.sock; }");
     my ($idle, $waiting) = waiting($plain, $number);
@@ -81,7 +81,7 @@ sub held {
     finish('held', $ours);
 }
 
-# Clients are spread evenly over the workers: for an order over all workers the hardest case.
+# Clients are spread evenly over the workers. That is the hardest case for the order.
 sub server {
     my ($number, %conf) = @_;
     my $connections = min($files, 1024 + int(1.5 * $number));
@@ -91,12 +91,12 @@ sub server {
         events => "worker_connections $connections;\n",
         %conf,
     );
-    # So that the memory of a first request is not counted; one at a time, so that no more is.
+    # The memory that a worker takes for its first request must not count. One at a time, so that it takes no more.
     $server->get('/warm') for 1 .. 20;
     return $server;
 }
 
-# What connected clients cost that say nothing, and then requests that the app does not answer.
+# The memory for connected clients that send nothing, and for requests that the app does not answer.
 sub waiting {
     my ($server, $number) = @_;
     my $before = memory($server);
@@ -112,7 +112,7 @@ sub waiting {
     return ($idle, $waiting);
 }
 
-# Connects all, then lets them all send at once.
+# Connects all clients, then lets all send at once.
 sub burst {
     my ($server, $number) = @_;
     my $crowd = $server->crowd('--count', $number, '--start-on-stdin', '--timeout', 120);
@@ -122,7 +122,7 @@ sub burst {
     return times_of($crowd->done(120), $began, $number);
 }
 
-# $$while_held is what they cost in memory and CPU before the pause ends.
+# Sets $$while_held to the memory and CPU that held requests cost.
 sub release {
     my ($server, $number, $while_held) = @_;
     my $seen = $server->backend_log;
@@ -131,7 +131,7 @@ sub release {
     my $crowd = $server->crowd('--count', $number, '--timeout', 120);
     $server->wait_held($number, seconds => 60);
     my $operator = Intermission::Client->new(to => '127.0.0.1:' . $server->port);
-    # As long as it takes to accept the operator.
+    # Time for nginx to accept the operator's connection.
     Time::HiRes::sleep(0.2);
     $$while_held = {per($number, $before, memory($server))->%*, work($server)->%*} if $while_held;
     my $began = Time::HiRes::time();
@@ -152,7 +152,7 @@ sub times_of {
 
 # ---- a paced drain
 
-# How evenly so many go on over so many seconds, as the app sees them come.
+# How evenly so many requests come to the app over so many seconds.
 sub spread {
     my ($number, $seconds) = @_;
     my $server = server($number);
@@ -167,7 +167,7 @@ sub spread {
     my $step = 1000 * $seconds / $number;
     heading("$number held, disable?spread=${seconds}s, 2 workers", qw(min median max));
     row('between neighbours, ms', 1, map { $came[$_] - $came[ $_ - 1 ] } 1 .. $#came);
-    row("from the time that an even spread gives each, ms", 1, map { $came[$_] - $step * $_ } 0 .. $#came);
+    row("difference from its time in an even spread, ms", 1, map { $came[$_] - $step * $_ } 0 .. $#came);
     my $last = 1000 * ($done->{last_answer_us} / 1e6 - $began);
     say_of('from disable to the last answer, ms', sprintf '%.0f', $last);
     bound(sprintf('at most %d and one answer', 1000 * $seconds), $last <= 1000 * $seconds + 100);
@@ -199,14 +199,14 @@ sub passed {
     bound('at least 0.97', row('ratio with / plain, pair by pair', 3, @ratios) >= 0.97);
     row('plain nginx: CPU of the worker per request, µs', 2, @{$cpu{plain}});
     row('with the sample configuration: the same, µs', 2, @{$cpu{ours}});
-    # What is left of the ratio where others use the machine too.
+    # This ratio depends less on other work on the machine.
     my @by_cpu = map { $cpu{plain}[$_] / $cpu{ours}[$_] } 0 .. $WRK_PAIRS - 1;
     bound('at least 0.97', row('ratio with / plain of requests per second of CPU', 3, @by_cpu) >= 0.97);
     finish('plain nginx', $plain);
     finish('with the sample', $ours);
 }
 
-# One worker, so that it is what limits, not the clients. Requests per second, and CPU µs per request.
+# Returns requests per second, and CPU µs per request. There is one worker, so that it is the limit, not the clients.
 sub wrk {
     my ($server) = @_;
     my $before = on_cpu($server);
@@ -217,9 +217,9 @@ sub wrk {
     return ($rate, (on_cpu($server) - $before) / 1000 / $requests);
 }
 
-# ---- what /proc says of the workers
+# ---- the workers' figures, from /proc
 
-# What they do in some seconds of holding.
+# The workers' CPU time in some seconds of holding.
 sub work {
     my ($server) = @_;
     my ($ticks, $on_cpu) = (ticks($server), on_cpu($server));
@@ -231,10 +231,10 @@ sub ticks {
     return sum0 map { my @of = split ' ', slurp("/proc/$_/stat") =~ s/.*\)//r; $of[11] + $of[12] } $_[0]->workers;
 }
 
-# In ns.
+# The workers' CPU time in ns.
 sub on_cpu { return sum0 map { (split ' ', slurp("/proc/$_/schedstat"))[0] } $_[0]->workers }
 
-# In kB.
+# The workers' memory in kB.
 sub memory {
     my %sum;
     for my $pid ($_[0]->workers) {
@@ -255,7 +255,7 @@ sub machine {
     my ($version) = `nginx -v 2>&1` =~ m{(nginx/\S+)};
     my $processors = () = slurp('/proc/cpuinfo') =~ /^processor/mg;
     my ($load) = split ' ', slurp('/proc/loadavg');
-    return ($version // 'nginx') . ", $processors processors, load average $load; a bound is held against the median";
+    return ($version // 'nginx') . ", $processors processors, load average $load; a limit is compared with the median";
 }
 
 # ---- the table
@@ -270,7 +270,7 @@ sub end_line {
 sub heading {
     my ($what, @columns) = @_;
     end_line();
-    printf "\n%-62s%9s%9s%9s   bound\n", $what, @columns;
+    printf "\n%-62s%9s%9s%9s   limit\n", $what, @columns;
 }
 
 # Minimum, median and maximum; returns the median.
@@ -289,15 +289,15 @@ sub say_of {
     $line = sprintf '  %-60s%9s%9s%9s', $what, '', $figure, '';
 }
 
-# The bound of the line above, and whether it is held.
+# Adds the limit to the line above, and says if the figure is beyond it.
 sub bound {
     my ($bound, $is_held) = @_;
-    $line .= "   $bound" . ($is_held ? '' : ': beyond its bound');
+    $line .= "   $bound" . ($is_held ? '' : ': beyond its limit');
 }
 
 sub grouped { return $_[0] =~ s/(?<=\d)(?=(?:\d{3})+$)/,/gr }
 
-# What should not be in the error log, and whether anything is left.
+# Stops the server. Prints unexpected lines of its error log, and whether it did not quit cleanly.
 sub finish {
     my ($what, $server) = @_;
     end_line();

@@ -1,5 +1,5 @@
-# What scripts/chaos runs: everything at once, at random, on a real nginx, and then a judgement.
-# Exit status 0 where nothing went wrong.
+# What scripts/chaos runs: random requests, pauses, reloads and crashes on a real nginx. Then it checks what happened.
+# The exit status is 0 if nothing went wrong.
 
 use strict;
 use warnings;
@@ -14,13 +14,13 @@ use Intermission::Process;
 use List::Util qw(max);
 use Time::HiRes ();
 
-# AddressSanitizer keeps what is freed: then any growth is allowed.
+# AddressSanitizer keeps freed memory: then any growth is allowed.
 my $unbounded = $ENV{ASAN_OPTIONS} && 9**9**9;
-# What a fresh process may be larger by, in kB, after all than before all.
+# By how many kB a fresh process may be larger at the end than at the start.
 my $GROWTH = $unbounded || 1024;
-# What one may be larger by that has done its work.
+# By how many kB a process that has worked may be larger than a fresh one.
 my $WORN = $unbounded || 16_384;
-# So many more at the end, that whatever a reload leaves behind adds up.
+# More reloads at the end, so that what each leaves behind adds up.
 my $RELOADS = 10;
 my $MOST_SHOWN = 10;
 
@@ -34,12 +34,12 @@ my $faulty = $ENV{TEST_NGINX_FAULTY} // Intermission::root() . '/target/faults/n
 my $faults = $ENV{FAULTS} ? $faulty : undef;
 
 $| = 1;
-# glibc would keep what a process once used; here it gives it back, so that growth is seen.
+# glibc usually keeps freed memory. Here it gives it back, so that growth is seen.
 @ENV{qw(MALLOC_MMAP_THRESHOLD_ MALLOC_TRIM_THRESHOLD_)} = (131_072) x 2;
 my $version = qx(@{[$ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx']} -v 2>&1);
 print 'chaos for ', $seconds, ' s, SEED=', $seed, ($faults ? ' FAULTS=1' : ''), ', ', $version;
 
-# Nothing takes longer than this in all.
+# The whole run takes less time than this, or it hangs.
 local $SIG{ALRM} = sub { die "chaos itself hangs\n" };
 alarm 2 * $seconds + 240;
 
@@ -53,7 +53,7 @@ my @schedule = Intermission::Chaos::Schedule::make($seed, $seconds);
 my (%first, %last, %totals);
 my $began = Time::HiRes::time();
 eval {
-    # Now it starts as it does when it is restarted later.
+    # After this restart nginx starts in the same way as after later restarts.
     $run->act({what => 'quit', pause => 0});
     reload();
     %first = fresh();
@@ -80,7 +80,7 @@ verdict();
 
 # ---- the module
 
-# A copy: somebody may build another one meanwhile, and nginx would load that when it is restarted.
+# Returns a copy: nginx is restarted in the run, and must not load another build that is made meanwhile.
 sub module {
     my $dir = File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $module = $faults // Intermission::module_path();
@@ -91,7 +91,7 @@ sub module {
 
 # ---- before and after
 
-# Processes of a configuration that was just loaded: {memory of the largest worker in kB, files, ...}.
+# The largest worker, and the master, after a reload: (worker => {memory in kB, files}, master => ...).
 sub fresh {
     reload();
     return (worker => largest_when_calm($t->workers), master => largest_when_calm($t->master));
@@ -100,8 +100,8 @@ sub fresh {
 sub reload {
     my %before = map { $_ => 1 } $t->workers;
     $run->act({what => 'reload'});
-    wait_or('new workers', sub { 4 == grep { !$before{$_} } $t->workers });
-    wait_or('old workers gone', sub { !grep { $before{$_} } Intermission::Process::children($t->master) });
+    wait_or('new workers to be up', sub { 4 == grep { !$before{$_} } $t->workers });
+    wait_or('old workers to be gone', sub { !grep { $before{$_} } Intermission::Process::children($t->master) });
 }
 
 sub largest {
@@ -110,12 +110,12 @@ sub largest {
     return {memory => max(map { memory($_) } @pids), files => max(@files)};
 }
 
-# Once nothing is opened or closed any more.
+# The same as `largest`, when no file was opened or closed for half a second.
 sub largest_when_calm {
     my (@pids) = @_;
     my ($before, $since) = (0, 0);
     my $now;
-    wait_or('no files opened or closed', sub {
+    wait_or('no files to be opened or closed', sub {
         $now = largest(@pids);
         ($before, $since) = ($now->{files}, Time::HiRes::time()) if $now->{files} != $before;
         return Time::HiRes::time() > $since + 0.5;
@@ -123,7 +123,7 @@ sub largest_when_calm {
     return $now;
 }
 
-# Its own memory; not what all workers share.
+# The process's own memory in kB, without shared memory.
 sub memory {
     my ($pid) = @_;
     my ($memory) = (Intermission::slurp("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m);
@@ -135,7 +135,7 @@ sub wait_or {
     Intermission::Process::wait_until($condition, 15) or push @violations, "not within 15 s: $what";
 }
 
-# All is as if nothing had been.
+# Checks that everything is as before the run.
 sub at_rest {
     for my $app (map { $_->{name} } @Intermission::Chaos::Schedule::APPS) {
         my $status;
@@ -147,7 +147,7 @@ sub at_rest {
         next if $rests;
         push @violations, "app \"$app\" does not rest: $status->{state}, $status->{held} held, $status->{slots}{used} slots used";
     }
-    wait_or('old workers gone', sub { 4 == grep { Intermission::Process::title($_) =~ /^nginx: worker/ } Intermission::Process::children($t->master) });
+    wait_or('old workers to be gone', sub { 4 == grep { Intermission::Process::title($_) =~ /^nginx: worker/ } Intermission::Process::children($t->master) });
     my $worn = largest_when_calm($t->workers);
     push @violations, "connections are left: $worn->{files} files open in a worker, $first{worker}{files} at first"
         if $worn->{files} > $first{worker}{files};
@@ -166,7 +166,7 @@ sub as_before {
     }
 }
 
-# ---- what is said
+# ---- the report
 
 sub report {
     my ($count) = @_;
@@ -183,9 +183,9 @@ sub report {
     for my $name (grep { $_ !~ /^(?:pauses|slowest)$/ } sort keys %told) {
         printf "  %-70s %8d\n", $name, $told{$name};
     }
-    printf "slowest beside its hold: %.3f s\n", $count->{slowest} // 0;
+    printf "slowest request, without its hold: %.3f s\n", $count->{slowest} // 0;
     return if !%last;
-    printf "fresh worker: %d kB, %d files, at last %d kB, %d; a worn one %d kB, %d; master: %d kB, %d files, at last %d kB, %d\n",
+    printf "fresh worker: %d kB, %d files, at last %d kB, %d; one that has worked: %d kB, %d; master: %d kB, %d files, at last %d kB, %d\n",
         map { @$_{qw(memory files)} } $first{worker}, $last{worker}, $first{worn}, $first{master}, $last{master};
 }
 

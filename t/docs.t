@@ -1,4 +1,4 @@
-# README.md, CONTRIBUTING.md and docs/: their links lead somewhere, their samples work.
+# README.md, CONTRIBUTING.md, CHANGELOG.md, t/README.md and docs/: the links lead somewhere, and the samples work.
 
 use strict;
 use warnings;
@@ -14,13 +14,13 @@ binmode Test::More->builder->$_, ':utf8' for qw(output failure_output);
 my @texts = sort map { s{^\Q$root\E/}{}r } "$root/README.md", "$root/CONTRIBUTING.md", "$root/CHANGELOG.md", "$root/t/README.md", glob "$root/docs/*.md";
 my %text = map { my $text = Intermission::slurp("$root/$_"); utf8::decode($text); ($_ => $text) } @texts;
 
-# A file's name => what stands in all files of that name in src/.
+# File name => the text of all files of that name in src/.
 my %source;
 File::Find::find({no_chdir => 1, wanted => sub { $source{$1} .= Intermission::slurp($_) if m{([^/]+\.rs)$} }}, "$root/src");
 
-# ---- the text
+# ---- links and names
 
-# Without samples: fenced ones, those that are indented by four, and code in a line.
+# The text without samples: fenced ones, lines that are indented by four, and code in a line.
 sub prose {
     my ($text) = @_;
     $text =~ s/^( *)```.*?^\1```$//gms;
@@ -29,7 +29,7 @@ sub prose {
     return $text;
 }
 
-# The names that a link can have behind its #, as GitHub makes them.
+# The anchors that a link can have after its #, as GitHub makes them.
 sub anchors {
     my ($text) = @_;
     my %anchors = map { $_ => 1 } $text =~ /<a id="([^"]+)">/g;
@@ -44,7 +44,7 @@ sub anchors {
     return \%anchors;
 }
 
-# The fenced samples of a language: what to call it, and the lines.
+# The fenced samples of a language: [name for a label, text].
 sub samples {
     my ($language) = @_;
     my @samples;
@@ -72,13 +72,13 @@ subtest 'each link leads somewhere' => sub {
             my ($path, $anchor) = $link =~ /^([^#]*)(?:#(.*))?$/;
             my $target = $path eq '' ? $name : ($folder // '') . $path;
             1 while $target =~ s{[^/]+/\.\./}{};
-            ok(-e "$root/$target", "$name: $link is there") or next;
+            ok(-e "$root/$target", "$name: $link exists") or next;
             next if !defined $anchor;
             my $linked = $text{$target} // Intermission::slurp("$root/$target");
-            ok(anchors($linked)->{$anchor}, "$name: $link is a heading there");
+            ok(anchors($linked)->{$anchor}, "$name: $link leads to a heading");
         }
     }
-    cmp_ok $count, '>', 50, 'there are links';
+    cmp_ok $count, '>', 50, 'the docs have links';
 };
 
 subtest 'each file of docs/ can be found from the README' => sub {
@@ -86,7 +86,7 @@ subtest 'each file of docs/ can be found from the README' => sub {
     ok $linked{$_}, "README.md links to $_" for grep { m{^docs/} } @texts;
 };
 
-subtest 'each file that the docs name is there' => sub {
+subtest 'each file that the docs name exists' => sub {
     for my $name (@texts) {
         my $text = $text{$name} =~ s/^\*\*nginx's own tests.*?\n\n//gmsr;
         my %named = map { $_ => 1 } $text =~ /`((?:src|tests|scripts|build|nginx-conf)\/[\w.\/-]*|\.ci\/\w+)`/g, map { "t/$_" } $text =~ /`(?:t\/)?([\w-]+\.t)`/g;
@@ -96,7 +96,7 @@ subtest 'each file that the docs name is there' => sub {
 
 # ---- configurations
 
-# A sample as a whole configuration: the addresses and paths of this test, and the blocks around it.
+# Makes a sample a whole configuration, with this test's addresses and paths, and with the blocks around it.
 sub whole {
     my ($sample) = @_;
     my $module = Intermission::module_path();
@@ -121,7 +121,7 @@ sub whole {
 
 subtest 'nginx -t is content with each configuration' => sub {
     my @samples = samples('nginx');
-    cmp_ok scalar @samples, '>', 15, 'there are samples';
+    cmp_ok scalar @samples, '>', 15, 'the docs have samples of configurations';
     for (@samples) {
         my ($name, $sample) = @$_;
         my $conf = whole($sample);
@@ -157,7 +157,7 @@ subtest 'the reference has each metric and alert' => sub {
     is_deeply [$text{'docs/reference.md'} =~ /^\| `(Intermission\w+)` \|/gm], \@alerts, 'the alerts, in the order of alerts.yml';
 };
 
-subtest 'the design names what is there' => sub {
+subtest 'docs/design.md names files and functions that exist' => sub {
     my $design = $text{'docs/design.md'};
     my $all = join '', values %source;
     ok $source{$_}, "a file $_" for sort keys %{{map { $_ => 1 } $design =~ /\b(\w+\.rs)\b/g}};
@@ -170,7 +170,7 @@ subtest 'the design names what is there' => sub {
     }
 };
 
-subtest 'what the docs say that the module prints, it prints' => sub {
+subtest 'the module prints the lines and answers that the docs quote' => sub {
     my $source = join '', values %source;
     $source =~ s/\\\n\s*//g;
     $source =~ s/\\"/"/g;
@@ -184,9 +184,9 @@ subtest 'what the docs say that the module prints, it prints' => sub {
     push @said, $text{'docs/operating.md'} =~ /`(waits for [^`]+|\d worker[^`]+)`/g;
     my ($wrong) = $text{'docs/operating.md'} =~ /^\| text \| what to do \|\n(.*?)\n\n/ms;
     push @said, grep { !/^enable$/ } map { /`([^`]+)`/g } $wrong;
-    cmp_ok scalar @said, '>', 70, 'they say much';
+    cmp_ok scalar @said, '>', 70, 'the docs quote many lines and answers';
     for my $said (@said) {
-        # Without values: what is left stands in the source as it is.
+        # Split at values: each part that is left must be in the source.
         my @parts = map { s{^\s+|\s+$}{}gr } grep { /[a-z]{3}.*[a-z]{3}/ } split /…|, |: |"\$?\w+"|\d[\d.:TZ-]*/, $said;
         s/^waits for //, s{^(?:parameter|the method must be (?:one of .*)?|the app is|pause)\b *}{} for @parts;
         s/^(?:paused|stopped|pause changed) (?=by)|^still \K(?:paused|stopped)$|\bmore \K(?:rejected|expired|bypassed requests failed)$|the last for \K\w+$// for @parts;
@@ -208,7 +208,7 @@ subtest 'each shell sample has the syntax of a shell' => sub {
     }
 };
 
-subtest 'what the README starts is there' => sub {
+subtest 'the scripts that the README starts exist' => sub {
     my ($start) = $text{'README.md'} =~ /^## Quick start\n\n((?: {4}.*\n)+)/m;
     my @scripts = ($start // '') =~ /^ {4}(scripts\/\w+)/gm;
     is_deeply \@scripts, ['scripts/demo', 'scripts/test'], 'the two scripts of the quick start';
@@ -219,7 +219,7 @@ subtest 'what the README starts is there' => sub {
     note 'not run here: scripts/demo and scripts/test, which build; scripts/deps, which needs root and apt-get';
 };
 
-# As Debian's nginx.conf has it, in the test's own folder.
+# A configuration like Debian's nginx.conf, in the test's own folder.
 sub debian {
     my (%conf) = @_;
     my $user = $> == 0 ? 'user nobody nogroup;' : '';
@@ -240,9 +240,9 @@ subtest 'the commands of the README install, configure, check, reload, pause and
     my ($install, $reload, $pause) = map { my $wanted = $_; map { $_->[1] } grep { $_->[1] =~ $wanted } samples('sh') }
         qr/modules-enabled/, qr/^nginx -t/, qr/\A[^#].*_intermission\/enable/;
     my ($server) = map { $_->[1] } grep { $_->[0] =~ /^README/ && $_->[1] =~ /intermission_control/ } samples('nginx');
-    ok $install && $reload && $pause && $server, 'they are there' or return;
+    ok $install && $reload && $pause && $server, 'the README has the commands and the configuration' or return;
 
-    # In a folder in place of Debian's, with the module that is tested; nginx is already installed.
+    # Installs into a folder of the test instead of Debian's, with the module that is tested.
     my $etc = File::Temp::tempdir(CLEANUP => 1);
     chmod 0755, $etc;
     mkdir "$etc/$_" for qw(modules modules-enabled);
@@ -254,8 +254,8 @@ subtest 'the commands of the README install, configure, check, reload, pause and
     is system('bash', '-ec', $install), 0, 'the module is installed';
     my $enabled = "$etc/modules-enabled/60-intermission.conf";
     my $line = Intermission::slurp($enabled);
-    is $line, "load_module modules/ngx_http_intermission_module.so;\n", 'and enabled';
-    # modules/ is below nginx's prefix, which is another one in a test.
+    is $line, "load_module modules/ngx_http_intermission_module.so;\n", 'the module is enabled by a file in modules-enabled/';
+    # A relative modules/ is below nginx's prefix, which is another folder in a test.
     Intermission::write_file($enabled, $line =~ s{modules/}{$etc/modules/}r);
 
     no warnings 'redefine';
@@ -275,13 +275,13 @@ subtest 'the commands of the README install, configure, check, reload, pause and
     like scalar `$enable`, qr/^Pause enabled\.\n.*until .*reason "db switch"/, 'the app is paused';
     my $held = $t->send('/held');
     $t->wait_held(1);
-    is scalar `$status`, "Pause enabled.\n", 'the status says so';
-    is scalar `$disable`, "Pause disabled.\n", 'it is resumed';
+    is scalar `$status`, "Pause enabled.\n", 'the status says that the app is paused';
+    is scalar `$disable`, "Pause disabled.\n", 'the app is resumed';
     is $held->response->{status}, 200, 'the held request is answered';
     $t->clean_ok;
 };
 
-subtest 'each call of the control endpoint in the docs is a good one' => sub {
+subtest 'each call of the control endpoint in the docs works' => sub {
     my $t = Intermission->new(locations => <<'END');
 set $app_name shop;
 location / { intermission on; proxy_pass http://backend; }
@@ -298,7 +298,7 @@ END
             like scalar `$command`, qr/^(?:200|304)$/, "$name: $call";
         }
     }
-    cmp_ok $count, '>=', 10, 'there are calls';
+    cmp_ok $count, '>=', 10, 'the docs have calls';
     $t->control("disable?app=$_") for qw(shop shop-writes);
     $t->clean_ok;
 };

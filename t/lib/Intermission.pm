@@ -1,6 +1,6 @@
 package Intermission;
 
-# An nginx with our module, its backend and its clients, for one test file.
+# An nginx with the module, its backend and its clients, for one test file.
 #
 #   use lib 't/lib'; use Intermission;
 #   my $t = Intermission->new(workers => 4);
@@ -30,7 +30,8 @@ my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
 my $module = $ENV{TEST_NGINX_MODULE} // "$root/objs/ngx_http_intermission_module.so";
 my $crowd = $ENV{TEST_CROWD} // "$root/target/release/crowd";
 
-# Keys of Intermission::Conf::text: module => another build; and with_module => 0 for a plain nginx; backend => [arguments].
+# Starts the backend and nginx. Keys: those of Intermission::Conf::text; module => the path of another build; with_module => 0:
+# nginx without the module; backend => [further arguments of `crowd backend`].
 sub new {
     my ($class, %conf) = @_;
     my $self = bless {conf => \%conf, dir => _directory(), log => '', workers_seen => {}}, $class;
@@ -42,8 +43,8 @@ sub dir    { $_[0]{dir} }
 sub port   { $_[0]{port} }
 sub master { $_[0]{master} }
 
-# Runs nginx -t on conf => a whole configuration, or on the parts that `new` takes.
-# Returns its exit code and all it printed.
+# Runs nginx -t on a whole configuration (conf => text), or on the parts that `new` takes.
+# Returns its exit code and all that it printed.
 sub nginx_t {
     my (%conf) = @_;
     my $dir = _directory();
@@ -58,7 +59,7 @@ sub nginx_t {
     return ($status & 127 ? "signal $status" : $status >> 8, slurp("$dir/output"));
 }
 
-# Whether this nginx has a directive; the locations, or other parts that `new` takes, use it well.
+# Whether this nginx has a directive. The locations, or other parts that `new` takes, must use it correctly.
 sub knows {
     my ($directive, $locations, %conf) = @_;
     my ($exit, $output) = nginx_t(with_module => 0, locations => $locations, %conf);
@@ -71,27 +72,27 @@ sub root        { $root }
 
 # ---- requests
 
-# A request on a connection of its own; options as Intermission::Client::request, and
+# Sends a request on a new connection, and waits for the answer. Options: those of Intermission::Client::request,
 # to => another address, timeout => seconds (10).
 sub get {
     my ($self, $target, %opt) = @_;
     return $self->send($target, %opt)->response($opt{timeout});
 }
 
-# As get, without waiting: returns the Intermission::Client.
+# The same without waiting. Returns the Intermission::Client.
 sub send {
     my ($self, $target, %opt) = @_;
     my $client = Intermission::Client->new(to => $opt{to} // "127.0.0.1:$self->{port}");
     return $client->request($target, %opt);
 }
 
-# A verb with its parameters, as 'enable?for=30s'; at => another location than /_intermission.
+# Calls a verb with its parameters, such as 'enable?for=30s'. at => another location than /_intermission.
 sub control {
     my ($self, $verb, %opt) = @_;
     return $self->get(($opt{at} // '/_intermission') . "/$verb", %opt);
 }
 
-# The status, decoded; app => name, and as control.
+# The decoded status. Options: app => name, and those of control.
 sub status {
     my ($self, %opt) = @_;
     my $app = defined $opt{app} ? "&app=$opt{app}" : '';
@@ -100,14 +101,14 @@ sub status {
     return $status || die "no status, but $answer->{status}: $answer->{body}\n";
 }
 
-# `crowd clients` with these arguments on this nginx (a --to of your own wins); returns the
+# Starts `crowd clients` with these arguments on this nginx (or on another --to). Returns the
 # Intermission::Crowd.
 sub crowd {
     my ($self, @arguments) = @_;
     return $self->_crowd('clients', "127.0.0.1:$self->{port}", @arguments);
 }
 
-# The same over HTTP/2; `new` needs http2 => 1.
+# The same over HTTP/2. It needs `new` with http2 => 1.
 sub crowd_http2 {
     my ($self, @arguments) = @_;
     return $self->_crowd('http2', "unix:$self->{dir}/http2.sock", @arguments);
@@ -115,7 +116,7 @@ sub crowd_http2 {
 
 # ---- waiting
 
-# Polls; the condition's value, or dies.
+# Polls until the condition is true. Returns its value, or dies after so many seconds (10). $what: what is waited for.
 sub wait_for {
     my ($self, $condition, $what, $seconds) = @_;
     $seconds //= 10;
@@ -126,17 +127,17 @@ sub wait_for {
 sub wait_held {
     my ($self, $number, %opt) = @_;
     my $held;
-    return $self->wait_for(sub { ($held = $self->status(%opt)->{held}) == $number || undef }, "$number held", $opt{seconds});
+    return $self->wait_for(sub { ($held = $self->status(%opt)->{held}) == $number || undef }, "$number requests to be held", $opt{seconds});
 }
 
 sub wait_state {
     my ($self, $state, %opt) = @_;
-    return $self->wait_for(sub { $self->status(%opt)->{state} eq $state }, "state $state", $opt{seconds});
+    return $self->wait_for(sub { $self->status(%opt)->{state} eq $state }, "the app to be $state", $opt{seconds});
 }
 
 # ---- processes
 
-# Workers that are up, without those that are shutting down.
+# The pids of the workers, without those that are shutting down.
 sub workers {
     my ($self) = @_;
     my @workers = grep { Intermission::Process::title($_) eq 'nginx: worker process' }
@@ -156,28 +157,28 @@ sub wait_old_workers_gone {
     my %new = map { $_ => 1 } $self->workers;
     return $self->wait_for(
         sub { !grep { !$new{$_} } $self->_workers_left },
-        'old workers gone', $seconds);
+        'the old workers to be gone', $seconds);
 }
 
-# Of all workers that there were, those that are alive.
+# The workers that are alive, of all that `workers` has seen.
 sub _workers_left {
     my ($self) = @_;
     my $seen = $self->{workers_seen};
     return grep { Intermission::Process::is_alive($_) && Intermission::Process::started($_) == $seen->{$_} } keys %$seen;
 }
 
-# kill -9; waits until the worker is gone and, where nginx starts another, until that one is up.
+# Kills a worker by kill -9. Waits until it is gone and, if nginx starts another worker, until that one is up.
 sub kill_worker {
     my ($self, $pid) = @_;
     my $is_old = grep { $_ == $pid } $self->old_workers;
     my $number = $self->{conf}{workers} // 2;
     kill KILL => $pid;
-    $self->wait_for(sub { !Intermission::Process::is_alive($pid) }, "worker $pid gone");
+    $self->wait_for(sub { !Intermission::Process::is_alive($pid) }, "worker $pid to be gone");
     return if $is_old;
-    return $self->wait_for(sub { $self->workers >= $number }, "a worker in the place of $pid");
+    return $self->wait_for(sub { $self->workers >= $number }, "another worker in the place of $pid");
 }
 
-# Writes the configuration (with what %conf changes) and sends HUP.
+# Writes the configuration, with the changes in %conf, and sends HUP.
 sub hup {
     my ($self, %conf) = @_;
     %{$self->{conf}} = (%{$self->{conf}}, %conf);
@@ -185,8 +186,8 @@ sub hup {
     kill HUP => $self->{master};
 }
 
-# Reloads; waits until all the new workers are up, and the old ones (but those that are frozen) take
-# no more connections. Dies if nginx refuses the configuration.
+# Reloads. Waits until all new workers are up, and the old ones accept no more connections (frozen workers
+# are not waited for). Dies if nginx refuses the configuration.
 sub reload {
     my ($self, %conf) = @_;
     my %old = map { $_ => 1 } $self->workers;
@@ -197,29 +198,29 @@ sub reload {
         my $now = () = $self->error_log =~ /\[emerg\]/g;
         Carp::croak('nginx refuses the reload: ' . ($self->error_log =~ /.*(\[emerg\].*)/s)[0]) if $now > $emergencies;
         return $number == grep { !$old{$_} } $self->workers;
-    }, 'new workers');
+    }, 'the new workers to be up');
     delete @old{grep { _stands($_) } @{$self->{frozen} // []}};
-    return $self->wait_for(sub { !grep { $old{$_} } $self->workers }, 'old workers shutting down');
+    return $self->wait_for(sub { !grep { $old{$_} } $self->workers }, 'the old workers to be shutting down');
 }
 
-# Stops processes until kill CONT, and waits until they stand.
+# Stops processes until kill CONT. Waits until they stand still.
 sub freeze {
     my ($self, @pids) = @_;
     push @{$self->{frozen}}, @pids;
     kill STOP => @pids;
     for my $pid (@pids) {
-        $self->wait_for(sub { _stands($pid) }, "$pid stopped");
+        $self->wait_for(sub { _stands($pid) }, "process $pid to stand still");
     }
 }
 
-# Whether a process is stopped, until kill CONT.
+# Whether a process stands still after kill STOP.
 sub _stands {
     my ($pid) = @_;
     return (Intermission::Process::slurp("/proc/$pid/stat") // '') =~ /\) T /;
 }
 
-# Ends nginx and everything that was started. True if the first signal (QUIT) was enough within
-# its time and nginx ended with status 0.
+# Ends nginx and the backend. True if the first signal (QUIT) was enough within
+# its time, and nginx ended with status 0.
 sub stop {
     my ($self, %opt) = @_;
     my $clean = $self->end_nginx(%opt);
@@ -227,7 +228,7 @@ sub stop {
     return $clean;
 }
 
-# The same, but the backend stays, for start_nginx.
+# The same, but the backend goes on, for start_nginx.
 sub end_nginx {
     my ($self, %opt) = @_;
     return 1 if !$self->{master};
@@ -242,14 +243,14 @@ sub end_nginx {
     return ($signal // '') eq $first[0] && defined $status && $status == 0 && !@left;
 }
 
-# A process that died of a signal of its own is a fault of every test: none asks for that.
+# Fails if a process of nginx died by a signal that no test sends.
 sub _no_crash {
     my ($self) = @_;
     my @crashes = grep { /exited on signal (?!9\b)/ && !/exited on signal 15\b/ } split /\n/, $self->error_log;
     Test::More::fail("no process of nginx crashes: $crashes[0]") if @crashes;
 }
 
-# Starts nginx once more in the same directory, on another port, or on port => that one.
+# Starts nginx once more in the same directory, on a new port, or on port => number.
 sub start_nginx {
     my ($self, %opt) = @_;
     for my $try (1 .. 5) {
@@ -258,8 +259,8 @@ sub start_nginx {
     die "nginx does not start:\n", $self->error_log, slurp("$self->{dir}/stderr");
 }
 
-# The last assertion of a test: nobody is held, no ticket is lost, the log is clean, and nginx quits.
-# apps => [names], at => [control locations] whose status shows it, killed_process => 1 (nginx's own alerts about it), allow => [patterns of log lines]
+# The last assertion of a test: no request is held, no ticket is lost, the log is clean, and nginx quits.
+# apps => [names] and at => [control locations]: whose status to check. killed_process => 1: allows nginx's alerts about it. allow => [patterns of log lines].
 sub clean_ok {
     my ($self, %allowed) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -271,7 +272,7 @@ sub clean_ok {
             $self->wait_for(sub {
                 my $status = $self->status(@$place);
                 return $status->{held} == 0 && $status->{slots}{used} == 0;
-            }, 'nobody held, no slot used', 5);
+            }, 'no request to be held, and no slot to be used', 5);
         };
         push @faults, "@$place: $@" if !$idle;
     }
@@ -312,7 +313,7 @@ sub _start_backend {
     chmod 0777, "$dir/backend.sock";
 }
 
-# False where the port was taken meanwhile.
+# Returns false if the port was taken meanwhile.
 sub _start_nginx {
     my ($self, $port) = @_;
     my $dir = $self->{dir};
@@ -343,14 +344,14 @@ sub _start_nginx {
     return 0;
 }
 
-# Writes nginx.conf from what `new` and `hup` were given.
+# Writes nginx.conf from the parts that `new` and `hup` were given.
 sub write_conf {
     my ($self) = @_;
     $self->{no_module} = !($self->{conf}{with_module} // 1);
     my $text = _text($self->{dir}, "127.0.0.1:$self->{port} backlog=4096", %{$self->{conf}});
     $text =~ s/\@DIR\@/$self->{dir}/g;
     $text =~ s/\@PORT\@/$self->{port}/g;
-    # nginx may be reading the old one.
+    # nginx may be reading the old file.
     write_file("$self->{dir}/nginx.conf.new", $text);
     rename "$self->{dir}/nginx.conf.new", "$self->{dir}/nginx.conf" or die "nginx.conf: $!";
 }
@@ -370,14 +371,14 @@ sub _crowd {
     );
 }
 
-# The command that runs nginx in a directory, with more arguments.
+# The command that runs nginx in a directory, with further arguments.
 sub command {
     my ($dir, @more) = @_;
-    # What nginx says before it has read which log is configured stands apart: it must be little.
+    # early.log has what nginx logs before it has read which log is configured.
     return [$nginx, '-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/early.log", @more];
 }
 
-# The workers run as nobody and must get at the sockets in it. TEST_KEEP=1 keeps it.
+# Makes a temporary folder. Workers run as nobody, and must reach the sockets in it. TEST_KEEP=1 keeps it.
 sub _directory {
     my $dir = File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => !$ENV{TEST_KEEP});
     chmod 0755, $dir;
@@ -393,7 +394,7 @@ sub write_file {
     close $file or die "$path: $!";
 }
 
-# A whole file; empty where it cannot be read.
+# The content of a file; '' if it cannot be read.
 sub slurp { Intermission::Process::slurp($_[0]) // '' }
 
 1;

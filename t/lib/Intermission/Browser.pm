@@ -21,12 +21,12 @@ my $driver = $ENV{TEST_CHROMEDRIVER} // '/usr/bin/chromedriver';
 my $chromium = $ENV{TEST_CHROMIUM} // '/usr/bin/chromium';
 my $element = 'element-6066-11e4-a52e-4f735466cecf';    # WebDriver's name for an element's reference
 
-my @running;    # weak: whoever forgets one closes it
+my @running;    # weak references: a browser that nothing refers to is closed
 
-# Keys that have no character, for `press`.
+# The characters that WebDriver uses for other keys, for `press`.
 my %key = (Tab => "\x{E004}", Enter => "\x{E007}", Escape => "\x{E00C}", Shift => "\x{E008}", Space => ' ');
 
-# Why no browser can be driven here, or nothing.
+# The program that is missing here, or undef.
 sub missing { (grep { !-x } $driver, $chromium)[0] }
 
 # width and height of the page, dark => 1, hosts => {name => address}
@@ -38,7 +38,7 @@ sub new {
     Scalar::Util::weaken($running[-1]);
     pipe my $ready, my $stdout or die "pipe: $!";
     open my $errors, '>', "$profile/chromedriver.stderr" or die "chromedriver.stderr: $!";
-    # Chromium puts its own files there too, and they go with the folder.
+    # Chromium puts its own files there too. They are removed with the folder.
     local @ENV{qw(TMPDIR HOME XDG_CONFIG_HOME XDG_CACHE_HOME)} = ($profile) x 4;
     $self->{driver} = Intermission::Process::start(chromedriver => [$driver, '--port=0'], stdout => $stdout, stderr => $errors);
     close $stdout;
@@ -70,7 +70,7 @@ sub open { $_[0]->_session(POST => '/url', {url => $_[1]}) }
 
 sub click { $_[0]->_session(POST => "/element/@{[$_[0]->_element($_[1])]}/click", {}) }
 
-# Into a field, in the place of what is there.
+# Types into a field, instead of the text that is there.
 sub type {
     my ($self, $selector, $text) = @_;
     my $field = $self->_element($selector);
@@ -78,7 +78,7 @@ sub type {
     $self->_session(POST => "/element/$field/value", {text => $text}) if length $text;
 }
 
-# Keys, one after the other: characters, or Tab, Enter, Escape, Space; 'Shift+Tab'.
+# Presses keys one after the other: characters, Tab, Enter, Escape, Space, or 'Shift+Tab'.
 sub press {
     my ($self, @keys) = @_;
     my @actions;
@@ -89,7 +89,7 @@ sub press {
     $self->_session(POST => '/actions', {actions => [{type => 'key', id => 'keyboard', actions => \@actions}]});
 }
 
-# The page's own size, whatever the window's.
+# Sets the size of the page, not of the window.
 sub size {
     my ($self, $width, $height) = @_;
     $self->devtools('Emulation.setDeviceMetricsOverride',
@@ -104,13 +104,13 @@ sub dark {
 
 # ---- what a person sees
 
-# What JavaScript returns; @arguments are its arguments.
+# Runs JavaScript with these arguments. Returns its value.
 sub script {
     my ($self, $code, @arguments) = @_;
     return $self->_session(POST => '/execute/sync', {script => $code, args => \@arguments});
 }
 
-# The rendered text of the first match; '' where there is none.
+# The rendered text of the first match; '' if there is none.
 sub text {
     my ($self, $selector) = @_;
     return $self->script('return document.querySelector(arguments[0])?.innerText ?? ""', $selector);
@@ -138,9 +138,9 @@ sub screenshot {
     close $file or die "$path: $!";
 }
 
-# ---- what the browser knows of it
+# ---- what the browser records
 
-# All that the console said since the start: {level, source, message}.
+# All messages of the console since the start: {level, source, message}.
 sub console {
     my ($self) = @_;
     push @{$self->{console}}, @{$self->_session(POST => '/se/log', {type => 'browser'})};
@@ -169,7 +169,7 @@ sub close {
     my @browsers = Intermission::Process::children($driver);
     eval { $self->_session('DELETE') } if $self->{session};
     Intermission::Process::end($driver, [TERM => 5], [KILL => 5]);
-    # A browser whose driver is gone ends by itself. Its files go with the folder, so it must have ended.
+    # A browser whose driver is gone ends by itself. It must have ended before its folder is removed.
     my $gone = sub { !grep { Intermission::Process::is_alive($_) } @browsers };
     Intermission::Process::wait_until($gone, 5) or kill KILL => @browsers;
 }
@@ -185,7 +185,7 @@ END { $_->DESTROY for grep { defined } @running }
 
 # ---- the protocol
 
-# What chromedriver says that it listens on; undef where it does not within 20 s.
+# The port that chromedriver prints; undef if it prints none within 20 s.
 sub _port {
     my ($ready) = @_;
     local $SIG{ALRM} = sub { die };

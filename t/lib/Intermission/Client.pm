@@ -1,6 +1,6 @@
 package Intermission::Client;
 
-# One HTTP/1.1 client, whose answer can be waited for or left alone.
+# An HTTP/1.1 client on one connection. A test can wait for its answer, or not.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ sub new {
 
 sub socket { $_[0]{socket} }
 
-# method, headers => {name => value or undef for none}, host, body, keepalive => 1, raw => bytes as they are
+# Sends a request. Options: method, headers => {name => value, or undef for none}, host, body, keepalive => 1, raw => the bytes to send.
 sub request {
     my ($self, $target, %opt) = @_;
     my $method = $opt{method} // (defined $opt{body} ? 'POST' : 'GET');
@@ -56,7 +56,7 @@ sub write {
     }
 }
 
-# Whether the answer is there. Does not wait.
+# Whether the whole answer is there. Does not wait.
 sub answered {
     my ($self) = @_;
     return 1 if $self->{response};
@@ -72,14 +72,14 @@ sub answered {
     return !!($self->{response} = $self->_parse);
 }
 
-# Whether any of the answer is there. Does not wait.
+# Whether a part of the answer is there. Does not wait.
 sub begun {
     my ($self) = @_;
     return $self->answered || length $self->{input} > 0;
 }
 
-# The answer: {status, reason, headers => {lower case name => value}, body}; without one within the
-# time status is 0, and `error` says why.
+# Waits for the answer: {status, reason, headers => {lower case name => value}, body}. If it does not come in
+# time, status is 0, and `error` says why.
 sub response {
     my ($self, $seconds) = @_;
     my $end = Time::HiRes::time() + ($seconds // 10);
@@ -92,7 +92,7 @@ sub response {
     return $self->{response};
 }
 
-# The response of a client of any protocol, which then closes: behind a body nginx waits for that.
+# The response of a client of any protocol. Closes the client, because after a body nginx waits for that.
 sub last_response {
     my ($client) = @_;
     my $response = $client->response;
@@ -110,7 +110,7 @@ sub _none {
     return {status => 0, reason => '', error => $error, headers => {}, body => '', partial => $input};
 }
 
-# The response at the front of the input if it is whole, and takes it from there.
+# Removes the first response from the input, if it is whole, and returns it.
 sub _parse {
     my ($self) = @_;
     my $eof = $self->{eof};

@@ -20,9 +20,9 @@ location /_intermission {
 }
 END
 
-# Needs dir and listen; knows module (a path, or '' for none), workers, main, events, http, server,
-# locations, upstream (more of the backend's), http2 (true: HTTP/2 on a unix socket of its own, for crowd_http2), single (true: one
-# process does it all), daemon (true: nginx leaves its parent). A default gives way where the extra text has the directive itself.
+# Needs dir and listen. Further keys: module (a path, or '' for none), workers, main, events, http, server,
+# locations, upstream (more lines for the backend's), http2 (true: HTTP/2 on a unix socket, for crowd_http2), single (true: one
+# process without a master), daemon (true: nginx leaves its parent). A default is left out if the extra text has the directive.
 sub text {
     my (%conf) = @_;
     my $dir = $conf{dir};
@@ -41,9 +41,9 @@ sub text {
     my $workers = $default->(main => worker_processes => $conf{workers} // 2);
     my $connections = $default->(events => worker_connections => 8192);
     my $http2 = $conf{http2} ? "listen unix:$dir/http2.sock http2;" : '';
-    # All that nginx says at debug level is made, and looked at by nobody.
+    # nginx formats all its debug lines, but they are not kept.
     my $debug = $ENV{TEST_NGINX_DEBUG} ? 'error_log memory:1m debug;' : '';
-    # As nginx has it by default from 1.29.7 on.
+    # This is nginx's default from 1.29.7 on.
     my ($kept, $http11) = $ENV{TEST_NGINX_KEEPALIVE}
         ? ('keepalive 32;', 'proxy_http_version 1.1; proxy_set_header Connection "";') : ('', '');
     my $upstream = $conf{upstream} // '';

@@ -32,7 +32,7 @@ sub say {
     print {$self->{say}} "$word\n";
 }
 
-# The event of this name; dies if it does not come. Each event comes once.
+# Waits for the event of this name, and returns it. Dies if it does not come. Each event comes once.
 sub wait_event {
     my ($self, $name, $seconds) = @_;
     my $end = Time::HiRes::time() + ($seconds // 60);
@@ -50,7 +50,7 @@ sub wait_event {
     return $self->{events}{$name};
 }
 
-# Waits for the end; the last event, with `exit` added.
+# Waits for the end. Returns the last event, with `exit` added.
 sub done {
     my ($self, $seconds) = @_;
     my $done = $self->wait_event('done', $seconds);

@@ -1,7 +1,7 @@
 package Intermission::Dashboard;
 
-# What the tests of the dashboard share: an nginx, $t, with a page of it in a real browser, $browser.
-# DASHBOARD_SHOTS=folder keeps pictures.
+# What the tests of the dashboard share: an nginx, $t, and its dashboard in a real browser, $browser.
+# DASHBOARD_SHOTS=folder keeps pictures there.
 
 use strict;
 use warnings;
@@ -24,13 +24,13 @@ location /late/ { intermission on; proxy_read_timeout 3s; proxy_pass http://back
 location /campfire { set $app_name campfire; intermission on; proxy_pass http://backend; }
 END
 our $control = "location /_intermission { intermission_control apps=*; }\nlocation /ops/pause { intermission_control apps=*; }\n";
-# As sites have it.
+# A policy such as sites have.
 our $site_policy = "default-src 'self'";
 
-our $card = 'article:nth-of-type(1)';    # those that are not open are first
+our $card = 'article:nth-of-type(1)';    # apps that are not open come first
 our %button = map { $_ => "$card [data-field=$_]" } qw(enable disable stop);
 
-# Starts nginx and the browser, or skips the test where there is none.
+# Starts nginx and the browser. Skips the test if there is no browser.
 sub start {
     plan skip_all => "no @{[Intermission::Browser::missing()]}" if Intermission::Browser::missing();
     binmode $_, ':utf8' for Test::More->builder->output, Test::More->builder->failure_output;
@@ -44,20 +44,20 @@ sub start {
 
 sub field { return "$card [data-field=$_[0]]" }
 
-# Shows the page anew.
+# Loads the page.
 sub visit {
     $browser->open("$origin/_intermission");
     $browser->wait_text('#pulse', qr/^Live$/);
 }
 
-# The dialog that is open has the focus inside of it.
+# Waits until this dialog is open and has the focus.
 sub wait_dialog {
     my ($id) = @_;
-    return $t->wait_for(sub { $browser->script('return document.activeElement.closest("dialog[open]")?.id') // '' eq $id }, "dialog $id");
+    return $t->wait_for(sub { $browser->script('return document.activeElement.closest("dialog[open]")?.id') // '' eq $id }, "the dialog $id to be open");
 }
 
 sub wait_no_dialog {
-    return $t->wait_for(sub { !$browser->script('return document.querySelector("dialog[open]") !== null') }, 'no dialog');
+    return $t->wait_for(sub { !$browser->script('return document.querySelector("dialog[open]") !== null') }, 'no dialog to be open');
 }
 
 sub picture {
@@ -67,7 +67,7 @@ sub picture {
 
 sub encoded { return $_[0] =~ s/([^A-Za-z0-9])/sprintf '%%%02X', ord $1/egr }
 
-# The last assertions of a test: what the page asked for, and what the browser said.
+# The last assertions of a test: the page's requests, the browser's console, and clean_ok.
 sub finish {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my @asked = grep { /^https?:/ } map { $_->{url} } $browser->requests;

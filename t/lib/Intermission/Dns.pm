@@ -1,6 +1,6 @@
 package Intermission::Dns;
 
-# A name server: every name is 127.0.0.1.
+# A name server that answers 127.0.0.1 for every name.
 #
 #   my $dns = Intermission::Dns->new(ttl => 0, delay => 0.02);
 #   resolver 127.0.0.1:PORT ipv6=off;         # $dns->port
@@ -11,7 +11,7 @@ use warnings;
 use Intermission::Process;
 use IO::Socket::INET;
 
-# ttl => of its answers, in s; delay => before each, in s
+# ttl => of its answers, in s; delay => before each answer, in s
 sub new {
     my ($class, %opt) = @_;
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp') or die "no port: $!";
@@ -26,11 +26,11 @@ sub new {
 
 sub port { $_[0]{port} }
 
-# It says nothing any more, until thaw.
+# After freeze it does not answer, until thaw.
 sub freeze { kill STOP => $_[0]{pid} }
 sub thaw   { kill CONT => $_[0]{pid} }
 
-# How many questions have come.
+# How many questions have come up to now.
 sub asked {
     my ($self) = @_;
     while (sysread $self->{hear}, my $dots, 4096) { $self->{asked} += length $dots }
@@ -44,7 +44,7 @@ sub DESTROY {
     Intermission::Process::end($self->{pid}, [KILL => 5]);
 }
 
-# In the process of its own: questions come in on stdin, which is the socket.
+# Runs in a process of its own. stdin is the socket.
 sub serve {
     my ($ttl, $delay) = @_;
     open my $socket, '+<&=', 0 or die "stdin: $!";

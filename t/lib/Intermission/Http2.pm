@@ -1,7 +1,7 @@
 package Intermission::Http2;
 
-# One HTTP/2 connection, frame by frame, for what `crowd http2` and nghttp do by themselves: when to
-# send which part of a body, and how much the peer lets one send.
+# One HTTP/2 connection, frame by frame. Unlike with `crowd http2` and nghttp, a test decides when which part of
+# a body is sent, and can ask how much the peer has let it send.
 
 use strict;
 use warnings;
@@ -25,9 +25,9 @@ sub new {
     return $self;
 }
 
-# method (GET; POST with a body), headers => {}, body => bytes: all there is, sent as far as the
-# windows let, or `open` => 1: more is to come by `data`. reset => 1: and is reset at once, in the
-# same segment. Returns the stream.
+# Sends a request. Returns the stream. Options: method (GET, or POST with a body), headers => {}, body => bytes,
+# which are sent as far as the windows allow; open => 1: more of the body comes by `data`; reset => 1: the stream
+# is reset at once, in the same segment.
 sub request {
     my ($self, $target, %opt) = @_;
     my $stream = $self->{next};
@@ -47,7 +47,7 @@ sub request {
     return $stream;
 }
 
-# More of a body; end => 1: its end.
+# Sends more of a body. end => 1: the body ends.
 sub data {
     my ($self, $stream, $bytes, %opt) = @_;
     my $its = $self->{streams}{$stream};
@@ -72,14 +72,14 @@ sub ping {
     return $self->_wait(sub { $self->{pongs} > $pongs }, $seconds // 10);
 }
 
-# How much of a body has been sent, all that has come meanwhile considered.
+# How many bytes of a body have been sent, after all frames from the peer were read.
 sub sent {
     my ($self, $stream) = @_;
     $self->_read;
     return $self->{streams}{$stream}{sent};
 }
 
-# The answer: {status, body}, or one with the status 0 and an `error`.
+# Waits for the answer: {status, body}, or {status => 0, error}.
 sub answer {
     my ($self, $stream, $seconds) = @_;
     my $its = $self->{streams}{$stream};
@@ -88,7 +88,7 @@ sub answer {
     return {status => $its->{status}, body => $its->{body}};
 }
 
-# Without waiting.
+# Whether the answer is there. Does not wait.
 sub answered {
     my ($self, $stream) = @_;
     $self->_read;
@@ -108,7 +108,7 @@ sub _wait {
     return 1;
 }
 
-# All that has come.
+# Reads all frames that have come.
 sub _read {
     my ($self) = @_;
     while (!$self->{gone}) {
@@ -147,7 +147,7 @@ sub _take {
     }
 }
 
-# What waits, as far as the windows let it.
+# Sends what waits, as far as the windows allow.
 sub _send {
     my ($self) = @_;
     for my $stream (sort { $a <=> $b } keys %{$self->{streams}}) {
@@ -169,10 +169,10 @@ sub _frame {
     return pack 'CnCCNa*', length($payload) >> 16, length($payload) & 0xffff, $type{$type}, $flags, $stream, $payload;
 }
 
-# A header as a literal that is not indexed; both parts shorter than 127 bytes.
+# A header as a literal that is not indexed. Both parts must be shorter than 127 bytes.
 sub _field { return "\0" . pack 'C/a*C/a*', @_ }
 
-# nginx writes the status first: indexed, or as three digits.
+# nginx writes the status first, as an index or as three digits.
 sub _status {
     my ($block) = @_;
     $block =~ s/^[\x20-\x3f]//;    # the size of the table

@@ -1,6 +1,6 @@
 package Intermission::Logs;
 
-# What nginx and the backend of a test have written: the part of Intermission that reads it.
+# The part of Intermission that reads the logs of nginx and of the backend.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ sub error_log {
     return $self->{log} .= _tail($self, 'error.log');
 }
 
-# The access log's lines: {method, target, status, time, intermission, hold_time, position}.
+# The lines of the access log: {method, target, status, time, intermission, hold_time, position}.
 sub access_log {
     my ($self) = @_;
     return map {
@@ -22,14 +22,14 @@ sub access_log {
     } split /\n/, Intermission::Process::slurp("$self->{dir}/access.log") // '';
 }
 
-# The access log's last line about a target, once it is there: nginx writes it after the answer.
+# Waits for a line of the access log about a target: nginx writes it after the answer. Returns the last such line.
 sub logged {
     my ($self, $target, $seconds) = @_;
-    return $self->wait_for(sub { (grep { $_->{target} eq $target } $self->access_log)[-1] }, "access log: $target", $seconds);
+    return $self->wait_for(sub { (grep { $_->{target} eq $target } $self->access_log)[-1] }, "a line of the access log about $target", $seconds);
 }
 
-# What came to the backend, in order: {seq, time, target, position, id, length, ended}; `position`
-# and `id` are undef where there is none, `ended` is 'cut' where the body never came whole.
+# The requests that came to the backend, in order: {seq, time, target, position, id, length, ended}. `position`
+# and `id` are undef if there is none. `ended` is 'whole', or 'cut' if the body did not come whole.
 sub backend_log {
     my ($self) = @_;
     $self->{backend_log} .= _tail($self, 'backend.log');
@@ -42,23 +42,23 @@ sub backend_log {
     return wantarray ? sort { $a->{seq} <=> $b->{seq} } @$lines : scalar @$lines;
 }
 
-# How many requests with an X-Position came to the backend after one with a greater.
+# How many requests with an X-Position came to the backend after a request with a greater one.
 sub position_inversions {
     my ($self, %opt) = @_;
     my @lines = grep { $_->{seq} > ($opt{after} // 0) && ($_->{position} // '') =~ /^\d+$/ } $self->backend_log;
     return $self->inversions(map { {%$_, place => $_->{position}} } @lines);
 }
 
-# How many requests came to the backend after one with a later ticket, by what the error log says
-# of each. Unlike the position a ticket says the order even where somebody left; targets must differ.
+# How many requests came to the backend after a request with a later ticket. The error log has the tickets. Unlike
+# positions, tickets say the order even if clients left. The targets must differ.
 sub ticket_inversions {
     my ($self) = @_;
     my %ticket = reverse $self->error_log =~ /held, ticket (\d+), .*? request: "\S+ (\S+) /g;
     return $self->inversions(map { {%$_, place => $ticket{$_->{target}}} } grep { defined $ticket{$_->{target}} } $self->backend_log);
 }
 
-# How many lines stand behind one with a greater place. What came on a new connection is read in the turn after the one that accepts it:
-# what the backend read meanwhile on a connection that it knew does not count.
+# How many lines come after a line with a greater place. The backend reads from a new connection in the turn after it accepts it.
+# Requests that it read meanwhile from connections that it already had do not count.
 sub inversions {
     my ($self, @lines) = @_;
     my ($inversions, @greatest) = (0, -1);
@@ -76,7 +76,7 @@ sub inversions {
     return $inversions;
 }
 
-# An assertion: exactly these targets came to the backend, in this order, as far as it can tell. `after`: since so many requests.
+# An assertion: exactly these targets came to the backend, in this order, as far as `inversions` can tell. after => skip so many requests.
 sub came_ok {
     my ($self, $targets, $name, %opt) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -90,7 +90,7 @@ sub came_ok {
 
 sub wait_log {
     my ($self, $pattern, $seconds) = @_;
-    return $self->wait_for(sub { $self->error_log =~ $pattern }, "error log: $pattern", $seconds);
+    return $self->wait_for(sub { $self->error_log =~ $pattern }, "a line of the error log that matches $pattern", $seconds);
 }
 
 sub wait_backend {
@@ -98,7 +98,7 @@ sub wait_backend {
     return $self->wait_for(sub { $self->backend_log >= $number }, "$number requests at the backend", $seconds);
 }
 
-# What was added to a file since the last call.
+# The text that was added to a file since the last call.
 sub _tail {
     my ($self, $name) = @_;
     open my $file, '<', "$self->{dir}/$name" or return '';

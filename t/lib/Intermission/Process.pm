@@ -10,11 +10,11 @@ use Time::HiRes ();
 my %started;    # pid => what it is
 my $owner = $$;
 
-# Linux's PR_SET_PDEATHSIG, so that a kill -9 of the test takes its children along.
+# The number of Linux's prctl. With PR_SET_PDEATHSIG a kill -9 of the test ends its children too.
 my %prctl = (x86_64 => 157, aarch64 => 167);
 my $prctl = $prctl{(POSIX::uname())[4]};
 
-# Starts @command; stdin, stdout and stderr are file handles or missing. Returns the pid.
+# Starts @$command. stdin, stdout and stderr are file handles, or missing. Returns the pid.
 sub start {
     my ($what, $command, %handles) = @_;
     my $parent = $$;
@@ -34,17 +34,17 @@ sub start {
     return $pid;
 }
 
-# From now on this process is the parent of all whose own parent, a child of this one, ends.
+# From now on this process becomes the parent of its grandchildren when their own parent ends.
 sub take_orphans { syscall($prctl, 36, 1) if $prctl }    # PR_SET_CHILD_SUBREAPER
 
-# Takes charge of such an orphan, or of one to be. Returns its pid.
+# Takes charge of such a grandchild, so that it does not outlive the test. Returns its pid.
 sub adopt {
     my ($what, $pid) = @_;
     $started{$pid} = $what;
     return $pid;
 }
 
-# The child's wait status if it is gone (reaped here), else undef; -1 where another has reaped it.
+# Reaps the child if it has ended. Returns its wait status; -1 if another process has reaped it; undef if it lives.
 sub reaped {
     my ($pid) = @_;
     my $reaped = waitpid $pid, POSIX::WNOHANG();
@@ -54,7 +54,7 @@ sub reaped {
     return $reaped < 0 ? -1 : $status;
 }
 
-# Polls every 10 ms. The only place that sleeps.
+# Polls every 10 ms until the condition is true. Returns its value, or undef after so many seconds.
 sub wait_until {
     my ($condition, $seconds) = @_;
     my $end = Time::HiRes::time() + $seconds;
@@ -66,8 +66,8 @@ sub wait_until {
     }
 }
 
-# Sends signals, each with some time to work, until the child is gone.
-# Returns the first signal that did it and the wait status.
+# Sends signals, and waits a given time after each, until the child is gone.
+# Returns the signal that ended it, and the wait status.
 sub end {
     my ($pid, @signals) = @_;
     return if !$started{$pid};
@@ -82,14 +82,14 @@ sub end {
     return;
 }
 
-# Alive, not a zombie.
+# Whether a process is alive, and no zombie.
 sub is_alive {
     my ($pid) = @_;
     my $stat = slurp("/proc/$pid/stat") // return 0;
     return $stat !~ /\) [ZX] /;
 }
 
-# When a process started, in the kernel's ticks: another one may have its pid by now.
+# When a process started, in the kernel's ticks. It tells a process from a later one with the same pid.
 sub started {
     my ($pid) = @_;
     my ($rest) = (slurp("/proc/$pid/stat") // '') =~ /.*\) (.*)/s or return 0;
@@ -108,7 +108,7 @@ sub title {
     return $title =~ s/\s+$//r;
 }
 
-# A whole file, or undef where it cannot be read.
+# The content of a file, or undef if it cannot be read.
 sub slurp {
     my ($path) = @_;
     open my $file, '<', $path or return undef;

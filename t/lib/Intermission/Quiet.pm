@@ -1,7 +1,7 @@
 package Intermission::Quiet;
 
-# What the tests of enable?wait= share: an nginx, $t, whose app, $own, answers when it is told to, and
-# callers who wait for it to be quiet.
+# What the tests of enable?wait= share: an nginx, $t, an app, $own, that answers when it is told to, and callers
+# that wait for the app to be quiet.
 
 use strict;
 use warnings;
@@ -49,7 +49,7 @@ sub instance {
     $own = Intermission::Upstream->new($t);
 }
 
-# A connection to each worker, kept alive, by its pid.
+# A kept connection to each worker: pid => client.
 sub connections {
     my %to;
     my @workers = $t->workers;
@@ -61,7 +61,7 @@ sub connections {
     return map { $_ => $to{$_} } @workers;
 }
 
-# A request that the backend has, and does not answer.
+# Sends a request, and waits until the backend has it. It is not answered yet.
 sub unfinished {
     my ($target, %opt) = @_;
     my $client = $t->send($target, %opt);
@@ -69,7 +69,7 @@ sub unfinished {
     return $client;
 }
 
-# A request that waits until nothing is in flight, once it is at work.
+# Calls a verb with wait=. Returns when the app is paused, so that the caller waits.
 sub waiter {
     my ($verb, %opt) = @_;
     my $client = $t->send("/_intermission/$verb", %opt);
@@ -77,7 +77,7 @@ sub waiter {
     return $client;
 }
 
-# The answer to a waiter who came too late, with how many were left.
+# Checks the answer to a caller that was too late: 504, with how many requests are left.
 sub too_late {
     my ($answer, $left, $what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -87,7 +87,7 @@ sub too_late {
     like $answer->{headers}{'retry-after'}, qr/^[1-9]\d*$/, "$what: the answer says when to ask again";
 }
 
-# How often the log says something.
+# How often the pattern matches in the error log.
 sub said {
     my ($pattern) = @_;
     return scalar(() = $t->error_log =~ /$pattern/g);

@@ -1,6 +1,6 @@
 package Intermission::Upstream;
 
-# A backend that answers each request when it is told to, and not before.
+# A backend that answers a request only when it is told to.
 #
 #   upstream own { server unix:@DIR@/own.sock; }
 #
@@ -25,7 +25,7 @@ sub new {
     return bless {listener => $listener, peers => []}, $class;
 }
 
-# Waits until requests for these targets have come, and are answered nothing yet.
+# Waits until requests for these targets have come. They are not answered yet.
 sub wait {
     my ($self, @targets) = @_;
     for my $target (@targets) {
@@ -41,14 +41,14 @@ sub waiting {
     return scalar grep { defined $_->{target} } @{$self->{peers}};
 }
 
-# Says 103 to a request that is there, with this header, and no more.
+# Sends a 103 with this header to a request that is there, and no answer.
 sub hint {
     my ($self, $target, $header) = @_;
     $self->wait($target);
     _write($self->_find($target)->{socket}, "HTTP/1.1 103 Early Hints\r\n$header\r\n\r\n");
 }
 
-# Answers a request that is there: 200, with so many bytes.
+# Answers a request that is there: 200, with so many bytes (2).
 sub answer {
     my ($self, $target, $size) = @_;
     $self->wait($target);
@@ -73,7 +73,7 @@ sub drop {
     @{$self->{peers}} = grep { $_ != $peer } @{$self->{peers}};
 }
 
-# The same for all that are there.
+# Answers all requests that are there.
 sub answer_all {
     my ($self) = @_;
     $self->_take;
@@ -86,7 +86,7 @@ sub _find {
     return (grep { ($_->{target} // '') eq $target } @{$self->{peers}})[0];
 }
 
-# All that has come.
+# Accepts connections, and reads the requests that have come.
 sub _take {
     my ($self) = @_;
     while (my $socket = $self->{listener}->accept) {

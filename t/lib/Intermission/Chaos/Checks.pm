@@ -1,20 +1,20 @@
 package Intermission::Chaos::Checks;
 
-# Judges what Intermission::Chaos::Records put together, and the apps' totals at the end. A check returns what is wrong,
-# as texts.
+# Checks what Intermission::Chaos::Records has collected, and the apps' totals at the end. Each check returns what is
+# wrong, as texts.
 
 use strict;
 use warnings;
 use Intermission::Chaos::Schedule;
 
-# A worker or a client that is busy is late.
+# By how many seconds a busy worker or client may be late.
 my $SLACK = 1;
-# One that was held for too long while its app drained asks again so often.
+# A request whose max_time is over, while its app drains, checks again after so many seconds.
 my $ASKS_AGAIN = 1;
 my $NEWCOMER = 0.3;
 my $BORDER = 0.2;
 my $SLOW = 5;
-# What a connection takes of a body that nobody reads.
+# How many bytes of a body a connection takes that nginx does not read.
 my $PREREAD = 65_536;
 
 my %app = map { $_->{name} => $_ } @Intermission::Chaos::Schedule::APPS;
@@ -38,7 +38,7 @@ sub all {
     );
 }
 
-# Everybody is answered; or left; or was cut off by the death of the worker, or of nginx.
+# Every client is answered, or left, or was cut off because its worker or nginx died.
 sub answered {
     my ($self) = @_;
     my @wrong;
@@ -48,7 +48,7 @@ sub answered {
         if    ($word =~ /^\d+$/) { $self->{count}{"answered $word"}++ }
         elsif ($word eq 'left')  { $self->{count}{'left on purpose'}++ }
         elsif (my $why = $self->_why_cut_off($request)) { $self->{count}{"cut off: $why"}++ }
-        else { push @wrong, _say($request, 'not answered, and nobody died') }
+        else { push @wrong, _say($request, 'not answered, and no process died') }
     }
     return @wrong;
 }
@@ -63,10 +63,10 @@ sub _why_cut_off {
     return if $client->{word} eq 'connect' && $request->{kind} !~ /^http2/;
     my @pids = $self->_pids_of_connection($request);
     return 'unseen by nginx: the worker of its connection was killed' if grep { $self->_died_at($_, $client->{ended}) } @pids;
-    # nginx closes a kept connection when its worker leaves, whatever is on its way to it.
+    # nginx closes a kept connection when its worker leaves, even if a request is on its way.
     return 'unseen by nginx: the worker of its connection was leaving'
         if grep { $_ <= $client->{ended} } map { @{$self->{leaving}{$_} // []} } @pids;
-    # So it does with one over HTTP/2 that was just accepted.
+    # It also closes an HTTP/2 connection that was just accepted.
     return 'unseen by nginx: a worker was leaving at that moment'
         if $request->{kind} =~ /^http2/ && grep { $client->{ended} >= $_ && $client->{ended} <= $_ + 2 } map { @$_ } values %{$self->{leaving}};
     my $sent = $client->{sent} // $client->{ended};
@@ -75,13 +75,13 @@ sub _why_cut_off {
     return;
 }
 
-# Whether this worker died just before.
+# Whether this worker died just before this time.
 sub _died_at {
     my ($self, $pid, $at) = @_;
     return grep { $at >= $_->[0] - 0.1 && $at <= $_->[1] + 1 } $self->_deaths($pid);
 }
 
-# The workers that answered other requests of the same connection, as far as can be known.
+# The workers that answered other requests of the same connection, as far as the records say.
 sub _pids_of_connection {
     my ($self, $request) = @_;
     my ($id, $nth) = split /\./, $request->{key};
@@ -91,7 +91,7 @@ sub _pids_of_connection {
     return grep { defined } map { _pid($_) } @others;
 }
 
-# Which answer it was is what the access log says, and only a 200 is the backend's.
+# The access log has the reason of each answer. Only a 200 comes from the backend.
 sub answered_as_logged {
     my ($self) = @_;
     my @wrong;
@@ -120,8 +120,8 @@ sub passed_on_once {
     return map { _say($_, 'passed on more than once') } grep { $_->{backend}{times} > 1 } @{$self->{passed_on}};
 }
 
-# Those who were released came to the backend in the order of their tickets: over one of nginx's lives, a ticket is
-# never given twice.
+# Released requests came to the backend in the order of their tickets. A ticket is never given twice between a start
+# of nginx and its end.
 sub in_order {
     my ($self) = @_;
     my (@wrong, %line);
@@ -136,7 +136,7 @@ sub in_order {
         push @ahead, $line->[$place - 1]{last} if $place;
         my ($last) = sort { $b->{held}{ticket} <=> $a->{held}{ticket} } @ahead;
         if ($last && $last->{held}{ticket} >= $request->{held}{ticket}) {
-            push @wrong, _say($request, 'passed on behind one with a later ticket: ' . _say($last));
+            push @wrong, _say($request, 'passed on after a request with a later ticket: ' . _say($last));
         }
         else {
             $last = @$line ? $line->[-1]{last} : $request;
@@ -148,7 +148,7 @@ sub in_order {
     return @wrong;
 }
 
-# Whoever came while an app was not open did not go ahead of those whom the pause held.
+# A request that came while an app was not open, and was not held, did not overtake requests that the pause held.
 sub not_overtaken {
     my ($self) = @_;
     my (@wrong, %first, %doubtful, %latest);
@@ -157,7 +157,7 @@ sub not_overtaken {
         my $latest = \$latest{$request->{app}, $request->{held}{turns}};
         $$latest = _came($request) if ($$latest // 0) < _came($request);
     }
-    # A line about one who came behind the drain may stand before the line about the pause's end.
+    # A line about a request that came after the pause may stand before the line about the pause's end.
     my %surely = map { $_->{key} => 1 }
         grep { _came($_) < $latest{$_->{app}, $_->{held}{turns}} - $BORDER } @released;
     for my $request (reverse @{$self->{passed_on}}) {
@@ -173,14 +173,14 @@ sub not_overtaken {
         elsif ($access && $access->{word} eq 'PASSED' && $client && $client->{sent}) {
             my ($behind) = grep { $client->{sent} > _came($_) + $NEWCOMER }
                 $$first // (), grep { !_read_late($request, $_) } @$doubtful;
-            push @wrong, _say($request, 'not held, and passed on ahead of one that was: ' . _say($behind)) if $behind;
+            push @wrong, _say($request, 'not held, and passed on before a held request: ' . _say($behind)) if $behind;
         }
     }
     $self->{count}{'released, and not to be overtaken'} = keys %surely;
     return @wrong;
 }
 
-# Nobody is passed on after its client was seen to leave.
+# No request is passed on after its client was seen to leave.
 sub left_alone {
     my ($self) = @_;
     my @wrong;
@@ -196,7 +196,7 @@ sub left_alone {
     return @wrong;
 }
 
-# Only a drain holds anybody for longer than max_time, and not where they expire with an answer.
+# A request is held for longer than its max_time only in a drain, and only if it does not expire with an answer.
 sub not_held_too_long {
     my ($self) = @_;
     my @wrong;
@@ -207,7 +207,7 @@ sub not_held_too_long {
         my $end = _came($request) + $access->{hold};
         my ($drained, $drains) = $app->{expired} ? (0, 0) : $self->_drained($request->{app}, $end - $over, $end);
         $self->{count}{'held longer, in a drain'}++;
-        # The drain in which it went on is the last one.
+        # The last drain is the one in which it went on.
         $drains-- if $drains && $access->{word} eq 'HELD';
         push @wrong, _say($request, sprintf 'held for %.3f s, of which %.3f s in a drain count', $access->{hold}, $drained)
             if $over - $drained > $SLACK + $ASKS_AGAIN * $drains;
@@ -215,7 +215,7 @@ sub not_held_too_long {
     return @wrong;
 }
 
-# How much of a time an app drained at most, and how often. Times in the error log are whole seconds.
+# For how long an app drained at most between two times, and how often. Times in the error log are whole seconds.
 sub _drained {
     my ($self, $app, $from, $to) = @_;
     my ($sum, $drains) = (0, 0);
@@ -233,14 +233,14 @@ sub _drained {
     return ($sum, $drains);
 }
 
-# Nobody waits for anything but a pause.
+# No request waits for anything but a pause.
 sub not_slow {
     my ($self) = @_;
     my @wrong;
     for my $request (grep { $_->{client} && $_->{client}{word} =~ /^\d+$/ && $_->{access} } @{$self->{all}}) {
         my $beside = $request->{client}{ended} - $request->{client}{sent} - ($request->{access}{hold} // 0);
         $self->{count}{slowest} = $beside if $beside > ($self->{count}{slowest} // 0);
-        push @wrong, _say($request, sprintf 'waited for %.3f s beside its hold', $beside) if $beside > $SLOW;
+        push @wrong, _say($request, sprintf 'waited for %.3f s without its hold', $beside) if $beside > $SLOW;
     }
     return @wrong;
 }
@@ -251,7 +251,7 @@ sub bypassed {
         grep { $_->{kind} =~ /^(?:robots|health)$/ && $_->{held} } @{$self->{all}};
 }
 
-# When a caller was told that an app is quiet, the backend had answered whatever had passed.
+# When a caller was answered that an app is quiet, the backend had answered all requests that had passed.
 sub quiet {
     my ($self) = @_;
     my (@wrong, %passed);
@@ -266,13 +266,13 @@ sub quiet {
     return @wrong;
 }
 
-# In nginx's last life. Whoever dies inside the lock may leave one counted twice, or not at all.
+# The totals since nginx's last start add up. A worker that dies inside the lock may leave a request counted twice, or not at all.
 sub totals_add_up {
     my ($self) = @_;
     my @wrong;
     for my $app (sort keys %{$self->{totals}}) {
         my $totals = $self->{totals}{$app};
-        # Not all of those stopped were held before.
+        # Not all stopped requests were held before.
         my $gone = $totals->{released} + $totals->{expired} + $totals->{left} + $totals->{lost};
         my $unsure = $self->{count}{'repaired after a death inside the lock'} // 0;
         push @wrong, "app \"$app\": the totals do not add up: " . join ', ', map { "$_ $totals->{$_}" } sort keys %$totals
@@ -281,15 +281,15 @@ sub totals_add_up {
     return @wrong;
 }
 
-# nginx's own lines about those whom we killed are all that may be there.
+# The error log has only nginx's own lines about processes that the test killed.
 sub log_is_clean {
     my ($self) = @_;
     my @wrong;
     for my $line (@{$self->{problems}}) {
         next if $line =~ /\[alert\].* exited on signal 9/ || $line =~ /\[alert\].* shared memory zone .* was locked by/;
-        # A worker that is killed leaves the entries locked that it was about to fill.
+        # A killed worker leaves the cache entries locked that it was filling.
         next if $line =~ /\[alert\].*: ignore long locked inactive cache entry / && %{$self->{run}{killed}};
-        # Those that nginx 1.22 itself writes where an old worker with requests is told to stop.
+        # nginx 1.22 itself writes these when an old worker with requests is told to stop.
         next if $line =~ /\[alert\] (\d+)#.*: (?:\*\d+ open socket #\d+ left in connection|aborting)/
             && $self->{run}{stopped}{$1} && $self->{leaving}{$1};
         push @wrong, "error log: $line";
@@ -303,8 +303,8 @@ sub log_is_clean {
 
 # ---- about one request
 
-# Held, and passed on in its turn, as far as can be known: where the worker was killed, nothing says
-# whether it expired. Of a body not all may be there when the request goes on.
+# Whether a request was held, and passed on in its turn, as far as the records say. If the worker was killed, no
+# record says if the request expired. A large body may be incomplete when the request goes on.
 sub _released {
     my ($self, $request) = @_;
     my ($held, $access, $client) = @$request{qw(held access client)};
@@ -316,14 +316,14 @@ sub _released {
     return $since && $request->{backend}{at} - $since < $app{$request->{app}}{max_time} - 0.3;
 }
 
-# Whether the backend may have read the second one in the turn in which it read the first, or a turn late.
+# Whether the backend may have read both requests in the same turn, or the second one a turn later.
 sub _in_doubt {
     my ($first, $second) = map { $_->{backend}{turn} } @_;
     return $second <= $first + 1;
 }
 
-# Whether the backend may have read the second one late: on a connection that it had yet to accept, when the first
-# came on one that it knew.
+# Whether the backend may have read the second request late: its connection was not accepted yet, and the first one
+# came on a connection that the backend already had.
 sub _read_late {
     my ($first, $second) = map { $_->{backend} } @_;
     return 0 if defined $first->{accepted} || !defined $second->{accepted};
@@ -340,8 +340,8 @@ sub _pid {
     return;
 }
 
-# From when to when workers may have died, those of one pid or all. Where we did not kill it, only the second is
-# known. A pid may be given again.
+# [from, to] of each death: of the workers with these pids, or of all. For a worker that the test did not kill only
+# the second is known. A pid may be given again.
 sub _deaths {
     my ($self, @pids) = @_;
     my ($killed, $died) = ($self->{run}{killed}, $self->{deaths});

@@ -5,7 +5,7 @@ package Intermission::Chaos::Conf;
 use strict;
 use warnings;
 
-# What stands in http.
+# The lines in http.
 sub http {
     my ($state_folder, $cache_folder) = @_;
     return <<"END";
@@ -18,14 +18,14 @@ log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$i
 END
 }
 
-# The places of an app of the schedule: its requests, and its control endpoint.
+# The locations of an app of the schedule: for its requests, and its control endpoint.
 sub locations {
     my ($app) = @_;
     my $name = $app->{name} || 'default';
     my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
     my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow read_body lease release);
     $optional{lease} =~ s/;/s;/;
-    # What a location sets takes the place of all that is set above it.
+    # A proxy_set_header in a location replaces all that are set above it.
     my $kept = $ENV{TEST_NGINX_KEEPALIVE} ? 'proxy_set_header Connection "";' : '';
     my $upstream = $app->{kept}
         ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'

@@ -1,6 +1,6 @@
 package Intermission::Chaos::Records;
 
-# What clients, nginx and the backend wrote down in a run of scripts/chaos, put together.
+# Collects the records of clients, nginx and the backend of a run of scripts/chaos.
 
 use strict;
 use warnings;
@@ -12,14 +12,14 @@ my %BEGINS = (
 );
 
 # requests: per "id.nth" a hash of
-#   app, kind, body, connection (for HTTP/2) and the backend's delay (s), from the crowd's plan; and, each where there is any,
+#   app, kind, body, connection (for HTTP/2) and the backend's delay (s), from the crowd's plan; and, if there are any,
 #   client  => {sent, ended, word}         times in unix seconds
-#   held    => {pid, life, ticket, state, turns}  the app's state, and how many it had before, as the log has
-#              it at that place
+#   held    => {pid, life, ticket, state, turns}  the app's state at this place of the log, and how many
+#              states it had before
 #   access  => {pid, status, at, took, word, hold, times}
 #   backend => {seq, at, pid, length, ended, turn, accepted, times}
-# states: per app [[second, state, how long the drain took that led to it], ...]; deaths: pid => [{signal, at}, ...]; leaving: pid => [second, ...];
-# problems: lines of the error log from [error] on; count: how many of what.
+# states: per app [[second, state, for `open` how long the drain before took], ...]; deaths: pid => [{signal, at}, ...]; leaving: pid => [second, ...];
+# problems: lines of the error log from level error on; count: what => how many.
 sub new {
     my ($class, $run) = @_;
     my $self = bless {
@@ -118,7 +118,7 @@ sub _read_backend_log {
     }
 }
 
-# By its key, or a target that has it; none where it is no client's.
+# The request with this key, or with this target, which contains the key. Returns nothing if it is no client's.
 sub _request {
     my ($self, $target) = @_;
     my ($id, $nth) = $target =~ /(\d+)\.(\d+)/ or return;

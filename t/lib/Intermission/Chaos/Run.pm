@@ -1,6 +1,6 @@
 package Intermission::Chaos::Run;
 
-# Carries a schedule out on a real nginx, and writes down what was done and when.
+# Carries out a schedule on a real nginx, and records what was done and when.
 
 use strict;
 use warnings;
@@ -15,13 +15,13 @@ use Time::HiRes ();
 use Time::Local ();
 
 my $WORKERS = 4;
-# Nobody is held for so long, whatever is scheduled: who waits longer is stuck.
+# No schedule holds a request for so long: a client that waits longer is stuck.
 my $CROWD_SECONDS = 60;
 my $CONTROL_SECONDS = 5;
 my $MOST_CROWDS = 40;
 
-# Keys: module, faults (true: the module can be told to die inside the lock), violation (called
-# with a text for everything that must not be).
+# Keys: module, faults (true: the module can be told to die inside the lock), violation (a function that is
+# called with a text for each fault).
 sub new {
     my ($class, %opt) = @_;
     my $self = bless {
@@ -29,14 +29,14 @@ sub new {
         skipped => 0, count => {},
     }, $class;
     $self->{port} = _free_port();
-    # The instance's own folder is one that workers may write to.
+    # Workers may write to the instance's own folder, so the state file cannot be there.
     $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
-    # In memory, where that can be had: a worker that waits for a busy disk is late for everything else.
+    # The cache is in memory, if possible: a worker that waits for a busy disk is late for everything else.
     my $memory = -w '/dev/shm' ? '/dev/shm' : File::Spec->tmpdir;
     $self->{cache_folder} = File::Temp::tempdir('intermission-cache-XXXXXXXX', DIR => $memory, CLEANUP => 1);
     my $t = $self->{nginx} = Intermission->new(
         workers => $WORKERS, module => $opt{module}, http2 => 1, events => 'worker_connections 1024;',
-        # An nginx that keeps connections by itself has none left in the end.
+        # If nginx keeps connections by default, none must be left in the end.
         upstream => 'keepalive_timeout 200ms;',
         http => Intermission::Chaos::Conf::http($self->{state_folder}, $self->{cache_folder}), server => "listen 127.0.0.1:$self->{port} backlog=4096;\naccess_log \@DIR\@/chaos.access chaos;\n",
         locations => join '', map { Intermission::Chaos::Conf::locations($_) } @Intermission::Chaos::Schedule::APPS,
@@ -50,7 +50,7 @@ sub new {
 
 sub nginx { $_[0]{nginx} }
 
-# Everything that is scheduled, each at its time.
+# Carries out each event at its time.
 sub carry_out {
     my ($self, @events) = @_;
     $self->{base} = Time::HiRes::time();
@@ -60,14 +60,14 @@ sub carry_out {
     }
 }
 
-# What is scheduled, or other events, at once.
+# Carries out one event at once.
 sub act {
     my ($self, $event) = @_;
     my $what = "_$event->{what}";
     return $self->$what($event);
 }
 
-# Ends all pauses; waits until the last client is gone.
+# Ends all pauses, and waits until the last client is gone.
 sub calm_down {
     my ($self) = @_;
     $self->_log('calm down');
@@ -84,10 +84,10 @@ sub calm_down {
     }
 }
 
-# What clients saw is in these: {number, kind, app, first, count, log, killed (when), body}.
+# The crowds: {number, kind, app, first, count, log (what the clients saw), killed (when), body}.
 sub crowds { @{$_[0]{crowds}} }
 
-# When an app was said to be quiet, while nobody else called: {app, at}.
+# When a caller was answered that an app is quiet, and no other caller called meanwhile: {app, at}.
 sub quiet { @{$_[0]{quiet} // []} }
 
 sub at { return '/ctl/' . ($_[0] || 'default') }
@@ -107,7 +107,7 @@ sub _crowd {
     my ($self, $event) = @_;
     if ($self->_running >= $MOST_CROWDS) {
         $self->{skipped}++;
-        return $self->_log('too many crowds: one less');
+        return $self->_log('too many crowds: this one is skipped');
     }
     my ($t, $number) = ($self->{nginx}, scalar @{$self->{crowds}});
     my $place = $event->{kind} eq 'health' ? 'up?{i}.{n}&' : '{i}.{n}?';
@@ -129,7 +129,7 @@ sub _crowd {
     $self->_log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
 }
 
-# Clients that have had an answer, or are about to, keep their connections, and say no more.
+# Connects clients that send one request, and then keep their connections idle.
 sub _idle {
     my ($self, $event) = @_;
     my $idle = $self->{idle};
@@ -179,14 +179,14 @@ sub _kill_old {
 
 sub _kill_one {
     my ($self, $event, @pids) = @_;
-    my $pid = $pids[@pids * $event->{place}] // return $self->_log("$event->{what}: nobody to kill");
+    my $pid = $pids[@pids * $event->{place}] // return $self->_log("$event->{what}: no worker to kill");
     push @{$self->{killed}{$pid}}, Time::HiRes::time();
     kill KILL => $pid;
     $self->{count}{killed}++;
     $self->_log("kill -9 $pid, of @pids");
 }
 
-# One of those that look after the cache.
+# Kills the cache manager or the cache loader.
 sub _kill_helper {
     my ($self, $event) = @_;
     my @pids = grep { Intermission::Process::title($_) =~ /^nginx: cache / } Intermission::Process::children($self->{nginx}->master);
@@ -196,14 +196,14 @@ sub _kill_helper {
     $self->_log("kill -9 $pid, of the helpers @pids");
 }
 
-# A worker dies at a chosen step inside the lock, if the module is one that can be told to.
+# A worker dies at a chosen step inside the lock, if the module has faults.
 sub _die_in_lock {
     my ($self, $event) = @_;
     return $self->_kill($event) if !$self->{faults};
     my $file = $self->{nginx}->dir . '/fault';
     Intermission::write_file("$file.new", $event->{steps});
     rename "$file.new", $file or die "$file: $!";
-    # The master visits the zone when it reloads: it must not be the one.
+    # The master must not be the process that dies: it visits the zone when it reloads.
     my $end = Time::HiRes::time() + 2;
     $self->_control({app => $event->{app}, verb => 'status'});
     $self->_wait(sub { !-e $file || Time::HiRes::time() > $end });
@@ -224,8 +224,8 @@ sub _quit  { $_[0]->_restart($_[1], sub { $_[0]->end_nginx(signal => 'QUIT', sec
 sub _stop  { $_[0]->_restart($_[1], sub { $_[0]->end_nginx(signal => 'TERM', seconds => 10) }) }
 sub _crash { $_[0]->_restart($_[1], \&_kill_everything) }
 
-# nginx ends in one way or another, and starts again: with the same pauses. Meanwhile the schedule
-# stands still.
+# Ends nginx in one way or another, and starts it again. It must have the same pauses. Meanwhile the schedule
+# waits.
 sub _restart {
     my ($self, $event, $end) = @_;
     my $t = $self->{nginx};
@@ -261,7 +261,7 @@ sub _restart {
     $self->{base} += Time::HiRes::time() - $begin;
 }
 
-# A verb whose answer may or may not come before everything is killed.
+# Calls a verb just before everything is killed. Its answer may come, or not.
 sub _race {
     my ($self, $event, $before) = @_;
     my ($verb, $after) = $before->{state} eq 'open' ? (enable => 'paused') : (disable => 'open');
@@ -273,7 +273,7 @@ sub _race {
 sub _kill_everything {
     my ($t) = @_;
     my $master = $t->master;
-    # So that it starts no worker that we do not know.
+    # So that the master starts no other worker.
     kill STOP => $master;
     my @pids = ($master, Intermission::Process::children($master));
     kill KILL => @pids;
@@ -297,7 +297,7 @@ sub _is_as_before {
     }
 }
 
-# ---- what goes on meanwhile
+# ---- while the schedule runs
 
 sub _wait {
     my ($self, $condition) = @_;
@@ -313,7 +313,7 @@ sub _pause {
     $self->_wait(sub { Time::HiRes::time() >= $end });
 }
 
-# Hears answers of the control endpoint, and sees which crowds are through.
+# Reads answers of the control endpoint, and reaps crowds that have ended.
 sub _attend {
     my ($self) = @_;
     my $now = Time::HiRes::time();
@@ -342,7 +342,7 @@ sub _attend {
     }
 }
 
-# A caller was answered who waited; whether nobody else called meanwhile.
+# A caller with wait= was answered. Records a 200, if no other caller called meanwhile.
 sub _waited {
     my ($self, $control, $status) = @_;
     $self->{count}{"waited, and answered $status"}++;
@@ -351,7 +351,7 @@ sub _waited {
     push @{$self->{quiet}}, {app => $control->{app}, at => Time::HiRes::time()};
 }
 
-# The operator's client was cut off: by the death of its worker only.
+# The operator's client got no answer. That is a fault, unless its worker died.
 sub _unanswered {
     my ($self, $control, $what) = @_;
     if ($self->{faults} || grep { $_ > $control->{since} - 1 } map { @$_ } values %{$self->{killed}}) {
@@ -375,7 +375,7 @@ sub _violation {
     $self->{violation}->($text);
 }
 
-# A port that no client's own port can be: it is listened on again after each restart.
+# A port below those that clients get: nginx must be able to listen on it again after each restart.
 sub _free_port {
     for (1 .. 100) {
         my $port = 20_000 + int rand 10_000;

@@ -1,13 +1,13 @@
 package Intermission::Chaos::Schedule;
 
-# What is to happen in a run of scripts/chaos, and when: all of it follows from the seed.
+# The events of a run of scripts/chaos, and when they happen. All follow from the seed.
 
 use strict;
 use warnings;
 use List::Util qw(shuffle sum);
 
-# What is paused. max_time in seconds; expired: what whoever was held for so long gets; kept: whether
-# its requests share connections to the backend; cached: whether nginx keeps the answers, of which each is asked for once.
+# The apps. max_time in seconds; expired: the answer to a request that was held for so long; kept: whether
+# requests share connections to the backend; cached: whether nginx caches the answers (each is requested once).
 our @APPS = (
     {name => 'alpha', max_time => 3, kept => 1, read_body => 'on'},
     {name => 'beta', max_time => 0.5, cached => 1},
@@ -16,7 +16,7 @@ our @APPS = (
     {name => '', max_time => 15, read_body => 'on'},
 );
 
-# A disturbance each: every card of a deck is played before the next deck is.
+# The disturbances: like a deck of cards, each is used so often before the deck is used again.
 my %DECK = (
     reload => 5, reload_twice => 1, reload_and_kill => 2, kill => 3, kill_old => 2, die_in_lock => 2,
     quit => 1, stop => 1, crash => 2, kill_crowd => 1, kill_helper => 2,
@@ -74,7 +74,7 @@ sub _verbs {
 
 sub _lease { return sprintf 'enable?for=%dms', _between(200, 3000) }
 
-# Most are answered when the app is quiet, and some too late.
+# Most of these calls are answered when the app is quiet, and some are too late.
 sub _wait { return sprintf 'enable?wait=%dms%s', _between(5, 500), rand() < 0.3 ? '&keep=1' : '' }
 
 sub _pace {
@@ -122,7 +122,7 @@ sub _crowd {
     return (count => $number, delay => $delay, arguments => \@arguments);
 }
 
-# So many connections are opened, and afterwards the oldest are closed but for so many. They wait for nothing.
+# Opens `count` idle connections, then closes the oldest until `keep` are left.
 sub _idlers {
     my ($seconds) = @_;
     my @events;
