@@ -1,7 +1,7 @@
-//! Whether a client likes JSON better than text, by the header Accept: RFC 9110, 12.5.1.
+//! Whether a client prefers JSON to text, by the header Accept: RFC 9110, 12.5.1.
 #![forbid(unsafe_code)]
 
-/// Whether `application/json` is named, and liked better than `text/plain`, in these lines.
+/// Whether these lines name `application/json`, with a higher q than `text/plain`.
 pub fn likes_json<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut json, mut text) = (Liking::default(), Liking::default());
     for range in lines.flat_map(|line| unquoted(line, b',')) {
@@ -12,7 +12,7 @@ pub fn likes_json<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     json.named.is_some_and(|named| named > text.q())
 }
 
-/// How a media type is liked, in thousandths, by how it is said.
+/// The q of a media type, in thousandths, by each kind of range that matches it.
 #[derive(Default)]
 struct Liking {
     named: Option<u16>,
@@ -31,13 +31,13 @@ impl Liking {
         *place = (*place).max(Some(q));
     }
 
-    /// What is said most exactly counts.
+    /// The most specific range counts.
     fn q(&self) -> u16 {
         self.named.or(self.kind).or(self.any).unwrap_or(0)
     }
 }
 
-/// A media range without its parameters, and its q; none where the q is none.
+/// A media range without its parameters, and its q. Returns None if the q is malformed.
 fn parse(range: &[u8]) -> Option<(&[u8], u16)> {
     let mut parts = unquoted(range, b';').map(<[u8]>::trim_ascii);
     let media_range = parts.next()?;
@@ -51,7 +51,7 @@ fn parse(range: &[u8]) -> Option<(&[u8], u16)> {
     Some((media_range, q))
 }
 
-/// From 0 to 1, with at most three digits behind the point.
+/// From 0 to 1, with at most three decimals.
 fn thousandths(value: &[u8]) -> Option<u16> {
     let (whole, rest) = value.split_first()?;
     let digits = match rest {
@@ -70,7 +70,7 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     }
 }
 
-/// The parts between these bytes, where they stand outside of quotes.
+/// The parts between these bytes, outside of quotes.
 fn unquoted(text: &[u8], byte: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |one| {

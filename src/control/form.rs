@@ -8,16 +8,16 @@ use crate::text::{Text, TooLong};
 /// The most bytes that a body may have.
 pub const MAX_BODY: u64 = 8 << 10;
 
-/// What is said by a request, byte by byte.
+/// The parameters of a request, as its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Said<'a> {
-    /// What follows the question mark.
+    /// The part of the URI behind the question mark.
     pub query: &'a [u8],
-    /// The body, if it is a form.
+    /// The body, empty if it is not a form.
     pub form: &'a [u8],
 }
 
-/// A parameter's value, as it stands there.
+/// A parameter's value, not decoded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'a> {
     bytes: &'a [u8],
@@ -32,7 +32,7 @@ pub enum Malformed {
     TooLong(TooLong),
 }
 
-/// Why a body is not read.
+/// Why a body is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadBody {
     TooLong,
@@ -40,7 +40,7 @@ pub enum BadBody {
 }
 
 impl BadBody {
-    /// Judges a body of so many bytes, by the header Content-Type, which may be missing.
+    /// What is wrong with a body of this length, in bytes, and with this header Content-Type.
     pub fn find(length: u64, content_type: Option<&[u8]>) -> Option<Self> {
         let media_type = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
         let form = |value: &[u8]| {
@@ -76,12 +76,12 @@ impl fmt::Display for BadBody {
 }
 
 impl<'a> Said<'a> {
-    /// By a request that has no form.
+    /// A request without a form.
     pub fn in_query(query: &'a [u8]) -> Self {
         Self { query, form: b"" }
     }
 
-    /// The parameters, with their names as they stand there; one without `=` has an empty value.
+    /// The parameters, with their names not decoded. One without `=` has an empty value.
     pub fn parameters(self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
         let of = |part: &'a [u8], in_form| {
             let pairs = part.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
@@ -96,7 +96,7 @@ impl<'a> Said<'a> {
 }
 
 impl Value<'_> {
-    /// The bytes that are meant.
+    /// The decoded value.
     pub fn decode<const N: usize>(self) -> Result<Text<N>, Malformed> {
         let mut escapes = self.bytes.split(|byte| *byte == b'%').skip(1);
         let is_hex =
@@ -116,7 +116,7 @@ impl Value<'_> {
         pushed.map(|()| text).map_err(Malformed::TooLong)
     }
 
-    /// Whether this is meant.
+    /// Whether the decoded value is this.
     pub fn is(self, word: &[u8]) -> bool {
         self.decode::<16>().is_ok_and(|text| text.as_bytes() == word)
     }

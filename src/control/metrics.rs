@@ -13,7 +13,7 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Outcome = (&'static str, fn(&Totals) -> u64);
 
-/// What becomes of a request in the end, each of one.
+/// What becomes of a request in the end: each request is counted in one of these.
 const OUTCOMES: [Outcome; 8] = [
     ("passed", |totals| totals.passed),
     ("released", |totals| totals.released),
@@ -157,8 +157,8 @@ impl Page {
     }
 }
 
-/// An app's name in a label: what is no UTF-8 shows its bytes as the log does, and so does what
-/// looks as if it did, so that two names stay two.
+/// An app's name in a label. A name that is not UTF-8 is escaped as in the log. So is a name that
+/// looks as if it were escaped: two names never become one.
 struct Label<'a>(&'a AppName);
 
 impl Display for Label<'_> {

@@ -20,19 +20,21 @@ impl Scope<'_> {
         *app == self.own || self.apps.contain(app)
     }
 
-    /// Gives an entry to its own app and to those that `apps=` names: they are counted from the
-    /// endpoint's first request on. An app that only a request names is not.
+    /// Gives an entry to the endpoint's own app and to those that `apps=` names, so that they are
+    /// counted from the endpoint's first request on. Other apps get none by being named in a
+    /// request.
     pub fn make_known(&self, zone: &mut Zone<'_>) {
         zone.know(&self.own);
         self.named().for_each(|name| zone.know(&name));
     }
 
-    /// How many apps [`Self::look`] may add in a zone that has entries for `most` apps.
-    pub fn most(&self, most: usize) -> usize {
-        1 + self.named().count() + if self.apps == Apps::Any { most } else { 0 }
+    /// How many apps [`Self::look`] adds at most, in a zone that has entries for `max_apps` apps.
+    pub fn most(&self, max_apps: usize) -> usize {
+        1 + self.named().count() + if self.apps == Apps::Any { max_apps } else { 0 }
     }
 
-    /// Adds its apps to `seen`, some of them twice, which must have room for [`Self::most`].
+    /// Adds the endpoint's apps to `seen`, some of them twice. `seen` must have room for
+    /// [`Self::most`]: nothing is allocated under the lock.
     pub fn look(&self, zone: &Zone<'_>, seen: &mut Vec<Status>) -> Slots {
         seen.push(Status::of(zone, self.own));
         seen.extend(self.named().map(|name| Status::of(zone, name)));
@@ -48,7 +50,7 @@ impl Scope<'_> {
     }
 }
 
-/// Puts apps into the order of their names, each once.
+/// Sorts apps by their names, each once.
 pub fn in_order(mut seen: Vec<Status>) -> Vec<Status> {
     seen.sort_by(|a, b| a.app.as_bytes().cmp(b.app.as_bytes()));
     seen.dedup_by_key(|status| status.app);

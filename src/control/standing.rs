@@ -8,7 +8,7 @@ use crate::shared::app::Ender;
 use crate::shared::word::Word;
 use crate::text::Who;
 
-/// Which pause an app has, whose it is, and until when; or how its newest one ended.
+/// Which pause an app has, who began it and until when it lasts; or how its newest pause ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a>(pub &'a Status);
 

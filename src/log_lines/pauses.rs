@@ -47,7 +47,7 @@ pub enum PauseEvent<'a> {
         pace: Pace,
     },
     Drained(Drained),
-    /// So many held requests were answered because nginx quits.
+    /// How many held requests were answered because nginx quits.
     Quit {
         count: u64,
     },
@@ -68,7 +68,7 @@ pub struct Terms<'a> {
 }
 
 impl PauseEvent<'_> {
-    /// What else is to be said of the app behind this line.
+    /// The requests that this line leaves to the lines after it.
     pub fn unreported(&self) -> Option<Unreported> {
         match self {
             Self::Resumed { ended, .. } | Self::LeaseEnded { ended, .. } => {
@@ -94,7 +94,10 @@ impl fmt::Display for PauseEvent<'_> {
             Self::Paused(terms) => write!(f, "paused {terms}"),
             Self::Stopped(terms) => write!(f, "stopped {terms}"),
             Self::Changed(terms) => write!(f, "pause changed {terms}"),
-            Self::NotPaused => f.write_str("not paused: the table of apps is full, and all its apps are in use; increase \"intermission_zone\""),
+            Self::NotPaused => f.write_str(
+                "not paused: the table of apps is full, and all its apps are in use; increase \
+                 \"intermission_zone\"",
+            ),
             Self::Quiet { pause, abandoned } => {
                 write!(f, "nothing is in flight, pause {}", pause.0)?;
                 abandoned.iter().try_for_each(|some| write!(f, "; {some}"))
@@ -268,7 +271,11 @@ mod tests {
 
     #[test]
     fn a_pause_that_finds_no_room_is_an_error() {
-        assert_eq!(PauseEvent::NotPaused.to_string(), "not paused: the table of apps is full, and all its apps are in use; increase \"intermission_zone\"");
+        assert_eq!(
+            PauseEvent::NotPaused.to_string(),
+            "not paused: the table of apps is full, and all its apps are in use; increase \
+             \"intermission_zone\""
+        );
         assert_eq!(PauseEvent::NotPaused.level(), Level::Error);
     }
 

@@ -8,15 +8,15 @@ use crate::ids::Ticket;
 use crate::shared::app::Unreported;
 use crate::shared::room::Lack;
 
-/// What became of requests of an app. Counts are of those that no line has named before.
+/// What became of requests of an app. Each request is counted in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestEvent {
-    /// A request was held, with so many ahead of it.
+    /// A request was held; `ahead` is how many requests are before it in line.
     Held {
         ticket: Ticket,
         ahead: u32,
     },
-    /// The last of them for lack of this.
+    /// `lack` is what the last of them found too little of.
     Rejected {
         count: u32,
         lack: Lack,
@@ -47,7 +47,7 @@ pub enum RequestEvent {
 }
 
 impl RequestEvent {
-    /// The lines about requests that no line has named yet.
+    /// The lines about requests that no line has counted yet.
     pub fn rest(unreported: Unreported) -> impl Iterator<Item = Self> {
         let Unreported { rejected, expired, failed } = unreported;
         let lines = [
@@ -126,8 +126,8 @@ mod tests {
             ),
             (
                 RequestEvent::ReleasedFailed { count: 2 },
-                "2 released requests answered 502, 503 or 504 by nginx: the app was not reached, or \
-                 did not answer in time",
+                "2 released requests answered 502, 503 or 504 by nginx: the app was not reached, \
+                 or did not answer in time",
             ),
             (
                 RequestEvent::BypassedFailed { count: 12 },

@@ -18,9 +18,9 @@ pub struct StateFile<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileIs {
     Wrong(Problem),
-    /// It is one of ours, and has no whole record.
+    /// It is a state file, and neither record is whole.
     Broken,
-    /// What was wrong with it is not any more.
+    /// It was wrong before, and works again.
     GoodAgain,
 }
 
@@ -103,7 +103,8 @@ mod tests {
             (
                 FileIs::Wrong(Problem::Foreign),
                 Level::Error,
-                "is not a state file: it is not changed, and a restart forgets the pauses; choose another path",
+                "is not a state file: it is not changed, and a restart forgets the pauses; \
+                 choose another path",
             ),
             (FileIs::GoodAgain, Level::Notice, "works again"),
         ];

@@ -11,9 +11,9 @@ use crate::time::{MaxTime, NotATime};
 /// What is wrong with a variable's value.
 #[derive(Clone, Copy, Debug)]
 pub enum BadValue<'a> {
-    /// Of a request that is not held because of that.
+    /// The app name of a request, which is therefore not held.
     AppName(TooLong),
-    /// Of a control request.
+    /// The app name of a control request.
     EndpointsAppName(TooLong),
     MaxTime(&'a [u8], NotATime),
     OddPattern(&'a [u8], Oddity),

@@ -9,7 +9,7 @@ use super::{Level, Line};
 /// What happened to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerLine {
-    /// A worker died inside the lock, and the tables were repaired.
+    /// A worker died while it held the lock, and the tables were repaired.
     Repaired,
     /// This worker has found no entry in the zone.
     NoEntry,
@@ -72,8 +72,8 @@ impl fmt::Display for Refused<'_> {
                 name.escape_ascii()
             ),
             Self::Occupied => f.write_str(
-                "intermission: cannot change the size of \"intermission_zone\", or load another build \
-                 of the module, while an app is paused or requests are held: end the pauses \
+                "intermission: cannot change the size of \"intermission_zone\", or load another \
+                 build of the module, while an app is paused or requests are held: end the pauses \
                  first, or keep \"intermission_zone\" as it was",
             ),
             Self::TooSmall => f.write_str("\"intermission_zone\" is too small: increase it"),
@@ -102,7 +102,12 @@ mod tests {
                  this worker rejects requests instead of holding them, and \"wait=\" finds no app \
                  quiet; increase \"intermission_zone\"",
             ),
-            (WorkerLine::NoDoorbell, Level::Emerg, "intermission: no free connection for the doorbell: increase \"worker_connections\""),
+            (
+                WorkerLine::NoDoorbell,
+                Level::Emerg,
+                "intermission: no free connection for the doorbell: increase \
+                 \"worker_connections\"",
+            ),
         ];
         for (line, level, text) in lines {
             assert_eq!((line.level(), line.to_string().as_str()), (level, text));
@@ -119,8 +124,8 @@ mod tests {
             ),
             (
                 Refused::Occupied,
-                "intermission: cannot change the size of \"intermission_zone\", or load another build \
-                 of the module, while an app is paused or requests are held: end the pauses \
+                "intermission: cannot change the size of \"intermission_zone\", or load another \
+                 build of the module, while an app is paused or requests are held: end the pauses \
                  first, or keep \"intermission_zone\" as it was",
             ),
             (Refused::TooSmall, "\"intermission_zone\" is too small: increase it"),

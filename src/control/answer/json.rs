@@ -7,14 +7,14 @@ use crate::control::status::{Status, Time};
 use crate::text::header_value;
 use crate::time::Now;
 
-/// All apps that an endpoint may see.
+/// The apps that an endpoint may see.
 #[derive(Clone, Debug, Serialize)]
 pub struct Apps {
     pub now: Time,
     pub apps: Vec<Listed>,
 }
 
-/// An app among others.
+/// An app in that list.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub struct Listed {
 }
 
 impl Apps {
-    /// Of these apps, now.
+    /// These apps, now.
     pub fn new(apps: Vec<Status>, now: Now) -> Self {
         let list = |status: Status| Listed {
             app_encoded: header_value(status.app.as_bytes()).to_string(),

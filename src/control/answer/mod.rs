@@ -21,19 +21,19 @@ use crate::time::Now;
 use json::{Changed, Error};
 use more::More;
 
-/// What a verb that may change an app did to it.
+/// Whether a command changed its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     Changed,
-    /// All is as it was, and nothing else was asked for.
+    /// The app was in the wanted state already, and nothing else was asked for.
     AsItWas,
-    /// All is as it was, and something else was asked for.
+    /// Something else was asked for, and it had no effect.
     NotChanged,
 }
 
 impl Done {
-    /// The answer's status. A GET that gets text gets the original's 304 if there is nothing to say.
-    /// All others get 200: many clients take a 304 for an error.
+    /// The answer's status. A GET that gets text gets the original's 304 if there is nothing to
+    /// say. All others get 200: many clients take a 304 for an error.
     pub fn status(self, method: Method, format: Format) -> u16 {
         match (self, method, format) {
             (Self::AsItWas, Method::Get, Format::Text) => 304,
@@ -42,7 +42,7 @@ impl Done {
     }
 }
 
-/// An answer, before its reader is looked at.
+/// An answer, before it is written for its reader.
 #[derive(Clone, Debug)]
 pub struct Answer {
     body: Body,
@@ -79,9 +79,9 @@ pub struct Reader<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// Beside those of the content.
+    /// Without those of the content.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// None: there is no body, and no header says anything of one.
+    /// None: no body, and no header about a body.
     pub content: Option<Content>,
 }
 
@@ -107,7 +107,7 @@ impl Answer {
         Self::of(Body::State(Some(done)))
     }
 
-    /// A status that is no success, and a text.
+    /// The status and the text of a problem.
     pub fn problem(problem: &Problem<'_>) -> Self {
         let (status, allow) = (problem.status(), problem.allow());
         Self::of(Body::Problem { status, allow, text: problem.to_string() })
@@ -152,12 +152,13 @@ impl Answer {
         self.app.is_some()
     }
 
-    /// Whether it is a problem's.
+    /// Whether it is the answer to a problem.
     pub fn is_problem(&self) -> bool {
         matches!(self.body, Body::Problem { .. })
     }
 
-    /// The answer for this reader. `look` gives the app as it is, if no verb has changed it.
+    /// The answer as this reader gets it. `look` reads the app's state if no verb has left one
+    /// here.
     pub fn response(
         self,
         reader: Reader<'_>,

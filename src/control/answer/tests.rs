@@ -1,4 +1,4 @@
-//! What is sent to whom.
+//! What is sent to which reader.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -13,7 +13,7 @@ const READER: Reader<'_> = Reader { method: Method::Get, manner: ORIGINAL, uri: 
 const JSON_READER: Reader<'_> =
     Reader { manner: Manner { format: Format::Json, ..ORIGINAL }, ..READER };
 
-/// What a reader gets, if the app is paused by now.
+/// What a reader gets while the app is paused.
 fn sent(answer: Answer, reader: Reader<'_>) -> Response {
     answer.response(reader, Now::default(), paused).unwrap()
 }

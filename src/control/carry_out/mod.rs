@@ -1,5 +1,4 @@
-//! What a command that may change an app does to the zone, the line in the log that tells of it, and
-//! how it is answered.
+//! A command that may change an app: what it does to the zone, its line in the log and its answer.
 #![forbid(unsafe_code)]
 
 use crate::control::answer::{Answer, Done};
@@ -22,15 +21,15 @@ use crate::zone::{Opened, Paused, Refusal, WaitResult, Zone};
 pub struct Caller {
     pub app: AppName,
     pub by: Address,
-    /// By what the zone knows a caller that waits; None if this one cannot wait.
+    /// How the zone identifies a caller that waits; None if this caller cannot wait.
     pub waiter: Option<(WorkerId, Cookie)>,
-    /// The lease of an `enable` that names none; None: such a pause has no end.
+    /// The lease of an `enable` without `for`; None: such a pause has no end.
     pub lease: Option<Msec>,
-    /// How held requests go on when the pause ends.
+    /// How held requests are released when the pause ends.
     pub pace: Pace,
 }
 
-/// What a command did, between two looks at the app. It is made under the lock: plain data.
+/// What a command did, with the app before and after it. Made under the lock, so plain data only.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried {
     before: Status,
@@ -59,14 +58,14 @@ enum Failure {
 pub struct Wait {
     pub app: AppName,
     pub place: WaitId,
-    /// For how long at most.
+    /// How long it waits at most.
     pub time: Msec,
     /// What the command did.
     pub done: Done,
 }
 
 impl Change {
-    /// Does it.
+    /// Carries the command out.
     pub fn carry_out(&self, zone: &mut Zone<'_>, caller: &Caller) -> Carried {
         let before = Status::of(zone, caller.app);
         let (did, wait) = match self.act(zone, caller) {
@@ -150,7 +149,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Carried {
-    /// The wait for what the command asked for; None if it is answered now.
+    /// The wait that the command has begun; None if it is answered now.
     pub fn wait(&self) -> Option<Wait> {
         let (place, time) = self.wait?;
         let done = match self.did {
@@ -162,7 +161,7 @@ impl Carried {
         Some(Wait { app: self.after.app, place, time, done })
     }
 
-    /// The answer, if it is answered now.
+    /// The answer, unless the command waits.
     pub fn answer(&self) -> Answer {
         let answer = match self.did {
             Err(Failure::CannotWait) => return Answer::problem(&Problem::CannotWait),
@@ -189,7 +188,7 @@ impl Carried {
         }
     }
 
-    /// The line about it, if there is one.
+    /// The line in the log, if there is one.
     pub fn event(&self) -> Option<PauseEvent<'_>> {
         match self.did {
             Err(Failure::Refused(Refusal::Full)) => Some(PauseEvent::NotPaused),
@@ -253,7 +252,7 @@ impl Waited {
         answer.about(self.app)
     }
 
-    /// The line about it, if there is one.
+    /// The line in the log, if there is one.
     pub fn event(&self) -> Option<PauseEvent<'static>> {
         let is_quiet = self.look == WaitResult::Done && self.app.state == Word::Paused;
         is_quiet.then_some(PauseEvent::Quiet {

@@ -1,4 +1,4 @@
-//! From a control request's bytes to a command.
+//! A control request's bytes become a command.
 #![forbid(unsafe_code)]
 
 mod verb;
@@ -47,7 +47,7 @@ impl Change {
         }
     }
 
-    /// For how long the caller waits at most; None if it does not wait.
+    /// How long the caller waits at most; None if it does not wait.
     pub fn wait(&self) -> Option<Msec> {
         match self {
             Self::Enable(_, patience) => patience.map(|patience| patience.wait),
@@ -57,7 +57,7 @@ impl Change {
     }
 }
 
-/// For how long the caller of `enable` waits for the app to be quiet, and what then.
+/// How long the caller of `enable` waits for the app to be quiet, and what happens if it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     pub wait: Msec,
@@ -65,7 +65,7 @@ pub struct Patience {
     pub keep: bool,
 }
 
-/// A command, and the app that it names; None is the endpoint's own.
+/// A command, and the app that it names. None: the endpoint's own app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub app: Option<AppName>,
@@ -79,7 +79,7 @@ pub struct PauseArgs {
     /// The caller's name, as the caller gives it.
     pub by: Option<Address>,
     pub reason: Option<Reason>,
-    /// The pause ends by itself after so long.
+    /// The pause ends by itself after this time.
     pub lease: Option<Msec>,
 }
 
@@ -100,11 +100,11 @@ pub struct DisableArgs {
     /// The caller's name, as the caller gives it.
     pub by: Option<Address>,
     pub pace: PaceChange,
-    /// The caller waits for the end of the drain, for so long at most.
+    /// How long the caller waits at most for the end of the drain; None if it does not wait.
     pub wait: Option<Msec>,
 }
 
-/// What `disable` changes of the pace: nothing if neither is given.
+/// What `disable` changes of the pace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PaceChange {
     pub spread: Option<Msec>,
@@ -112,7 +112,7 @@ pub struct PaceChange {
 }
 
 impl PaceChange {
-    /// A pace with this change.
+    /// The pace with this change.
     pub fn apply(self, pace: Pace) -> Pace {
         Pace {
             spread: self.spread.unwrap_or(pace.spread),

@@ -1,4 +1,4 @@
-//! A request's parameters become a command, or the first of them that is wrong is named.
+//! A request's parameters become a command, or the first wrong one is named.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -11,7 +11,7 @@ use crate::text::{Address, AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
 use crate::zone::Expected;
 
-/// What is wrong with a parameter, the first that is.
+/// The first wrong parameter, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadParameter<'a> {
     name: &'a [u8],
@@ -37,7 +37,7 @@ enum Fault {
 
 impl fmt::Display for BadParameter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name that nobody knows may be anything, of any length.
+        // The name of an unknown parameter may have any bytes and any length.
         let name = self.name.get(..64).unwrap_or(self.name).escape_ascii();
         write!(f, "parameter \"{name}\" ")?;
         match self.fault {
@@ -59,7 +59,7 @@ impl fmt::Display for BadParameter<'_> {
 }
 
 impl Verb {
-    /// The command, with these parameters. `lease` is that of an `enable` that names none.
+    /// The command with these parameters. `lease` is the lease of an `enable` without `for`.
     pub fn command<'a>(
         self,
         said: Said<'a>,
@@ -194,7 +194,7 @@ fn above_zero(value: Value<'_>) -> Result<Msec, Fault> {
     Some(time).filter(|time| *time > Msec(0)).ok_or(Fault::NotAboveZero)
 }
 
-/// What is longer has this fault.
+/// Decodes a value that is short if it is valid: a longer one has this fault.
 fn short(value: Value<'_>, fault: Fault) -> Result<Text<64>, Fault> {
     value.decode().map_err(|malformed| match malformed {
         Malformed::NotPercentEncoded => Fault::NotPercentEncoded,

@@ -1,4 +1,4 @@
-//! What can be asked, and what is wrong with what cannot.
+//! Good requests become commands, bad ones are told what is wrong.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -183,7 +183,8 @@ fn all_values_are_percent_decoded() {
 proptest::proptest! {
     #[test]
     fn no_query_panics(query: Vec<u8>, uri: Vec<u8>) {
-        let _ = Verb::Enable.command(Said { query: &query, form: &query }, None).map_err(|bad| bad.to_string());
+        let said = Said { query: &query, form: &query };
+        let _ = Verb::Enable.command(said, None).map_err(|bad| bad.to_string());
         let _ = Verb::at(Place { location: b"/", exact: false }, &uri);
     }
 }

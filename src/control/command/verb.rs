@@ -10,7 +10,7 @@ pub struct Place<'a> {
     pub exact: bool,
 }
 
-/// What can be asked of the control endpoint.
+/// A verb of the control endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Status,
@@ -20,13 +20,13 @@ pub enum Verb {
     Apps,
     Metrics,
     Dashboard,
-    /// The dashboard's own script.
+    /// The dashboard's script.
     Script,
-    /// And its style sheet.
+    /// The dashboard's style sheet.
     Style,
 }
 
-/// A request's method, as far as it matters here.
+/// A request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -43,7 +43,7 @@ pub enum Changes {
 }
 
 impl Verb {
-    /// The verb that a request for `uri` names: what follows a prefix location's name, or the last
+    /// The verb that `uri` names: the part behind the name of a prefix location, or the last
     /// segment in a `=` location.
     pub fn at(place: Place<'_>, uri: &[u8]) -> Option<Self> {
         let name = if place.exact {

@@ -1,9 +1,9 @@
-//! The dashboard: a page, its script and its style sheet, each a file of the endpoint's own.
+//! The dashboard: a page, its script and its style sheet, three files of the endpoint.
 #![forbid(unsafe_code)]
 
 use crate::text::header_value;
 
-/// A file that the page asks for.
+/// A file that the page loads.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
     pub media_type: &'static str,
@@ -18,14 +18,14 @@ pub const SCRIPT: File =
 pub const STYLE: File =
     File { media_type: "text/css; charset=utf-8", text: include_str!("page.css") };
 
-/// The value of the page's header Content-Security-Policy: it lets nothing run but these files.
+/// The page's header Content-Security-Policy: nothing else than these files may run.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page, HTML, for a request for `uri`. It names its files relative to that, so that it also
-/// works where a proxy in front changes what the path begins with.
+/// The page, as HTML, for a request for `uri`. The page names its files relative to `uri`, so it
+/// also works behind a proxy that changes the beginning of the path.
 pub fn page(uri: &[u8]) -> String {
     let folder = match uri.rsplit(|byte| *byte == b'/').next() {
         None | Some(b"") => String::new(),

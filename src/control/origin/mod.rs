@@ -1,4 +1,4 @@
-//! Whether another site's page, in a browser, may have sent a request.
+//! Whether a page of another site may have sent a request, through an operator's browser.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::control::command::Method;
 
-/// What a request says of where it comes from; empty where it says nothing.
+/// The headers that say where a request comes from; empty if the request does not have them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     /// Fetch Metadata, <https://www.w3.org/TR/fetch-metadata/>
@@ -14,26 +14,26 @@ pub struct Headers<'a> {
     /// RFC 6454
     pub origin: &'a [u8],
     pub referer: &'a [u8],
-    /// What browsers fetch before anybody asked says so in one of these.
+    /// A browser that fetches in advance says so in one of these.
     pub sec_purpose: &'a [u8],
     pub purpose: &'a [u8],
     pub x_purpose: &'a [u8],
     pub x_moz: &'a [u8],
     pub user_agent: &'a [u8],
-    /// The name, and where it is not the usual one the port, by which the client called nginx.
+    /// The name by which the client called nginx, with the port unless that is the usual one.
     pub host: &'a [u8],
 }
 
-/// Why a request changes nothing.
+/// Why a request may not change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// This header says that another site's page sent it.
+    /// This header says that a page of another site sent it.
     Foreign(&'static str),
-    /// This header says that nobody has asked yet.
+    /// This header says that the browser sent it in advance.
     Early(&'static str),
-    /// A browser sent it, which does not say from where.
+    /// A browser sent it and does not say from which page.
     Unknown,
-    /// A browser sent it to a name that is none of the server's.
+    /// A browser sent it to a host that is not a name of the server.
     Rebound,
 }
 
@@ -42,27 +42,28 @@ impl fmt::Display for Refused {
         match self {
             Self::Foreign(header) => write!(
                 f,
-                "the header \"{header}\" says that a page of another site sent this request: nothing \
-                 was changed; use the dashboard or curl"
+                "the header \"{header}\" says that a page of another site sent this request: \
+                 nothing was changed; use the dashboard or curl"
             ),
             Self::Early(header) => write!(
                 f,
-                "the header \"{header}\" says that the browser sent this request in advance, perhaps for \
-                 a page of another site: nothing was changed; repeat it"
+                "the header \"{header}\" says that the browser sent this request in advance, \
+                 perhaps for a page of another site: nothing was changed; repeat it"
             ),
             Self::Unknown => f.write_str(
-                "a browser sent this request and does not say from which page: nothing was changed; \
-                 use the dashboard's buttons, curl, POST or https",
+                "a browser sent this request and does not say from which page: nothing was \
+                 changed; use the dashboard's buttons, curl, POST or https",
             ),
             Self::Rebound => f.write_str(
-                "a browser sent this request to a host that is not a \"server_name\" of this server: \
-                 nothing was changed; add the host to \"server_name\", or use the address or curl",
+                "a browser sent this request to a host that is not a \"server_name\" of this \
+                 server: nothing was changed; add the host to \"server_name\", or use the address \
+                 or curl",
             ),
         }
     }
 }
 
-/// Whose name the request's host is.
+/// Whether the request's host is a name of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostIs {
     /// One of the server's names.
@@ -70,8 +71,8 @@ pub enum HostIs {
     Other,
 }
 
-/// Why a browser's request changes nothing, if so. What is no browser is not
-/// hindered.
+/// Why a request of a browser may not change anything. Returns None if it may; other clients always
+/// may.
 pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option<Refused> {
     let Headers { sec_fetch_site, origin, referer, host, .. } = *headers;
     let early = [
@@ -99,8 +100,8 @@ pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option
     }
 }
 
-/// Whether a host, as the header Host has it, is an address or localhost: nobody can let such a
-/// name point to somewhere else.
+/// Whether a host, as the header Host has it, is an address or localhost: nobody can make such a
+/// name point to another machine.
 fn cannot_be_rebound(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
         Some(at) if !host.ends_with(b"]") => host.split_at_checked(at).unwrap_or((host, b"")),
@@ -117,7 +118,7 @@ fn cannot_be_rebound(host: &[u8]) -> bool {
 }
 
 /// Whether a host in lower case, without port and last point, is this `server_name`: a name,
-/// `*.name`, `.name` or `name.*`. Regular expressions are nginx's to match.
+/// `*.name`, `.name` or `name.*`. nginx itself matches regular expressions.
 pub fn is_server_name(server_name: &[u8], host: &[u8]) -> bool {
     if host.is_empty() {
         return false;
@@ -134,8 +135,8 @@ pub fn is_server_name(server_name: &[u8], host: &[u8]) -> bool {
     }
 }
 
-/// Whether a URL is one of this host. Its scheme is not compared: nginx may stand behind what
-/// speaks TLS for it.
+/// Whether a URL is one of this host. The scheme is not compared: a proxy in front of nginx may
+/// speak TLS for it.
 fn is_of(host: &[u8], url: &[u8]) -> bool {
     let (usual_port, rest) = match url {
         url if starts_with(url, b"https://") => (&b":443"[..], url.get(8..)),
@@ -153,7 +154,7 @@ fn starts_with(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
-/// The host, where this is its port. What has two ports is no URL, and stays what it is.
+/// The host without this port. A URL with two ports is malformed, and stays as it is.
 fn strip_port<'a>(authority: &'a [u8], port: &[u8]) -> &'a [u8] {
     let is_name = |name: &&[u8]| !name.contains(&b':') || name.ends_with(b"]");
     authority.strip_suffix(port).filter(is_name).unwrap_or(authority)

@@ -1,4 +1,4 @@
-//! Who may change something, and who may not.
+//! Which requests may change something.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -15,7 +15,7 @@ const HOST: Headers<'_> = Headers {
     host: b"app.example:8080",
 };
 
-/// By what method ever, where the host is one of the server's names.
+/// With any method, for a host that is a name of the server.
 fn foreign(headers: &Headers<'_>) -> Option<Refused> {
     let refusals = [Method::Get, Method::Post].map(|method| refused(headers, method, HostIs::Own));
     assert_eq!(refusals[0], refusals[1]);

@@ -1,5 +1,4 @@
-//! Why the control endpoint does not do what a request asks for: the status and the text of each
-//! answer that is no success.
+//! Why a control request did not succeed: the status and the text of each such answer.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -13,31 +12,32 @@ use crate::shared::given_up::Abandoned;
 use crate::text::TooLong;
 use crate::zone::{Refusal, Remaining};
 
-/// Why a control request got no success. The Display is the answer's text, without its last newline.
+/// Why a control request did not succeed. The Display is the answer's text without its last
+/// newline.
 #[derive(Clone, Copy, Debug)]
 pub enum Problem<'a> {
     /// The place is no control endpoint.
     NoEndpoint,
     NoVerb,
-    /// The endpoint must not touch this app.
+    /// The endpoint does not control this app.
     NoApp,
-    /// The method must be one of these.
+    /// The methods that are allowed, as the header Allow has them.
     Method(&'static str),
     Subrequest,
     Browser(origin::Refused),
     Parameter(BadParameter<'a>),
-    /// The endpoint's own.
+    /// The endpoint's own `$app_name` is too long.
     AppName(TooLong),
     Body(BadBody),
-    /// The app as it is.
+    /// With the app as it is.
     Refused(Refusal, &'a Status),
-    /// There is no connection, or no entry, to wait with.
+    /// The worker has no entry in the zone.
     CannotWait,
-    /// The app after the wait.
+    /// With the app after the wait.
     TimedOut(Remaining, &'a Status),
-    /// The app after the rollback.
+    /// With the app after the rollback.
     RolledBack(Remaining, &'a Status),
-    /// The pause that the caller waited for changed, or the drain. The app as it is.
+    /// The pause or drain that the caller waited for changed or ended. With the app as it is.
     Superseded(&'a Status),
 }
 
@@ -106,8 +106,11 @@ impl fmt::Display for Problem<'_> {
             }
             Self::Superseded(app) => {
                 let standing = Standing(app);
-                write!(f, "the pause changed or ended while this call waited (by another call or its lease): \
-                     {standing}")
+                write!(
+                    f,
+                    "the pause changed or ended while this call waited (by another call or its \
+                     lease): {standing}"
+                )
             }
         }
     }
@@ -120,7 +123,8 @@ fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::R
         Refusal::NotOpen => write!(f, "the app is not open: {standing}"),
         Refusal::Over => write!(f, "{standing}; nothing was changed"),
         Refusal::Full => f.write_str(
-            "the table of apps is full, and all its apps are in use: increase \"intermission_zone\"",
+            "the table of apps is full, and all its apps are in use: increase \
+             \"intermission_zone\"",
         ),
         Refusal::TooManyWait => f.write_str(
             "too many callers wait already: repeat the request later, or without \"wait=\"",
@@ -129,8 +133,7 @@ fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::R
     }
 }
 
-/// A line for each of the oldest requests in flight, if some are left, and one for those that were
-/// given up.
+/// If requests are in flight: a line for each of the oldest, and one for those that were given up.
 fn unfinished(f: &mut fmt::Formatter<'_>, remaining: Remaining, app: &Status) -> fmt::Result {
     if !matches!(remaining, Remaining::InFlight(_)) {
         return Ok(());
@@ -139,7 +142,7 @@ fn unfinished(f: &mut fmt::Formatter<'_>, remaining: Remaining, app: &Status) ->
     Abandoned::new(app.abandoned).iter().try_for_each(|some| write!(f, "\n{some}"))
 }
 
-/// The beginning of a sentence: what is left of what the caller waited for.
+/// What the caller waited for and did not get: the beginning of a sentence.
 impl fmt::Display for Remaining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

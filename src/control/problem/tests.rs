@@ -1,4 +1,4 @@
-//! The status and the text of each answer that is no success.
+//! The status and the text of each problem.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -25,16 +25,21 @@ fn a_call_that_makes_no_sense_is_told_what_is_wrong() {
     for (problem, status, text) in [
         (Problem::NoEndpoint, 404, "this place is no control endpoint"),
         (Problem::NoVerb, 404, "no such verb: use status, enable, disable, stop, apps or metrics"),
-        (Problem::NoApp, 404, "this endpoint does not control that app: add it to \"apps=\" of \"intermission_control\""),
+        (
+            Problem::NoApp,
+            404,
+            "this endpoint does not control that app: add it to \"apps=\" of \
+             \"intermission_control\"",
+        ),
         (Problem::Parameter(bad), 400, "parameter \"wiat\" is unknown"),
         (Problem::AppName(long), 400, "\"$app_name\" is longer than 128 bytes"),
+        (Problem::Subrequest, 403, "a subrequest changes nothing: send the request directly"),
         (
-            Problem::Subrequest,
-            403,
-            "a subrequest changes nothing: send the request directly",
+            Problem::CannotWait,
+            503,
+            "this request cannot wait, because the worker table is full: repeat it without \
+             \"wait=\", or increase \"intermission_zone\"",
         ),
-        (Problem::CannotWait, 503, "this request cannot wait, because the worker table is full: repeat it without \"wait=\", \
-             or increase \"intermission_zone\""),
     ] {
         assert_eq!(said(problem), (status, text.to_string()));
         assert_eq!(problem.allow(), None);
@@ -78,8 +83,16 @@ fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
 #[test]
 fn a_caller_for_whom_there_is_no_room_is_told_what_is_full() {
     for (why, text) in [
-        (Refusal::Full, "the table of apps is full, and all its apps are in use: increase \"intermission_zone\""),
-        (Refusal::TooManyWait, "too many callers wait already: repeat the request later, or without \"wait=\""),
+        (
+            Refusal::Full,
+            "the table of apps is full, and all its apps are in use: increase \
+             \"intermission_zone\"",
+        ),
+        (
+            Refusal::TooManyWait,
+            "too many callers wait already: repeat the request later, or without \
+             \"wait=\"",
+        ),
         (Refusal::Retired, "nginx is being reloaded: repeat the request"),
     ] {
         assert_eq!(said(Problem::Refused(why, &open())), (503, text.to_string()));
@@ -108,7 +121,8 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
         (
             504,
             format!(
-                "5 requests are still in flight: rolled back, the app is not paused any more\n{lines}"
+                "5 requests are still in flight: rolled back, the app is not paused any \
+                 more\n{lines}"
             )
         )
     );
@@ -129,8 +143,8 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
 #[test]
 fn a_wait_that_another_caller_or_the_lease_ended_is_told_so() {
     let text = format!(
-        "the pause changed or ended while this call waited (by another call or its lease): pause 13 \
-         was ended by its lease at {THEN}"
+        "the pause changed or ended while this call waited (by another call or its lease): pause \
+         13 was ended by its lease at {THEN}"
     );
     assert_eq!(said(Problem::Superseded(&ended(Ender::Lease))), (409, text));
 }

@@ -16,7 +16,7 @@ use crate::zone::Zone;
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Drain {
-    /// The pause that it was the end of.
+    /// The pause that it ended.
     #[serde(skip)]
     pub pause: PauseId,
     pub released: u64,
@@ -26,14 +26,14 @@ pub struct Drain {
     pub ended: Time,
 }
 
-/// How those held go on.
+/// How held requests are released.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Pace {
-    /// Evenly over so long; 0 where it is not spread.
+    /// Evenly over this time; 0 if the drain is not spread.
     pub spread: Seconds,
-    /// At most so many unfinished at a time; 0 where there is no such limit.
+    /// At most this many released requests are unfinished at a time; 0 if there is no such limit.
     pub concurrency: u32,
-    /// When the last of them goes on, if it is spread and has begun.
+    /// When the last held request is released, if the drain is spread and has begun.
     pub ends: Option<Time>,
 }
 
@@ -49,7 +49,7 @@ impl Pace {
     }
 }
 
-/// The rest of a line.
+/// The end of a line, behind a word such as "released".
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.spread.0 > Msec(0) {
@@ -71,14 +71,14 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// A zone's.
+    /// Of this zone.
     pub fn of(zone: &Zone<'_>) -> Self {
         let total = u32::try_from(zone.slots.len()).unwrap_or(u32::MAX);
         Self { used: zone.slots_used(), total }
     }
 }
 
-/// Up to so many requests in flight.
+/// The oldest requests in flight, the oldest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Oldest([Option<OneInFlight>; oldest::MAX_TOLD]);
 
@@ -88,7 +88,7 @@ pub struct OneInFlight {
     pub method: Text<16>,
     pub uri: Text<128>,
     pub client: Address,
-    /// Since it was passed on.
+    /// For how long it has been in flight.
     pub seconds: Seconds,
     #[serde(serialize_with = "as_word")]
     pub waits_for: WaitsFor,
@@ -120,7 +120,7 @@ impl Oldest {
         oldest
     }
 
-    /// These.
+    /// The requests.
     pub fn iter(&self) -> impl Iterator<Item = &OneInFlight> {
         self.0.iter().flatten()
     }
@@ -132,7 +132,7 @@ impl Serialize for Oldest {
     }
 }
 
-/// A line about it.
+/// A line about the request.
 impl fmt::Display for OneInFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, uri, client, seconds, waits_for } = self;

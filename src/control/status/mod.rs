@@ -1,4 +1,4 @@
-//! An app's state in full, as JSON shows it and other answers tell of it.
+//! An app's state in full, as JSON has it and other answers tell it.
 #![forbid(unsafe_code)]
 
 mod values;
@@ -23,46 +23,47 @@ use crate::text::{Address, AppName, Reason};
 use crate::time::{Msec, Now};
 use crate::zone::Zone;
 
-/// An app's state in full, as JSON shows it.
+/// An app's state in full, as JSON has it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Status {
     pub app: AppName,
     pub state: Word,
     pub pause: PauseNumber,
-    /// When it came into its state; none where it was never paused.
+    /// When the app entered its state; None if it was never paused.
     pub since: Option<Time>,
     /// When the pause ends by itself.
     pub until: Option<Time>,
-    /// Until when the pause, or what was asked of it, may be taken back.
+    /// Until when the pause, or a change of it, may be rolled back.
     pub waiting_until: Option<Time>,
     pub reason: Option<Reason>,
     pub by: Option<Address>,
-    /// How those held go on, or will; none where that is at once.
+    /// How held requests are released, or will be; None if all at once.
     pub pace: Option<Pace>,
-    /// Who ended the newest pause.
+    /// What ended the newest pause.
     pub drained_by: DrainedBy,
     pub held: u32,
     pub oldest_held_seconds: Seconds,
-    /// Passed on and unfinished.
+    /// How many requests were passed on and are unfinished.
     pub in_flight: u32,
-    /// The oldest of these, the oldest of all first.
+    /// The oldest of these.
     pub oldest_in_flight: Oldest,
-    /// Connections that became tunnels, which are not waited for.
+    /// How many connections became tunnels. Nothing waits for these.
     pub upgraded: u32,
-    /// Of how many nginx was done within the last minute while the app may still be at them.
+    /// How many requests nginx gave up within the last minute, while the app may still work on
+    /// them.
     pub abandoned: u32,
     pub last_drain: Option<Drain>,
-    /// How many expired ones went on to the app although it was paused, since the newest pause
-    /// began.
+    /// How many expired requests were passed on to the app although it was paused, since the newest
+    /// pause began.
     pub expired_to_app: u64,
     pub totals: Totals,
-    /// How many more can be held.
+    /// How many more requests can be held.
     pub room: u32,
     pub slots: Slots,
-    /// Of the rejected, how many for lack of what.
+    /// How many requests were rejected, by what ran out.
     #[serde(skip)]
     pub rejected: Rejected,
-    /// The same, since the app is known.
+    /// `expired_to_app` since the app is known.
     #[serde(skip)]
     pub all_expired_to_app: u64,
     #[serde(skip)]
@@ -72,10 +73,10 @@ pub struct Status {
     /// When the newest pause was ended.
     #[serde(skip)]
     pub ended: Option<Time>,
-    /// Whether a request of the app ever came to its gate.
+    /// Whether a request of the app ever met its gate.
     #[serde(skip)]
     pub heard_of: bool,
-    /// How long its requests are held before they go on to the app, as far as that is known.
+    /// How long requests are held before they expire and are passed on; None if that is not known.
     #[serde(skip)]
     pub expire_after: Option<Msec>,
     #[serde(skip)]
@@ -85,7 +86,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Of the app `name`: open and never paused where the zone does not know it.
+    /// Of the app `name`. An app that has no entry is open and was never paused.
     pub fn of(zone: &Zone<'_>, name: AppName) -> Self {
         let (slots, state_file) = (Slots::of(zone), zone.signals.state_file());
         let hash = NameHash::of(name.as_bytes());
@@ -183,8 +184,8 @@ impl Status {
         }
     }
 
-    /// When whoever got no good answer may ask again: at the lease's end, in whole seconds from 1;
-    /// 10 where there is none.
+    /// The value of the header Retry-After: the seconds to the end of the lease, at least 1, or 10
+    /// if there is no lease.
     pub fn retry_after(&self, now: Now) -> u64 {
         self.until.map_or(10, |until| until.0.since(now.wall).0.div_ceil(1000).max(1))
     }
@@ -194,7 +195,7 @@ impl Status {
         matches!(self.state, Word::Paused | Word::Stopped)
     }
 
-    /// Whether the terms of its pause are others than these.
+    /// Whether the terms of the pause differ.
     pub fn differs(&self, other: &Self) -> bool {
         let terms = |status: &Self| {
             let [until, waiting] =
@@ -204,7 +205,7 @@ impl Status {
         terms(self) != terms(other)
     }
 
-    /// The state as the original says it.
+    /// The original's words for the state.
     pub fn text(&self) -> &'static str {
         match self.state {
             Word::Paused => ENABLED,

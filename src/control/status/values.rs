@@ -1,4 +1,4 @@
-//! The values of a status as JSON and people's lines have them.
+//! The values in a status, and how they are written.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -42,12 +42,12 @@ impl Serialize for Time {
     }
 }
 
-/// A duration: seconds, with milliseconds behind the point.
+/// A duration, written in seconds with up to three decimals.
 #[derive(Clone, Copy, Debug)]
 pub struct Seconds(pub Msec);
 
 impl Seconds {
-    /// The number.
+    /// In seconds.
     pub fn as_f64(self) -> f64 {
         self.0 .0 as f64 / 1000.0
     }
@@ -65,7 +65,7 @@ impl Serialize for Seconds {
     }
 }
 
-/// Who ended a pause.
+/// What ended a pause: a caller, the lease or a rollback.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainedBy(pub Ender);
 

@@ -11,17 +11,17 @@ use crate::shared::word::Word;
 use crate::text::Named;
 use crate::time::Msec;
 
-/// What a request with parameters is told beside the words that every one gets.
+/// The further lines: which pause the app has, what a verb changed, and what is doubtful.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct More<'a> {
-    /// The app as it was before the verb, where that may have changed it.
+    /// The app before the verb, if the verb may have changed it.
     pub(super) before: Option<&'a Status>,
     pub(super) app: &'a Status,
     pub(super) done: Option<Done>,
 }
 
 impl More<'_> {
-    /// The pause that was under way before and still is, in the state that it had.
+    /// The app before the verb, if its pause is still under way in the same state.
     fn same_pause(&self) -> Option<&Status> {
         self.before.filter(|before| {
             let what = |status: &Status| (status.state, status.pause.0);
@@ -31,7 +31,7 @@ impl More<'_> {
 }
 
 impl More<'_> {
-    /// For how long they are held, if those who came first in this pause go on before its end.
+    /// How long requests are held, if the first ones of this pause expire before the lease ends.
     fn expire_before_the_lease_ends(&self) -> Option<Msec> {
         let Status { state, since, until, expire_after, .. } = self.app;
         let (since, until) = (since.filter(|_| *state == Word::Paused)?, until.as_ref()?);
@@ -39,7 +39,7 @@ impl More<'_> {
     }
 }
 
-/// Lines, each with its end.
+/// Whole lines.
 impl fmt::Display for More<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let app = self.app;
@@ -91,7 +91,8 @@ impl fmt::Display for More<'_> {
             let after = Seconds(after);
             writeln!(
                 f,
-                "requests that are held for {after} s are passed on to the app before the lease ends"
+                "requests that are held for {after} s are passed on to the app before the lease \
+                 ends"
             )?;
         }
         if app.is_paused_or_stopped() {

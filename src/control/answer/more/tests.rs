@@ -1,4 +1,4 @@
-//! The lines behind the original's words.
+//! The further lines of an answer.
 #![forbid(unsafe_code)]
 
 use super::*;

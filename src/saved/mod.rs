@@ -1,0 +1,16 @@
+//! The state file: the pauses that are to live through a restart.
+//!
+//! It has two records, written in turn, so that one is always whole. Each is a line with its
+//! number, its length and its checksum, and the pauses as JSON. The valid one with the greater
+//! number counts.
+#![forbid(unsafe_code)]
+
+mod snapshot;
+
+mod records;
+
+pub use records::{length, newest, next_number, place, record, Unusable, LINE, PLACES, RECORD};
+pub use snapshot::{Saved, Snapshot, Written};
+
+#[cfg(test)]
+mod tests;
