@@ -27,7 +27,7 @@ use loom::thread::JoinHandle;
 use shared::{may_turn, name, spawn, Came, InFlight, Shared, NOW, ONE, PLAIN, TWO};
 
 #[test]
-fn who_is_held_as_the_pause_ends_is_woken() {
+fn a_request_held_as_the_pause_ends_is_woken() {
     loom::model(|| {
         let shared = Shared::new(1);
         let worker = spawn(&shared, |shared| {
@@ -43,7 +43,7 @@ fn who_is_held_as_the_pause_ends_is_woken() {
 }
 
 #[test]
-fn who_comes_during_a_drain_goes_behind_and_is_woken() {
+fn a_request_during_a_drain_is_held_behind_it_and_woken() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -58,7 +58,7 @@ fn who_comes_during_a_drain_goes_behind_and_is_woken() {
 }
 
 #[test]
-fn who_comes_as_the_pause_ends_does_not_overtake() {
+fn a_request_that_comes_as_the_pause_ends_does_not_overtake() {
     // With three threads all orders take minutes; what is wrong shows after few preemptions.
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
@@ -95,7 +95,7 @@ fn two_workers_that_release_at_once_keep_the_order() {
 }
 
 #[test]
-fn who_comes_once_a_pause_was_answered_is_held_whatever_befalls_other_apps() {
+fn a_request_after_an_answered_pause_is_held_whatever_other_apps_do() {
     loom::model(|| {
         let shared = Shared::new(2);
         shared.enable(&name("other"));
@@ -108,7 +108,7 @@ fn who_comes_once_a_pause_was_answered_is_held_whatever_befalls_other_apps() {
 }
 
 #[test]
-fn who_comes_once_a_pause_was_answered_is_held_though_the_zone_is_being_repaired() {
+fn a_request_after_an_answered_pause_is_held_during_a_repair() {
     loom::model(|| {
         let shared = Shared::new(2);
         shared.enable(&name("other"));
@@ -125,7 +125,7 @@ fn who_comes_once_a_pause_was_answered_is_held_though_the_zone_is_being_repaired
 }
 
 #[test]
-fn who_is_held_as_the_app_is_stopped_is_turned_away() {
+fn a_request_held_as_the_app_is_stopped_is_turned_away() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -143,7 +143,7 @@ fn who_is_held_as_the_app_is_stopped_is_turned_away() {
 }
 
 #[test]
-fn a_stop_as_one_goes_on_forgets_nobody_and_calls_nobody_back() {
+fn a_stop_during_a_release_loses_none_and_recalls_none() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -162,7 +162,7 @@ fn a_stop_as_one_goes_on_forgets_nobody_and_calls_nobody_back() {
 }
 
 #[test]
-fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
+fn a_request_that_finishes_as_the_next_looks_for_room_wakes_it() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable_for(
@@ -181,7 +181,7 @@ fn who_finishes_as_the_next_one_looks_for_room_wakes_it() {
 }
 
 #[test]
-fn who_is_held_as_the_lease_ends_is_woken_though_all_workers_see_it_end() {
+fn a_request_held_as_the_lease_ends_is_woken_and_the_end_is_told_once() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable_for(&name(""), PauseRequest { lease: Some(Msec(0)), ..PLAIN });
@@ -198,7 +198,7 @@ fn who_is_held_as_the_lease_ends_is_woken_though_all_workers_see_it_end() {
 }
 
 #[test]
-fn who_comes_as_nginx_quits_is_turned_away() {
+fn a_request_that_comes_as_nginx_quits_is_turned_away() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -238,7 +238,7 @@ fn two_workers_that_are_told_to_leave_at_once_both_turn_away() {
 // In these the caller who waits is the youngest: he reads what the worker writes.
 
 #[test]
-fn who_waits_for_a_new_app_to_be_quiet_is_not_answered_before_a_request_that_passed_is_finished() {
+fn a_caller_that_waits_for_quiet_waits_for_requests_of_a_new_app() {
     loom::model(|| {
         let shared = Shared::new(1);
         let worker = spawn(&shared, |shared| {
@@ -254,7 +254,7 @@ fn who_waits_for_a_new_app_to_be_quiet_is_not_answered_before_a_request_that_pas
 }
 
 #[test]
-fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_a_request_that_passed_is_finished() {
+fn a_caller_that_waits_for_quiet_waits_for_requests_that_passed() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -273,7 +273,7 @@ fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_a_request_that_passed
 }
 
 #[test]
-fn who_waits_for_an_app_to_be_quiet_is_not_answered_before_those_are_finished_who_were_released() {
+fn a_caller_that_waits_for_quiet_also_waits_for_released_requests() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -302,7 +302,7 @@ fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
 }
 
 #[test]
-fn who_passes_after_a_pause_sees_that_it_has_ended() {
+fn a_request_that_passes_after_a_pause_sees_that_it_has_ended() {
     loom::model(|| {
         let shared = Shared::new(1);
         shared.enable(&name(""));
@@ -351,7 +351,7 @@ impl Lock {
 }
 
 #[test]
-fn the_lock_is_not_taken_from_one_who_lives_though_its_number_was_used_before() {
+fn the_lock_is_not_taken_from_a_living_process_whose_pid_was_used_before() {
     loom::model(|| {
         let lock = Arc::new(Lock::default());
         let processes = Arc::clone(&lock);

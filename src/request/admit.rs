@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_is_no_health_check() {
+    fn a_method_that_changes_something_is_no_health_check() {
         for uri in [&b"/up"[..], b"/up/database"] {
             let post = Visit { only_reads: false, ..get(uri, b"") };
             assert_eq!(admit(RULES, post), Admission::Usual);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_health_checks_own_paths_go_by() {
+    fn only_the_paths_of_health_checks_bypass() {
         assert_eq!(admit(RULES, get(b"/up", b"")), Admission::HealthCheck);
         assert_eq!(admit(RULES, get(b"/up/database", b"")), Admission::HealthCheck);
         assert_eq!(admit(RULES, get(b"/up/", b"")), Admission::Usual);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_privileged_where_no_pattern_is_set() {
+    fn without_a_pattern_no_request_is_privileged() {
         let none = Rules { health_check_path: b"", privileged_user_agent: b"" };
         assert_eq!(admit(none, get(b"/", b"Pingdom")), Admission::Usual);
         assert_eq!(admit(none, get(b"", b"")), Admission::Usual);

@@ -74,7 +74,7 @@ impl Signals<'_> {
     }
 
     /// Whether any caller waits for what the workers count.
-    pub fn anybody_waits(&self) -> bool {
+    pub fn any_caller_waits(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
     }
 

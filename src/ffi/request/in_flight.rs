@@ -163,7 +163,7 @@ pub(crate) fn watch(this: &ThisWorker) {
     {
         return;
     }
-    let waited_for = this.zone.signals().anybody_waits();
+    let waited_for = this.zone.signals().any_caller_waits();
     this.landing.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
 }
 

@@ -356,7 +356,7 @@ pub(crate) fn watch() {
         release::schedule();
     }
     let signals = this.zone.signals();
-    let may_end = signals.any_moving() || signals.anybody_waits();
+    let may_end = signals.any_moving() || signals.any_caller_waits();
     if this.held.get() > 0 && (this.leaving.get() || may_end) {
         this.watch.start(WATCH_INTERVAL);
     }

@@ -132,7 +132,7 @@ fn parentheses_group_nothing_and_a_quantifier_behind_one_is_an_ordinary_byte() {
 }
 
 #[test]
-fn what_lua_has_and_we_have_not_is_taken_literally_and_warned_of() {
+fn what_only_lua_has_is_taken_literally_with_a_warning() {
     for (pattern, c) in [("%bxy", b'b'), ("%f[a]", b'f'), ("(a)%1", b'1'), ("%0", b'0')] {
         assert_eq!(oddity(pattern.as_bytes()), Some(Oddity::TakenLiterally(c)));
     }
@@ -149,7 +149,7 @@ fn a_digit_or_letter_escaped_in_a_set_is_nothing_odd() {
 }
 
 #[test]
-fn a_malformed_pattern_is_only_searched_for_literally_and_warned_of() {
+fn a_malformed_pattern_is_searched_for_literally_with_a_warning() {
     for (pattern, what) in [
         ("...%", Oddity::BarePercent),
         ("%%%", Oddity::BarePercent),
@@ -170,7 +170,7 @@ fn a_malformed_pattern_is_only_searched_for_literally_and_warned_of() {
 }
 
 #[test]
-fn a_pattern_too_long_to_be_matched_is_only_searched_for_literally_and_warned_of() {
+fn a_pattern_that_is_too_long_is_searched_for_literally_with_a_warning() {
     let mut longest = [b'.'; MAX_PATTERN];
     longest[0] = b'^';
     assert_eq!((oddity(&longest), longest.len()), (None, 1023));

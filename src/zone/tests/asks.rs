@@ -20,7 +20,7 @@ fn since(zone: &mut Zone<'_>, id: AppId) -> Vec<u64> {
 }
 
 #[test]
-fn an_app_is_counted_from_the_first_question_about_it_on() {
+fn an_app_is_counted_from_the_first_question_about_it() {
     let mut scene = Scene::new();
     let app = name("app");
     scene.visit(|zone| zone.know(&app));
@@ -44,7 +44,7 @@ fn a_question_takes_no_other_apps_entry() {
 }
 
 #[test]
-fn who_asks_while_a_question_is_under_way_gets_its_answer() {
+fn a_question_under_way_serves_later_callers_too() {
     let mut scene = Scene::new();
     let asked = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| zone.ask()), asked);
@@ -62,7 +62,7 @@ fn who_asks_while_a_question_is_under_way_gets_its_answer() {
 }
 
 #[test]
-fn the_oldest_are_those_that_were_told_when_they_were_asked_for() {
+fn only_answers_to_the_newest_question_are_shown() {
     let mut scene = Scene::new();
     scene.visit(|zone| zone.know(&name("app")));
     let id = AppId(0);

@@ -135,7 +135,7 @@ impl Pair {
     }
 
     /// A worker is gone.
-    pub(super) fn nobody_waits_there(&mut self, dead: WorkerId) {
+    pub(super) fn ends_waits_of(&mut self, dead: WorkerId) {
         for wait in 0..WAITS {
             let gone = self.callers[wait].take_if(|one| one.caller.0 == dead);
             if let Some(gone) = gone.filter(|gone| gone.wait_for == WaitFor::Provisional) {

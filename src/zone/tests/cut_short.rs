@@ -28,8 +28,8 @@ fn app(zone: &Owned) -> &App {
     &zone.tables.apps[APP.index()]
 }
 
-fn anybody_waits(zone: &Owned) -> bool {
-    zone.words.signals().anybody_waits()
+fn any_caller_waits(zone: &Owned) -> bool {
+    zone.words.signals().any_caller_waits()
 }
 
 fn name_and_ask() -> (AppName, Expected, Ask) {
@@ -37,14 +37,14 @@ fn name_and_ask() -> (AppName, Expected, Ask) {
 }
 
 #[test]
-fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
+fn a_provisional_pause_without_its_waiter_did_not_begin() {
     let (name, which, ask) = name_and_ask();
     let wait_for = WaitFor::Provisional;
     let deed = Deed::EnableAndWait { name, which, ask, wait_for, caller: (ONE, Cookie(1)) };
     let scene = busy();
     let before = app(&scene.zone).pause();
     for mut zone in cut_short(&scene.zone, &deed) {
-        let expected = if anybody_waits(&zone) { State::Paused } else { State::Open };
+        let expected = if any_caller_waits(&zone) { State::Paused } else { State::Open };
         assert_eq!(app(&zone).state(), expected);
         assert!(expected == State::Open || app(&zone).pause() > before, "a number of its own");
         zone.visit(|zone| zone.reap(ONE, process(1)));
@@ -53,7 +53,7 @@ fn a_pause_that_nobody_came_to_wait_for_did_not_begin() {
 }
 
 #[test]
-fn whoever_waits_knows_of_a_stop_or_a_drain_that_was_cut_short_or_there_is_none() {
+fn a_stop_or_drain_that_is_cut_short_ends_the_waits_or_does_not_begin() {
     let (name, which, ask) = name_and_ask();
     let stops = Deed::Stop { name, which, ask };
     let ends = Deed::Disable { name, which, pace: PaceChange::default() };
@@ -62,7 +62,7 @@ fn whoever_waits_knows_of_a_stop_or_a_drain_that_was_cut_short_or_there_is_none(
     let until = app(&scene.zone).until();
     for (deed, after) in [(stops, State::Stopped), (ends, State::Open)] {
         for zone in cut_short(&scene.zone, &deed) {
-            let expected = if anybody_waits(&zone) { State::Paused } else { after };
+            let expected = if any_caller_waits(&zone) { State::Paused } else { after };
             assert_eq!(app(&zone).state(), expected);
             assert!(expected != State::Paused || app(&zone).until() == until);
         }
@@ -70,7 +70,7 @@ fn whoever_waits_knows_of_a_stop_or_a_drain_that_was_cut_short_or_there_is_none(
 }
 
 #[test]
-fn a_stop_that_was_cut_short_leaves_the_pause_its_own_end() {
+fn a_stop_that_is_cut_short_leaves_the_end_of_the_pause() {
     let (name, which, ask) = name_and_ask();
     let mut scene = Scene::paused_by("a", lease(5000));
     let until = app(&scene.zone).until();
@@ -83,13 +83,13 @@ fn a_stop_that_was_cut_short_leaves_the_pause_its_own_end() {
 }
 
 #[test]
-fn whoever_waits_for_a_drain_knows_of_a_pause_that_was_cut_short_or_there_is_none() {
+fn a_pause_that_is_cut_short_ends_the_waits_for_the_drain_or_does_not_begin() {
     let (name, which, ask) = name_and_ask();
     let mut scene = busy();
     scene.pause("a");
     scene.hold("a", TWO);
     scene.disable_and_wait("a", TWO).unwrap();
     for zone in cut_short(&scene.zone, &Deed::Enable { name, which, ask }) {
-        assert_eq!(anybody_waits(&zone), app(&zone).state() != State::Paused);
+        assert_eq!(any_caller_waits(&zone), app(&zone).state() != State::Paused);
     }
 }

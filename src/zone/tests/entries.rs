@@ -6,7 +6,7 @@ use super::*;
 use crate::saved::Saved;
 
 #[test]
-fn the_table_of_apps_full_of_pauses_takes_no_more_and_the_longest_idle_makes_room() {
+fn a_new_app_gets_the_entry_of_the_longest_idle_one_and_none_if_none_is_idle() {
     let mut scene = Scene::new();
     for app in ["a", "b", "c", "d"] {
         scene.pause(app);
@@ -39,7 +39,7 @@ fn a_verb_for_one_pause_does_not_touch_another() {
 }
 
 #[test]
-fn a_disable_may_be_repeated_by_the_pauses_own_holder_only() {
+fn only_the_holder_of_a_pause_may_repeat_its_disable() {
     let mut scene = Scene::new();
     let own = Expected::This(scene.pause(""));
     assert!(matches!(scene.disable("", own), Ok(Opened::Ended(..))));
@@ -57,7 +57,7 @@ fn a_disable_may_be_repeated_by_the_pauses_own_holder_only() {
 }
 
 #[test]
-fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
+fn a_pause_that_must_be_new_begins_only_if_the_app_is_open() {
     let mut scene = Scene::paused("");
     assert_eq!(scene.enable("", Expected::New, PLAIN), Err(Refusal::NotOpen));
     scene.hold("", ONE);
@@ -68,7 +68,7 @@ fn a_pause_that_must_be_new_begins_only_where_the_app_is_open() {
 }
 
 #[test]
-fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
+fn an_app_that_releases_its_last_request_is_not_idle_yet() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     scene.resume("a");
@@ -85,7 +85,7 @@ fn an_app_that_lets_go_the_last_of_its_line_is_not_yet_idle() {
 }
 
 #[test]
-fn drains_that_end_at_the_same_moment_are_all_told() {
+fn drains_that_end_at_once_are_all_reported() {
     let mut scene = Scene::new();
     for app in ["a", "b", "c"] {
         scene.pause(app);
@@ -102,7 +102,7 @@ fn drains_that_end_at_the_same_moment_are_all_told() {
 }
 
 #[test]
-fn an_app_whose_drain_is_not_told_yet_is_not_forgotten() {
+fn an_app_keeps_its_entry_until_its_drain_is_reported() {
     let mut scene = Scene::new();
     for app in ["a", "b"] {
         scene.pause(app);
@@ -135,7 +135,7 @@ fn restarted(before: &mut Scene) -> Scene {
 }
 
 #[test]
-fn after_a_restart_whoever_comes_is_held_or_turned_away_as_before() {
+fn after_a_restart_requests_are_held_or_turned_away_as_before() {
     let mut scene = Scene::paused("paused");
     scene.stop("stopped", PLAIN);
     scene.pause("open");
@@ -161,7 +161,7 @@ fn after_a_restart_a_lease_counts_on_and_no_number_is_used_again() {
 }
 
 #[test]
-fn a_pause_that_finds_no_entry_after_a_restart_is_said_to_be_lost() {
+fn a_pause_without_an_entry_after_a_restart_is_reported_lost() {
     let scene = Scene::paused("e");
     let app = scene.zone.tables.apps[0];
     let mut scene = Scene::new();
@@ -172,7 +172,7 @@ fn a_pause_that_finds_no_entry_after_a_restart_is_said_to_be_lost() {
 }
 
 #[test]
-fn pauses_are_numbered_on_from_the_greatest_that_was_seen() {
+fn numbers_of_pauses_go_on_from_the_greatest_one_seen() {
     let mut scene = Scene::new();
     scene.visit(|zone| zone.pauses_seen(3));
     scene.visit(|zone| zone.pauses_seen(1));
@@ -181,7 +181,7 @@ fn pauses_are_numbered_on_from_the_greatest_that_was_seen() {
 }
 
 #[test]
-fn the_version_changes_with_what_a_restart_would_bring_back_and_with_nothing_that_traffic_does() {
+fn the_version_changes_with_what_is_saved_and_not_with_traffic() {
     let mut scene = Scene::new();
     let version = |scene: &Scene| scene.zone.tables.header.version;
     let mut seen = vec![version(&scene)];
@@ -200,7 +200,7 @@ fn the_version_changes_with_what_a_restart_would_bring_back_and_with_nothing_tha
 }
 
 #[test]
-fn a_zone_that_is_replaced_begins_no_pause_unless_it_is_kept_after_all() {
+fn a_retired_zone_begins_no_pause_until_it_is_reinstated() {
     let mut scene = Scene::paused("");
     assert!(!scene.visit(|zone| zone.retire()), "an app is paused");
     scene.hold("", ONE);

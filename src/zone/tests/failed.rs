@@ -27,7 +27,7 @@ fn counted(scene: &mut Scene) -> (u64, Option<u64>) {
 }
 
 #[test]
-fn who_fails_before_the_drain_is_over_stands_in_its_line_in_the_log() {
+fn a_failure_before_the_end_of_the_drain_is_in_its_log_line() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     scene.hold("a", TWO);
@@ -42,7 +42,7 @@ fn who_fails_before_the_drain_is_over_stands_in_its_line_in_the_log() {
 }
 
 #[test]
-fn who_fails_late_is_counted_for_the_drain_that_released_it() {
+fn a_late_failure_is_counted_for_the_drain_that_released_the_request() {
     let mut scene = Scene::paused("a");
     let first = released(&mut scene);
     assert_eq!(counted(&mut scene), (0, Some(0)));
@@ -59,7 +59,7 @@ fn who_fails_late_is_counted_for_the_drain_that_released_it() {
 }
 
 #[test]
-fn who_only_queued_behind_a_drain_is_not_counted_for_it() {
+fn a_request_that_only_queued_behind_a_drain_is_not_counted_for_it() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     scene.resume("a");
@@ -72,7 +72,7 @@ fn who_only_queued_behind_a_drain_is_not_counted_for_it() {
 }
 
 #[test]
-fn who_fails_when_another_app_has_the_entry_is_not_counted_for_that() {
+fn a_failure_is_not_counted_for_another_app_that_has_the_entry_now() {
     let mut scene = Scene::paused("a");
     let by = released(&mut scene);
     assert_eq!(scene.visit(|zone| zone.failed(&name("b"), by)), None);
@@ -80,7 +80,7 @@ fn who_fails_when_another_app_has_the_entry_is_not_counted_for_that() {
 }
 
 #[test]
-fn released_requests_that_fail_have_a_line_a_second_and_none_is_forgotten() {
+fn failed_released_requests_are_reported_once_a_second_and_none_is_lost() {
     let mut scene = Scene::paused("a");
     let by = released(&mut scene);
     let late = |scene: &mut Scene| scene.visit(|zone| zone.failures_due());

@@ -15,7 +15,7 @@ fn first_end(scene: &Scene) -> Option<u64> {
 }
 
 #[test]
-fn a_forgotten_pause_ends_with_its_lease_and_that_is_told_once() {
+fn a_forgotten_pause_ends_with_its_lease_which_is_reported_once() {
     let mut scene = Scene::paused_by("a", lease(500));
     scene.hold("a", ONE);
     scene.wait(499);
@@ -40,7 +40,7 @@ fn a_pause_without_a_lease_does_not_end_by_itself() {
 }
 
 #[test]
-fn the_gates_say_when_the_first_lease_ends() {
+fn the_signals_say_when_the_first_lease_ends() {
     let mut scene = Scene::paused_by("late", lease(900));
     assert_eq!(first_end(&scene), Some(900));
     scene
@@ -71,7 +71,7 @@ fn a_heartbeat_keeps_a_pause_alive() {
 }
 
 #[test]
-fn an_enable_with_a_shorter_lease_or_none_does_not_end_a_pause_sooner() {
+fn no_enable_ends_a_pause_sooner() {
     let mut scene = Scene::paused_by("", lease(500));
     assert_eq!(scene.enable("", Expected::Any, lease(100)), Ok(Paused::Unchanged));
     assert_eq!(first_end(&scene), Some(499));
@@ -92,7 +92,7 @@ fn a_stop_ends_with_its_lease_too() {
 }
 
 #[test]
-fn leases_that_end_at_the_same_moment_are_all_told_one_a_visit() {
+fn leases_that_end_at_once_are_reported_one_per_visit() {
     let mut scene = Scene::new();
     for app in ["a", "b", "c"] {
         scene
@@ -130,7 +130,7 @@ fn the_lease_of_a_pause_that_is_over_ends_no_other() {
 }
 
 #[test]
-fn who_comes_after_the_end_of_a_lease_that_nobody_has_seen_yet_is_held_and_goes_on_in_turn() {
+fn a_request_that_comes_before_the_end_of_a_lease_is_seen_is_held_in_turn() {
     let mut scene = Scene::paused_by("", lease(500));
     scene.hold("", ONE);
     scene.wait(700);
@@ -140,7 +140,7 @@ fn who_comes_after_the_end_of_a_lease_that_nobody_has_seen_yet_is_held_and_goes_
 }
 
 #[test]
-fn a_renewal_that_comes_before_anybody_saw_the_lease_end_leaves_no_gap() {
+fn a_lease_renewed_before_its_end_is_seen_leaves_no_gap() {
     let mut scene = Scene::paused_by("", lease(500));
     scene.wait(700);
     assert!(matches!(scene.enable("", Expected::Any, lease(500)), Ok(Paused::Changed(_))));
@@ -149,7 +149,7 @@ fn a_renewal_that_comes_before_anybody_saw_the_lease_end_leaves_no_gap() {
 }
 
 #[test]
-fn a_lease_that_a_dying_worker_wrote_ends_all_the_same() {
+fn a_lease_that_a_dying_worker_wrote_still_ends() {
     let mut scene = Scene::new();
     let words = &scene.zone.words;
     let mut zone = scene.zone.tables.lend(words, scene.zone.now);

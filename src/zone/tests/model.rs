@@ -137,7 +137,7 @@ impl Pair {
             };
             self.released.extend(all.iter().filter_map(named).collect::<Vec<_>>());
         }
-        self.nobody_waits_for_one_who_sleeps();
+        self.the_next_is_awake();
         outcome
     }
 
@@ -207,7 +207,7 @@ impl Pair {
         worker.awake = more || spare == Spare::None;
     }
 
-    fn nobody_waits_for_one_who_sleeps(&self) {
+    fn the_next_is_awake(&self) {
         let now = self.zone.now.monotonic;
         for app in self.apps.iter().flatten() {
             let awake = |one: &Waiting| self.workers[one.owner.index()].awake;
@@ -353,7 +353,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn whatever_happens_the_zone_does_what_a_plain_list_per_app_would_do(
+    fn the_zone_does_what_a_plain_list_per_app_would_do(
         events in prop::collection::vec(event(), 0..80),
         stops: bool,
     ) {

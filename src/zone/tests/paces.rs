@@ -4,7 +4,7 @@
 use super::scene::{paced, HeldRequest, Scene, ONE, TWO};
 use super::*;
 
-const NOBODY: [u64; 0] = [];
+const NONE: [u64; 0] = [];
 
 /// A drain at a pace of those whom these workers hold.
 fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<HeldRequest>) {
@@ -29,13 +29,13 @@ fn change_pace(scene: &mut Scene, spread: u64, concurrency: u32) -> Result<Opene
 }
 
 #[test]
-fn a_spread_releases_the_first_at_once_and_each_other_when_it_is_due() {
+fn a_spread_releases_the_first_at_once_and_the_others_evenly() {
     let (mut scene, _) = drain(paced(400, 0), &[ONE, TWO, TWO, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(later(&mut scene, TWO), Some(100));
     scene.wait(99);
-    assert_eq!(scene.turn(TWO), NOBODY);
+    assert_eq!(scene.turn(TWO), NONE);
     scene.wait(1);
     assert_eq!(scene.turn(TWO), [2]);
     assert_eq!(later(&mut scene, TWO), Some(100));
@@ -53,7 +53,7 @@ fn a_worker_that_is_late_makes_up_for_it() {
 }
 
 #[test]
-fn who_leaves_the_line_of_a_spread_delays_nobody() {
+fn a_client_that_leaves_a_spread_drain_delays_no_other() {
     let (mut scene, held) = drain(paced(400, 0), &[ONE, ONE, TWO, ONE]);
     assert_eq!((scene.turn(ONE), later(&mut scene, ONE)), (vec![1], Some(100)));
     scene.depart(held[1], DepartReason::Left);
@@ -62,7 +62,7 @@ fn who_leaves_the_line_of_a_spread_delays_nobody() {
 }
 
 #[test]
-fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_next() {
+fn the_concurrency_bounds_the_unfinished_and_each_that_finishes_wakes_the_next() {
     let (mut scene, held) = drain(paced(0, 2), &[ONE, ONE, ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!((scene.ask(ONE).0, scene.turn(TWO)), (Turn::Nobody, vec![]));
@@ -76,7 +76,7 @@ fn no_more_than_the_concurrency_are_unfinished_and_each_that_finishes_wakes_the_
 }
 
 #[test]
-fn a_worker_without_a_connection_to_spare_releases_nobody() {
+fn a_worker_without_a_spare_connection_releases_none() {
     let (mut scene, _) = drain(paced(0, 0), &[ONE]);
     assert_eq!(scene.ask_with(ONE, Spare::None), (Turn::Nobody, vec![]));
     assert_eq!(scene.turn(ONE), [1]);
@@ -95,7 +95,7 @@ fn a_spread_and_a_concurrency_both_hold() {
 }
 
 #[test]
-fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
+fn a_request_that_is_finished_twice_or_by_another_worker_makes_no_room() {
     let (mut scene, held) = drain(paced(0, 2), &[ONE; 5]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     let other = HeldRequest { owner: TWO, ..held[1] };
@@ -107,30 +107,30 @@ fn who_is_finished_twice_or_by_somebody_else_makes_no_more_room() {
 }
 
 #[test]
-fn who_is_finished_before_the_baton_is_given_back_makes_room() {
+fn a_request_that_finishes_before_the_baton_is_back_makes_room() {
     let (mut scene, held) = drain(paced(0, 1), &[ONE, TWO]);
     let (app, _) = scene.take(ONE).unwrap();
     scene.finish(held[0]);
-    assert_eq!(scene.turn(TWO), NOBODY, "the baton is not back");
+    assert_eq!(scene.turn(TWO), NONE, "the baton is not back");
     scene.give_back(app, ONE);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [2]);
 }
 
 #[test]
-fn who_was_released_does_not_depart() {
+fn a_released_request_cannot_depart() {
     let (mut scene, held) = drain(paced(0, 1), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
     scene.depart(held[0], DepartReason::Left);
     assert_eq!(scene.zone.tables.apps[0].totals.left, 0);
-    assert_eq!(scene.turn(ONE), NOBODY);
+    assert_eq!(scene.turn(ONE), NONE);
 }
 
 #[test]
-fn a_worker_that_dies_makes_room_for_those_whom_others_hold() {
+fn the_unfinished_requests_of_a_dead_worker_make_room_for_others() {
     let (mut scene, _) = drain(paced(0, 1), &[ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1]);
-    assert_eq!(scene.turn(TWO), NOBODY);
+    assert_eq!(scene.turn(TWO), NONE);
     scene.visit(|zone| zone.reap(ONE, process(1)));
     assert_eq!(scene.effects.wake, Wake::All);
     assert_eq!(scene.turn(TWO), [2]);
@@ -138,7 +138,7 @@ fn a_worker_that_dies_makes_room_for_those_whom_others_hold() {
 }
 
 #[test]
-fn those_who_come_meanwhile_go_behind_and_twice_as_fast_until_nobody_is_left() {
+fn newcomers_are_released_behind_the_drain_and_twice_as_fast_each_round() {
     let (mut scene, _) = drain(paced(400, 0), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1]);
     scene.hold("", TWO);
@@ -190,21 +190,21 @@ fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
 }
 
 #[test]
-fn those_who_are_unfinished_when_a_drain_ends_count_in_the_next() {
+fn requests_unfinished_when_a_drain_ends_count_in_the_next() {
     let (mut scene, held) = drain(paced(0, 2), &[ONE, ONE]);
     assert_eq!(scene.turn(ONE), [1, 2]);
     assert_eq!((scene.state(""), scene.come("", TWO)), (Some(State::Open), Arrival::Passes));
     scene.enable("", Expected::Any, paced(0, 2)).unwrap();
     scene.hold("", TWO);
     scene.resume("");
-    assert_eq!(scene.turn(TWO), NOBODY);
+    assert_eq!(scene.turn(TWO), NONE);
     scene.finish(held[0]);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(scene.turn(TWO), [4]);
 }
 
 #[test]
-fn who_is_finished_while_the_app_is_paused_again_releases_nobody() {
+fn a_request_that_finishes_in_a_new_pause_releases_none() {
     let (mut scene, held) = drain(paced(0, 1), &[ONE, TWO]);
     assert_eq!(scene.turn(ONE), [1]);
     scene.pause("");
@@ -215,7 +215,7 @@ fn who_is_finished_while_the_app_is_paused_again_releases_nobody() {
 }
 
 #[test]
-fn slots_of_the_unfinished_are_in_use_until_they_are_finished() {
+fn an_unfinished_request_keeps_its_slot_until_it_is_finished() {
     let (mut scene, held) = drain(paced(0, 8), &[ONE; 8]);
     assert_eq!(scene.turn(ONE).len(), 8);
     scene.pause("");
@@ -226,7 +226,7 @@ fn slots_of_the_unfinished_are_in_use_until_they_are_finished() {
 }
 
 #[test]
-fn an_app_whose_requests_are_unfinished_is_not_yet_idle() {
+fn an_app_with_unfinished_requests_is_not_idle() {
     let (mut scene, held) = drain(paced(0, 1), &[ONE]);
     assert_eq!(scene.turn(ONE), [1]);
     for app in ["b", "c", "d"] {
@@ -254,7 +254,7 @@ fn another_pace_takes_effect_at_once_and_the_same_changes_nothing() {
 }
 
 #[test]
-fn a_concurrency_that_is_lifted_lets_all_go_and_one_that_is_set_counts_from_then_on() {
+fn a_concurrency_can_be_lifted_or_set_during_a_drain() {
     let (mut scene, _) = drain(paced(0, 1), &[ONE; 3]);
     assert_eq!((scene.turn(ONE), scene.turn(ONE)), (vec![1], vec![]));
     change_pace(&mut scene, 0, 0).unwrap();

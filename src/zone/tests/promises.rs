@@ -6,14 +6,14 @@ use super::*;
 use crate::shared::app::Drained;
 
 #[test]
-fn nobody_is_held_before_the_first_pause() {
+fn no_request_is_held_before_the_first_pause() {
     let mut scene = Scene::new();
     assert!(scene.zone.words.signals().all_open());
     assert_eq!(scene.come("", ONE), Arrival::Passes);
 }
 
 #[test]
-fn those_held_go_on_in_the_order_in_which_they_came_over_all_workers() {
+fn held_requests_are_released_in_the_order_of_arrival_over_all_workers() {
     let mut scene = Scene::paused("");
     for owner in [ONE, TWO, TWO, ONE] {
         scene.hold("", owner);
@@ -30,7 +30,7 @@ fn those_held_go_on_in_the_order_in_which_they_came_over_all_workers() {
 }
 
 #[test]
-fn while_one_worker_lets_its_request_go_on_no_other_takes_the_next() {
+fn no_worker_takes_a_request_while_another_releases_one() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
@@ -55,7 +55,7 @@ fn a_worker_takes_one_at_a_time_and_is_woken_for_its_next() {
 }
 
 #[test]
-fn who_comes_during_a_drain_goes_behind_those_whom_the_pause_held() {
+fn a_request_during_a_drain_is_held_behind_those_that_the_pause_held() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
@@ -68,7 +68,7 @@ fn who_comes_during_a_drain_goes_behind_those_whom_the_pause_held() {
 }
 
 #[test]
-fn a_drain_ends_with_the_last_one_whom_the_pause_held_though_others_queue_behind() {
+fn a_drain_ends_with_the_last_request_that_the_pause_held_not_with_newcomers() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
@@ -82,7 +82,7 @@ fn a_drain_ends_with_the_last_one_whom_the_pause_held_though_others_queue_behind
 }
 
 #[test]
-fn a_pause_during_a_drain_keeps_the_places_of_those_still_held() {
+fn a_pause_during_a_drain_keeps_the_places_of_held_requests() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
@@ -97,7 +97,7 @@ fn a_pause_during_a_drain_keeps_the_places_of_those_still_held() {
 }
 
 #[test]
-fn a_pause_after_a_drain_keeps_the_places_of_those_who_queued_behind_it() {
+fn a_pause_after_a_drain_keeps_the_places_of_requests_that_queued_behind_it() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
@@ -111,7 +111,7 @@ fn a_pause_after_a_drain_keeps_the_places_of_those_who_queued_behind_it() {
 }
 
 #[test]
-fn a_pause_that_comes_and_goes_while_one_goes_on_lets_no_newcomer_overtake_it() {
+fn a_pause_that_comes_and_goes_during_a_release_lets_no_newcomer_overtake() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
@@ -147,7 +147,7 @@ fn the_last_client_that_leaves_ends_the_drain() {
 }
 
 #[test]
-fn a_pause_that_held_nobody_is_over_at_once() {
+fn a_pause_that_held_no_request_is_over_at_once() {
     let mut scene = Scene::paused("");
     scene.resume("");
     assert_eq!(scene.come("", ONE), Arrival::Passes);
@@ -187,7 +187,7 @@ fn apps_that_drain_at_once_take_turns() {
 }
 
 #[test]
-fn who_was_held_for_its_max_time_is_passed_on_in_a_pause_and_keeps_its_turn_in_a_drain() {
+fn an_expired_request_is_passed_on_in_a_pause_and_keeps_its_place_in_a_drain() {
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
     let gone = scene.depart(early, DepartReason::Passed);
@@ -198,7 +198,7 @@ fn who_was_held_for_its_max_time_is_passed_on_in_a_pause_and_keeps_its_turn_in_a
 }
 
 #[test]
-fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
+fn an_expired_request_that_is_answered_does_not_wait_for_its_turn() {
     let mut scene = Scene::paused("");
     let one = scene.hold("", ONE);
     scene.resume("");
@@ -208,7 +208,7 @@ fn who_is_answered_after_its_max_time_does_not_wait_for_its_turn() {
 }
 
 #[test]
-fn nobody_gives_up_a_place_that_has_become_anothers() {
+fn a_stale_departure_does_not_touch_the_slots_next_request() {
     let mut scene = Scene::paused("");
     let first = scene.hold("", ONE);
     scene.depart(first, DepartReason::Left);
@@ -220,7 +220,7 @@ fn nobody_gives_up_a_place_that_has_become_anothers() {
 }
 
 #[test]
-fn who_finds_no_room_is_rejected_and_room_comes_back() {
+fn a_request_without_room_is_rejected_and_room_comes_back() {
     let mut scene = Scene::paused("");
     let held = [(); 8].map(|()| scene.hold("", ONE));
     let rejected = Arrival::Rejected { lack: Lack::Zone, report: Some(1), retry_after: 10 };
@@ -245,7 +245,7 @@ fn no_more_than_max_held_are_held_of_an_app_over_all_workers() {
 }
 
 #[test]
-fn who_finds_no_room_in_a_pause_with_a_lease_is_told_when_it_ends() {
+fn a_rejected_request_learns_when_the_lease_ends() {
     let mut scene = Scene::paused_by("", lease(3001));
     let rejected = Arrival::Rejected { lack: Lack::MaxHeld, report: Some(1), retry_after: 4 };
     assert_eq!(scene.come_where("", ONE, 0), rejected);
@@ -256,7 +256,7 @@ fn who_finds_no_room_in_a_pause_with_a_lease_is_told_when_it_ends() {
 }
 
 #[test]
-fn nobody_speaks_for_a_request_that_another_worker_holds() {
+fn only_the_owner_can_move_a_held_request() {
     let mut scene = Scene::paused("");
     let one = scene.hold("", ONE);
     scene.depart(HeldRequest { owner: TWO, ..one }, DepartReason::Left);
@@ -267,7 +267,7 @@ fn nobody_speaks_for_a_request_that_another_worker_holds() {
 }
 
 #[test]
-fn a_worker_that_found_no_entry_holds_nobody() {
+fn a_worker_without_an_entry_holds_no_request() {
     let mut scene = Scene::paused("");
     for stranger in [WorkerId::NONE, WorkerId(3)] {
         let came = scene.come("", stranger);
@@ -276,7 +276,7 @@ fn a_worker_that_found_no_entry_holds_nobody() {
 }
 
 #[test]
-fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
+fn a_request_passes_if_its_gate_became_another_apps_before_the_visit() {
     let mut scene = Scene::paused("a");
     let (a, b) = (AppId(0), name("b"));
     let came = scene.visit(|zone| zone.arrive(a, &b, ONE, Cookie(1), Bounds::max_held(u32::MAX)));
@@ -286,7 +286,7 @@ fn a_gate_that_was_another_apps_by_the_time_of_the_visit_lets_pass() {
 }
 
 #[test]
-fn whom_a_dead_worker_held_nobody_waits_for() {
+fn the_held_requests_of_a_dead_worker_do_not_block_the_line() {
     let mut scene = Scene::paused("");
     for owner in [ONE, TWO, ONE] {
         scene.hold("", owner);
@@ -314,7 +314,7 @@ fn a_worker_that_dies_with_the_baton_does_not_keep_it() {
 }
 
 #[test]
-fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
+fn a_process_with_the_pid_of_a_dead_one_is_not_reaped() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     let namesake = Process { started: 8, ..process(1) };
@@ -324,7 +324,7 @@ fn a_process_that_has_a_dead_ones_number_is_not_buried_for_it() {
 }
 
 #[test]
-fn while_one_is_delayed_none_behind_it_goes_and_other_apps_do() {
+fn a_delayed_request_halts_its_own_line_and_no_other_app() {
     let mut scene = Scene::new();
     scene.pause("a");
     scene.pause("b");

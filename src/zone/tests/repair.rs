@@ -84,7 +84,7 @@ pub(super) fn killed(zone: &mut Owned, steps: u32, deed: &Deed) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn a_worker_killed_at_any_step_harms_nobody_but_those_whom_it_held(
+    fn a_worker_killed_at_any_point_harms_only_its_own_requests(
         events in prop::collection::vec(event(), 0..40),
         last in prop::collection::vec(event(), 1..4),
         by in 0..WORKERS,
@@ -268,9 +268,9 @@ impl<'p> Survivors<'p> {
         let mut released = vec![Vec::new(); expected.len()];
         for step in 0.. {
             assert!(step < 1000, "no end");
-            match self.somebodys_turn() {
+            match self.next_turn() {
                 Some((id, Turn::Release(..), given)) => released[id.index()].extend(given),
-                None if self.somebody_finishes() => {}
+                None if self.one_finishes() => {}
                 None => break,
                 other => panic!("{other:?}"),
             }
@@ -317,7 +317,7 @@ impl<'p> Survivors<'p> {
         }
     }
 
-    fn somebodys_turn(&mut self) -> Option<(AppId, Turn, Vec<Cookie>)> {
+    fn next_turn(&mut self) -> Option<(AppId, Turn, Vec<Cookie>)> {
         self.alive.clone().into_iter().find_map(|me| self.turn_of(me, Spare::One))
     }
 
@@ -342,7 +342,7 @@ impl<'p> Survivors<'p> {
         Some((id, turn, given.iter().map(|one| one.cookie).collect()))
     }
 
-    fn somebody_finishes(&mut self) -> bool {
+    fn one_finishes(&mut self) -> bool {
         let entries = 0..self.zone.tables.apps.len();
         let one = entries.flat_map(|entry| unfinished(&self.zone, entry)).next();
         let Some((slot, Held { owner, cookie, .. })) = one else {
@@ -355,7 +355,7 @@ impl<'p> Survivors<'p> {
 }
 
 #[test]
-fn a_repair_that_is_cut_short_too_opens_no_gate() {
+fn a_repair_that_is_cut_short_opens_no_gate() {
     let mut zone = Owned::new(2, 2, 2);
     let (draining, paused) = (name("draining"), name("paused"));
     let me = zone.visit(|zone| zone.register(process(1), Generation(0), Orders::Stay)).0;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, paced, Scene, ONE, PLAIN, TWO};
-use super::waits::{anybody_waits, busy, quiets, IN_FLIGHT};
+use super::waits::{any_caller_waits, busy, quiets, IN_FLIGHT};
 use super::*;
 use crate::saved::Saved;
 use crate::shared::app::Unreported;
@@ -30,7 +30,7 @@ fn saved(scene: &Scene) -> Vec<Saved> {
 // What his pause leaves where he gives up.
 
 #[test]
-fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
+fn a_rolled_back_pause_releases_its_held_requests_in_order() {
     let mut scene = busy();
     let before = scene.visit(|zone| zone.pauses());
     let caller = quiets(&mut scene, PLAIN);
@@ -52,7 +52,7 @@ fn a_pause_that_is_taken_back_releases_whom_it_held_in_their_order() {
 }
 
 #[test]
-fn a_pause_that_is_taken_back_opens_an_app_with_nobody_in_line() {
+fn a_rolled_back_pause_opens_an_app_with_an_empty_line() {
     let mut scene = busy();
     let caller = quiets(&mut scene, lease(5000));
     assert!(scene.zone.words.signals().next_lease().is_some());
@@ -63,7 +63,7 @@ fn a_pause_that_is_taken_back_opens_an_app_with_nobody_in_line() {
 }
 
 #[test]
-fn a_drain_that_was_cut_short_goes_on_at_its_pace() {
+fn a_rollback_to_a_drain_goes_on_at_its_pace() {
     let mut scene = Scene::paused_by("a", paced(0, 1));
     for _ in 0..3 {
         scene.hold("a", ONE);
@@ -78,7 +78,7 @@ fn a_drain_that_was_cut_short_goes_on_at_its_pace() {
 }
 
 #[test]
-fn an_earlier_pause_has_its_end_and_its_reason_again() {
+fn a_rollback_restores_the_end_and_the_reason_of_the_earlier_pause() {
     let mut scene = busy();
     scene.enable("a", Expected::Any, because("early", lease(8000))).unwrap();
     let number = scene.zone.tables.apps[0].pause();
@@ -96,7 +96,7 @@ fn an_earlier_pause_has_its_end_and_its_reason_again() {
 }
 
 #[test]
-fn an_earlier_pause_whose_end_has_come_meanwhile_ends_at_once() {
+fn a_rollback_to_a_pause_whose_lease_is_over_ends_it_at_once() {
     let mut scene = busy();
     scene.enable("a", Expected::Any, lease(50)).unwrap();
     let caller = quiets(&mut scene, lease(9000));
@@ -121,7 +121,7 @@ fn an_app_that_was_stopped_is_stopped_again() {
 }
 
 #[test]
-fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
+fn a_pause_with_keep_stays_when_its_caller_gives_up() {
     let mut scene = busy();
     let (_, caller) = scene.enable_and_wait("a", lease(500), WaitFor::Quiet, ONE).unwrap();
     scene.both_see();
@@ -131,7 +131,7 @@ fn a_pause_that_is_kept_stays_when_its_caller_gives_up() {
 }
 
 #[test]
-fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
+fn a_rollback_that_changes_nothing_is_not_reported() {
     let mut scene = busy();
     scene.pause("a");
     let (done, caller) =
@@ -143,7 +143,7 @@ fn nobody_is_told_that_a_pause_was_taken_back_which_changed_nothing() {
 }
 
 #[test]
-fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_open() {
+fn rejected_requests_are_reported_when_a_rollback_opens_the_app() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     for _ in 0..3 {
@@ -158,7 +158,7 @@ fn who_was_rejected_meanwhile_is_told_when_a_pause_is_taken_back_and_the_app_is_
 }
 
 #[test]
-fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
+fn the_pause_of_a_caller_that_goes_away_is_rolled_back_even_if_it_was_quiet() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
@@ -172,7 +172,7 @@ fn a_caller_who_goes_away_takes_his_pause_along_though_all_is_quiet() {
 }
 
 #[test]
-fn a_caller_who_was_answered_may_go() {
+fn an_answered_caller_may_go() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
@@ -184,7 +184,7 @@ fn a_caller_who_was_answered_may_go() {
 // Where somebody else acts meanwhile.
 
 #[test]
-fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
+fn a_rollback_leaves_the_pause_that_another_call_was_answered() {
     let mut scene = busy();
     let caller = quiets(&mut scene, because("mine", lease(9000)));
     scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();
@@ -194,7 +194,7 @@ fn a_pause_stays_with_the_terms_of_an_enable_that_was_answered_meanwhile() {
 }
 
 #[test]
-fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
+fn an_answered_enable_keeps_the_pause_even_if_it_changed_nothing() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     let answered = scene.enable("a", Expected::Any, lease(5000));
@@ -204,7 +204,7 @@ fn a_pause_stays_where_an_enable_was_answered_that_changed_nothing() {
 }
 
 #[test]
-fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
+fn a_rollback_leaves_a_pause_that_another_call_keeps() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     let (_, kept) = scene.enable_and_wait("a", lease(5000), WaitFor::Quiet, TWO).unwrap();
@@ -216,7 +216,7 @@ fn a_pause_stays_where_one_is_kept_that_was_asked_for_meanwhile() {
 }
 
 #[test]
-fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
+fn the_pause_of_the_second_caller_stays_if_the_first_gives_up() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", PLAIN));
     let second = quiets(&mut scene, because("second", lease(5000)));
@@ -229,7 +229,7 @@ fn of_two_who_wait_the_second_ones_pause_stays_when_the_first_gives_up() {
 }
 
 #[test]
-fn of_two_who_wait_the_first_ones_pause_stays_when_the_second_gives_up() {
+fn the_pause_of_the_first_caller_stays_if_the_second_gives_up() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", lease(5000)));
     let second = quiets(&mut scene, because("second", PLAIN));
@@ -240,7 +240,7 @@ fn of_two_who_wait_the_first_ones_pause_stays_when_the_second_gives_up() {
 }
 
 #[test]
-fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_up() {
+fn an_answered_caller_keeps_its_pause_if_another_one_gives_up() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", lease(5000)));
     let second = quiets(&mut scene, because("second", PLAIN));
@@ -254,7 +254,7 @@ fn of_two_who_wait_one_that_is_answered_keeps_his_pause_though_the_other_gives_u
 }
 
 #[test]
-fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
+fn a_reason_that_was_answered_replaces_those_of_earlier_waiting_callers() {
     let mut scene = busy();
     let first = quiets(&mut scene, because("first", PLAIN));
     let second = quiets(&mut scene, because("second", PLAIN));
@@ -267,7 +267,7 @@ fn a_reason_stays_that_was_given_later_than_those_of_who_still_waits() {
 }
 
 #[test]
-fn who_asked_later_has_the_last_word_whichever_place_he_waits_in() {
+fn the_latest_caller_decides_whatever_entry_it_waits_in() {
     let mut scene = busy();
     let elsewhere = scene.quiets("b", PLAIN, ONE);
     quiets(&mut scene, because("early", paced(0, 1)));
@@ -280,7 +280,7 @@ fn who_asked_later_has_the_last_word_whichever_place_he_waits_in() {
 }
 
 #[test]
-fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended() {
+fn a_caller_learns_that_its_pause_was_ended_or_stopped_or_its_lease_ended() {
     type Ends = fn(&mut Scene);
     let ends: [Ends; 3] = [
         |scene| scene.resume("a"),
@@ -304,7 +304,7 @@ fn who_waits_is_told_that_the_pause_was_ended_or_stopped_or_that_its_lease_ended
 }
 
 #[test]
-fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
+fn a_caller_does_not_wait_for_a_later_pause() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.resume("a");
@@ -316,19 +316,19 @@ fn a_pause_that_begins_anew_is_not_the_one_that_was_waited_for() {
 // Where somebody dies, or nginx ends.
 
 #[test]
-fn the_pause_of_a_caller_whose_worker_dies_is_taken_back() {
+fn the_pause_of_a_caller_whose_worker_dies_is_rolled_back() {
     let mut scene = busy();
     scene.quiets("a", PLAIN, TWO);
     scene.hold("a", ONE);
     scene.visit(|zone| zone.reap(TWO, process(2)));
     assert_eq!(scene.effects.rolled_back.map(|(app, ..)| app), Some(name("a")));
-    assert!(!anybody_waits(&scene));
+    assert!(!any_caller_waits(&scene));
     assert_eq!(scene.turn(ONE).len(), 1);
     assert_eq!(scene.state("a"), Some(State::Open));
 }
 
 #[test]
-fn a_pause_is_taken_back_when_nginx_quits() {
+fn a_provisional_pause_is_rolled_back_when_nginx_quits() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.quit();
@@ -337,7 +337,7 @@ fn a_pause_is_taken_back_when_nginx_quits() {
 }
 
 #[test]
-fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
+fn a_restart_brings_back_the_state_before_an_unanswered_pause() {
     let mut scene = busy();
     scene.quiets("a", PLAIN, ONE);
     assert_eq!(saved(&scene), []);
@@ -348,7 +348,7 @@ fn a_restart_brings_back_what_was_before_a_pause_that_nobody_was_answered() {
 }
 
 #[test]
-fn a_restart_brings_back_a_pause_once_somebody_was_answered() {
+fn a_restart_brings_back_a_pause_that_was_answered() {
     let mut scene = busy();
     let caller = quiets(&mut scene, because("mine", lease(9000)));
     scene.enable("a", Expected::Any, because("theirs", lease(5000))).unwrap();

@@ -66,7 +66,7 @@ fn room_is_no_more_than_max_held_allows_the_app() {
 }
 
 #[test]
-fn a_request_that_is_held_says_its_workers_room() {
+fn a_held_request_updates_the_room_of_its_worker() {
     let mut scene = Scene::paused("");
     let held = come(
         &mut scene,
@@ -77,7 +77,7 @@ fn a_request_that_is_held_says_its_workers_room() {
 }
 
 #[test]
-fn each_lack_is_told_and_counted() {
+fn each_lack_is_answered_and_counted() {
     let mut scene = Scene::paused("");
     for lack in [Lack::Connections, Lack::Streams, Lack::Streams] {
         let came = come(&mut scene, Bounds { lack: Some(lack), ..Bounds::max_held(0) });

@@ -384,7 +384,7 @@ impl Pair {
             let taken = app.baton.take_if(|(holder, _)| *holder == dead);
             app.totals.lost += u64::from(taken.is_some_and(|(_, one)| one.is_some()));
         }
-        self.nobody_waits_there(dead);
+        self.ends_waits_of(dead);
         self.workers[dead.index()].generation = None;
         Outcome::Done
     }

@@ -15,7 +15,7 @@ fn held(arrival: Arrival) -> bool {
 }
 
 #[test]
-fn a_stop_turns_away_everybody_who_is_held_and_everybody_who_comes() {
+fn a_stop_turns_away_all_held_requests_and_all_that_come() {
     let mut scene = Scene::paused("");
     for owner in [ONE, TWO, ONE] {
         scene.hold("", owner);
@@ -31,7 +31,7 @@ fn a_stop_turns_away_everybody_who_is_held_and_everybody_who_comes() {
 }
 
 #[test]
-fn a_body_is_not_waited_for_by_an_app_that_is_stopped_nor_when_nginx_quits() {
+fn no_body_is_read_for_a_stopped_app_or_when_nginx_quits() {
     let mut scene = Scene::paused("");
     let refused = |scene: &mut Scene| scene.visit(|zone| zone.refuse(AppId(0), &name("")));
     assert_eq!(refused(&mut scene), None);
@@ -47,7 +47,7 @@ fn a_body_is_not_waited_for_by_an_app_that_is_stopped_nor_when_nginx_quits() {
 }
 
 #[test]
-fn how_many_a_quit_turned_away_is_told_once_and_a_stop_is_none() {
+fn requests_turned_away_by_a_quit_are_reported_once_and_without_those_of_a_stop() {
     let mut scene = Scene::paused("a");
     scene.stop("stopped", PLAIN);
     scene.come("stopped", ONE);
@@ -63,7 +63,7 @@ fn how_many_a_quit_turned_away_is_told_once_and_a_stop_is_none() {
 }
 
 #[test]
-fn bypassed_requests_that_fail_have_a_line_a_second_and_what_is_left_is_told_in_the_end() {
+fn failed_bypassed_requests_are_reported_once_a_second_and_at_the_end() {
     let mut scene = Scene::paused("a");
     let fails = |scene: &mut Scene| scene.visit(|zone| zone.bypass_failed(AppId(0), &name("a")));
     assert_eq!((fails(&mut scene), fails(&mut scene), fails(&mut scene)), (Some(1), None, None));
@@ -90,7 +90,7 @@ fn an_app_is_stopped_from_any_state() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_the_baton_and_calls_nobody_back_whose_turn_has_come() {
+fn a_stop_does_not_wait_for_the_baton_and_does_not_recall_a_released_request() {
     let mut scene = Scene::paused("");
     for owner in [ONE, ONE, TWO] {
         scene.hold("", owner);
@@ -108,7 +108,7 @@ fn a_stop_does_not_wait_for_the_baton_and_calls_nobody_back_whose_turn_has_come(
 }
 
 #[test]
-fn a_stop_that_ends_while_one_goes_on_lets_nobody_overtake_it() {
+fn a_stop_that_ends_during_a_release_lets_no_newcomer_overtake() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.resume("");
@@ -123,7 +123,7 @@ fn a_stop_that_ends_while_one_goes_on_lets_nobody_overtake_it() {
 }
 
 #[test]
-fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_away() {
+fn a_stop_that_becomes_a_pause_keeps_requests_that_it_had_not_turned_away() {
     let mut scene = Scene::paused("");
     let pause = scene.zone.tables.apps[0].pause();
     for owner in [ONE, TWO, TWO] {
@@ -139,7 +139,7 @@ fn a_stop_that_becomes_a_pause_again_keeps_the_places_of_those_not_yet_turned_aw
 }
 
 #[test]
-fn whom_a_stop_has_not_yet_turned_away_when_it_ends_goes_on() {
+fn a_request_that_a_stop_has_not_turned_away_when_it_ends_is_released() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.stop("", PLAIN);
@@ -149,7 +149,7 @@ fn whom_a_stop_has_not_yet_turned_away_when_it_ends_goes_on() {
 }
 
 #[test]
-fn who_was_held_for_its_max_time_is_not_passed_on_by_an_app_that_is_stopped() {
+fn an_expired_request_of_a_stopped_app_is_not_passed_on() {
     let mut scene = Scene::paused("");
     let (early, late) = (scene.hold("", ONE), scene.hold("", ONE));
     scene.stop("", PLAIN);
@@ -160,7 +160,7 @@ fn who_was_held_for_its_max_time_is_not_passed_on_by_an_app_that_is_stopped() {
 }
 
 #[test]
-fn a_long_line_is_turned_away_in_parts_and_its_worker_comes_back_for_the_rest() {
+fn a_long_line_is_turned_away_in_parts() {
     let mut scene = Scene::with_slots(300);
     scene.pause("");
     for _ in 0..300 {
@@ -186,7 +186,7 @@ fn a_stop_of_one_app_does_not_touch_another() {
 }
 
 #[test]
-fn who_is_turned_away_is_told_when_the_lease_ends() {
+fn a_request_turned_away_learns_when_the_lease_ends() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.enable("", Expected::Any, PLAIN).unwrap();
@@ -198,7 +198,7 @@ fn who_is_turned_away_is_told_when_the_lease_ends() {
 }
 
 #[test]
-fn a_stop_says_itself_when_it_ends_whatever_the_pause_said() {
+fn a_stop_has_an_end_of_its_own() {
     let mut scene = Scene::paused_by("", lease(500));
     scene.stop("", PLAIN);
     assert_eq!(scene.zone.words.signals().next_lease(), None);
@@ -209,7 +209,7 @@ fn a_stop_says_itself_when_it_ends_whatever_the_pause_said() {
 }
 
 #[test]
-fn who_goes_by_is_told_when_the_lease_ends() {
+fn a_bypassing_request_learns_when_the_lease_ends() {
     let mut scene = Scene::new();
     scene.stop("", lease(4200));
     let came = scene.visit(|zone| zone.bypass(AppId(0), &name("")));
@@ -229,7 +229,7 @@ fn a_stop_of_another_pause_or_of_one_that_is_over_stops_nothing() {
 }
 
 #[test]
-fn those_held_by_a_pause_are_turned_away_when_all_workers_were_told_to_leave() {
+fn a_quit_turns_away_requests_that_a_pause_holds() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
@@ -259,7 +259,7 @@ fn a_drain_goes_on_though_nginx_quits() {
 }
 
 #[test]
-fn who_was_held_for_its_max_time_is_not_passed_on_when_nginx_quits() {
+fn an_expired_request_is_not_passed_on_when_nginx_quits() {
     let mut scene = Scene::paused("");
     let one = scene.hold("", ONE);
     scene.quit();
@@ -267,7 +267,7 @@ fn who_was_held_for_its_max_time_is_not_passed_on_when_nginx_quits() {
 }
 
 #[test]
-fn a_pause_that_begins_while_nginx_quits_holds_nobody() {
+fn a_pause_that_begins_while_nginx_quits_holds_no_request() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);
@@ -296,7 +296,7 @@ fn a_reload_is_no_quit() {
 }
 
 #[test]
-fn a_worker_that_registers_ends_a_quit_and_nobody_else_is_turned_away() {
+fn a_new_worker_ends_a_quit() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.quit();
@@ -308,7 +308,7 @@ fn a_worker_that_registers_ends_a_quit_and_nobody_else_is_turned_away() {
 }
 
 #[test]
-fn an_old_worker_that_gets_an_entry_late_is_still_an_old_one() {
+fn an_old_worker_that_registers_late_is_still_an_old_one() {
     let mut scene = Scene::paused("");
     for pid in [3, 4] {
         scene.register(pid, FIRST);
@@ -323,7 +323,7 @@ fn an_old_worker_that_gets_an_entry_late_is_still_an_old_one() {
 }
 
 #[test]
-fn a_worker_that_asks_for_an_entry_again_ends_no_quit() {
+fn a_worker_that_registers_again_ends_no_quit() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.quit();
@@ -344,7 +344,7 @@ fn a_worker_that_asks_for_an_entry_again_ends_no_quit() {
 }
 
 #[test]
-fn a_quit_is_seen_though_the_last_that_is_told_had_no_entry() {
+fn a_quit_is_seen_even_if_the_last_worker_to_be_told_had_no_entry() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     let second = scene.visit(|zone| zone.next_generation());
@@ -353,7 +353,7 @@ fn a_quit_is_seen_though_the_last_that_is_told_had_no_entry() {
 }
 
 #[test]
-fn who_would_be_cut_off_with_its_worker_is_turned_away_and_others_stay() {
+fn a_worker_that_is_cut_off_turns_away_its_own_requests_only() {
     let mut scene = Scene::paused("");
     scene.hold("", ONE);
     scene.hold("", TWO);

@@ -22,12 +22,12 @@ pub(super) fn quiets(scene: &mut Scene, request: PauseRequest) -> Caller {
     caller
 }
 
-pub(super) fn anybody_waits(scene: &Scene) -> bool {
-    scene.zone.words.signals().anybody_waits()
+pub(super) fn any_caller_waits(scene: &Scene) -> bool {
+    scene.zone.words.signals().any_caller_waits()
 }
 
 #[test]
-fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the_pause() {
+fn a_caller_is_answered_when_all_workers_saw_the_pause_and_nothing_is_in_flight() {
     let mut scene = busy();
     let caller = scene.quiets("a", PLAIN, ONE);
     assert_eq!(scene.effects.wake, Wake::All);
@@ -42,7 +42,7 @@ fn who_waits_is_answered_when_nothing_is_in_flight_and_every_worker_has_seen_the
 }
 
 #[test]
-fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
+fn a_caller_that_waits_for_a_quiet_app_is_answered_at_its_first_poll() {
     let mut scene = Scene::paused("a");
     scene.both_see();
     for wait_for in [WaitFor::Provisional, WaitFor::Quiet] {
@@ -54,7 +54,7 @@ fn who_waits_for_a_quiet_app_is_answered_at_the_first_look() {
 }
 
 #[test]
-fn who_gives_up_is_told_what_is_left() {
+fn a_caller_that_gives_up_learns_what_is_left() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     assert_eq!(scene.give_up(caller), WaitResult::RolledBack(IN_FLIGHT));
@@ -67,7 +67,7 @@ fn who_gives_up_is_told_what_is_left() {
 }
 
 #[test]
-fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
+fn a_caller_whose_time_is_over_just_as_the_app_is_quiet_is_answered_done() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     scene.count("a", ONE).end();
@@ -76,7 +76,7 @@ fn who_gives_up_at_the_moment_that_the_app_is_quiet_is_answered_so() {
 }
 
 #[test]
-fn who_is_released_as_the_app_is_paused_again_is_waited_for() {
+fn a_request_that_is_about_to_go_on_as_a_pause_begins_is_waited_for() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     scene.resume("a");
@@ -99,7 +99,7 @@ fn a_tunnel_is_not_waited_for() {
 }
 
 #[test]
-fn whom_nginx_gave_up_is_not_waited_for_and_is_counted_when_its_worker_is_gone() {
+fn a_request_given_up_is_not_waited_for_and_outlives_its_worker_in_the_counts() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     let count = scene.count("a", ONE);
@@ -122,7 +122,7 @@ fn another_apps_requests_are_not_waited_for() {
 }
 
 #[test]
-fn a_worker_that_dies_is_not_waited_for_and_what_it_passed_is_kept() {
+fn a_dead_worker_is_not_waited_for_and_its_totals_are_kept() {
     let mut scene = busy();
     let caller = scene.quiets("a", PLAIN, TWO);
     scene.sees(TWO);
@@ -150,7 +150,7 @@ fn an_old_worker_is_waited_for_until_it_is_gone() {
 }
 
 #[test]
-fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
+fn an_entry_shows_nothing_of_the_app_that_had_it_before() {
     let mut scene = busy();
     for app in ["b", "c", "d", "e"] {
         scene.pause(app);
@@ -164,24 +164,24 @@ fn an_entry_that_is_another_apps_now_shows_nothing_of_the_former_one() {
 }
 
 #[test]
-fn the_gates_say_whether_anybody_waits() {
+fn the_signals_say_whether_a_caller_waits() {
     let mut scene = busy();
-    assert!(!anybody_waits(&scene));
+    assert!(!any_caller_waits(&scene));
     let first = quiets(&mut scene, PLAIN);
     let second = quiets(&mut scene, PLAIN);
     scene.give_up(first);
-    assert!(anybody_waits(&scene));
+    assert!(any_caller_waits(&scene));
     scene.give_up(second);
-    assert!(!anybody_waits(&scene));
+    assert!(!any_caller_waits(&scene));
     let (_, kept) = scene.enable_and_wait("a", PLAIN, WaitFor::Quiet, ONE).unwrap();
-    assert!(anybody_waits(&scene));
+    assert!(any_caller_waits(&scene));
     scene.resume("a");
-    assert!(!anybody_waits(&scene));
+    assert!(!any_caller_waits(&scene));
     assert_eq!(scene.poll(kept), WaitResult::Superseded);
 }
 
 #[test]
-fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing() {
+fn a_caller_that_finds_no_room_to_wait_changes_nothing() {
     let mut scene = busy();
     let callers = [PLAIN; 3].map(|request| quiets(&mut scene, request));
     let picture = |scene: &Scene| {
@@ -201,7 +201,7 @@ fn nobody_more_waits_than_there_is_room_for_and_who_is_refused_changes_nothing()
 }
 
 #[test]
-fn who_has_no_place_is_told_nothing_of_another() {
+fn an_unknown_caller_learns_nothing_of_another_ones_wait() {
     let mut scene = busy();
     let caller = quiets(&mut scene, PLAIN);
     for stranger in [Caller { owner: TWO, ..caller }, Caller { cookie: Cookie(999), ..caller }] {
@@ -211,7 +211,7 @@ fn who_has_no_place_is_told_nothing_of_another() {
 }
 
 #[test]
-fn who_waits_for_a_drain_is_answered_when_the_last_one_has_gone_on() {
+fn a_caller_that_waits_for_a_drain_is_answered_when_the_last_has_gone_on() {
     let mut scene = Scene::paused("a");
     scene.hold("a", TWO);
     let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
@@ -222,11 +222,11 @@ fn who_waits_for_a_drain_is_answered_when_the_last_one_has_gone_on() {
     assert_eq!(scene.poll(caller), WaitResult::Pending, "the last one is about to go on");
     scene.give_back(app, TWO);
     assert_eq!(scene.poll(caller), WaitResult::Done);
-    assert!(!anybody_waits(&scene));
+    assert!(!any_caller_waits(&scene));
 }
 
 #[test]
-fn who_waits_for_a_drain_waits_for_those_behind_it_too() {
+fn a_caller_that_waits_for_a_drain_also_waits_for_newcomers() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
@@ -239,7 +239,7 @@ fn who_waits_for_a_drain_waits_for_those_behind_it_too() {
 }
 
 #[test]
-fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
+fn a_caller_that_gives_up_on_a_drain_learns_how_many_are_left() {
     let mut scene = Scene::paused("a");
     for owner in [ONE, ONE, TWO] {
         scene.hold("a", owner);
@@ -251,11 +251,11 @@ fn who_gives_up_on_a_drain_is_told_how_many_are_left_and_it_goes_on() {
 }
 
 #[test]
-fn nobody_waits_for_a_drain_of_nobody() {
+fn no_caller_waits_for_the_drain_of_an_empty_line() {
     let mut scene = Scene::paused("a");
     let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
     assert!(matches!(done, Opened::Ended(..)));
-    assert!(caller.is_none() && !anybody_waits(&scene));
+    assert!(caller.is_none() && !any_caller_waits(&scene));
     let (done, caller) = scene.disable_and_wait("a", ONE).unwrap();
     assert!(done == Opened::Unchanged && caller.is_none());
     let (done, caller) = scene.disable_and_wait("unknown", ONE).unwrap();
@@ -263,7 +263,7 @@ fn nobody_waits_for_a_drain_of_nobody() {
 }
 
 #[test]
-fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
+fn a_caller_that_waits_for_a_drain_learns_of_a_pause_or_a_stop() {
     type Ends = fn(&mut Scene);
     let ends: [Ends; 3] = [
         |scene| assert_ne!(scene.pause("a"), PauseId(0)),
@@ -281,7 +281,7 @@ fn who_waits_for_a_drain_is_told_when_the_app_is_paused_again_or_stopped() {
 }
 
 #[test]
-fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
+fn a_drain_goes_on_if_the_worker_of_a_waiting_caller_dies_or_nginx_quits() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
@@ -294,7 +294,7 @@ fn a_drain_goes_on_when_the_worker_of_who_waits_for_it_dies_or_nginx_quits() {
 }
 
 #[test]
-fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
+fn an_app_keeps_its_entry_while_a_caller_waits_for_it() {
     let mut scene = Scene::paused("a");
     scene.hold("a", ONE);
     let caller = scene.disable_and_wait("a", ONE).unwrap().1.unwrap();
@@ -308,7 +308,7 @@ fn an_entry_is_not_another_apps_while_somebody_waits_for_it() {
 }
 
 #[test]
-fn an_app_is_not_quiet_while_there_is_a_worker_without_an_entry() {
+fn an_app_is_not_quiet_while_a_worker_has_no_entry() {
     let mut scene = Scene::new();
     let more = [3, 4, 5].map(|pid| scene.register(pid, FIRST));
     assert_eq!(more[2], WorkerId::NONE, "the table is full");
