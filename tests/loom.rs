@@ -1,12 +1,12 @@
-//! What is read without the lock, in every order in which it can be read: a request asks its gate
-//! and then waits in line, while the operator pauses, stops and resumes, leases end, released
-//! requests finish, and nginx quits.
+//! What is read without the lock, in every order of reads and writes: requests look at their gates and
+//! wait in line, while the operator pauses, stops and resumes, leases end, released requests finish,
+//! and nginx quits.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --test loom`.
 //!
-//! In each test the threads that change the gates are older than the one that asks them: loom runs
-//! the oldest first, and looks from a read back to the writes before it, but not always from a
-//! write back to reads (a read by the writer itself in between hides them).
+//! In each test the threads that write the gates are older than the one that reads them. loom runs the
+//! oldest thread first; then it tries each read with earlier writes. It does not always try a write
+//! with earlier reads: a read by the writer itself hides them.
 #![cfg(loom)]
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
@@ -31,7 +31,7 @@ fn a_request_held_as_the_pause_ends_is_woken() {
     loom::model(|| {
         let shared = Shared::new(1);
         let worker = spawn(&shared, |shared| {
-            // It may hear its bell before the request comes.
+            // Its bell may ring before the request comes.
             may_turn(shared, ONE);
             shared.comes(&name(""), ONE, Cookie(1));
         });
@@ -59,7 +59,7 @@ fn a_request_during_a_drain_is_held_behind_it_and_woken() {
 
 #[test]
 fn a_request_that_comes_as_the_pause_ends_does_not_overtake() {
-    // With three threads all orders take minutes; what is wrong shows after few preemptions.
+    // All orders of three threads would take minutes. A fault shows after few preemptions.
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
     model.check(|| {
@@ -191,7 +191,7 @@ fn a_request_held_as_the_lease_ends_is_woken_and_the_end_is_told_once() {
             shared.visit(|zone| zone.end_lease()).is_some()
         });
         let ended = shared.visit(|zone| zone.end_lease()).is_some();
-        assert_ne!(worker.join().unwrap(), ended, "it is told once");
+        assert_ne!(worker.join().unwrap(), ended, "it is reported once");
         assert_eq!(shared.words.signals().next_lease(), None);
         assert_eq!(shared.settle_open(), [Cookie(1)]);
     });
@@ -235,7 +235,7 @@ fn two_workers_that_are_told_to_leave_at_once_both_turn_away() {
     });
 }
 
-// In these the caller who waits is the youngest: he reads what the worker writes.
+// In these the waiting caller is the youngest thread: it reads what the worker writes.
 
 #[test]
 fn a_caller_that_waits_for_quiet_waits_for_requests_of_a_new_app() {
@@ -292,7 +292,7 @@ fn a_caller_that_waits_for_quiet_also_waits_for_released_requests() {
     });
 }
 
-/// Pauses; another worker, which has nothing in flight, looks for the caller.
+/// Pauses. Another worker, which has nothing in flight, polls for the caller.
 fn waits(shared: &Arc<Shared>) -> JoinHandle<bool> {
     let wait = shared.enable_and_wait(&name(""), TWO);
     spawn(shared, move |shared| {
@@ -315,23 +315,25 @@ fn a_request_that_passes_after_a_pause_sees_that_it_has_ended() {
     });
 }
 
-/// nginx's lock, which knows its holder by a number only, and what is known of processes.
+/// nginx's lock, which contains only the pid of its holder, and what is known about processes.
 #[derive(Default)]
 struct Lock {
     word: AtomicU64,
     holder: Holder,
-    /// When the process started that has the number now.
+    /// When the process with this pid started.
     started: AtomicU64,
 }
 
 impl Lock {
     const PID: u64 = 10;
 
-    /// A process of that number has a visit.
+    /// A process with this pid makes a visit.
     fn visit(&self, started: u64) {
         let change = |from, to| {
+            // Pairs with the load in `is_a_dead_ones`, and with the other process's own.
             self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).unwrap();
         };
+        // Pairs with the read of `started` below.
         self.started.store(started, Ordering::Release);
         change(0, Self::PID);
         self.holder.begins(Name::of(Process { pid: Self::PID as i32, started }));
@@ -339,11 +341,12 @@ impl Lock {
         change(Self::PID, 0);
     }
 
-    /// Whether the lock is held, and by nobody who lives.
-    fn is_the_deads(&self) -> bool {
+    /// Whether the lock is held by a dead process.
+    fn is_a_dead_ones(&self) -> bool {
+        // Pairs with `change`: who sees the pid sees that earlier holders erased their names.
         let holds = self.word.load(Ordering::Acquire) == Self::PID;
         let process = self.holder.process(Self::PID as i32);
-        // The kernel says how it is now, not how it was.
+        // The kernel always answers with the newest value.
         let started = || self.started.fetch_add(0, Ordering::AcqRel);
         let is_gone = || process.started != 0 && process.started != started();
         holds && is_gone() && self.holder.process(Self::PID as i32) == process
@@ -356,7 +359,7 @@ fn the_lock_is_not_taken_from_a_living_process_whose_pid_was_used_before() {
         let lock = Arc::new(Lock::default());
         let processes = Arc::clone(&lock);
         let processes = loom::thread::spawn(move || (1..=2).for_each(|one| processes.visit(one)));
-        assert!(!lock.is_the_deads());
+        assert!(!lock.is_a_dead_ones());
         processes.join().unwrap();
     });
 }

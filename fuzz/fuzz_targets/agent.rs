@@ -1,4 +1,4 @@
-//! A pattern and a User-Agent, the input's first line and the rest: an answer in time for any.
+//! A pattern (the first line of the input) and a User-Agent (the rest): any two have an answer in time.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -9,7 +9,7 @@ use intermission::request::admit::{admit, Admission, Rules, Visit};
 use intermission::request::agent::{oddity, privileged, Match, Oddity};
 use libfuzzer_sys::fuzz_target;
 
-/// Far beyond what a search of all its steps takes of the processor with this build's checks.
+/// Far more processor time than the longest search takes in a build with checks.
 const LONG: Duration = Duration::from_millis(100);
 
 fuzz_target!(|input: &[u8]| {
@@ -33,8 +33,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(admission == Admission::Privileged, found == Match::Yes);
     assert_eq!(admission == Admission::Undecided, found == Match::TooCostly);
 
-    // One in eight of those that are not quick, for there are many; 50 times as much text takes
-    // long only where nothing bounds the search.
+    // Only one in eight of the slow ones, because there are many. With 50 times as much text the search
+    // takes long only if nothing bounds it.
     if input.len().is_multiple_of(8) && timed(pattern, agent) > Duration::from_millis(1) {
         let took = timed(pattern, &agent.repeat(50));
         assert!(took < LONG, "{took:?}");

@@ -1,4 +1,4 @@
-//! A control request: location, URI and query, each a line of the input.
+//! A control request. The lines of the input are the location, the URI and the query.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -63,13 +63,13 @@ fuzz_target!(|input: &[u8]| {
                 assert!(words.len() < 400 && words.starts_with("parameter \""), "{words}");
                 let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
                 assert!(words.bytes().all(plain), "{words}");
-                assert_eq!(verb.command(said, Some(Msec(1))), Err(bad), "the lease mends it");
+                assert_eq!(verb.command(said, Some(Msec(1))), Err(bad), "the lease does not help");
             }
         }
     }
 });
 
-/// Its word, and the parameters that it may have.
+/// The word of a verb, and its parameters.
 fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
     match verb {
         Verb::Status => ("status", &["format", "app"]),
@@ -112,7 +112,7 @@ fn methods(verb: Verb) {
     }
 }
 
-/// A command is the one of its verb, within its bounds, and says what the query said and no more.
+/// The command is that of its verb, and has exactly the values in the query.
 fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
     for pair in query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         let name = pair.split(|byte| *byte == b'=').next().unwrap();
@@ -176,8 +176,7 @@ fn cause(args: PauseArgs, query: &[u8]) -> Expected {
     args.which
 }
 
-/// The place's lease refuses a wait that is not below it, where the query names none, and changes
-/// nothing else.
+/// If the query has no lease, the one of the location refuses a longer wait, and changes nothing else.
 fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
     let wait = match asked.command {
         Command::Change(Change::Enable(PauseArgs { lease: None, .. }, Some(patience))) => {
@@ -192,7 +191,7 @@ fn leased(verb: Verb, asked: &Asked, query: &[u8]) {
     }
 }
 
-/// What the query says by this name, as it stands there.
+/// The raw values of a parameter in the query.
 fn all<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = &'q [u8]> {
     query.split(|byte| *byte == b'&').filter_map(move |pair| {
         let rest = pair.strip_prefix(name.as_bytes())?;
@@ -204,7 +203,7 @@ fn all<'q>(query: &'q [u8], name: &'q str) -> impl Iterator<Item = &'q [u8]> {
     })
 }
 
-/// What is meant by it: once, if at all.
+/// The decoded value of a parameter. Fails if the query has it twice.
 fn value(query: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut said = all(query, name);
     let value = said.next();

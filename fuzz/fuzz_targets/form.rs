@@ -1,5 +1,5 @@
-//! A request with a form: the header Content-Type, the query and the body, each a line of the input.
-//! What a form says is what the same says in the query, with each `+` a space.
+//! A request with a form. The lines of the input are the header Content-Type, the query and the body. A
+//! form means what it would mean in the query, with each `+` a space.
 #![forbid(unsafe_code)]
 #![no_main]
 

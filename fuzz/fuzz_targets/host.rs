@@ -1,5 +1,5 @@
-//! A server's name and a host, each a line of the input. A browser may act at an address or at
-//! localhost, which another site cannot let point to somewhere else, and at the server's names.
+//! A server's name and a host: two lines of the input. A browser may change something if the host is an
+//! address or localhost, which another site cannot redirect, or a name of the server.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -34,8 +34,7 @@ fn is_name(server_name: &[u8], host: &[u8]) -> bool {
     }
 }
 
-/// Whether a browser takes it for an address or localhost; what it takes for no host at all it does
-/// not ask.
+/// Whether a browser takes the host for an address or localhost, or for no host at all.
 fn is_fixed(host: &[u8]) -> bool {
     let Ok(url) = Url::parse(&format!("http://{}/", String::from_utf8_lossy(host))) else {
         return true;

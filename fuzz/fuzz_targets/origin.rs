@@ -1,6 +1,6 @@
-//! A request's headers, each a line of the input: Host, Sec-Fetch-Site, Sec-Purpose, Origin and
-//! Referer; a `$` in the last two stands for the host. What is let pass is what a browser's parser
-//! of URLs takes for a page of the same host and port.
+//! The headers of a request. The lines of the input are Host, Sec-Fetch-Site, Sec-Purpose, Origin and
+//! Referer; a `$` in the last two stands for the host. A page is allowed only if a browser's parser
+//! of URLs takes it for one of the same host and port.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -18,13 +18,13 @@ fuzz_target!(|input: &[u8]| {
     let headers =
         Headers { sec_fetch_site, origin, referer, sec_purpose, host, ..Headers::default() };
     judged(&headers);
-    // One header alone shows what those before it hide.
+    // Each header alone, too: another one may hide what it does.
     judged(&Headers { origin, host, ..Headers::default() });
     judged(&Headers { referer, host, ..Headers::default() });
     own(&headers);
 });
 
-/// Why a page may not act, at one of the server's names.
+/// Why a page may not change anything, if the host is a name of the server.
 fn foreign(headers: &Headers<'_>) -> Option<Refused> {
     refused(headers, Method::Post, HostIs::Own)
 }
@@ -48,7 +48,7 @@ fn judged(headers: &Headers<'_>) {
     }
 }
 
-/// A URL that was let pass is of this host; whoever calls nginx by what is no host is no browser.
+/// An allowed URL is one of this host. If the header Host is no host, the client is no browser.
 fn same(url: &[u8], host: &[u8]) {
     assert!(!host.is_empty());
     let url = String::from_utf8_lossy(url);
@@ -57,7 +57,7 @@ fn same(url: &[u8], host: &[u8]) {
     assert_eq!(place(&url), Some(host), "{url:?}");
 }
 
-/// A page of this host may act, whatever its path, and another port is another site.
+/// A page of this host may change something, whatever its path. Another port is another site.
 fn own(headers: &Headers<'_>) {
     let &Headers { host, referer: path, .. } = headers;
     if place_of_host("http", host).is_none() {
@@ -83,14 +83,14 @@ fn with_host(url: &[u8], host: &[u8]) -> Vec<u8> {
 
 type Where = (Host<String>, u16);
 
-/// Where a browser finds the page: nowhere, if it is no URL or names a user.
+/// The host and port of a URL. None if it is no URL, or names a user.
 fn place(url: &str) -> Option<Where> {
     let url = Url::parse(url).ok()?;
     let nobody = url.username().is_empty() && url.password().is_none();
     nobody.then_some((url.host()?.to_owned(), url.port_or_known_default()?))
 }
 
-/// The same of a header Host, as RFC 3986 spells it: a name or an address, and perhaps a port.
+/// The same of a header Host: a name or an address as in RFC 3986, perhaps with a port.
 fn place_of_host(scheme: &str, host: &[u8]) -> Option<Where> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!&'()*+,;=:[]".contains(byte);
     let host = core::str::from_utf8(host).ok().filter(|host| host.bytes().all(|b| plain(&b)))?;

@@ -1,5 +1,5 @@
-//! A short pattern and a short User-Agent, the input's first line and the rest, judged by Lua 5.1
-//! itself: as they are, and once more of bytes that mean something nearly everywhere.
+//! A short pattern (the first line of the input) and a short User-Agent (the rest), compared with Lua
+//! 5.1 itself: as they are, and again with their bytes replaced by ones that have a meaning.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -13,7 +13,7 @@ const SPARSE: &[u8; 16] = b"aaabbc1]%-^$(*+?";
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let [pattern, agent] = [(); 2].map(|()| lines.next().unwrap_or_default());
-    // Lua goes back and tries again: for longer than anybody waits, were they longer.
+    // Lua backtracks: with longer ones it would take too long.
     let (pattern, agent) = (first(14, pattern), first(10, agent));
     agrees(pattern, agent);
     let pattern: Vec<u8> = pattern.iter().map(|byte| DENSE[usize::from(byte % 32)]).collect();
@@ -25,8 +25,8 @@ fn first(limit: usize, bytes: &[u8]) -> &[u8] {
     bytes.get(..limit).unwrap_or(bytes)
 }
 
-/// Where both mean the same by a pattern: `%g` is a class of ours only, a NUL ends Lua's pattern,
-/// and what is odd is taken literally.
+/// Whether the pattern means the same in both. `%g` is a class only here, a NUL ends a pattern in Lua,
+/// and odd patterns are taken literally here.
 fn agrees(pattern: &[u8], agent: &[u8]) {
     let same = !pattern.contains(&0)
         && !pattern.windows(2).any(|pair| matches!(pair, b"%g" | b"%G"))
@@ -55,7 +55,7 @@ impl Judge {
         Self { lua, finds }
     }
 
-    /// Panics where Lua calls the pattern malformed: then it is odd.
+    /// Panics if Lua calls the pattern malformed: then it must be odd.
     fn finds(&self, pattern: &[u8], agent: &[u8]) -> bool {
         let [agent, pattern] = [agent, pattern].map(|bytes| self.lua.create_string(bytes).unwrap());
         self.finds.call((agent, pattern)).unwrap()

@@ -1,7 +1,7 @@
-//! Two apps whose names and reason are any bytes: JSON and Prometheus' text that others can read.
+//! Two apps with any bytes in their names and reason: their JSON and metrics can be read by others.
 //!
-//! The input's first eleven bytes: how long the names are, a state, and a number. The names follow;
-//! the rest is the reason.
+//! The first eleven bytes of the input are the lengths of the names, a state and a number. The names
+//! follow; the rest is the reason.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -74,7 +74,7 @@ fn app(name: &[u8], reason: &[u8], state: u8, number: u64) -> Status {
 fn json(apps: &[Status], now: Now) {
     let text = serde_json::to_string(&Apps::new(apps.to_vec(), now)).unwrap();
     assert!(!text.bytes().any(|byte| byte < b' '));
-    // Quotes in a value are escaped: this is the key and nothing else.
+    // Quotes in a value are escaped: so this can only be the key.
     for key in ["\"app\":", "\"app_encoded\":", "\"reason\":", "\"state\":"] {
         assert_eq!(text.matches(key).count(), apps.len());
     }
@@ -95,7 +95,7 @@ fn json(apps: &[Status], now: Now) {
     }
 }
 
-/// What names the app in a query, and is harmless in a header.
+/// The app's name as in a query. It is harmless in a header.
 fn encoded(text: &str, app: &AppName) {
     let query = format!("app={text}&format=json");
     assert_eq!(
@@ -113,8 +113,8 @@ fn encoded(text: &str, app: &AppName) {
     assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/%".contains(&byte)));
 }
 
-/// Each line is one of the format, each family is announced once and whole, no series is there
-/// twice, and a histogram's buckets grow up to its count.
+/// Each line has the right format, each family is announced once and is complete, no series is there
+/// twice, and the buckets of a histogram grow up to its count.
 fn prometheus(apps: &[Status]) {
     let text = metrics::render(apps, SLOTS);
     let names: Vec<String> = apps.iter().map(label).collect();
@@ -151,10 +151,11 @@ fn prometheus(apps: &[Status]) {
 
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 const FAMILIES: usize = 22;
-/// Of an app: gauges and counters, outcomes, reasons, buckets, and a histogram's sum and count.
+/// The series of an app: gauges and counters, outcomes, reasons, buckets, and the histogram's sum and
+/// count.
 const SERIES: usize = 16 + 8 + 5 + 11 + 2;
 
-/// A name that can be read is its own label; any other, or what looks like one, shows its bytes.
+/// A readable name is its own label. Any other name, and one that looks escaped, shows its bytes.
 fn label(app: &Status) -> String {
     let name = app.app.as_bytes();
     match core::str::from_utf8(name) {
@@ -169,8 +170,8 @@ struct Sample<'a> {
     value: f64,
 }
 
-/// <https://prometheus.io/docs/instrumenting/exposition_formats/>, the text format, and not even
-/// the spaces that it allows.
+/// The text format of <https://prometheus.io/docs/instrumenting/exposition_formats/>, without the
+/// optional spaces.
 fn sample(line: &str) -> Option<Sample<'_>> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
@@ -193,7 +194,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     good.then_some(Sample { name, labels, value: value.parse().ok()? })
 }
 
-/// The value up to its closing quote, and what is behind it.
+/// The value up to its closing quote, and the rest.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut chars = text.chars();
     let mut value = String::new();

@@ -1,6 +1,6 @@
-//! The pauses of a state file whose checksum is right: whatever stands in it, an app comes back as
-//! the file says or not at all. The input's first two lines are the clocks at nginx's start in
-//! milliseconds, the monotonic one and the wall's; the rest is the file's content.
+//! The pauses of a state file with a valid checksum: an app comes back as the file says, or not at all.
+//! The first two lines of the input are the clocks when nginx starts, in milliseconds: the monotonic
+//! one and the wall clock. The rest is the content of the file.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         written: Written::at(now, "boot"),
         saved: snapshot.saved.iter().filter_map(|saved| restored(saved, age, now)).collect(),
     };
-    // What was restored is written, and read as it was.
+    // A restored app is saved and read back unchanged.
     let Some(record) = record(8, &again) else { return };
     assert_eq!(newest(&record), Ok((8, again.clone())));
     for saved in &again.saved {
@@ -49,12 +49,12 @@ fn restored(saved: &Saved, age: Option<Msec>, now: Now) -> Option<Saved> {
 }
 
 fn msec(line: &[u8]) -> Option<Msec> {
-    // No clock has come further.
+    // No clock is further.
     let msec = core::str::from_utf8(line).ok()?.parse().ok().filter(|msec| *msec < u64::MAX / 4);
     msec.map(Msec)
 }
 
-/// A record with this content.
+/// A record with this JSON.
 fn whole(number: u64, json: &[u8]) -> Vec<u8> {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&number.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The values of directives. What is refused is explained, what is taken is within its bounds.
+//! The values of directives. An accepted value is within its bounds, and a refusal says what is allowed.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     if let Some(max_held) = told(settings::max_held(input)) {
         assert!(max_held > 0 && input.iter().all(u8::is_ascii_digit));
     }
-    // The arguments of one directive; each may be said once.
+    // The arguments of one directive; each may stand once.
     let mut pace = Pace::default();
     for argument in input.split(|byte| *byte == b' ') {
         let Some(next) = told(settings::release(pace, argument)) else {
@@ -60,7 +60,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Which apps a list has, against a split by hand.
+/// The apps of a list, compared with a split by hand.
 fn apps(list: &[u8]) {
     let mut names = vec![Vec::new()];
     for byte in list {

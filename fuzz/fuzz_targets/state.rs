@@ -1,8 +1,8 @@
-//! A state file: two records of the input's making, whole, torn or overwritten.
+//! A state file: two records made from the input, whole, torn or overwritten.
 //!
-//! The input's first six bytes: the records' number, how much of the newer one is written (two
-//! bytes), the pauses' number, and which bit of the older one turns over (two bytes). The rest is
-//! the pauses as JSON, and what stood in the file before.
+//! The first six bytes of the input are the number of the records, how much of the newer one is written
+//! (two bytes), the number of the pauses, and which bit of the older one flips (two bytes). The rest
+//! is the pauses as JSON, and the earlier content of the file.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -12,13 +12,13 @@ use intermission::saved::{newest, place, record, Snapshot, Unusable, Written, RE
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // As it comes.
+    // The input itself.
     match newest(input) {
         Ok((number, _)) => assert!(!input.is_empty() || number == 0),
         Err(Unusable::Foreign) => assert!(!input.starts_with(b"intermission 1")),
         Err(Unusable::Broken) => assert!(input.starts_with(b"intermission 1")),
     }
-    // A writer that dies: the record before is still there, or the new one is whole.
+    // The writer dies: the record before is still there, or the new one is complete.
     let Some(([number, low, high, pauses, byte, bit], noise)) = input.split_first_chunk::<6>()
     else {
         return;
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     FILE.with_borrow_mut(|file| {
         let written = length.min(second.len());
         write(file, place(number), &first);
-        // Whatever was there before shows behind what is written of the new record.
+        // The earlier content is still there behind the written part of the new record.
         write(file, place(number + 1), noise);
         write(file, place(number + 1), &second[..written]);
         let found = newest(file);
@@ -41,7 +41,7 @@ fuzz_target!(|input: &[u8]| {
         } else {
             assert_eq!(found, Ok((number, old.clone())), "{written} of {}", second.len());
         }
-        // A bit of the older one turns over: it counts no longer.
+        // A bit of the older one flips: it is not valid any more.
         file[place(number) + usize::from(*byte) % first.len()] ^= 1 << (bit % 8);
         if let Ok(found) = newest(file) {
             assert!(found.0 == number + 1 || found == (number, old));
@@ -62,10 +62,10 @@ fn write(file: &mut [u8], at: usize, bytes: &[u8]) {
     file[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// More than is ever written of one record: libFuzzer's inputs have at most 4096 bytes.
+/// More than a record ever takes: an input of libFuzzer has at most 4096 bytes.
 const MAX_PAYLOAD: usize = 1 << 14;
 
 thread_local! {
-    /// All zero from input to input.
+    /// All zero between two inputs.
     static FILE: RefCell<Vec<u8>> = RefCell::new(vec![0; RECORD + MAX_PAYLOAD]);
 }

@@ -1,4 +1,4 @@
-//! Names and reasons of any bytes: harmless wherever they are printed.
+//! Names and reasons with any bytes are harmless wherever they are printed.
 #![forbid(unsafe_code)]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Times: whatever bytes say, and every point in time as it is shown.
+//! Times: any bytes are read, and any point in time is shown.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -29,7 +29,7 @@ fn parse(text: &str) -> Option<Msec> {
     MaxTime::parse(text.as_bytes()).map(MaxTime::msec).ok()
 }
 
-/// Seconds with decimals mean what arithmetic says.
+/// Seconds with decimals are computed by hand.
 fn decimals(input: &[u8]) {
     let digits: String = input.iter().map(|byte| char::from(b'0' + byte % 10)).collect();
     let (whole, fraction) = digits.split_at(digits.len().min(10));
@@ -42,7 +42,7 @@ fn decimals(input: &[u8]) {
     assert_eq!(parse(&format!("{whole}.{fraction}")), meant, "{whole}.{fraction}");
 }
 
-/// What is shown is that point in time, counted back by hand.
+/// The shown point in time is computed back by hand.
 fn shown(unix: u64) {
     let text = rfc3339(Msec(unix)).to_string();
     assert_eq!(text.len(), "2012-05-01T09:30:00.000Z".len());

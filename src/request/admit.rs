@@ -1,45 +1,44 @@
-//! Who goes by while an app is not open: health checks and privileged clients.
+//! Requests that no pause holds: health checks and privileged clients.
 #![forbid(unsafe_code)]
 
 use crate::request::agent;
 
-/// The path that is a health check wherever these are not off.
+/// The path that is a health check in any case, unless there are none.
 const UP: &[u8] = b"/up";
 
-/// What the operator set, for one request; empty where unset.
+/// What the operator set for a request; empty if unset.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// `$intermission_health_check_path`: `off` for no health check, not even `/up`.
+    /// `$intermission_health_check_path`. With `off` nothing is a health check, not even `/up`.
     pub health_check_path: &'a [u8],
     /// `$intermission_privileged_user_agent`
     pub privileged_user_agent: &'a [u8],
 }
 
-/// What a request says of itself.
+/// What a request says about itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
     /// Whether its method is GET or HEAD.
     pub only_reads: bool,
-    /// Decoded, without arguments.
+    /// The path: decoded, without arguments.
     pub uri: &'a [u8],
-    /// Empty if it sent none.
+    /// Empty if it has none.
     pub user_agent: &'a [u8],
 }
 
-/// Whether a request is one that no pause holds.
+/// Whether a pause holds a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is held like any other.
+    /// It is held.
     Usual,
-    /// It goes by: a health check.
+    /// It is a health check, and never held.
     HealthCheck,
-    /// It goes by: its client is privileged.
+    /// Its client is privileged, and it is never held.
     Privileged,
-    /// The User-Agent was too costly to compare with the pattern: it is held.
+    /// It is held: to compare its User-Agent with the pattern would take too long.
     Undecided,
 }
 
-/// Decides on a request.
 pub fn admit(rules: Rules<'_>, visit: Visit<'_>) -> Admission {
     if visit.only_reads && is_health_check(rules.health_check_path, visit.uri) {
         return Admission::HealthCheck;
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_no_health_check_at_all() {
+    fn with_off_nothing_is_a_health_check() {
         let off = Rules { health_check_path: b"off", ..RULES };
         for uri in [&b"/up"[..], b"off", b"/off", b""] {
             assert_eq!(admit(off, get(uri, b"")), Admission::Usual);

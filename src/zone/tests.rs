@@ -1,4 +1,4 @@
-//! The zone's promises, one a test; below them whatever random workers and operators do.
+//! The zone's promises, one a test; and a model that random workers and operators are compared with.
 #![forbid(unsafe_code)]
 
 mod asks;
@@ -50,7 +50,7 @@ fn process(pid: i32) -> Process {
     Process { started: 7, pid }
 }
 
-/// What a list holds, forwards; fails where it reads differently backwards.
+/// The slots of a list, from its head. Fails if the list reads differently from its tail.
 fn chain(zone: &Owned, list: &List) -> Vec<SlotId> {
     let slots = &zone.tables.slots;
     let forwards: Vec<SlotId> = list.iter(slots).map(|(id, _)| id).collect();
@@ -65,7 +65,7 @@ fn chain(zone: &Owned, list: &List) -> Vec<SlotId> {
     forwards
 }
 
-/// Fails where the tables contradict each other, as between visits they never may.
+/// Fails if the tables contradict each other. Between visits they never may.
 fn check(zone: &Owned) {
     let tables = &zone.tables;
     assert!(!tables.header.dirty.is_on());
@@ -101,7 +101,7 @@ fn check(zone: &Owned) {
         assert!(app.name().is_some() || (line.is_empty() && app.unfinished == 0));
         if let State::Draining { upto } = app.state() {
             let waited_for = line.first().is_some_and(|head| head.ticket <= upto);
-            assert!(waited_for || app.baton.is_some(), "a drain without an end");
+            assert!(waited_for || app.baton.is_some(), "a drain that cannot end");
         }
         check_gate(zone, id);
     }
@@ -117,8 +117,8 @@ fn check(zone: &Owned) {
     check_waits(zone);
 }
 
-/// Fails where requests of an app go on that was paused or stopped, and nobody can see that a pause has
-/// ended: then they could meet a connection that died with the old app.
+/// Fails if requests of an app can go on that was paused or stopped, but workers cannot see that a pause
+/// has ended: then the requests could get a kept connection that died with the old app.
 fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
     let endings = |zone: &Owned| zone.words.signals().endings();
     let mut was_paused = before.tables.apps.iter().map(App::is_paused_or_stopped).enumerate();
@@ -126,12 +126,12 @@ fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
     assert!(!unseen || !was_paused.any(|(entry, not_open)| not_open && goes_on(entry)));
 }
 
-/// The same once a visit is over.
+/// The same after a visit.
 fn check_endings_after(before: &Owned, now: &Owned) {
     check_endings(before, now, |entry| !now.tables.apps[entry].is_paused_or_stopped());
 }
 
-/// Fails where anybody waits for what is not to come, or a pause for nobody.
+/// Fails if a caller waits for what cannot come, or a pause is provisional without a caller.
 fn check_waits(zone: &Owned) {
     let (tables, signals) = (&zone.tables, zone.words.signals());
     let waiters = || tables.waits.iter().filter_map(Wait::get);
@@ -154,7 +154,7 @@ fn check_waits(zone: &Owned) {
         assert_eq!(app.is_provisional(), asked().next().is_some());
         let changed =
             app.is_provisional() && app.clone().recompute_pause(asked(), zone.now, Epoch(0));
-        assert!(!changed, "not what was before with what is asked for on top of it");
+        assert!(!changed, "not the state before plus what the callers asked for");
     }
 }
 

@@ -42,14 +42,14 @@ pub(super) enum Came {
     TurnedAway,
 }
 
-/// The zone, its lock, the doorbells, and who went on, in that order.
+/// The zone, its lock, the doorbells, and the requests that went on, in order.
 pub(super) struct Shared {
     pub(super) words: Words,
     tables: Mutex<Tables>,
     bells: [AtomicBool; 2],
     gone_on: Mutex<Vec<Cookie>>,
     pub(super) turned_away: Mutex<Vec<Cookie>>,
-    /// Those who went on and count until they are finished.
+    /// Released requests that count against the concurrency until they are finished, per worker.
     unfinished: [Mutex<Vec<(SlotId, Cookie)>>; 2],
 }
 
@@ -75,12 +75,13 @@ impl Shared {
         Arc::new(shared)
     }
 
-    /// As a worker does: the bells ring once the lock is released.
+    /// A worker's visit. The bells ring when the lock has been released.
     pub(super) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
         let mut tables = self.tables.lock().unwrap();
         let (result, effects) = tables.visit(&self.words, NOW, f);
         drop(tables);
-        // A store instead may be lost to a swap that came before it: loom knows less than C11.
+        // Not a store: loom, which knows less than C11, may lose it to an earlier swap. Pairs with the
+        // swap in `hears`.
         let ring = |worker: WorkerId| {
             self.bells[worker.index()].swap(true, Ordering::AcqRel);
         };
@@ -92,7 +93,7 @@ impl Shared {
         result
     }
 
-    /// A worker is killed in its visit, when it has done `f`.
+    /// A worker is killed in its visit, after `f`.
     pub(super) fn visit_and_die(&self, f: impl FnOnce(&mut Zone<'_>)) {
         let mut tables = self.tables.lock().unwrap();
         let mut zone = tables.lend(&self.words, NOW);
@@ -119,7 +120,7 @@ impl Shared {
             .is_ok());
     }
 
-    /// Pauses for a caller who waits until nothing is in flight; returns his place.
+    /// Pauses, for a caller that waits until nothing is in flight.
     pub(super) fn enable_and_wait(&self, app: &AppName, owner: WorkerId) -> WaitId {
         let (which, caller) = (Expected::Any, (owner, Cookie(9)));
         let waits = self
@@ -127,7 +128,7 @@ impl Shared {
         waits.unwrap().1
     }
 
-    /// Whether nothing is in flight, so far as he can know who waits there.
+    /// Whether the waiting caller learns that nothing is in flight.
     pub(super) fn is_quiet(&self, wait: WaitId, owner: WorkerId) -> bool {
         self.visit(|zone| zone.poll(wait, owner, Cookie(9), Deadline::Ahead)) == WaitResult::Done
     }
@@ -154,14 +155,14 @@ impl Shared {
         self.comes(app, owner, cookie) == Came::Held
     }
 
-    /// A request comes to a worker that saw so many pauses end; whether it passes although another one
-    /// has ended since, which the worker does not see.
+    /// A request comes to a worker that has seen `endings` pauses end. Returns whether it passes, and the
+    /// worker does not see that another pause has ended.
     pub(super) fn passes_unaware(&self, app: &AppName, owner: WorkerId, endings: u64) -> bool {
         let passes = self.comes(app, owner, Cookie(1)) == Came::Passed;
         passes && self.words.signals().endings() == endings
     }
 
-    /// Whether a worker's bell rang; what is heard is heard once.
+    /// Whether a worker's bell has rung since it was last asked. Pairs with the swap in `visit`.
     pub(super) fn hears(&self, worker: WorkerId) -> bool {
         self.bells[worker.index()].swap(false, Ordering::AcqRel)
     }
@@ -191,13 +192,14 @@ impl Shared {
         }
     }
 
-    /// One of those whom a worker let go on is finished; returns whether there was one.
+    /// A request that a worker released is finished. Returns false if there is none.
     pub(super) fn finishes(&self, me: WorkerId) -> bool {
         let one = self.unfinished[me.index()].lock().unwrap().pop();
         one.map(|(slot, cookie)| self.visit(|zone| zone.finish(slot, me, cookie))).is_some()
     }
 
-    /// All that is left to do is what the bells that rang say, and that those who went on finish.
+    /// The workers do what their bells tell them, and released requests finish, until nothing is left
+    /// to do. Returns the requests that went on.
     pub(super) fn settle(&self) -> Vec<Cookie> {
         loop {
             if let Some(worker) = [ONE, TWO].into_iter().find(|worker| self.hears(*worker)) {
@@ -206,12 +208,12 @@ impl Shared {
                 break;
             }
         }
-        assert_eq!(self.visit(|zone| zone.slots_used()), 0, "somebody was forgotten");
+        assert_eq!(self.visit(|zone| zone.slots_used()), 0, "a request was forgotten");
         assert!(!self.words.signals().any_moving());
         self.gone_on.lock().unwrap().clone()
     }
 
-    /// As [`Self::settle`], where no pause is left.
+    /// As [`Self::settle`], when no pause is left.
     pub(super) fn settle_open(&self) -> Vec<Cookie> {
         let gone_on = self.settle();
         assert!(self.words.signals().all_open());
@@ -219,7 +221,7 @@ impl Shared {
     }
 }
 
-/// What a worker has passed on and counts, as the edge does; none of it is ever finished.
+/// The requests that a worker has passed on, counted as the edge does. None of them ever finishes.
 pub(super) struct InFlight {
     me: WorkerId,
     epoch: Epoch,
@@ -232,7 +234,7 @@ impl InFlight {
         Self { me, epoch: Epoch(0), known: AppIndex::default(), list: Vec::new() }
     }
 
-    /// Counts anew, if there is anything that it has not seen.
+    /// Counts anew, if the epoch has changed.
     pub(super) fn refresh(&mut self, shared: &Shared) {
         if shared.words.signals().epoch() == self.epoch {
             return;
@@ -256,7 +258,7 @@ impl InFlight {
         self.list.push(*app);
     }
 
-    /// A request comes; whether it is passed on.
+    /// A request comes. Returns whether it is passed on.
     pub(super) fn passes(&mut self, shared: &Shared, app: &AppName) -> bool {
         self.refresh(shared);
         let passes = shared.comes(app, self.me, Cookie(1)) == Came::Passed;
@@ -266,8 +268,7 @@ impl InFlight {
         passes
     }
 
-    /// Its turns; whether it lets anybody go on. What it does for one may make it look around before
-    /// the next one.
+    /// It takes turns. Returns whether it releases a request. To release one may make it refresh.
     pub(super) fn turns(&mut self, shared: &Shared, app: &AppName) -> bool {
         let (me, last) = (self.me, AppId::NONE);
         let take = || shared.visit(|zone| zone.take_turn(me, last, Spare::One, |_| ())).1;
@@ -282,7 +283,7 @@ impl InFlight {
     }
 }
 
-/// Another worker, or another request's.
+/// A thread: another worker.
 pub(super) fn spawn<R: 'static>(
     shared: &Arc<Shared>,
     f: impl FnOnce(&Shared) -> R + 'static,
@@ -291,7 +292,7 @@ pub(super) fn spawn<R: 'static>(
     thread::spawn(move || f(&shared))
 }
 
-/// A worker that was or was not woken yet.
+/// A worker takes its turns if its bell has rung.
 pub(super) fn may_turn(shared: &Shared, me: WorkerId) {
     if shared.hears(me) {
         shared.turns(me);

@@ -1,4 +1,5 @@
-//! Whether a User-Agent is a privileged one: by literal containment, or as a Lua 5.1 pattern.
+//! Whether a User-Agent is privileged: it contains the pattern literally, or matches it as a Lua 5.1
+//! pattern.
 
 #![forbid(unsafe_code)]
 
@@ -14,10 +15,11 @@ pub enum Match {
     TooCostly,
 }
 
-/// What an operator should be told about a pattern, once. The Display finishes "the pattern …".
+/// What is odd about a pattern, for the operator. Finishes the sentence "the pattern …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oddity {
-    /// It ends with an unescaped `%`. As all but `TakenLiterally`: only literal containment counts.
+    /// It ends with an unescaped `%`. Then, as with all but `TakenLiterally`, the pattern is only
+    /// searched for literally.
     BarePercent,
     /// A `[` has no `]`.
     UnfinishedSet,
@@ -25,20 +27,20 @@ pub enum Oddity {
     UnbalancedParentheses,
     /// It has more than 1023 bytes.
     TooLong,
-    /// It holds `%` and this byte (`b`, `f` or a digit): Lua's balanced match, frontier and back
-    /// references, which we do not have. The `%` is an ordinary character there, and so is what
-    /// follows it: `%bxy` matches the text `%bxy`, `%1+` a `%` and one or more `1`.
+    /// It contains `%` and this byte (`b`, `f` or a digit): Lua's balanced match, frontier and back
+    /// references, which this matcher does not have. The `%` and what follows are ordinary characters
+    /// there: `%bxy` matches the text `%bxy`, and `%1+` a `%` and one or more `1`.
     TakenLiterally(u8),
 }
 
-/// Does this User-Agent belong to the privileged?
+/// Whether this User-Agent is privileged.
 ///
 /// Yes if it contains the pattern literally, or if Lua 5.1's `string.match(user_agent, pattern)`
 /// would find it (Lua 5.1 manual, 5.4.1, in the C locale: bytes from 0x80 on are in no class).
-/// Unlike there, `%g` is a class (as in LuaJIT and 5.2), a NUL in the pattern is an ordinary byte,
-/// and see [`Oddity`]. An empty pattern or User-Agent is never privileged.
+/// Unlike there, `%g` is a class (as in LuaJIT and 5.2), and a NUL in the pattern is an ordinary
+/// byte. [`Oddity`] lists other differences. An empty pattern or User-Agent is never privileged.
 ///
-/// Beyond the literal search it takes a bounded number of steps: a millisecond or two at the most.
+/// The number of steps is bounded: the search takes at most one or two milliseconds.
 pub fn privileged(pattern: &[u8], user_agent: &[u8]) -> Match {
     if pattern.is_empty() || user_agent.is_empty() {
         return Match::No;
@@ -52,7 +54,7 @@ pub fn privileged(pattern: &[u8], user_agent: &[u8]) -> Match {
     pattern.search(user_agent, &mut { STEPS })
 }
 
-/// What is odd about a pattern; the gravest if several things are.
+/// What is odd about a pattern; if there are several oddities, the most serious one.
 pub fn oddity(pattern: &[u8]) -> Option<Oddity> {
     match Pattern::parse(pattern) {
         Ok(pattern) => pattern.literally.map(Oddity::TakenLiterally),
@@ -60,24 +62,26 @@ pub fn oddity(pattern: &[u8]) -> Option<Oddity> {
     }
 }
 
-/// The most bytes of pattern that are read for one User-Agent, counting repetitions.
+/// At most so many bytes of pattern are read for one User-Agent, repetitions included.
 const STEPS: usize = 200_000;
 
-/// The longest pattern in bytes: a place in it, its end included, is one bit of `Places`.
+/// The longest pattern, in bytes: each offset into it, and its end, has a bit in `Places`.
 const MAX_PATTERN: usize = Places::COUNT - 1;
 
-/// A well-formed pattern. Without captures and back references it describes a regular language,
-/// so it is matched without backtracking: all places that the pattern can have reached are moved on
-/// together, byte by byte. Greedy or lazy makes no difference to whether there is a match.
+/// A well-formed pattern.
+///
+/// Without captures and back references a pattern describes a regular language. So it is matched
+/// without backtracking: all offsets that the pattern can have reached are moved on together, byte by
+/// byte. Whether a quantifier is greedy does not change whether there is a match.
 struct Pattern<'a> {
-    /// All of it but the leading `^`. A place is an offset into this.
+    /// The pattern without the leading `^`. Offsets count from here.
     items: &'a [u8],
     anchored: bool,
-    /// The first of what is taken literally.
+    /// The byte of the first [`Oddity::TakenLiterally`].
     literally: Option<u8>,
 }
 
-/// What a pattern begins with. The tails are what follows in the pattern.
+/// What a pattern begins with. Each tail is the rest of the pattern.
 enum Item<'a> {
     End,
     EndOfText,
@@ -158,8 +162,8 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Moves all places over one byte of text, or over its end. Places that are reached without
-    /// consuming a byte lie further on in the pattern, so one ascending walk meets them all.
+    /// Moves all offsets over one byte of text, or over its end. Offsets that are reached without a byte
+    /// of text are greater, so that one ascending walk meets them all.
     fn advance(
         &self,
         here: &mut Places,
@@ -246,7 +250,7 @@ fn taken_literally(pattern: &[u8]) -> Option<u8> {
 }
 
 impl<'a> Class<'a> {
-    /// Reads a set from behind its `[`; the first member may be a `]`.
+    /// Reads a set from behind its `[`. Its first member may be a `]`.
     fn set(pattern: &'a [u8]) -> Result<(Self, &'a [u8]), Oddity> {
         let (class, members): (fn(&'a [u8]) -> Self, _) = match pattern {
             [b'^', members @ ..] => (Class::NoneOf, members),
@@ -280,7 +284,7 @@ fn in_set(mut members: &[u8], c: u8) -> bool {
     loop {
         let (hit, rest) = match members {
             [] => return false,
-            // Only behind a range that ends in `%`, as in `[a-%%]`: there Lua takes in the `]`.
+            // Only behind a range that ends in `%`, as in `[a-%%]`: Lua makes the `]` a member there.
             [b'%'] => return c == b']',
             [b'%', class, rest @ ..] => (in_class(*class, c), rest),
             [low, b'-', high, rest @ ..] => ((*low..=*high).contains(&c), rest),
@@ -293,7 +297,8 @@ fn in_set(mut members: &[u8], c: u8) -> bool {
     }
 }
 
-/// What `%` and a byte stand for: a class, its complement in upper case, or else the byte itself.
+/// Whether `c` is in what `%` and `class` stand for: a class, its complement if in upper case, or the
+/// byte itself.
 fn in_class(class: u8, c: u8) -> bool {
     let hit = match class.to_ascii_lowercase() {
         b'a' => c.is_ascii_alphabetic(),
@@ -326,7 +331,7 @@ impl Places {
         }
     }
 
-    /// The first place at or after this one.
+    /// The first offset in the set that is not less than this one.
     fn first_from(&self, place: usize) -> Option<usize> {
         let first = place / 64;
         let mut mask = u64::MAX << (place % 64);

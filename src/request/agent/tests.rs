@@ -1,4 +1,4 @@
-//! Promises about patterns, and Lua's own matcher as their judge.
+//! What patterns match, compared with Lua's own matcher.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -56,7 +56,7 @@ fn a_caret_first_and_a_dollar_last_are_anchors_and_else_ordinary() {
 }
 
 #[test]
-fn every_class_holds_the_bytes_that_c_gives_it_and_its_upper_case_the_others() {
+fn a_class_has_the_bytes_that_c_gives_it_and_in_upper_case_the_others() {
     fn class(name: u8, members: &[u8]) {
         for c in 0..=255 {
             let upper = name.to_ascii_uppercase();
@@ -123,7 +123,7 @@ fn quantifiers_repeat_one_byte_and_back_off_as_far_as_is_needed() {
 }
 
 #[test]
-fn parentheses_group_nothing_and_a_quantifier_behind_one_is_an_ordinary_byte() {
+fn parentheses_group_nothing_and_a_quantifier_after_one_is_an_ordinary_byte() {
     check("^(cu)(r(l))/()%d", &["curl/7"], &["(cu)(r(l))/()7"]);
     check("^(a)+$", &["a+"], &["a", "aa"]);
     check("^(a)+*$", &["a", "a+++"], &["aa"]);
@@ -190,7 +190,7 @@ fn an_ordinary_pattern_is_not_odd() {
 }
 
 #[test]
-fn an_oddity_finishes_the_sentence() {
+fn an_oddity_finishes_a_sentence() {
     let told = oddity(b"%bxy").map(|oddity| format!("the pattern {oddity}"));
     assert_eq!(told.unwrap(), "the pattern contains %b, which is taken literally");
     let told = format!("the pattern {}", Oddity::TooLong);
@@ -208,7 +208,7 @@ fn nul_and_bytes_beyond_ascii_are_ordinary() {
 }
 
 #[test]
-fn a_pattern_that_makes_backtracking_explode_is_answered() {
+fn a_pattern_that_makes_backtracking_explode_is_matched_in_time() {
     assert_eq!(privileged(b"a-a-a-a-a-a-a-a-b", &[b'a'; 8000]), Match::No);
     assert_eq!(privileged(&b"a?".repeat(500), &[b'b'; 100]), Match::Yes);
     assert_eq!(privileged(b"^.*.*.*.*.*x$", &[b'a'; 8000]), Match::No);

@@ -1,4 +1,4 @@
-//! What workers have in flight is asked for, of apps that were never paused too.
+//! All workers are asked for their requests in flight, also of apps that were never paused.
 #![forbid(unsafe_code)]
 
 use super::deeds::Outcome;
@@ -9,7 +9,7 @@ use super::*;
 use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::zone::PATIENCE;
 
-/// As a worker tells it.
+/// A request in flight, as a worker reports it.
 pub(super) fn told(owner: WorkerId, since: u64) -> Told {
     let (method, uri, client) = (Text::EMPTY, Text::EMPTY, Address::EMPTY);
     Told { owner, waits_for: WaitsFor::App, since: Msec(since), method, uri, client }
@@ -24,7 +24,7 @@ fn an_app_is_counted_from_the_first_question_about_it() {
     let mut scene = Scene::new();
     let app = name("app");
     scene.visit(|zone| zone.know(&app));
-    assert_eq!(scene.effects.wake, Wake::All, "the workers are to count it");
+    assert_eq!(scene.effects.wake, Wake::All, "the workers must count it");
     let before = scene.visit(|zone| zone.signals.epoch());
     scene.visit(|zone| zone.know(&app));
     let known = scene.visit(|zone| (zone.known().count(), zone.find(&app), zone.signals.epoch()));
@@ -40,7 +40,7 @@ fn a_question_takes_no_other_apps_entry() {
     }
     assert_eq!(scene.visit(|zone| (zone.known().count(), zone.find(&name("e")))), (4, None));
     let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, PLAIN, Intent::State));
-    assert!(paused.is_ok(), "a pause does, of one that is idle");
+    assert!(paused.is_ok(), "a pause takes the entry of an idle app");
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn a_question_under_way_serves_later_callers_too() {
     scene.zone.words.counts().saw(TWO, asked);
     assert!(scene.visit(|zone| zone.all_told(asked)));
     let next = scene.visit(|zone| zone.ask());
-    assert!(next > asked, "it was answered");
+    assert!(next > asked, "the earlier one was answered");
     scene.visit(|zone| zone.know(&name("app")));
     let third = scene.visit(|zone| zone.ask());
-    assert!(third > next, "it was not about this app");
+    assert!(third > next, "the earlier one was not about this app");
     scene.zone.wait(PATIENCE);
-    assert!(scene.visit(|zone| zone.ask()) > third, "somebody does not answer");
+    assert!(scene.visit(|zone| zone.ask()) > third, "a worker does not answer");
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn only_answers_to_the_newest_question_are_shown() {
     let next = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0);
     scene.visit(|zone| zone.tell(asked, &[(id, told(ONE, 30))]));
-    assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0, "an answer that comes late");
+    assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0, "the answer comes too late");
     scene.visit(|zone| zone.tell(next, &[(id, told(ONE, 30)), (id, told(TWO, 50))]));
     assert_eq!(scene.visit(|zone| since(zone, id)), [30, 50]);
 }
 
-/// The model's part.
+/// What the model does.
 impl Pair {
     pub(super) fn knows(&mut self, name: usize) -> Outcome {
         let free = self.apps.iter().position(Option::is_none);
@@ -91,7 +91,7 @@ impl Pair {
         Outcome::Done
     }
 
-    /// All are asked, unless they are already, of all apps that there are.
+    /// All workers are asked, unless a question about all these apps is under way.
     pub(super) fn asks_all(&mut self) -> Outcome {
         let now = self.zone.now.monotonic;
         let mut living = self.workers.iter().filter(|worker| worker.generation.is_some());

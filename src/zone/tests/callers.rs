@@ -1,4 +1,4 @@
-//! Those who wait, naively: what is, is what was before with what they ask for on top of it.
+//! Waiting callers in the model: a provisional pause is the earlier state plus what they ask for.
 #![forbid(unsafe_code)]
 
 use super::deeds::{Ask, Deed, Outcome, Who};
@@ -8,7 +8,7 @@ use super::verbs::later;
 use super::*;
 use crate::control::command::PaceChange;
 
-/// Somebody who waits.
+/// A waiting caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModelCaller {
     pub caller: Who,
@@ -18,7 +18,7 @@ pub(super) struct ModelCaller {
     ask: Ask,
 }
 
-/// What is asked of `enable` by a caller who waits.
+/// The arguments of `enable_and_wait`.
 pub(super) struct WaitArgs {
     pub name: usize,
     pub which: Expected,
@@ -27,7 +27,7 @@ pub(super) struct WaitArgs {
     pub caller: Who,
 }
 
-/// A state with its terms.
+/// The state before a provisional pause, with its terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Earlier {
     state: State,
@@ -47,7 +47,7 @@ impl Earlier {
         matches!(self.state, State::Paused | State::Stopped)
     }
 
-    /// With a pause on top of it that was asked for then.
+    /// This state with a pause on top of it, which was asked for at `at`.
     fn then(self, ask: Ask, at: Now) -> Self {
         let state = State::Paused;
         let end = ask.lease.map(|lease| later(at, lease));
@@ -122,7 +122,7 @@ impl Pair {
         self.callers[wait.index()] = None;
         match (left, one.wait_for) {
             (None, WaitFor::Provisional) => {
-                assert!(!self.adds_up(one.entry), "his pause stays");
+                assert!(!self.adds_up(one.entry), "the pause stays");
                 WaitResult::Done
             }
             (None, _) => WaitResult::Done,
@@ -134,7 +134,7 @@ impl Pair {
         }
     }
 
-    /// A worker is gone.
+    /// A worker is gone: its callers do not wait any more.
     pub(super) fn ends_waits_of(&mut self, dead: WorkerId) {
         for wait in 0..WAITS {
             let gone = self.callers[wait].take_if(|one| one.caller.0 == dead);
@@ -150,7 +150,7 @@ impl Pair {
         }
     }
 
-    /// Somebody's pause stays, who asked for it then. Returns whether that changed anything.
+    /// A caller's pause, asked for at `at`, is final. Returns whether anything changed.
     pub(super) fn answered(&mut self, entry: usize, ask: Ask, at: Now) -> bool {
         let app = self.apps[entry].as_mut().unwrap();
         app.earlier = app.earlier.map(|before| before.then(ask, at));
@@ -167,7 +167,8 @@ impl Pair {
         self.apps[entry].as_mut().unwrap().rolled_back |= changed;
     }
 
-    /// Returns whether it changed anything.
+    /// Adds up the earlier state and what the waiting callers ask for. Returns whether anything
+    /// changed.
     fn adds_up(&mut self, entry: usize) -> bool {
         let now = self.zone.now;
         let asked = |one: &&ModelCaller| one.entry == entry && one.wait_for == WaitFor::Provisional;
@@ -192,7 +193,7 @@ impl Pair {
         changed
     }
 
-    /// Whoever waits for what is not to come any more waits no longer.
+    /// Ends the waits for what can no longer come.
     pub(super) fn ends_waits(&mut self, entry: usize) {
         let app = self.apps[entry].as_mut().unwrap();
         let (paused, held_back) = (app.state == State::Paused, app.is_paused_or_stopped());
@@ -235,14 +236,15 @@ impl Pair {
         }
     }
 
-    /// Besides the lock: a worker has so many in flight, and passed one more.
+    /// Without the lock: a worker has so many requests in flight, and has passed one more on.
     pub(super) fn counts(&mut self, id: WorkerId, entry: usize, in_flight: u32) {
         let count = &mut self.workers[id.index()].counts[entry];
         (count.in_flight, count.passed) = (in_flight, count.passed + 1);
         self.zone.words.counts().row(id)[entry].set(*count);
     }
 
-    /// Besides the lock: a worker has counted everything, anew where an entry is another app's.
+    /// Without the lock: a worker has counted everything. Where an entry is another app's, it begins
+    /// anew.
     pub(super) fn sees(&mut self, id: WorkerId) {
         let worker = &mut self.workers[id.index()];
         let counts = self.zone.words.counts();
@@ -256,7 +258,7 @@ impl Pair {
         counts.saw(id, self.zone.words.signals().epoch());
     }
 
-    /// At the end.
+    /// At the end all callers poll: each is answered.
     pub(super) fn all_look(&mut self) {
         for wait in 0..WAITS {
             if let Some(ModelCaller { caller, .. }) = self.callers[wait] {
@@ -277,7 +279,7 @@ impl Pair {
             assert_eq!(waits, model);
         }
         for entry in 0..ENTRIES {
-            // No visit, of which something would be told.
+            // Not in a visit: that would take reports.
             let Owned { tables, words, now } = &mut self.zone;
             let total = tables.lend(words, *now).sum_counts(AppId::at(entry));
             let Some(app) = self.apps[entry].as_ref() else { continue };
@@ -297,7 +299,7 @@ impl Pair {
 }
 
 impl ModelApp {
-    /// Without those who may yet take their pause back.
+    /// The app as it is when all provisional pauses are rolled back.
     pub(super) fn without_callers(mut self) -> Self {
         if let Some(Earlier { state, reason, until, pace }) = self.earlier.take() {
             (self.state, self.reason, self.until, self.pace) = (state, reason, until, pace);

@@ -1,4 +1,4 @@
-//! A worker is killed while somebody waits, or comes to wait: his pause is whole, or there is none.
+//! A worker is killed while a caller waits, or begins to: its pause is complete, or there is none.
 #![forbid(unsafe_code)]
 
 use super::deeds::{Ask, Deed};
@@ -10,7 +10,7 @@ use crate::control::command::PaceChange;
 
 const APP: AppId = AppId(0);
 
-/// The zone at each step of a deed at which its worker may be killed, repaired.
+/// The zone after its worker was killed at each crash point of a deed, and after the repair.
 fn cut_short(zone: &Owned, deed: &Deed) -> Vec<Owned> {
     let cut = |steps| {
         let mut zone = zone.clone();
@@ -46,7 +46,10 @@ fn a_provisional_pause_without_its_waiter_did_not_begin() {
     for mut zone in cut_short(&scene.zone, &deed) {
         let expected = if any_caller_waits(&zone) { State::Paused } else { State::Open };
         assert_eq!(app(&zone).state(), expected);
-        assert!(expected == State::Open || app(&zone).pause() > before, "a number of its own");
+        assert!(
+            expected == State::Open || app(&zone).pause() > before,
+            "it has a number of its own"
+        );
         zone.visit(|zone| zone.reap(ONE, process(1)));
         assert_eq!(app(&zone).state(), State::Open);
     }

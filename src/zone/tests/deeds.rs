@@ -1,4 +1,4 @@
-//! What a worker may do in one visit, with all it needs to know, so that it can be done again.
+//! A deed: what a worker does in one visit, as a value, so that it can be done again.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -36,10 +36,10 @@ pub(super) enum Deed {
     Visit,
 }
 
-/// Who waits: his worker, and what it knows him by.
+/// A caller: its worker, and the cookie by which the worker knows it.
 pub(super) type Who = (WorkerId, Cookie);
 
-/// What is asked of `enable` and `stop`.
+/// The arguments of `enable` and `stop`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ask {
     pub reason: Option<bool>,
@@ -48,7 +48,7 @@ pub(super) struct Ask {
     pub intent: Intent,
 }
 
-/// What came of it.
+/// The result of a deed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Arrival(Arrival),
@@ -61,7 +61,7 @@ pub(super) enum Outcome {
     Waits(Result<(Paused, WaitId), Refusal>),
     WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
     Polled(WaitResult),
-    /// Whether it is another question than before.
+    /// Whether a new question was asked.
     Asked(bool),
     LeaseEnded(Option<(AppName, PauseId, Ended)>),
     Turn(AppId, Turn, Vec<Given>),
@@ -161,7 +161,7 @@ impl Deed {
         Outcome::Done
     }
 
-    /// The worker that can have done it; none where any can.
+    /// The worker that does this. None if any worker can.
     pub(super) fn doer(&self) -> Option<WorkerId> {
         match *self {
             Self::Arrive { owner, .. }
@@ -182,7 +182,7 @@ impl Deed {
 }
 
 impl Outcome {
-    /// The number of a pause that began, or turned into a stop or back.
+    /// The number of a pause or stop that began, or that turned into the other.
     pub(super) fn begun(&self) -> Option<PauseId> {
         match self {
             Self::Paused(Ok(Paused::Begun(pause))) | Self::Waits(Ok((Paused::Begun(pause), _))) => {
@@ -192,7 +192,7 @@ impl Outcome {
         }
     }
 
-    /// Without what is due in the log, which depends on what was logged before.
+    /// Without the reports: they depend on what was logged before.
     pub(super) fn without_reports(mut self) -> Self {
         match &mut self {
             Self::Failed(report)
@@ -207,7 +207,7 @@ impl Outcome {
     }
 }
 
-/// One of two reasons, or the empty one.
+/// One of two reasons, or none.
 pub(super) fn reason_text(reason: Option<bool>) -> Reason {
     let digit = |reason| Reason::new(&[u8::from(reason)]).unwrap();
     reason.map_or(Reason::EMPTY, digit)

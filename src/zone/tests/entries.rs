@@ -1,4 +1,4 @@
-//! Which entry of the table of apps is whose, and which pause a verb is about.
+//! The entries of the table of apps, and the pauses that a verb may touch.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, Scene, ONE, PLAIN, TWO};
@@ -46,7 +46,7 @@ fn only_the_holder_of_a_pause_may_repeat_its_disable() {
     assert_eq!(scene.disable("", own), Ok(Opened::Unchanged));
     let next = Expected::This(scene.pause(""));
     scene.resume("");
-    assert_eq!(scene.disable("", next), Err(Refusal::Over), "somebody else ended it");
+    assert_eq!(scene.disable("", next), Err(Refusal::Over), "another caller ended it");
     assert_eq!(scene.disable("", own), Err(Refusal::OtherPause));
     scene.enable("", Expected::Any, lease(50)).unwrap();
     let leased = Expected::This(scene.visit(|zone| zone.pause(&AppName::EMPTY)));
@@ -119,7 +119,7 @@ fn an_app_keeps_its_entry_until_its_drain_is_reported() {
     scene.pause("e");
 }
 
-/// nginx starts again, with what it had saved.
+/// nginx starts again, with what was saved.
 fn restarted(before: &mut Scene) -> Scene {
     let mut scene = Scene::new();
     scene.zone.now = before.zone.now;

@@ -1,4 +1,4 @@
-//! What may happen to a zone, chosen at random.
+//! Random events, and the deeds that they are in a model's present state.
 #![forbid(unsafe_code)]
 
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::*;
 use crate::control::command::PaceChange;
 use crate::saved::Saved;
 
-/// Of which it depends on the moment what exactly it is.
+/// An event. Which deeds it is depends on the state.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Comes {
@@ -20,13 +20,13 @@ pub(super) enum Event {
         worker: usize,
         max_held: u32,
     },
-    /// It asked the gates long ago.
+    /// It found the gate closed long ago.
     ComesLate {
         app: usize,
         worker: usize,
         entry: u32,
     },
-    /// One that no pause holds comes, and one whose body is still on its way.
+    /// A request that no pause holds arrives, and one whose body is still to be read.
     GoesBy {
         app: usize,
     },
@@ -34,15 +34,15 @@ pub(super) enum Event {
         who: Index,
         why: DepartReason,
     },
-    /// Somebody released is finished.
+    /// A released request is finished.
     Finishes {
         who: Index,
     },
-    /// One that was released some time is answered 502 by nginx.
+    /// A request that was released earlier is answered 502 by nginx.
     Fails {
         who: Index,
     },
-    /// A worker speaks of somebody whom it may not have, who may be held, unfinished, or nobody.
+    /// A worker names a request that may be another worker's, held, unfinished or unknown.
     Strays {
         who: Index,
         worker: usize,
@@ -76,22 +76,22 @@ pub(super) enum Event {
         pace: PaceChange,
         worker: usize,
     },
-    /// Somebody who waits looks again, or gives up.
+    /// A waiting caller polls, or gives up.
     Polls {
         who: Index,
         deadline: Deadline,
     },
-    /// A worker has so many in flight.
+    /// A worker has so many requests in flight.
     Counts {
         worker: usize,
         entry: usize,
         in_flight: u32,
     },
-    /// A worker says that it has counted whatever it passed on up to now.
+    /// A worker says that it has counted all that it has passed on.
     Sees {
         worker: usize,
     },
-    /// A control request is about an app.
+    /// A control request names an app.
     IsKnown {
         app: usize,
     },
@@ -102,12 +102,12 @@ pub(super) enum Event {
         since: u64,
     },
     LeaseEnds,
-    /// A worker takes its turn, or is done with it.
+    /// A worker takes a turn, or gives its baton back.
     Turns {
         worker: usize,
         spare: Spare,
     },
-    /// The request that it took is delayed; in the meantime it looks after other apps.
+    /// The request that it took is delayed. Meanwhile it takes turns of other apps.
     Halts {
         worker: usize,
         spare: Spare,
@@ -123,10 +123,10 @@ pub(super) enum Event {
         worker: usize,
     },
     Reloads,
-    /// A configuration with another zone is read; it takes over, or does not.
+    /// A configuration with another zone is read, and takes over or does not.
     Retires,
     Reinstates,
-    /// All processes end; nginx starts again some time after.
+    /// All processes end, and nginx starts again later.
     Restarts {
         after: u64,
     },
@@ -143,7 +143,7 @@ pub(super) enum Aim {
     Other,
 }
 
-/// A process that is in no table.
+/// A process without an entry.
 pub(super) const STRANGER: Process = Process { started: 0, pid: 999 };
 
 pub(super) fn event() -> impl Strategy<Value = Event> {
@@ -234,7 +234,7 @@ fn concurrency() -> impl Strategy<Value = u32> {
     prop_oneof![2 => Just(0), 1 => 1..4u32]
 }
 
-/// What an event is at this moment.
+/// Turns events into deeds.
 impl Pair {
     pub(super) fn deeds(&mut self, event: &Event) -> Vec<Deed> {
         let id = WorkerId::at;
@@ -343,7 +343,7 @@ impl Pair {
         (WorkerId::at(worker), Cookie(self.cookies))
     }
 
-    /// Sometimes it is somebody who has no place.
+    /// Sometimes the caller is an unknown one.
     fn polls_again(&self, who: &Index, deadline: Deadline) -> Deed {
         let stranger = (WorkerId(0), Cookie(u64::MAX));
         let all = self.callers.iter().enumerate();
@@ -405,7 +405,7 @@ impl Pair {
         }
     }
 
-    /// What the state file keeps comes back; nothing else does.
+    /// Only what the state file keeps comes back.
     pub(super) fn restarts(&mut self, after: Msec) {
         let (apps, then) = (self.zone.tables.apps.iter(), self.zone.now);
         let saved: Vec<Saved> = apps.filter_map(|app| Saved::of(app, then)).collect();

@@ -1,10 +1,10 @@
-//! Released requests that nginx itself answers 502, 503 or 504: where and when they are counted.
+//! Released requests that nginx itself answers with 502, 503 or 504: how they are counted.
 #![forbid(unsafe_code)]
 
 use super::scene::*;
 use super::*;
 
-/// One is held and released; returns by what.
+/// Holds and releases a request. Returns what released it.
 fn released(scene: &mut Scene) -> Release {
     scene.hold("a", ONE);
     scene.resume("a");
@@ -18,7 +18,7 @@ fn fails(scene: &mut Scene, by: Release) -> Option<u32> {
     scene.visit(|zone| zone.failed(&name("a"), by))
 }
 
-/// In all, and in the last drain.
+/// The counts of failures: in all, and in the last drain.
 fn counted(scene: &mut Scene) -> (u64, Option<u64>) {
     scene.visit(|zone| {
         let app = zone.app(AppId(0)).unwrap();

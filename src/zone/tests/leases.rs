@@ -1,10 +1,10 @@
-//! Pauses that end by themselves.
+//! Leases: pauses that end by themselves.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, paced, Scene, ONE, PLAIN, TWO};
 use super::*;
 
-/// Which app's lease ended.
+/// The app whose lease ended.
 fn end_lease(scene: &mut Scene) -> Option<String> {
     scene.visit(|zone| zone.end_lease()).map(|(app, ..)| app.to_string())
 }

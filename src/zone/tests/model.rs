@@ -1,4 +1,4 @@
-//! Whatever workers and operators do, the zone does what a plain list per app would do.
+//! A model of the zone with a plain list per app: random deeds have the same results in both.
 #![forbid(unsafe_code)]
 
 use proptest::prelude::*;
@@ -15,12 +15,12 @@ use crate::saved::Saved;
 pub(super) const WORKERS: usize = 3;
 pub(super) const ENTRIES: usize = 3;
 pub(super) const SLOTS: usize = 7;
-/// As many may wait.
+/// At most so many callers wait.
 pub(super) const WAITS: usize = 3;
 /// More than there are entries.
 pub(super) const NAMES: [&str; 4] = ["", "a", "b", "c"];
 
-/// The zone, told twice.
+/// The zone and its model.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub zone: Owned,
@@ -32,9 +32,9 @@ pub(super) struct Pair {
     pub pauses: u64,
     pub cookies: u64,
     pub callers: [Option<ModelCaller>; WAITS],
-    /// Whoever was released, of which app, and by what.
+    /// The requests that were released: their apps, and what released them.
     pub released: Vec<(AppName, Release)>,
-    /// When the workers were asked last what they have in flight.
+    /// When the workers were last asked for their requests in flight.
     pub asked: Option<Msec>,
 }
 
@@ -46,9 +46,9 @@ pub(super) struct ModelWorker {
     pub leaves: bool,
     /// The app that it served last.
     pub last: AppId,
-    /// It was woken and has not yet found that there is nothing for it to do.
+    /// It was woken, and has not found yet that there is nothing to do.
     pub awake: bool,
-    /// It wakes by itself then.
+    /// When it wakes by itself.
     pub alarm: Option<Msec>,
     /// When it last said that it has counted everything.
     pub saw: Option<Msec>,
@@ -97,7 +97,7 @@ impl Pair {
         }
     }
 
-    /// Does it in the zone and in the model, and compares.
+    /// Carries the event out in the zone and in the model, and compares the results.
     pub(super) fn apply(&mut self, event: &Event) {
         if let Event::Restarts { after } = event {
             return self.restarts(Msec(*after));
@@ -117,7 +117,7 @@ impl Pair {
         let expected = self.expect(deed, &outcome);
         assert_eq!(outcome.clone().without_reports(), expected, "{deed:?}");
         self.end_drains();
-        // What is not said yet depends on what was logged before.
+        // Unreported counts depend on what was logged before.
         let Effects { wake, unreported, .. } = effects;
         assert_eq!(effects, Effects { wake, unreported, ..self.reports() }, "{deed:?}");
         check(&self.zone);
@@ -141,7 +141,7 @@ impl Pair {
         outcome
     }
 
-    /// Lets time pass; whoever wanted to wake wakes.
+    /// Lets time pass, and wakes the workers whose alarm is due.
     pub(super) fn wait(&mut self, time: Msec) {
         self.zone.wait(time);
         let now = self.zone.now.monotonic;
@@ -150,7 +150,7 @@ impl Pair {
         }
     }
 
-    /// A newcomer passes: it overtakes nobody whom a pause held.
+    /// A newcomer passes: it may not overtake a request that a pause held.
     pub(super) fn passes(&self, app: usize) {
         let Some(app) = self.find(app).map(|entry| self.app(entry)) else {
             return;
@@ -177,7 +177,7 @@ impl Pair {
         self.apps.iter().flatten().flat_map(|app| &app.unfinished)
     }
 
-    /// The apps for which a worker releases at this moment, and whom.
+    /// The apps whose baton a worker has, and the request that it took from each.
     pub(super) fn batons_of(
         &self,
         worker: WorkerId,
@@ -196,7 +196,7 @@ impl Pair {
         }
     }
 
-    /// A worker asks again until there is nothing for it, and once more when it has room again.
+    /// A worker asks again until there is nothing for it, and again when it has a connection to spare.
     fn took(&mut self, me: WorkerId, spare: Spare, last: AppId, turn: Turn) {
         let worker = &mut self.workers[me.index()];
         worker.last = last;
@@ -225,7 +225,7 @@ impl Pair {
         }
     }
 
-    /// All leases and pauses end, and the workers do what they are woken for, and nothing else.
+    /// All leases and pauses end. The workers only do what they are woken for.
     fn finish(&mut self, stops: bool) {
         while let Some(end) = self.zone.words.signals().next_lease() {
             self.wait(end.since(self.zone.now.monotonic));
@@ -250,10 +250,10 @@ impl Pair {
         assert_eq!(self.zone.visit(|zone| (zone.retire(), zone.slots_used())).0, (true, 0));
     }
 
-    /// The workers do what they are woken for; what is released is finished some time.
+    /// The workers do what they are woken for, and released requests finish.
     fn go_on(&mut self) {
         for step in 0.. {
-            assert!(step < 1000, "no end");
+            assert!(step < 1000, "it does not end");
             let busy = |id: &WorkerId| {
                 self.workers[id.index()].awake || self.batons_of(*id).next().is_some()
             };
@@ -319,14 +319,14 @@ impl Pair {
     }
 }
 
-/// What is kept outside of the tables.
+/// What the edge keeps outside of the tables.
 struct Written {
     saved: Vec<Saved>,
     version: u64,
     lease: Option<Msec>,
 }
 
-/// Whether those are woken who must be, and no more than may be.
+/// Whether the workers are woken that must be, and no others than may be.
 fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     let turned = matches!(
         outcome,
@@ -342,7 +342,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
         Deed::Know { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
-        // One that changes nothing may yet make a pause stay.
+        // An enable that changes nothing may still make a provisional pause final.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Poll { .. } if rolled_back => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Depart { .. } | Deed::Finish { .. } | Deed::GiveBack { .. } => wake != Wake::All,

@@ -1,4 +1,4 @@
-//! Drains at a pace: so long, so many at a time.
+//! Drains at a pace: spread over a time, or so many requests at a time.
 #![forbid(unsafe_code)]
 
 use super::scene::{paced, HeldRequest, Scene, ONE, TWO};
@@ -6,7 +6,7 @@ use super::*;
 
 const NONE: [u64; 0] = [];
 
-/// A drain at a pace of those whom these workers hold.
+/// A drain at a pace, of requests that these workers hold.
 fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<HeldRequest>) {
     let mut scene = Scene::paused_by("", request);
     let held = owners.iter().map(|owner| scene.hold("", *owner)).collect();
@@ -14,7 +14,7 @@ fn drain(request: PauseRequest, owners: &[WorkerId]) -> (Scene, Vec<HeldRequest>
     (scene, held)
 }
 
-/// How long a worker is to wait for its turn.
+/// How long a worker must wait for its turn.
 fn later(scene: &mut Scene, me: WorkerId) -> Option<u64> {
     match scene.ask(me) {
         (Turn::Later(at), _) => Some(at.since(scene.zone.now.monotonic).0),
@@ -152,7 +152,7 @@ fn newcomers_are_released_behind_the_drain_and_twice_as_fast_each_round() {
     assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![4], vec![5]));
     assert_eq!(scene.state(""), Some(State::Open));
     let drained = scene.effects.drained;
-    assert_eq!(drained, None, "told with the visit that ended it");
+    assert_eq!(drained, None, "it was reported by the visit that ended it");
     assert_eq!(scene.come("", ONE), Arrival::Passes);
 }
 
@@ -169,7 +169,7 @@ fn each_round_doubles_the_concurrency() {
     assert_eq!(scene.effects.wake, Wake::One(TWO));
 }
 
-/// Two are held when the pause ends, and requests keep coming: a short pause with a long spread.
+/// Two requests are held when the pause ends, and others keep coming.
 #[test]
 fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
     let mut scene = Scene::with_slots(200);
@@ -180,13 +180,13 @@ fn a_spread_drain_ends_in_twice_its_time_however_many_come_meanwhile() {
     for halves in 0..240 {
         while !scene.turn(ONE).is_empty() {}
         if scene.state("") == Some(State::Open) {
-            assert!(halves > 60, "it was no spread");
+            assert!(halves > 60, "they were not spread");
             return;
         }
         scene.hold("", ONE);
         scene.wait(500);
     }
-    panic!("{} wait", scene.zone.tables.apps[0].line.len);
+    panic!("{} are held", scene.zone.tables.apps[0].line.len);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the zone promises, in small scenes.
+//! The zone's first promises: order, no request is lost, none blocks another.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, HeldRequest, Scene, ONE, TWO};

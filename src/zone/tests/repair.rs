@@ -1,5 +1,5 @@
 //! A worker is killed between any two writes of any visit: the next visit repairs the tables, and
-//! once the dead are buried everybody else goes on in order.
+//! when the dead worker is reaped, the requests of all others go on in order.
 #![forbid(unsafe_code)]
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -17,7 +17,7 @@ use crate::sync::faults;
 /// What cannot be derived from anything else.
 struct Picture {
     apps: Vec<AppPicture>,
-    /// Who waits, and for what.
+    /// The waiting callers, and what they wait for.
     waits: Vec<(WaitFor, AppId, Cookie)>,
     quitting: bool,
 }
@@ -28,7 +28,7 @@ struct AppPicture {
     state: State,
     pause: PauseId,
     until: Option<Now>,
-    /// What a restart would bring back: whether it is stopped, and its end.
+    /// What a restart would bring back: None for nothing, else whether it is stopped; and its end.
     kept: (Option<bool>, Option<Now>),
     baton: WorkerId,
     line: Vec<Cookie>,
@@ -71,9 +71,9 @@ fn unfinished(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)
     unfinished.filter(move |(_, held)| held.app == AppId::at(entry))
 }
 
-/// Kills the worker at a step of its visit; returns whether the visit had as many.
+/// Kills the worker at a crash point of its visit. Returns false if the visit has not as many.
 pub(super) fn killed(zone: &mut Owned, steps: u32, deed: &Deed) -> bool {
-    // Unlike a panic, this does not call the hook.
+    // Unlike a panic, this does not call the panic hook.
     faults::arm(steps, || resume_unwind(Box::new("killed")));
     let visit = || zone.visit(|zone| deed.carry_out(zone));
     let died = catch_unwind(AssertUnwindSafe(visit)).is_err();
@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-/// Returns whether the deed had as many steps.
+/// Returns false if the deed has not as many crash points.
 fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) -> bool {
     let before = Picture::of(&pair.zone);
     let mut done = pair.zone.clone();
@@ -129,7 +129,7 @@ fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) ->
     true
 }
 
-/// Those who do not wait for the lock find no gate open that neither was nor becomes so.
+/// Fails if a gate is open that is closed before the deed and after it.
 fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
     let signals = zone.words.signals();
     for (index, (was, becomes)) in before.apps.iter().zip(&after.apps).enumerate() {
@@ -144,13 +144,14 @@ fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
     }
 }
 
-/// Each app is as before the deed or as after it; of its line no more is gone, and no more come.
+/// Fails unless each app is as before the deed or as after it, and its line has lost and gained no
+/// others.
 fn compare(before: &Picture, after: &Picture, now: &Picture) {
     assert!(now.quitting == before.quitting || now.quitting == after.quitting);
     let both = before.waits.iter().filter(|one| after.waits.contains(one));
-    assert!(both.clone().all(|one| now.waits.contains(one)), "somebody waits no more");
+    assert!(both.clone().all(|one| now.waits.contains(one)), "a caller was lost");
     let waited = |one| before.waits.contains(one) || after.waits.contains(one);
-    assert!(now.waits.iter().all(waited), "nobody came to wait");
+    assert!(now.waits.iter().all(waited), "a caller came from nowhere");
     for (entry, app) in now.apps.iter().enumerate() {
         let (old, new) = (&before.apps[entry], &after.apps[entry]);
         let AppPicture { name, state, baton, .. } = app;
@@ -170,8 +171,8 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             let pause = |app: &AppPicture| (app.state, app.until);
             let is_paused_or_stopped = matches!(state, State::Paused | State::Stopped);
             let whole = pause(app) == pause(old) || pause(app) == pause(new);
-            // Of several who waited in a dead worker some are taken back already: the pause is as the
-            // others asked for it, until the next visit takes these back too.
+            // If several callers of a dead worker waited, some pauses may be rolled back already: the
+            // pause is as the other callers asked for it, until the next visit rolls these back too.
             let partly =
                 ![&before.waits, &after.waits].iter().any(|waits| waits.len() == now.waits.len());
             assert!(
@@ -182,25 +183,28 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
         assert!(*baton == old.baton || *baton == new.baton);
         let line = &app.line;
         let both = old.line.iter().filter(|one| new.line.contains(one));
-        assert!(both.clone().all(|one| line.contains(one)), "somebody is lost");
+        assert!(both.clone().all(|one| line.contains(one)), "a request was lost");
         assert!(line.iter().all(|one| old.line.contains(one) || new.line.contains(one)));
         let gone = old.line.iter().any(|one| !line.contains(one));
         let taken = new.baton != old.baton && new.baton.is_some();
         assert!(!gone || !taken || *baton == new.baton, "released without the baton");
         let both = old.unfinished.iter().filter(|one| new.unfinished.contains(one));
-        assert!(both.clone().all(|one| app.unfinished.contains(one)), "somebody counts no more");
+        assert!(
+            both.clone().all(|one| app.unfinished.contains(one)),
+            "an unfinished request was lost"
+        );
         assert!(app
             .unfinished
             .iter()
             .all(|one| old.unfinished.contains(one) || new.unfinished.contains(one)));
         let gone = |one: &&Cookie| !line.contains(one) && !app.unfinished.contains(one);
         let mut counted = old.line.iter().filter(|one| new.unfinished.contains(one));
-        assert!(!counted.any(|one| gone(&one)), "somebody went on and does not count");
+        assert!(!counted.any(|one| gone(&one)), "a request went on uncounted");
     }
 }
 
-/// Those behind a drain go on as if they were part of it: at once, where a paced drain has lost
-/// those whom it was for, and where a pause came to nothing that began meanwhile.
+/// Whether requests behind a drain go on as part of it: because a paced drain has lost its own
+/// requests, or because a pause that began meanwhile is gone.
 fn goes_on_behind(old: &AppPicture, now: State) -> bool {
     match (old.state, now) {
         (State::Draining { upto: old }, State::Draining { upto: now }) => now > old,
@@ -214,13 +218,13 @@ struct Survivors<'p> {
     pair: &'p Pair,
     zone: Owned,
     alive: Vec<WorkerId>,
-    /// The highest ticket that each app had given.
+    /// The highest ticket that each app had given out.
     given: Vec<Ticket>,
     cookies: u64,
 }
 
 impl<'p> Survivors<'p> {
-    /// Buries whom the deed was about to reap, and the one that did it.
+    /// Reaps the worker that did the deed, and the one that the deed was reaping.
     fn new(pair: &'p Pair, mut zone: Owned, deed: &Deed, doer: WorkerId) -> Self {
         let mut dead = vec![doer];
         if let Deed::Reap { id, process } = deed {
@@ -281,7 +285,7 @@ impl<'p> Survivors<'p> {
         assert!(self.zone.words.signals().all_open());
     }
 
-    /// Whoever is still held by a stopped app after this is nobody's.
+    /// All workers turn away what they have to. Fails if a request is left that is to be turned away.
     fn all_are_turned_away(&mut self) {
         let alive = self.alive.clone();
         for me in alive.into_iter().cycle().take(20) {
@@ -295,7 +299,7 @@ impl<'p> Survivors<'p> {
         assert!(now.apps.iter().filter(turns_away).all(|app| app.line.is_empty()));
     }
 
-    /// Newcomers get tickets that nobody had.
+    /// Fails if newcomers get tickets that were given out before.
     fn others_come(&mut self) {
         let owner = self.alive[0];
         for entry in 0..self.zone.tables.apps.len() {

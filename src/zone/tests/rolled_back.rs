@@ -1,4 +1,4 @@
-//! What a pause leaves whose caller gives up, while others act too.
+//! Rollbacks: the state after a caller of a provisional pause gives up, also when others act.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, paced, Scene, ONE, PLAIN, TWO};
@@ -11,7 +11,7 @@ fn because(reason: &str, request: PauseRequest) -> PauseRequest {
     PauseRequest { reason: Reason::new(reason.as_bytes()).ok(), ..request }
 }
 
-/// The state, the end that is still to come, and the reason.
+/// The state, the time left, and the reason.
 fn pause_of(scene: &Scene, app: &str) -> (State, Option<u64>, String) {
     let entry = scene.zone.tables.apps.iter().find(|one| one.name() == Some(&name(app))).unwrap();
     let until = entry.until().map(|until| until.monotonic.since(scene.zone.now.monotonic).0);
@@ -27,7 +27,7 @@ fn saved(scene: &Scene) -> Vec<Saved> {
     scene.zone.tables.apps.iter().filter_map(|app| Saved::of(app, Now::NEVER)).collect()
 }
 
-// What his pause leaves where he gives up.
+// What a rollback leaves.
 
 #[test]
 fn a_rolled_back_pause_releases_its_held_requests_in_order() {
@@ -45,7 +45,7 @@ fn a_rolled_back_pause_releases_its_held_requests_in_order() {
     assert_eq!((told.0, told.1), (name("a"), pause));
     assert!(matches!(told.2, State::Draining { .. }));
     assert!(matches!(scene.state("a"), Some(State::Draining { .. })));
-    assert_eq!(scene.effects.rolled_back, None, "it is told once");
+    assert_eq!(scene.effects.rolled_back, None, "it is reported once");
     assert_eq!((scene.turn(TWO).len(), scene.turn(ONE).len()), (2, 1));
     assert_eq!(scene.state("a"), Some(State::Open));
     assert!(scene.pause("a") > pause, "its number is used up");
@@ -164,7 +164,7 @@ fn the_pause_of_a_caller_that_goes_away_is_rolled_back_even_if_it_was_quiet() {
     scene.count("a", ONE).end();
     let (wait, owner, cookie) = (caller.wait, caller.owner, caller.cookie);
     scene.visit(|zone| zone.cancel_wait(wait, TWO, cookie));
-    assert_eq!(scene.state("a"), Some(State::Paused), "another's wait");
+    assert_eq!(scene.state("a"), Some(State::Paused), "the wait of another caller");
     scene.visit(|zone| zone.cancel_wait(wait, owner, cookie));
     let app = scene.effects.rolled_back.map(|(app, ..)| app);
     assert_eq!(app, Some(name("a")));
@@ -181,7 +181,7 @@ fn an_answered_caller_may_go() {
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
-// Where somebody else acts meanwhile.
+// Others act meanwhile.
 
 #[test]
 fn a_rollback_leaves_the_pause_that_another_call_was_answered() {
@@ -276,7 +276,7 @@ fn the_latest_caller_decides_whatever_entry_it_waits_in() {
     let third = quiets(&mut scene, PLAIN);
     scene.give_up(third);
     assert_eq!(pause_of(&scene, "a"), paused(None, "late"));
-    assert_eq!(scene.zone.tables.apps[0].pace().concurrency, 1, "he began the pause");
+    assert_eq!(scene.zone.tables.apps[0].pace().concurrency, 1, "this call began the pause");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_caller_does_not_wait_for_a_later_pause() {
     assert_eq!(scene.state("a"), Some(State::Paused));
 }
 
-// Where somebody dies, or nginx ends.
+// A worker dies, or nginx ends.
 
 #[test]
 fn the_pause_of_a_caller_whose_worker_dies_is_rolled_back() {
@@ -356,7 +356,7 @@ fn a_restart_brings_back_a_pause_that_was_answered() {
     let version = scene.zone.tables.header.version;
     scene.count("a", ONE).end();
     assert_eq!(scene.poll(caller), WaitResult::Done);
-    assert_ne!(saved(&scene), theirs, "his lease is longer");
+    assert_ne!(saved(&scene), theirs, "the second lease is longer");
     assert_ne!(scene.zone.tables.header.version, version);
     scene.resume("a");
     assert_eq!(saved(&scene), []);

@@ -1,4 +1,4 @@
-//! How many more can be held, and why one is not.
+//! How many more requests can be held, and why one cannot.
 #![forbid(unsafe_code)]
 
 use super::scene::{Scene, ONE, TWO};
@@ -19,16 +19,16 @@ fn come(scene: &mut Scene, bounds: Bounds) -> Arrival {
 #[test]
 fn room_is_what_all_workers_have_together() {
     let mut scene = Scene::paused("");
-    assert_eq!(room(&mut scene, ""), 0, "nobody has said anything");
+    assert_eq!(room(&mut scene, ""), 0, "no worker has said anything");
     for worker in [ONE, TWO] {
         scene.visit(|zone| zone.set_room(worker, Room { connections: 3, streams: 9 }));
     }
     assert_eq!(room(&mut scene, ""), 6);
-    assert_eq!(room(&mut scene, "unknown"), 6, "an app that never was is told the same");
+    assert_eq!(room(&mut scene, "unknown"), 6, "the same for an unknown app");
     scene.visit(|zone| zone.set_room(TWO, Room { connections: 3, streams: 1 }));
     assert_eq!(room(&mut scene, ""), 4, "of any kind");
     scene.visit(|zone| zone.told_to_leave(TWO));
-    assert_eq!(room(&mut scene, ""), 3, "nothing comes to a worker that is to leave");
+    assert_eq!(room(&mut scene, ""), 3, "no request comes to a worker that is to leave");
 }
 
 #[test]
@@ -50,19 +50,19 @@ fn room_is_no_more_than_the_slots_that_are_free() {
 fn room_is_no_more_than_max_held_allows_the_app() {
     let mut scene = Scene::paused("");
     scene.visit(|zone| zone.set_room(TWO, LARGE));
-    assert_eq!(room(&mut scene, ""), 8, "before the first comes its limit is not known");
+    assert_eq!(room(&mut scene, ""), 8, "the limit is not known before the first request");
     scene.come_where("", TWO, 3);
     scene.visit(|zone| zone.set_room(TWO, LARGE));
     assert_eq!((room(&mut scene, ""), room(&mut scene, "other")), (2, 7));
     scene.come_where("", ONE, 5);
-    assert_eq!(room(&mut scene, ""), 3, "the location that allows most");
+    assert_eq!(room(&mut scene, ""), 3, "the largest limit counts");
     scene.come_where("", ONE, 1);
     assert_eq!(room(&mut scene, ""), 3);
     scene.resume("");
     scene.pause("");
-    assert_eq!(room(&mut scene, ""), 3, "what was known stays so");
+    assert_eq!(room(&mut scene, ""), 3, "the limit of the earlier pause is kept");
     scene.come_where("", ONE, 2);
-    assert_eq!(room(&mut scene, ""), 0, "until somebody comes");
+    assert_eq!(room(&mut scene, ""), 0, "until a request comes");
 }
 
 #[test]

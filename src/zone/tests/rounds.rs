@@ -1,20 +1,20 @@
-//! How fast a drain goes, naively: each one's time is reckoned by itself.
+//! The pace of a drain in the model: the time of each request is computed by itself.
 #![forbid(unsafe_code)]
 
 use super::*;
 
-/// What a drain's pace says of those who go on in one of its rounds.
+/// A round of a drain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
     pub pace: Pace,
-    /// So many go on in the pace's spread, or twice as many, and twice in each round.
+    /// How many go on within the spread, in a first round; twice as many in each further one.
     count: u128,
     doublings: u32,
     began: Msec,
     released: u128,
 }
 
-/// When the next one may go on.
+/// When the next request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Now,
@@ -38,7 +38,7 @@ impl Round {
         self.released += 1;
     }
 
-    /// At most so many unfinished.
+    /// At most so many are unfinished.
     pub(super) fn max_unfinished(&self) -> usize {
         match self.pace.concurrency {
             0 => usize::MAX,
@@ -46,7 +46,7 @@ impl Round {
         }
     }
 
-    /// At the round's beginning the first, then one after the other in even steps.
+    /// The first request goes on when the round begins, the others in even steps.
     pub(super) fn next(&self, unfinished: usize, now: Msec) -> Next {
         if unfinished >= self.max_unfinished() {
             return Next::WhenOneIsFinished;

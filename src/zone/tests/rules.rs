@@ -1,4 +1,4 @@
-//! The zone's rules, naively: an app is a plain list.
+//! The zone's rules in the model: an app is a plain list.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -30,33 +30,34 @@ pub(super) struct ModelApp {
     pub began: Now,
     pub until: Option<Now>,
     pub pace: Pace,
-    /// The last whom a pause held.
+    /// The last ticket that a pause held.
     pub upto: Ticket,
     pub next_ticket: Ticket,
     pub line: VecDeque<Waiting>,
-    /// Those who were released and count until they are finished.
+    /// Released requests that count against the concurrency until they are finished.
     pub unfinished: Vec<Waiting>,
-    /// Who releases, and whom it took, until that one is passed on.
+    /// The worker that releases, and the request that it took until that is passed on.
     pub baton: Option<(WorkerId, Option<Waiting>)>,
     pub spacing: Spacing,
     pub round: Round,
     pub totals: Totals,
-    /// How many expired and went on.
+    /// How many expired requests went on to the app.
     pub to_app: u64,
     pub drain_began: Msec,
     pub drain_held: usize,
     pub released_before: u64,
     pub drain_failed: u64,
     pub last_drain: Option<Drained>,
-    /// When it got its entry, and when its newest pause began, or its stop.
+    /// When it got its entry.
     pub created: Msec,
+    /// When its newest pause or stop began.
     pub paused_at: Msec,
-    /// What there was before those came who may yet take their pause back.
+    /// The state before the provisional pauses.
     pub earlier: Option<Earlier>,
     pub rolled_back: bool,
     /// Whether its newest pause was ended by a disable that named it.
     pub ended_by_holder: bool,
-    /// Its oldest in flight, and whose they are.
+    /// Its oldest requests in flight, and their workers.
     pub told: Vec<(Msec, WorkerId)>,
     unreported: Option<Drained>,
     last_passed_on: Ticket,
@@ -106,12 +107,12 @@ impl ModelApp {
         self.state == State::Stopped || (self.state == State::Paused && quitting)
     }
 
-    /// How many were taken and not passed on yet.
+    /// 1 if a request was taken and not passed on yet, else 0.
     pub(super) fn taken(&self) -> u32 {
         u32::from(self.baton.is_some_and(|(_, one)| one.is_some()))
     }
 
-    /// When the first in line may go on; none where it may not.
+    /// When the first request in line may go on. None if it may not.
     pub(super) fn next(&self, now: Msec) -> Option<Next> {
         match self.state {
             _ if self.baton.is_some() || self.line.is_empty() => None,
@@ -121,7 +122,7 @@ impl ModelApp {
         }
     }
 
-    /// After a restart of nginx.
+    /// The app after a restart of nginx.
     pub(super) fn restarted(self, now: Now) -> Self {
         let Self { name, state, pause, reason, began, until, pace, .. } = self;
         Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name, now) }
@@ -389,7 +390,7 @@ impl Pair {
         Outcome::Done
     }
 
-    /// Drains end, or go into their next round.
+    /// Drains end, or begin their next round.
     pub(super) fn end_drains(&mut self) {
         let now = self.zone.now;
         for app in self.apps.iter_mut().flatten() {
@@ -418,7 +419,7 @@ impl Pair {
         }
     }
 
-    /// What is told of the first app of which anything is to be told.
+    /// The report of the first app that has one.
     pub(super) fn reports(&mut self) -> Effects {
         let mut apps = self.apps.iter_mut().flatten();
         let Some(app) = apps.find(|app| app.unreported.is_some() || app.rolled_back) else {

@@ -1,9 +1,9 @@
-//! A small zone, in which workers take their turns when they are told to.
+//! A small zone for a test, in which workers act when they are told to.
 #![forbid(unsafe_code)]
 
 use super::*;
 
-/// A zone with room for four apps and eight requests, and two workers.
+/// A zone with two workers, and entries for four apps and eight held requests.
 pub(super) struct Scene {
     pub zone: Owned,
     cookies: u64,
@@ -18,7 +18,7 @@ pub(super) struct HeldRequest {
     pub cookie: Cookie,
 }
 
-/// A caller who waits, as his worker knows him.
+/// A waiting caller, as its worker knows it.
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
     pub wait: WaitId,
@@ -26,13 +26,13 @@ pub(super) struct Caller {
     pub cookie: Cookie,
 }
 
-/// The workers' that are there from the beginning.
+/// The generation of the workers that a scene begins with.
 pub(super) const FIRST: Generation = Generation(0);
 
 pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
-/// An `enable` or `stop` of which nothing is asked.
+/// An `enable` or `stop` without parameters.
 pub(super) const PLAIN: PauseRequest = PauseRequest {
     number: PauseId(0),
     by: Address::EMPTY,
@@ -41,12 +41,12 @@ pub(super) const PLAIN: PauseRequest = PauseRequest {
     pace: Pace { spread: Msec(0), concurrency: 0 },
 };
 
-/// One whose pause ends by itself.
+/// One with a lease.
 pub(super) fn lease(msec: u64) -> PauseRequest {
     PauseRequest { lease: Some(Msec(msec)), ..PLAIN }
 }
 
-/// One whose drain is paced.
+/// One with a pace.
 pub(super) fn paced(spread: u64, concurrency: u32) -> PauseRequest {
     PauseRequest { pace: Pace { spread: Msec(spread), concurrency }, ..PLAIN }
 }
@@ -89,12 +89,12 @@ impl Scene {
         self.zone.wait(Msec(msec));
     }
 
-    /// A request comes to a worker, which asks the gates first.
+    /// A request comes to a worker, which looks at the gates first.
     pub(super) fn come(&mut self, app: &str, owner: WorkerId) -> Arrival {
         self.come_where(app, owner, u32::MAX)
     }
 
-    /// A request comes where at most so many are held.
+    /// A request comes to a location with `intermission_max_held`.
     pub(super) fn come_where(&mut self, app: &str, owner: WorkerId, max_held: u32) -> Arrival {
         let app = name(app);
         self.cookies += 1;
@@ -157,7 +157,7 @@ impl Scene {
         assert!(matches!(ended, Ok(Opened::Ended(..))));
     }
 
-    /// Pauses, for a caller of `owner` who is answered when nothing is in flight.
+    /// Pauses, for a caller of `owner` that is answered when nothing is in flight.
     pub(super) fn enable_and_wait(
         &mut self,
         app: &str,
@@ -174,12 +174,12 @@ impl Scene {
         done.map(|(done, wait)| (done, Caller { wait, owner, cookie }))
     }
 
-    /// One whose pause is taken back if he gives up.
+    /// The same, for a caller whose pause is rolled back if it gives up.
     pub(super) fn quiets(&mut self, app: &str, request: PauseRequest, owner: WorkerId) -> Caller {
         self.enable_and_wait(app, request, WaitFor::Provisional, owner).unwrap().1
     }
 
-    /// Ends a pause, for a caller of `owner` who is answered when nobody is held.
+    /// Ends a pause, for a caller of `owner` that is answered when no request is held.
     pub(super) fn disable_and_wait(
         &mut self,
         app: &str,
@@ -203,12 +203,12 @@ impl Scene {
         self.visit(|zone| zone.poll(caller.wait, caller.owner, caller.cookie, Deadline::Ahead))
     }
 
-    /// He will not wait any longer.
+    /// The caller's time is over.
     pub(super) fn give_up(&mut self, caller: Caller) -> WaitResult {
         self.visit(|zone| zone.poll(caller.wait, caller.owner, caller.cookie, Deadline::Over))
     }
 
-    /// A worker says that it has counted whatever it passed on up to now.
+    /// A worker says that it has counted all that it has passed on.
     pub(super) fn sees(&self, worker: WorkerId) {
         let words = &self.zone.words;
         words.counts().saw(worker, words.signals().epoch());
@@ -219,7 +219,7 @@ impl Scene {
         self.sees(TWO);
     }
 
-    /// A worker's count for an app.
+    /// A worker's counts for an app.
     pub(super) fn count(&mut self, app: &str, worker: WorkerId) -> &CountCell {
         let id = self.zone.visit(|zone| zone.find(&name(app))).0.unwrap();
         &self.zone.words.counts().row(worker)[id.index()]
@@ -233,13 +233,13 @@ impl Scene {
         count.start();
     }
 
-    /// What all workers count.
+    /// The counts of all workers for an app, summed.
     pub(super) fn flight(&mut self, app: &str) -> Counts {
         let app = name(app);
         self.visit(|zone| zone.sum_counts(zone.find(&app).unwrap()))
     }
 
-    /// A process asks for an entry, of which the master wants nothing.
+    /// A process that is not told to leave asks for an entry.
     pub(super) fn register(&mut self, pid: i32, generation: Generation) -> WorkerId {
         self.visit(|zone| zone.register(process(pid), generation, Orders::Stay))
     }
@@ -261,7 +261,7 @@ impl Scene {
         (turn, all)
     }
 
-    /// A worker takes the first in line, if it is its turn: of which app, and which one.
+    /// A worker takes the first request in line, if it is its turn. Returns the app and the request.
     pub(super) fn take(&mut self, me: WorkerId) -> Option<(AppId, u64)> {
         let (turn, given) = self.ask(me);
         match turn {
@@ -275,8 +275,8 @@ impl Scene {
         self.visit(|zone| zone.give_back(app, me));
     }
 
-    /// A worker takes turns for as long as it can: the requests that it lets go on. What
-    /// there is to do afterwards is what the last of them left.
+    /// A worker takes turns for as long as it can. Returns the requests that it releases. `effects` are
+    /// those of the last one's.
     pub(super) fn turn(&mut self, me: WorkerId) -> Vec<u64> {
         let (mut all, mut effects) = (Vec::new(), None);
         while let Some((app, one)) = self.take(me) {
@@ -288,7 +288,7 @@ impl Scene {
         all
     }
 
-    /// Whom a worker turns away, and when they may come again.
+    /// The requests that a worker turns away, and their `Retry-After` in seconds.
     pub(super) fn turned_away(&mut self, me: WorkerId) -> Option<(Vec<u64>, u64)> {
         let (turn, all) = self.ask(me);
         assert!(all.iter().all(|given| given.counted.is_none()));

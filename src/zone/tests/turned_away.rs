@@ -1,4 +1,4 @@
-//! Who is turned away: by a stop, or because nginx quits.
+//! Requests that are turned away, by a stop or because nginx quits.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, paced, Scene, FIRST, ONE, PLAIN, TWO};
@@ -7,7 +7,7 @@ use crate::shared::app::Unreported;
 
 const THREE: WorkerId = WorkerId(2);
 
-/// Nobody is held here any more, and may come again in 10 s.
+/// The answer without a lease.
 const STOPPED: Arrival = Arrival::Stopped { retry_after: 10 };
 
 fn held(arrival: Arrival) -> bool {
@@ -292,7 +292,7 @@ fn a_reload_is_no_quit() {
     assert_eq!(scene.turned_away(ONE), None);
     assert!(held(scene.come("", THREE)));
     scene.visit(|zone| zone.told_to_leave(THREE));
-    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)), "an old worker hears of the quit");
+    assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)), "old workers see the quit");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn an_old_worker_that_registers_late_is_still_an_old_one() {
     scene.visit(|zone| zone.reap(ONE, process(1)));
     let late = scene.register(5, FIRST);
     scene.visit(|zone| zone.told_to_leave(late));
-    assert_eq!(scene.turned_away(TWO), None, "a reload");
+    assert_eq!(scene.turned_away(TWO), None, "it is a reload");
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_worker_that_registers_again_ends_no_quit() {
     assert_eq!(scene.register(3, second), THREE);
     scene.visit(|zone| zone.told_to_leave(THREE));
     scene.register(4, FIRST);
-    assert_eq!(scene.come("", TWO), STOPPED, "an old one");
+    assert_eq!(scene.come("", TWO), STOPPED, "it is an old one");
     assert_eq!(scene.turned_away(ONE), Some((vec![1], 10)));
 }
 

@@ -1,4 +1,4 @@
-//! The operator's verbs, the leases, and nginx's own comings and goings, naively.
+//! The model's verbs and leases, and nginx that reloads, quits and retires zones.
 #![forbid(unsafe_code)]
 
 use super::deeds::{Ask, Outcome};
@@ -73,7 +73,7 @@ impl Pair {
             changed |= (until, reason) != (app.until, app.reason);
             (app.until, app.reason) = (until, reason);
         } else {
-            // Any number that no pause has had.
+            // Any number that no pause has had before.
             if let Some(PauseId(fresh)) = begun {
                 assert!(fresh > self.pauses);
                 (app.pause, self.pauses) = (fresh, fresh);
@@ -149,7 +149,7 @@ impl Pair {
         Some(ended)
     }
 
-    /// Pauses begin elsewhere from now on, if there are none here.
+    /// The zone is retired, if no app has a pause or a held request.
     pub(super) fn retires(&mut self) -> bool {
         let mut apps = self.apps.iter().flatten();
         self.retired = apps.all(|app| app.state == State::Open && app.line.is_empty());
@@ -164,7 +164,7 @@ impl Pair {
         WorkerId::at(worker)
     }
 
-    /// Once all workers of the newest configuration are told to leave, nginx quits.
+    /// When all workers of the newest configuration are told to leave, nginx quits.
     pub(super) fn is_told_to_leave(&mut self, id: WorkerId) -> Outcome {
         let newest = Some(self.generation);
         self.workers[id.index()].leaves = true;
@@ -176,7 +176,7 @@ impl Pair {
 }
 
 impl ModelApp {
-    /// A pause begins, or turns into a stop or back.
+    /// A pause or stop begins, or one turns into the other.
     pub(super) fn turns(&mut self, to: State, now: Now) {
         (self.state, self.since, self.paused_at) = (to, now, now.monotonic);
     }

@@ -1,4 +1,4 @@
-//! Waiting for an app to be quiet, or drained: who is answered when, and how.
+//! Waiting for quiet, or for the end of a drain: when callers are answered, and what.
 #![forbid(unsafe_code)]
 
 use super::scene::{lease, Caller, Scene, FIRST, ONE, PLAIN, TWO};
@@ -6,7 +6,7 @@ use super::*;
 
 pub(super) const IN_FLIGHT: Remaining = Remaining::InFlight(1);
 
-/// An open app with one in flight, which every worker counts.
+/// An open app with one request in flight, which all workers have seen.
 pub(super) fn busy() -> Scene {
     let mut scene = Scene::paused("a");
     scene.resume("a");
@@ -15,7 +15,7 @@ pub(super) fn busy() -> Scene {
     scene
 }
 
-/// A caller whose pause is seen by every worker.
+/// A caller whose pause all workers have seen.
 pub(super) fn quiets(scene: &mut Scene, request: PauseRequest) -> Caller {
     let caller = scene.quiets("a", request, ONE);
     scene.both_see();
@@ -49,7 +49,7 @@ fn a_caller_that_waits_for_a_quiet_app_is_answered_at_its_first_poll() {
         let (done, caller) = scene.enable_and_wait("a", PLAIN, wait_for, ONE).unwrap();
         assert_eq!(matches!(done, Paused::Changed(_)), wait_for == WaitFor::Quiet);
         assert_eq!(scene.poll(caller), WaitResult::Done);
-        assert_eq!(scene.poll(caller), WaitResult::Superseded, "he has no place any more");
+        assert_eq!(scene.poll(caller), WaitResult::Superseded, "the caller does not wait any more");
     }
 }
 
@@ -319,10 +319,10 @@ fn an_app_is_not_quiet_while_a_worker_has_no_entry() {
     assert_eq!(scene.poll(caller), WaitResult::Pending);
     let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
     scene.wait(1_000_000);
-    assert_eq!(scene.poll(caller), WaitResult::Pending, "however long it stands still");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "however long no worker answers");
     assert_eq!(scene.register(6, FIRST), WorkerId::NONE);
     scene.visit(|zone| zone.all_are_listed(seen));
-    assert_eq!(scene.poll(caller), WaitResult::Pending, "another came meanwhile");
+    assert_eq!(scene.poll(caller), WaitResult::Pending, "another worker came meanwhile");
     let seen = scene.visit(|zone| zone.lacks_entries()).unwrap();
     scene.visit(|zone| zone.all_are_listed(seen));
     assert_eq!(scene.poll(caller), WaitResult::Done);
