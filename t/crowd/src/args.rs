@@ -54,7 +54,7 @@ pub(crate) struct Backend {
     pub(crate) until_stdin_closes: bool,
 }
 
-/// When leavers leave.
+/// When leavers close their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
     After(Duration),
@@ -77,7 +77,7 @@ pub(crate) struct Clients {
     pub(crate) rate: Option<f64>,
     pub(crate) connecting: usize,
     pub(crate) keepalive: u32,
-    /// Every so-manieth client leaves.
+    /// Every client whose number is a multiple of this leaves.
     pub(crate) leavers: Option<u64>,
     pub(crate) leave: Leave,
     pub(crate) start_on_stdin: bool,
@@ -88,7 +88,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// The path of a client's request, both by their numbers.
+    /// The path of a request: `id` is the client's number, `nth` the request's.
     pub(crate) fn path_of(&self, id: u64, nth: u32) -> String {
         self.path.replace("{i}", &id.to_string()).replace("{n}", &nth.to_string())
     }
@@ -97,7 +97,7 @@ impl Clients {
         self.leavers.is_some_and(|every| id % every == 0)
     }
 
-    /// Whether anything on stdin matters.
+    /// Whether the clients wait for words on stdin.
     pub(crate) fn listens(&self) -> bool {
         self.start_on_stdin || (self.leavers.is_some() && self.leave == Leave::OnStdin)
     }
@@ -216,7 +216,7 @@ fn positive<T: PartialOrd + Default>(number: T) -> Result<T, lexopt::Error> {
     }
 }
 
-/// 0.333 is every third.
+/// The step between leavers: 0.333 gives 3, every third client.
 fn every(fraction: f64) -> Result<u64, lexopt::Error> {
     if fraction > 0.0 && fraction <= 1.0 {
         Ok((1.0 / fraction).round() as u64)

@@ -1,9 +1,9 @@
-//! The backend: answers everything, and writes down in which order requests came.
+//! The backend: answers every request, and logs in which order requests came.
 //!
-//! The order is exact but for one case: what comes on a new connection is read in the turn after the
-//! one that accepts it, and may be written down behind what came later, on connections that were there,
-//! and was read in either turn. So each line says in which turn the request was read, and, of the first
-//! on a connection, in which that was accepted; and which connection it came on, counted as they
+//! The order is exact except in one case: the backend reads from a new connection in the turn after it
+//! has accepted it. So it may log a request there after a later request on a connection that it already
+//! had. So each line says in which turn the request was read; for the first request of a connection, in
+//! which turn the connection was accepted; and the connection's number, in the order in which they
 //! were accepted.
 
 use std::cmp::Reverse;
@@ -26,7 +26,7 @@ use crate::stdin;
 
 const LISTENER: Token = Token(usize::MAX);
 const STDIN: Token = Token(usize::MAX - 1);
-/// A turn's events. Fewer would let the listener's turn come between connections that are ready.
+/// How many events a turn takes. With fewer the listener could come between connections that are ready.
 const EVENTS: usize = 16_384;
 
 pub(crate) fn run(options: &Options) -> io::Result<()> {
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry().try_clone()?;
     net::watch(&registry, &listener, LISTENER, Interest::READABLE)?;
-    // Kept here: without a waker its last wake is lost.
+    // Kept here, because the last wake is lost when the waker is dropped.
     let waker = Arc::new(Waker::new(&registry, STDIN)?);
     if options.until_stdin_closes {
         let waker = Arc::clone(&waker);
@@ -88,16 +88,16 @@ struct Backend {
     clock: Clock,
     peers: Slab<Peer>,
     seq: u64,
-    /// How often it has been told what is ready.
+    /// The number of the turn: how often epoll has reported events.
     turn: u64,
-    /// How many it has accepted.
+    /// How many connections were accepted.
     connections: u64,
-    /// Answers to give this turn: the peer and its request's number.
+    /// Answers to give in this turn: the peer, and its request's number.
     due: Vec<(usize, u64)>,
     /// Answers to give at a time in unix µs.
     delayed: BinaryHeap<Reverse<(u64, usize, u64)>>,
     log: File,
-    /// Not yet written to the log.
+    /// Lines that are not written to the log yet.
     lines: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -115,7 +115,7 @@ impl Backend {
             };
             socket.set_nonblocking(true)?;
             let entry = self.peers.vacant_entry();
-            // Not read here: readiness comes in the order of arrival, with those accepted before.
+            // Not read here: epoll reports it in the order of arrival, together with older connections.
             net::watch(&self.registry, &socket, Token(entry.key()), Interest::READABLE)?;
             self.connections += 1;
             entry.insert(Peer::new(socket, self.connections, self.turn));
@@ -134,8 +134,8 @@ impl Backend {
         Ok(())
     }
 
-    /// Writes what a peer is to get; returns whether its connection goes on. Only where some is left is
-    /// room for it watched: it would be told in the place of a request that comes later.
+    /// Writes a peer's output. Returns whether its connection goes on. Room for more is watched only if
+    /// output is left: otherwise epoll would report the room instead of a later request.
     fn write(&mut self, slot: usize) -> io::Result<bool> {
         let Some(peer) = self.peers.get_mut(slot) else {
             return Ok(true);
@@ -159,7 +159,7 @@ impl Backend {
         }
     }
 
-    /// Takes the next request from a peer's input, as far as it is there.
+    /// Takes the next request from a peer's input, as far as it has come.
     fn digest(&mut self, slot: usize) -> io::Result<()> {
         let Some(peer) = self.peers.get_mut(slot) else {
             return Ok(());

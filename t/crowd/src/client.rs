@@ -1,4 +1,4 @@
-//! One client: a connection and the request on it.
+//! One client: a connection, and the request on it.
 
 use std::io::{self, Read, Write};
 
@@ -11,13 +11,13 @@ use crate::report::Fault;
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) stage: Stage,
-    /// Requests that follow the one under way.
+    /// How many requests follow the present one.
     pub(crate) to_come: u32,
     /// Unix µs at which the request was written.
     pub(crate) sent: Option<u64>,
-    /// Still one of those that `--connecting` counts.
+    /// Whether `--connecting` still counts this client.
     pub(crate) starting: bool,
-    /// Its first request is not written.
+    /// Whether its first request is not written yet.
     pub(crate) unsent: bool,
     socket: Socket,
     output: Vec<u8>,
@@ -49,14 +49,14 @@ impl Client {
         }
     }
 
-    /// The requests that are left go over another connection.
+    /// Goes on over another connection, with the requests that are left.
     pub(crate) fn reconnect(&mut self, socket: Socket, stage: Stage) {
         self.socket = socket;
         self.stage = stage;
         self.input.clear();
     }
 
-    /// Looks how the connect went.
+    /// Checks whether the connect has succeeded.
     pub(crate) fn finish_connect(&mut self) -> Result<(), Fault> {
         match self.socket.take_error() {
             Ok(None) => {
@@ -90,7 +90,7 @@ impl Client {
         Ok(true)
     }
 
-    /// The answer, when it is whole.
+    /// The answer, if it is whole.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],

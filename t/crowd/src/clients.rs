@@ -20,10 +20,10 @@ use crate::stdin::{self, Word};
 
 const STDIN: Token = Token(usize::MAX);
 const PROGRESS_US: u64 = 200_000;
-/// Until a full listen queue is tried again.
+/// The time until a full listen queue is tried again.
 const BUSY_US: u64 = 1_000;
 
-/// Whether everybody was answered or left on purpose.
+/// Returns whether each client was answered, or left on purpose.
 pub(crate) fn run(options: &Options) -> io::Result<bool> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let mut crowd = Crowd::new(options)?;
@@ -53,9 +53,9 @@ struct Crowd<'a> {
     clock: Clock,
     poll: Poll,
     words: Receiver<Word>,
-    /// Kept here: without a waker its last wake is lost.
+    /// Kept here, because the last wake is lost when the waker is dropped.
     _waker: Arc<Waker>,
-    /// Those launched; None when they are through.
+    /// The clients that were launched; None if a client is done.
     clients: Vec<Option<Client>>,
     report: Report,
     buffer: Vec<u8>,
@@ -64,16 +64,16 @@ struct Crowd<'a> {
     deadline: u64,
     next_progress: u64,
     next_connect: u64,
-    /// Counted by `--connecting`.
+    /// How many clients `--connecting` counts.
     starting: usize,
     open: usize,
     /// Clients that have not written their first request, launched or not.
     unsent: u64,
     /// Whether requests may be sent.
     go: bool,
-    /// Who leaves when, the next first.
+    /// When clients leave, the earliest first.
     leaving: VecDeque<(u64, usize)>,
-    /// Leavers that are still here.
+    /// How many leavers have not left yet.
     leavers: usize,
     said_connected: bool,
     said_sent: bool,
@@ -129,7 +129,7 @@ impl<'a> Crowd<'a> {
         self.to_launch() == 0 && self.open == 0
     }
 
-    /// Connects as many as may be connecting now.
+    /// Connects as many clients as `--connecting` allows.
     fn launch(&mut self) -> io::Result<()> {
         while self.to_launch() > 0
             && self.starting < self.options.connecting
@@ -164,7 +164,7 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
-    /// None where the listener is busy.
+    /// Returns None if the listen queue is full.
     fn connect(&self, slot: usize) -> io::Result<Option<(Socket, Stage)>> {
         let (socket, stage) = match self.options.to.connect()? {
             Connect::Busy => return Ok(None),
@@ -176,7 +176,7 @@ impl<'a> Crowd<'a> {
         Ok(Some((socket, stage)))
     }
 
-    /// Takes a client as far as it goes now.
+    /// Does all that a client can do now without waiting.
     fn attend(&mut self, slot: usize) {
         let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
             return;
@@ -263,7 +263,7 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Which of its requests a client is at.
+    /// The number of a client's present request, from 0.
     fn nth(&self, client: &Client) -> u32 {
         self.options.keepalive - 1 - client.to_come
     }
@@ -294,14 +294,14 @@ impl<'a> Crowd<'a> {
         Duration::from_micros(next.saturating_sub(self.clock.now()))
     }
 
-    /// What is to be done besides sockets.
+    /// Handles words on stdin, leavers and timeouts.
     fn chores(&mut self) -> io::Result<()> {
         while let Ok(word) = self.words.try_recv() {
             match word {
                 Word::Go => self.send_all(),
                 Word::Leave => self.leave_all(),
                 Word::Closed if self.go => {}
-                // Nobody will say go any more.
+                // No "go" can come any more.
                 Word::Closed => self.deadline = 0,
             }
         }

@@ -17,7 +17,7 @@ pub(crate) struct RequestHead {
     pub(crate) body: Body,
 }
 
-/// The head at the front of `input` and its length; None while it is not whole.
+/// The head at the front of `input`, and its length. None while it is not whole.
 pub(crate) fn request_head(input: &[u8]) -> Result<Option<(usize, RequestHead)>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -44,7 +44,7 @@ pub(crate) struct AnswerHead {
     pub(crate) body: Body,
 }
 
-/// As [`request_head`]; `no_body` where the request was a HEAD.
+/// As [`request_head`], for a response. `no_body`: the request was a HEAD.
 pub(crate) fn answer_head(
     input: &[u8],
     no_body: bool,
@@ -93,7 +93,7 @@ fn framing(headers: &[Header]) -> Result<Option<Framing>, Malformed> {
     }
 }
 
-/// A body under way.
+/// A body that is being read.
 pub(crate) struct Body {
     framing: Framing,
     /// Bytes of content seen so far.
@@ -113,7 +113,7 @@ enum Chunk {
     SizeLine(u64),
     Data(u64),
     DataEnd,
-    /// A trailer's line, so many bytes of it seen.
+    /// In a line of the trailer: so many bytes of it have come.
     Trailer(usize),
     Over,
 }
@@ -127,12 +127,12 @@ impl Body {
         matches!(self.framing, Framing::Sized(0) | Framing::Chunked(Chunk::Over))
     }
 
-    /// Whether the connection's end is this body's end.
+    /// Whether this body ends with the connection.
     pub(crate) fn ends_with_connection(&self) -> bool {
         matches!(self.framing, Framing::UntilClose)
     }
 
-    /// Takes this body's part from the front of `input`; returns that part's length.
+    /// Reads this body's part from the front of `input`. Returns the length of the part.
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<usize, Malformed> {
         match &mut self.framing {
             Framing::UntilClose => {
@@ -162,7 +162,7 @@ impl Body {
 }
 
 impl Chunk {
-    /// One step over `input`, which is not empty: bytes taken, and how many of them are content.
+    /// One step over `input`, which must not be empty. Returns how many bytes it took, and how many of them are content.
     fn step(&mut self, input: &[u8]) -> Result<(usize, u64), Malformed> {
         let byte = input.first().copied().ok_or(Malformed)?;
         *self = match *self {

@@ -24,20 +24,20 @@ use crate::stdin::{self, Word};
 
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Whether every stream was answered or reset on purpose.
+/// Returns whether each stream was answered, or reset on purpose.
 pub(crate) fn run(options: &Options) -> io::Result<bool> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, everybody(options))
 }
 
-/// What the streams share.
+/// The data that the streams share.
 struct Crowd {
     options: Options,
     clock: Clock,
     deadline: Instant,
     report: RefCell<Report>,
-    /// Streams that are to send their request yet, and leavers that are here.
+    /// How many streams have not sent their request yet, and how many leavers have not left yet.
     pending: RefCell<(u64, u64)>,
     words: watch::Receiver<(bool, bool)>,
 }
@@ -114,7 +114,7 @@ async fn handshake<S>(socket: S) -> Result<SendRequest<Bytes>, h2::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    // A burst of small answers is what a release looks like, and no attack.
+    // A release is a burst of small answers, which is no attack here.
     let mut builder = h2::client::Builder::new();
     let (sender, connection) = builder.data_frame_budget(usize::MAX).handshake(socket).await?;
     tokio::task::spawn_local(async move {
@@ -124,7 +124,7 @@ where
     Ok(sender)
 }
 
-/// A stream's end.
+/// How a stream ended.
 enum End {
     Answered(Response<()>),
     Left,
@@ -226,7 +226,7 @@ impl Crowd {
         }
     }
 
-    /// Waits for a word on stdin; for ever, once nobody can say it any more.
+    /// Waits for a word on stdin. Waits for ever if the word cannot come any more.
     async fn said(&self, word: impl FnMut(&(bool, bool)) -> bool) {
         let mut words = self.words.clone();
         if words.wait_for(word).await.is_err() {

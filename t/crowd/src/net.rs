@@ -10,9 +10,9 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// As long as the kernel allows: a whole pause comes at once.
+/// The listen queue, as long as the kernel allows: all held requests of a pause come at once.
 const BACKLOG: i32 = 65_535;
-/// Linux's; std's own name for it is not stable yet.
+/// Linux's number. The name in std is not stable yet.
 const EINPROGRESS: i32 = 115;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +36,11 @@ impl FromStr for Address {
     }
 }
 
-/// What a started connect came to.
+/// The result of a connect that was started.
 pub(crate) enum Connect {
     Done(Socket),
     UnderWay(Socket),
-    /// The listener's queue is full: try again.
+    /// The listen queue is full: try again.
     Busy,
 }
 
@@ -83,7 +83,7 @@ impl Address {
     }
 }
 
-/// Edge-triggered; ends with the socket.
+/// Watches a socket, edge-triggered, until it is closed.
 pub(crate) fn watch(
     registry: &Registry,
     socket: &Socket,

@@ -1,4 +1,4 @@
-//! One connection to the backend, and the request on it.
+//! A connection to the backend, and the request on it.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::http::RequestHead;
 
 pub(crate) struct Peer {
     pub(crate) socket: Socket,
-    /// What the socket is watched for.
+    /// The readiness for which the socket is watched.
     pub(crate) interest: Interest,
-    /// Which one it is of those accepted, from 1.
+    /// The connection's number, in the order in which they were accepted, from 1.
     pub(crate) number: u64,
-    /// The backend's turn in which it was accepted; none once a request has come.
+    /// The backend's turn in which it was accepted; None after the first request has come.
     pub(crate) accepted: Option<u64>,
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
     pub(crate) stage: Stage,
-    /// Close when the output is written.
+    /// Whether to close when the output is written.
     last: bool,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Stage {
     Head,
     Body(Box<Request>),
     Answering(Box<Request>),
-    /// Upgraded.
+    /// Upgraded: every byte is sent back.
     Echo,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) time: u64,
     /// The backend's turn in which the head was read.
     pub(crate) turn: u64,
-    /// The one in which its connection was accepted; none where it is not the first on it.
+    /// The turn in which its connection was accepted; None if it is not the first request on it.
     pub(crate) accepted: Option<u64>,
     /// Its connection's number.
     pub(crate) connection: u64,
@@ -86,11 +86,11 @@ impl Peer {
         !self.last
     }
 
-    /// Prepares the answer to its request of this number.
+    /// Prepares the answer to the request with this number.
     pub(crate) fn answer(&mut self, seq: u64) {
         let request = match std::mem::replace(&mut self.stage, Stage::Head) {
             Stage::Answering(request) if request.seq == seq => request,
-            // The slot is somebody else's by now.
+            // Another connection has the slot now.
             other => {
                 self.stage = other;
                 return;
@@ -105,7 +105,7 @@ impl Peer {
 }
 
 impl Request {
-    /// The delay that the request itself asks for.
+    /// The delay that the request's query asks for.
     pub(crate) fn delay(&self) -> Option<Duration> {
         number(&self.head.target, "delay").map(Duration::from_millis)
     }

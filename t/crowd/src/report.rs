@@ -1,4 +1,4 @@
-//! What became of every request, as a log and as JSON.
+//! What happened to each request, as a log and as JSON.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -39,9 +39,9 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: u64,
-    /// Which of its client's requests, from 0.
+    /// The request's number on its client, from 0.
     pub(crate) nth: u32,
-    /// None where it was never written.
+    /// None if it was never written.
     pub(crate) sent: Option<u64>,
     pub(crate) ended: u64,
     pub(crate) outcome: Outcome,
@@ -121,7 +121,7 @@ impl Report {
         })
     }
 
-    /// A line per request: id, sent, ended, status or word, X-Seq, Retry-After, which of the client's.
+    /// Writes a line per request: client's number, sent, ended, status or word, X-Seq, Retry-After, request's number.
     pub(crate) fn write_log(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(std::fs::File::create(path)?);
         for record in &self.records {
@@ -141,7 +141,7 @@ impl Report {
     }
 }
 
-/// One line of JSON, seen at once by whoever reads our output.
+/// Prints one line of JSON, and flushes it.
 pub(crate) fn say(value: &Value) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{value}")?;
@@ -158,7 +158,7 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// How many came after one that is greater.
+/// How many items come after a greater one.
 fn inversions<T: Ord>(items: impl Iterator<Item = T>) -> usize {
     let mut greatest = None;
     items.fold(0, |count, item| match &greatest {

@@ -1,4 +1,4 @@
-//! Standard input by the line, on a thread of its own: epoll refuses files and /dev/null.
+//! Reads standard input line by line, on a thread of its own, because epoll refuses files and /dev/null.
 
 use std::io::BufRead;
 
@@ -9,7 +9,7 @@ pub(crate) enum Word {
     Closed,
 }
 
-/// Calls `hear` with each word that comes, `Closed` last. Lines that are no word are passed over.
+/// Calls `hear` with each word that comes, and with `Closed` at the end. Other lines are skipped.
 pub(crate) fn listen(mut hear: impl FnMut(Word) + Send + 'static) {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
