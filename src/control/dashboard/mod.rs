@@ -10,9 +10,18 @@ pub struct File {
     pub text: &'static str,
 }
 
-/// The page's script.
-pub const SCRIPT: File =
-    File { media_type: "text/javascript; charset=utf-8", text: include_str!("page.js") };
+/// The page's script: one module, in these parts.
+pub const SCRIPT: File = File {
+    media_type: "text/javascript; charset=utf-8",
+    text: concat!(
+        include_str!("script/words.js"),
+        include_str!("script/chart.js"),
+        include_str!("script/card.js"),
+        include_str!("script/story.js"),
+        include_str!("script/dialogs.js"),
+        include_str!("script/polling.js"),
+    ),
+};
 
 /// The page's style sheet.
 pub const STYLE: File =
