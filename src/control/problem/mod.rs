@@ -9,6 +9,7 @@ use crate::control::origin;
 use crate::control::standing::Standing;
 use crate::control::status::Status;
 use crate::shared::given_up::Abandoned;
+use crate::shared::word::Word;
 use crate::text::TooLong;
 use crate::zone::{Refusal, Remaining};
 
@@ -120,6 +121,9 @@ fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::R
     let standing = Standing(app);
     match refusal {
         Refusal::OtherPause => write!(f, "the pause of this \"id\" is not under way: {standing}"),
+        Refusal::NotOpen if app.state == Word::Draining => {
+            write!(f, "the app still drains: {standing}")
+        }
         Refusal::NotOpen => write!(f, "the app is not open: {standing}"),
         Refusal::Over => write!(f, "{standing}; nothing was changed"),
         Refusal::Full => f.write_str(

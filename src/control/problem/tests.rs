@@ -69,6 +69,11 @@ fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
         refused(Refusal::NotOpen, &paused()),
         (409, format!("the app is not open: {holds}"))
     );
+    let draining = Status { state: Word::Draining, ..ended(Ender::Caller(address("bob"))) };
+    assert_eq!(
+        refused(Refusal::NotOpen, &draining),
+        (409, format!("the app still drains: pause 13 was ended by bob at {THEN}"))
+    );
     for (by, words) in [
         (Ender::Caller(address("bob")), "ended by bob"),
         (Ender::Lease, "ended by its lease"),
