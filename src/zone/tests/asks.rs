@@ -3,7 +3,7 @@
 
 use super::deeds::Outcome;
 use super::model::{Pair, NAMES};
-use super::rules::ModelApp;
+use super::model_app::ModelApp;
 use super::scene::{Scene, ONE, PLAIN, TWO};
 use super::*;
 use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};

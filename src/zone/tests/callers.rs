@@ -3,7 +3,7 @@
 
 use super::deeds::{Ask, Deed, Outcome, Who};
 use super::model::{ModelWorker, Pair, ENTRIES, WAITS};
-use super::rules::ModelApp;
+use super::model_app::ModelApp;
 use super::verbs::later;
 use super::*;
 use crate::control::command::PaceChange;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::callers::ModelCaller;
 use super::deeds::{reason_text, Ask, Deed, Outcome};
 use super::events::{event, Event};
+use super::model_app::{ModelApp, ModelRequest};
 use super::rounds::Next;
-use super::rules::{ModelApp, Waiting};
 use super::*;
 use crate::control::command::PaceChange;
 use crate::saved::Saved;
@@ -169,11 +169,11 @@ impl Pair {
         self.apps[entry].as_ref().unwrap()
     }
 
-    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &ModelRequest> {
         self.apps.iter().flatten().flat_map(|app| &app.line)
     }
 
-    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Waiting> {
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &ModelRequest> {
         self.apps.iter().flatten().flat_map(|app| &app.unfinished)
     }
 
@@ -181,7 +181,7 @@ impl Pair {
     pub(super) fn batons_of(
         &self,
         worker: WorkerId,
-    ) -> impl Iterator<Item = (AppId, Option<Waiting>)> + '_ {
+    ) -> impl Iterator<Item = (AppId, Option<ModelRequest>)> + '_ {
         self.apps.iter().enumerate().filter_map(move |(entry, app)| {
             let (holder, taken) = app.as_ref()?.baton?;
             (holder == worker).then_some((AppId::at(entry), taken))
@@ -210,7 +210,7 @@ impl Pair {
     fn the_next_is_awake(&self) {
         let now = self.zone.now.monotonic;
         for app in self.apps.iter().flatten() {
-            let awake = |one: &Waiting| self.workers[one.owner.index()].awake;
+            let awake = |one: &ModelRequest| self.workers[one.owner.index()].awake;
             if app.turns_away(self.quitting) {
                 assert!(app.line.iter().all(awake), "{app:?}: not all are woken");
             }
@@ -269,7 +269,7 @@ impl Pair {
             match (alarm, done) {
                 (Some(at), None) => self.wait(at.since(self.zone.now.monotonic)),
                 (Some(at), _) if step % 2 == 0 => self.wait(at.since(self.zone.now.monotonic)),
-                (_, Some(Waiting { slot, owner, cookie, .. })) => {
+                (_, Some(ModelRequest { slot, owner, cookie, .. })) => {
                     self.carry_out(&Deed::Finish { slot, owner, cookie });
                 }
                 (None, None) => return,
@@ -307,7 +307,12 @@ impl Pair {
             assert_eq!(app.spacing(), model.spacing);
             let line = app.line.iter(&tables.slots).map(|(id, slot)| {
                 let held = slot.held().unwrap();
-                Waiting { ticket: held.ticket, owner: held.owner, cookie: held.cookie, slot: id }
+                ModelRequest {
+                    ticket: held.ticket,
+                    owner: held.owner,
+                    cookie: held.cookie,
+                    slot: id,
+                }
             });
             assert!(line.eq(model.line.iter().copied()));
             assert_eq!(app.unfinished as usize, model.unfinished.len());

@@ -1,145 +1,14 @@
-//! The zone's rules in the model: an app is a plain list.
+//! The zone's rules in the model: requests arrive, leave, are released and finish.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
-
-use super::callers::{Earlier, WaitArgs};
+use super::callers::WaitArgs;
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
 use super::model::{Pair, ENTRIES, NAMES, SLOTS};
-use super::rounds::{Next, Round};
+use super::model_app::ModelRequest;
+use super::rounds::Next;
 use super::*;
 use crate::shared::app::Drained;
-use crate::shared::totals::Totals;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub ticket: Ticket,
-    pub owner: WorkerId,
-    pub cookie: Cookie,
-    pub slot: SlotId,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct ModelApp {
-    pub name: usize,
-    pub state: State,
-    pub since: Now,
-    pub pause: u64,
-    pub reason: Option<bool>,
-    pub began: Now,
-    pub until: Option<Now>,
-    pub pace: Pace,
-    /// The last ticket that a pause held.
-    pub upto: Ticket,
-    pub next_ticket: Ticket,
-    pub line: VecDeque<Waiting>,
-    /// Released requests that count against the concurrency until they are finished.
-    pub unfinished: Vec<Waiting>,
-    /// The worker that releases, and the request that it took until that is passed on.
-    pub baton: Option<(WorkerId, Option<Waiting>)>,
-    pub spacing: Spacing,
-    pub round: Round,
-    pub totals: Totals,
-    /// How many expired requests went on to the app.
-    pub to_app: u64,
-    pub drain_began: Msec,
-    pub drain_held: usize,
-    pub released_before: u64,
-    pub drain_failed: u64,
-    pub last_drain: Option<Drained>,
-    /// When it got its entry.
-    pub created: Msec,
-    /// When its newest pause or stop began.
-    pub paused_at: Msec,
-    /// The state before the provisional pauses.
-    pub earlier: Option<Earlier>,
-    pub rolled_back: bool,
-    /// Whether its newest pause was ended by a disable that named it.
-    pub ended_by_holder: bool,
-    /// Its oldest requests in flight, and their workers.
-    pub told: Vec<(Msec, WorkerId)>,
-    unreported: Option<Drained>,
-    last_passed_on: Ticket,
-}
-
-impl ModelApp {
-    pub(super) fn new(name: usize, created: Now) -> Self {
-        Self {
-            name,
-            state: State::Open,
-            since: Now::NEVER,
-            pause: 0,
-            reason: None,
-            began: Now::NEVER,
-            until: None,
-            pace: Pace::default(),
-            upto: Ticket(0),
-            next_ticket: Ticket(1),
-            line: VecDeque::new(),
-            unfinished: Vec::new(),
-            baton: None,
-            spacing: Spacing::OneByOne,
-            round: Round::first(Pace::default(), 0, Msec(0)),
-            totals: Totals::default(),
-            to_app: 0,
-            drain_began: Msec(0),
-            drain_held: 0,
-            released_before: 0,
-            drain_failed: 0,
-            last_drain: None,
-            created: created.monotonic,
-            paused_at: created.monotonic,
-            earlier: None,
-            rolled_back: false,
-            ended_by_holder: false,
-            told: Vec::new(),
-            unreported: None,
-            last_passed_on: Ticket(0),
-        }
-    }
-
-    pub(super) fn is_paused_or_stopped(&self) -> bool {
-        matches!(self.state, State::Paused | State::Stopped)
-    }
-
-    pub(super) fn turns_away(&self, quitting: bool) -> bool {
-        self.state == State::Stopped || (self.state == State::Paused && quitting)
-    }
-
-    /// 1 if a request was taken and not passed on yet, else 0.
-    pub(super) fn taken(&self) -> u32 {
-        u32::from(self.baton.is_some_and(|(_, one)| one.is_some()))
-    }
-
-    /// When the first request in line may go on. None if it may not.
-    pub(super) fn next(&self, now: Msec) -> Option<Next> {
-        match self.state {
-            _ if self.baton.is_some() || self.line.is_empty() => None,
-            State::Open => Some(Next::Now),
-            State::Draining { .. } => Some(self.round.next(self.unfinished.len(), now)),
-            State::Paused | State::Stopped => None,
-        }
-    }
-
-    /// The app after a restart of nginx.
-    pub(super) fn restarted(self, now: Now) -> Self {
-        let Self { name, state, pause, reason, began, until, pace, .. } = self;
-        Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name, now) }
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        let nobody = self.line.is_empty() && self.unfinished.is_empty() && self.baton.is_none();
-        self.state == State::Open && nobody && self.unreported.is_none() && !self.rolled_back
-    }
-
-    pub(super) fn retry_after(&self, now: Now) -> u64 {
-        match self.until.filter(|_| self.is_paused_or_stopped()) {
-            Some(until) => until.monotonic.since(now.monotonic).0.div_ceil(1000).max(1),
-            None => 10,
-        }
-    }
-}
 
 impl Pair {
     pub(super) fn expect(&mut self, deed: &Deed, got: &Outcome) -> Outcome {
@@ -152,7 +21,7 @@ impl Pair {
                     Outcome::Arrival(Arrival::Held { slot, .. }) => *slot,
                     _ => SlotId::NONE,
                 };
-                let who = Waiting { ticket: Ticket(0), owner, cookie, slot };
+                let who = ModelRequest { ticket: Ticket(0), owner, cookie, slot };
                 Outcome::Arrival(self.arrives(id.index(), at(name), who, max_held))
             }
             Deed::Bypass { id, .. } => {
@@ -172,12 +41,12 @@ impl Pair {
             }
             Deed::Depart { slot, owner, cookie, why } => {
                 let same =
-                    |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
+                    |one: &ModelRequest| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
                 Outcome::Departure(self.departs(same, why))
             }
             Deed::Finish { slot, owner, cookie } => {
                 let same =
-                    |one: &Waiting| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
+                    |one: &ModelRequest| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
                 self.apps
                     .iter_mut()
                     .flatten()
@@ -246,7 +115,7 @@ impl Pair {
         }
     }
 
-    fn arrives(&mut self, entry: usize, name: usize, who: Waiting, max_held: u32) -> Arrival {
+    fn arrives(&mut self, entry: usize, name: usize, who: ModelRequest, max_held: u32) -> Arrival {
         let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
         let (now, quitting) = (self.zone.now, self.quitting);
@@ -272,12 +141,12 @@ impl Pair {
         let (slot, ticket) = (who.slot, app.next_ticket);
         let ahead = app.line.len() as u32;
         app.next_ticket = Ticket(ticket.0 + 1);
-        app.line.push_back(Waiting { ticket, ..who });
+        app.line.push_back(ModelRequest { ticket, ..who });
         app.totals.held += 1;
         Arrival::Held { slot, ticket, ahead }
     }
 
-    fn departs(&mut self, same: impl Fn(&Waiting) -> bool, why: DepartReason) -> Departure {
+    fn departs(&mut self, same: impl Fn(&ModelRequest) -> bool, why: DepartReason) -> Departure {
         let (now, quitting) = (self.zone.now, self.quitting);
         for app in self.apps.iter_mut().flatten() {
             let Some(at) = app.line.iter().position(&same) else {
@@ -304,13 +173,14 @@ impl Pair {
     fn takes(&mut self, me: WorkerId, last: AppId, spare: Spare) -> (AppId, Turn, Vec<Given>) {
         let behind = if last.is_some() { last.index() + 1 } else { 0 };
         let (now, quitting) = (self.zone.now, self.quitting);
-        let mine = |one: &Waiting| one.owner == me;
+        let mine = |one: &ModelRequest| one.owner == me;
         let mut later = None;
         for entry in (behind..ENTRIES).chain(0..behind) {
             let Some(app) = self.apps[entry].as_mut() else { continue };
             let id = AppId::at(entry);
             if app.turns_away(quitting) {
-                let away: Vec<Waiting> = app.line.iter().filter(|one| mine(one)).copied().collect();
+                let away: Vec<ModelRequest> =
+                    app.line.iter().filter(|one| mine(one)).copied().collect();
                 app.line.retain(|one| !mine(one));
                 app.totals.stopped += away.len() as u64;
                 if away.is_empty() {
@@ -433,6 +303,6 @@ impl Pair {
     }
 }
 
-fn given(one: &Waiting, counted: Option<SlotId>, by: Release) -> Given {
+fn given(one: &ModelRequest, counted: Option<SlotId>, by: Release) -> Given {
     Given { cookie: one.cookie, counted, by }
 }

@@ -3,8 +3,8 @@
 
 use super::deeds::{Ask, Outcome};
 use super::model::{Pair, NAMES};
+use super::model_app::ModelApp;
 use super::rounds::Round;
-use super::rules::ModelApp;
 use super::*;
 use crate::control::command::PaceChange;
 
