@@ -1,8 +1,8 @@
 //! What workers read without the lock: above all which apps are not open, and whose lines move.
 //!
 //! Each app has a gate. A request that finds it open passes: it counts as earlier than any change
-//! that is being made. A request that finds it closed asks again under the lock. What is not said
-//! to be written without the lock is written under it.
+//! that is being made. A request that finds it closed asks again under the lock. All words are
+//! written under the lock, unless their comment says otherwise.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Epoch, NameHash};
@@ -10,7 +10,7 @@ use crate::shared::health::Health;
 use crate::sync::{crash_point, AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
-/// References to these words.
+/// References to the words in shared memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Signals<'z> {
     /// How many apps are not open.
@@ -154,7 +154,7 @@ impl Signals<'_> {
         if before == value {
             return;
         }
-        // Before the gate opens: then requests pass and say it anew.
+        // Before the gate opens: requests that pass then note it anew.
         if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
             word.store(0, Ordering::Relaxed);
         }

@@ -205,7 +205,7 @@ pub fn sort(slots: &mut [Slot]) -> SlotId {
     head
 }
 
-/// Merges each two neighbouring pieces of `width` slots in the chain from `head`. Returns the new
+/// Merges neighbouring pieces of `width` slots, two by two, in the chain from `head`. Returns the new
 /// head.
 fn merge_pairs(slots: &mut [Slot], head: SlotId, width: usize) -> SlotId {
     let (mut first, mut last) = (SlotId::NONE, SlotId::NONE);

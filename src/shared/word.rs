@@ -1,11 +1,11 @@
-//! An app's state in a word.
+//! The word for an app's state, as answers and log lines show it.
 #![forbid(unsafe_code)]
 
 use serde::Serialize;
 
 use super::app::State;
 
-/// An app's state in a word.
+/// The word for an app's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
@@ -16,7 +16,6 @@ pub enum Word {
 }
 
 impl Word {
-    /// Of this state.
     pub fn of(state: State) -> Self {
         match state {
             State::Open => Self::Open,
@@ -26,7 +25,7 @@ impl Word {
         }
     }
 
-    /// What the app is after a rollback that has led to this state.
+    /// Says what the app is after a rollback to this state.
     pub fn after_rollback(self) -> &'static str {
         match self {
             Self::Paused => "still paused",

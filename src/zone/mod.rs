@@ -46,7 +46,7 @@ use crate::time::{Msec, Now};
 pub struct Header {
     /// Set during a visit. If a visit finds it set, a worker has died in its own.
     dirty: Flag,
-    /// The newest configuration's.
+    /// The newest configuration.
     generation: Generation,
     /// The number of the newest pause of any app.
     pauses: u64,
@@ -241,8 +241,8 @@ impl<'z> Zone<'z> {
         self.slots.get(self.app(id)?.line.head.index())?.held()
     }
 
-    /// Retires the zone, for a newer configuration has one of its own: no pause begins here any more.
-    /// Returns false, and does nothing, if an app is not open or holds a request.
+    /// Retires the zone, because a newer configuration has one of its own: no pause begins here any
+    /// more. Returns false, and does nothing, if an app is not open or holds a request.
     pub fn retire(&mut self) -> bool {
         let busy = |app: &App| app.state() != State::Open || app.line.len > 0;
         self.header.retired = Flag::from(!self.apps.iter().any(busy));

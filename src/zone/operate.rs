@@ -256,7 +256,7 @@ impl Zone<'_> {
         Some((name, pause, ended))
     }
 
-    /// A pause began, changed or ended: tells the workers and all other processes.
+    /// A pause began, changed or ended: publishes that, and wakes all workers.
     pub(super) fn pause_changed(&mut self, id: AppId) {
         self.header.version = self.header.version.wrapping_add(1);
         if self.app(id).is_some_and(|app| !app.is_paused_or_stopped()) {

@@ -20,7 +20,7 @@ pub enum Deadline {
 /// What a waiting caller learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitResult {
-    /// It is to wait further.
+    /// Not yet.
     Pending,
     /// What it waits for has come.
     Done,
@@ -45,8 +45,8 @@ pub enum Remaining {
 
 impl Zone<'_> {
     /// Pauses the app `name` as [`Self::enable`] does. The caller is answered when no request of the
-    /// app is in flight. If it waits for [`WaitFor::Provisional`], the pause is rolled back when its
-    /// time is over.
+    /// app is in flight. If it waits for [`WaitFor::Provisional`] and its time is over first, the pause
+    /// is rolled back.
     pub fn enable_and_wait(
         &mut self,
         name: &AppName,
@@ -121,7 +121,7 @@ impl Zone<'_> {
         result
     }
 
-    /// The caller is gone: whatever comes, it is not told.
+    /// The caller is gone: ends its wait without an answer.
     pub fn cancel_wait(&mut self, wait: WaitId, owner: WorkerId, cookie: Cookie) {
         if self.waiter(wait, owner, cookie).is_some() {
             self.end_wait(wait);

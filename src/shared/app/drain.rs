@@ -63,7 +63,7 @@ pub struct Drained {
     /// The pause that it ended.
     pub pause: PauseId,
     pub released: u64,
-    /// How many of those released nginx itself has answered with 502, 503 or 504 up to now.
+    /// How many of the released requests nginx itself has answered with 502, 503 or 504 up to now.
     pub failed: u64,
     pub took: Msec,
 }
@@ -163,8 +163,8 @@ impl App {
         self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
     }
 
-    /// Opens the app if all requests that the pause held have left the line, whose first ticket is
-    /// `head`. A paced drain first releases those that came meanwhile, in further rounds.
+    /// Opens the app if all requests that the pause held have left the line. `head` is the first ticket
+    /// in line. A paced drain first releases those that came meanwhile, in further rounds.
     pub fn open_if_drained(&mut self, head: Option<Ticket>, now: Now) {
         if self.code != StateRepr::Draining || self.baton.is_some() {
             return;
@@ -270,7 +270,7 @@ impl App {
         }
     }
 
-    /// The result of the last drain. Each is returned once.
+    /// The result of the last drain, if it is not reported yet. It counts as reported from now on.
     pub fn take_drained(&mut self) -> Option<Drained> {
         let due = self.drain.unreported.take();
         due.then_some(self.drain.result)

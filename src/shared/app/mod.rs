@@ -81,14 +81,14 @@ pub struct App {
     pub unfinished: u32,
     /// The worker that is releasing a request. No other one may then.
     pub baton: WorkerId,
-    /// Whether that request has left the line and has not been passed on yet.
+    /// Whether the request being released has not been passed on yet.
     pub granted: Flag,
     pub totals: Totals,
     pub holds: Holds,
     /// How many were rejected, by what there was too little of.
     pub rejected: Rejected,
     rejections: Tally,
-    /// The largest limit of held requests that requests named which came in the pause `bounded`.
+    /// The largest `intermission_max_held` of the locations where requests came in the pause `bounded`.
     max_held: u32,
     bounded: PauseId,
     pub expiries: Tally,

@@ -106,7 +106,7 @@ impl App {
         self.rolled_back = Flag::ON;
     }
 
-    /// The pause that was rolled back. Each is returned once.
+    /// The pause that was rolled back, if it is not reported yet. It counts as reported from now on.
     pub fn take_rolled_back(&mut self) -> Option<PauseId> {
         let due = self.rolled_back.take();
         due.then_some(self.pause)

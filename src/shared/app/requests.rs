@@ -35,8 +35,7 @@ impl App {
         (self.to_app, self.to_app.saturating_sub(self.to_app_before))
     }
 
-    /// Notes the limit of the location where a request comes. Of several locations the largest limit
-    /// counts.
+    /// Notes the `intermission_max_held` of the location where a request comes. The largest one counts.
     pub fn bound(&mut self, max_held: u32) {
         let known = if self.bounded == self.pause { self.max_held } else { 0 };
         (self.bounded, self.max_held) = (self.pause, known.max(max_held));
