@@ -207,7 +207,7 @@ subtest 'another build of the module is refused while requests depend on it' => 
     $t->wait_held(1);
     my @workers = sort $t->workers;
     $t->hup(module => $copy);
-    $t->wait_log(qr/\[emerg\][^\n]*paused or[^\n]*held[^\n]*another build/);
+    $t->wait_log(qr/\[emerg\][^\n]*another build[^\n]*paused or[^\n]*held/);
     is_deeply [sort $t->workers], \@workers, 'another build of the module is refused while paused: the old workers go on';
     is_deeply [@{$t->status}{qw(state held)}], ['paused', 1], 'another build of the module is refused: the pause and its held request stay';
     $t->control('disable');
