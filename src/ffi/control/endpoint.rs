@@ -1,12 +1,11 @@
 //! The control endpoint: reads a request, asks the core, answers.
 
-use nginx_sys::{
-    ngx_http_auth_basic_user, ngx_http_finalize_request, ngx_http_read_client_request_body,
-    ngx_http_request_t, ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE, NGX_OK,
-};
+use nginx_sys::{ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE, NGX_OK};
 
+use super::answer::{self, send};
+use super::{ask, payload, saving, wait};
 use crate::control::answer::Answer;
-use crate::control::carry_out::Caller;
+use crate::control::carry_out::{Caller, Wait};
 use crate::control::command::{Change, Command, Format, Verb};
 use crate::control::dashboard;
 use crate::control::form::Said;
@@ -14,16 +13,11 @@ use crate::control::problem::Problem;
 use crate::control::scope::{in_order, Scope};
 use crate::control::status::{Slots, Status};
 use crate::ffi::conf::{self, LocConf};
-use crate::ffi::control::answer::{self, send};
-use crate::ffi::control::ask;
-use crate::ffi::control::payload;
-use crate::ffi::control::saving;
-use crate::ffi::control::wait::{self, Waiting};
-use crate::ffi::module::variables;
-use crate::ffi::module::Failed;
-use crate::ffi::nginx::log::{log_of, write};
+use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::{evaluate, functions};
 use crate::ffi::worker::reap;
-use crate::ffi::worker::workers;
+use crate::ffi::worker::this;
 use crate::ffi::worker::zone::{write_event, SharedZone};
 use crate::log_lines::variables::BadValue;
 use crate::text::{Address, AppName};
@@ -34,14 +28,13 @@ enum Outcome {
     /// It is carried out again when all workers have said what they have in flight.
     Asks,
     /// It is answered when what it asked for has come.
-    Waits(Waiting),
+    Waits(Wait),
 }
 
 /// The control location's content handler. The body is read in any case: the client of a request
 /// that waits is then watched for going away.
-pub(crate) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a live request.
-    let read = unsafe { ngx_http_read_client_request_body(r, Some(on_body)) };
+pub(crate) extern "C" fn handler(r: Request) -> ngx_int_t {
+    let read = functions::ngx_http_read_client_request_body(r, on_body);
     if read >= NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t {
         read
     } else {
@@ -50,29 +43,29 @@ pub(crate) extern "C" fn handler(r: *mut ngx_http_request_t) -> ngx_int_t {
 }
 
 /// The whole request is there.
-extern "C" fn on_body(r: *mut ngx_http_request_t) {
-    // SAFETY: nginx passes a live request; one that waits is finalized when it is answered.
-    unsafe {
-        if let Some(answered) = answer(&mut *r) {
-            ngx_http_finalize_request(r, answered);
-        }
+extern "C" fn on_body(r: Request) {
+    if let Some(answered) = answer(r) {
+        functions::ngx_http_finalize_request(r, answered);
     }
 }
 
-/// Returns with what to finalize the request; none where it waits.
-pub(crate) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
+/// The workers have said what they have in flight.
+fn again(r: Request) {
+    if let Some(answered) = answer(r) {
+        r.finalize(answered);
+    }
+}
+
+/// Returns with what to finalize the request; None if it waits.
+fn answer(r: Request) -> Option<ngx_int_t> {
     const ERROR: Option<ngx_int_t> = Some(NGX_ERROR as ngx_int_t);
-    let r_ptr = core::ptr::from_mut(r);
-    // SAFETY: configurations outlive the requests that run on them.
-    let (main, place) = unsafe { (conf::main_conf(&*r_ptr), conf::loc_conf(&*r_ptr)) };
-    let (Some(main), Some(place)) = (main, place) else { return ERROR };
+    let (Some(main), Some(conf)) = (conf::main_conf(&r), conf::loc_conf(&r)) else { return ERROR };
     let Some(zone) = main.zone else { return ERROR };
     reap::reap_dead_workers(&zone);
-    let Some(name) = variables::app_name(r) else { return ERROR };
-    let own = match name {
+    let own = match AppName::new(evaluate::variable(&r, main.variables.app_name)) {
         Ok(name) => name,
         Err(problem) => {
-            write(log_of(r), &BadValue::EndpointsAppName(problem));
+            write(r.log(), &BadValue::EndpointsAppName(problem));
             let answer = Answer::problem(&Problem::AppName(problem));
             return Some(send(r, &zone, AppName::EMPTY, answer));
         }
@@ -84,32 +77,29 @@ pub(crate) fn answer(r: &mut ngx_http_request_t) -> Option<ngx_int_t> {
             return Some(send(r, &zone, own, Answer::problem(&Problem::Body(bad))));
         }
     };
-    let args = r.args;
-    let said = Said { query: args.as_bytes(), form: &form };
+    let said = Said { query: r.args.as_bytes(), form: &form };
     let before = zone.visit(|zone| zone.version());
     let mut name = own;
-    let outcome = decide(r, &zone, place, said, &mut name)
+    let outcome = decide(r, &zone, conf, said, &mut name)
         .unwrap_or_else(|problem| Outcome::Answered(Answer::problem(&problem)));
     let changed = zone.visit(|zone| zone.version()) != before;
     // What an answer says of a pause is on the disk, whoever changed that.
     let says =
         changed || matches!(&outcome, Outcome::Answered(answer) if answer.is_about_a_pause());
-    if let Some(worker) = workers::this().filter(|_| says) {
+    if let Some(worker) = this::current().filter(|_| says) {
         saving::save(worker);
     }
     match outcome {
         Outcome::Answered(answer) if says => saving::answer(r, name, answer),
         Outcome::Answered(answer) => Some(send(r, &zone, name, answer)),
         Outcome::Asks => None,
-        Outcome::Waits(waiting) => {
-            wait::begin(r, waiting).err().map(|Failed| NGX_ERROR as ngx_int_t)
-        }
+        Outcome::Waits(wait) => wait::begin(r, wait).err().map(|_| NGX_ERROR as ngx_int_t),
     }
 }
 
 /// `name` is the endpoint's own app, and becomes the one that the request names.
 fn decide<'s>(
-    r: &mut ngx_http_request_t,
+    r: Request,
     zone: &SharedZone,
     conf: &LocConf,
     said: Said<'s>,
@@ -121,7 +111,7 @@ fn decide<'s>(
         return Err(Problem::Method(verb.methods(endpoint.changes)));
     }
     if verb.changes() {
-        if !core::ptr::eq(r, r.main) {
+        if !r.is_main() {
             return Err(Problem::Subrequest);
         }
         if let Some(refused) = answer::refused_to_browser(r, endpoint) {
@@ -137,7 +127,7 @@ fn decide<'s>(
         *name = app;
     }
     zone.visit(|zone| scope.make_known(zone));
-    if says_what_is_in_flight(asked.command, r) && ask::waits(r) {
+    if says_what_is_in_flight(asked.command, r) && ask::waits(r, again) {
         return Ok(Outcome::Asks);
     }
     Ok(Outcome::Answered(match asked.command {
@@ -155,7 +145,7 @@ fn decide<'s>(
 }
 
 fn carry_out(
-    r: &mut ngx_http_request_t,
+    r: Request,
     zone: &SharedZone,
     conf: &LocConf,
     app: AppName,
@@ -164,16 +154,16 @@ fn carry_out(
     let caller = Caller {
         app,
         by: who(r, change.by()),
-        waiter: change.wait().and_then(|_| wait::me(r)),
+        waiter: change.wait().and_then(|_| wait::waiter(r)),
         lease: conf.lease.flatten(),
         pace: conf.release.unwrap_or_default(),
     };
     let carried = zone.visit(|zone| change.carry_out(zone, &caller));
     if let Some(event) = carried.event() {
-        write_event(log_of(r), &app, event);
+        write_event(r.log(), &app, event);
     }
     match carried.wait() {
-        Some(wait) => Outcome::Waits(Waiting::new(wait)),
+        Some(wait) => Outcome::Waits(wait),
         None => Outcome::Answered(carried.answer()),
     }
 }
@@ -186,7 +176,7 @@ fn look(zone: &SharedZone, scope: Scope<'_>) -> (Vec<Status>, Slots) {
     (in_order(seen), slots)
 }
 
-fn says_what_is_in_flight(command: Command, r: &mut ngx_http_request_t) -> bool {
+fn says_what_is_in_flight(command: Command, r: Request) -> bool {
     match command {
         Command::Apps | Command::Metrics => true,
         Command::Status => is_json(r, Verb::Status),
@@ -195,19 +185,18 @@ fn says_what_is_in_flight(command: Command, r: &mut ngx_http_request_t) -> bool 
     }
 }
 
-fn is_json(r: &mut ngx_http_request_t, verb: Verb) -> bool {
+fn is_json(r: Request, verb: Verb) -> bool {
     answer::manner(r, Some(verb)).is_ok_and(|manner| manner.format == Format::Json)
 }
 
 /// Who calls: in their own words, else by what they authenticate as, else from where.
-fn who(r: &mut ngx_http_request_t, by: Option<Address>) -> Address {
+fn who(r: Request, by: Option<Address>) -> Address {
     by.or_else(|| remote_user(r)).unwrap_or_else(|| address(r))
 }
 
 /// What `$remote_user` says, as much of it as there is room for.
-fn remote_user(r: &mut ngx_http_request_t) -> Option<Address> {
-    // SAFETY: a live request.
-    if unsafe { ngx_http_auth_basic_user(r) } != NGX_OK as ngx_int_t {
+fn remote_user(r: Request) -> Option<Address> {
+    if functions::ngx_http_auth_basic_user(r) != NGX_OK as ngx_int_t {
         return None;
     }
     let mut user = Address::EMPTY;
@@ -216,8 +205,6 @@ fn remote_user(r: &mut ngx_http_request_t) -> Option<Address> {
 }
 
 /// From where.
-fn address(r: &ngx_http_request_t) -> Address {
-    // SAFETY: a live request has a connection.
-    let text = unsafe { &(*r.connection).addr_text };
-    Address::new(text.as_bytes()).unwrap_or(Address::EMPTY)
+fn address(r: Request) -> Address {
+    Address::new(r.address()).unwrap_or(Address::EMPTY)
 }

@@ -1,8 +1,9 @@
 //! The control endpoint.
 
-pub(crate) mod payload;
+mod parked;
+mod payload;
 
-pub(crate) mod answer;
+mod answer;
 
 pub(crate) mod saving;
 

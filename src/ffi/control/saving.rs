@@ -1,25 +1,24 @@
 //! What a worker changed is on its way to the state file, and answers wait until it is there.
 
 use core::cell::Cell;
-use core::ffi::c_void;
-use core::ptr;
 
-use nginx_sys::{
-    ngx_event_t, ngx_http_request_t, ngx_int_t, ngx_msec_t, ngx_pool_cleanup_add, NGX_ERROR,
-    NGX_HTTP_CLIENT_CLOSED_REQUEST,
-};
+use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_ERROR};
 use once_cell::unsync::OnceCell;
 
+use super::answer::send;
+use super::parked::{answer_where, park, Awaited, Parked};
 use crate::control::answer::Answer;
 use crate::ffi::conf;
-use crate::ffi::control::answer::send;
-use crate::ffi::nginx::log::cycle_log;
-use crate::ffi::nginx::queue::{Link, Queue};
-use crate::ffi::request::mark::cleanup_data;
-use crate::ffi::request::park::{events, finalize, rest, stop_timer};
+use crate::ffi::nginx::attach::Kind;
+use crate::ffi::nginx::cycle;
+use crate::ffi::nginx::event::Timer;
+use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::queue::Queue;
+use crate::ffi::nginx::request::Request;
 use crate::ffi::worker::doorbell;
-use crate::ffi::worker::state_file::{Owed, StateFile};
-use crate::ffi::worker::workers::{self, ThisWorker, Timer};
+use crate::ffi::worker::state_file::StateFile;
+use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::words::Owed;
 use crate::ffi::worker::writer::Writer;
 use crate::shared::health::{Health, Problem};
 use crate::text::AppName;
@@ -32,10 +31,10 @@ const PATIENCE: ngx_msec_t = 60_000;
 const INTERVAL: ngx_msec_t = 20;
 
 /// What could not be written is tried again after so long, in ms.
-const AGAIN: ngx_msec_t = 5_000;
+const AGAIN_INTERVAL: ngx_msec_t = 5_000;
 
 /// A worker's dealings with the state file.
-pub(crate) struct Saving {
+struct Saving {
     writer: OnceCell<Writer>,
     /// The last job that was given to the writer.
     given: Cell<u64>,
@@ -44,51 +43,43 @@ pub(crate) struct Saving {
     problem: Cell<Option<Problem>>,
     /// What others are to write that have the file. Nobody tells when they have.
     owed: Cell<Owed>,
-    asking: Timer,
-    answers: Queue<Late>,
-    again: Timer,
 }
 
-/// An answer that waits, in its request's memory.
+static SAVING: PerWorker<Saving> = PerWorker::new(Saving {
+    writer: OnceCell::new(),
+    given: Cell::new(0),
+    known: Cell::new(0),
+    problem: Cell::new(None),
+    owed: Cell::new(Owed::NOTHING),
+});
+
+/// Answers that wait for the disk.
+static LATE: Queue<Parked<Late>> = Queue::new(Parked::link);
+static KIND: Kind = Kind::new();
+
+/// Looks whether others have written.
+static OTHERS: Timer = Timer::new(on_others);
+/// What could not be written is tried again.
+static AGAIN: Timer = Timer::new(on_again);
+
+/// An answer that waits for this job, and for what others owe.
 struct Late {
-    link: Link<Late>,
-    r: *mut ngx_http_request_t,
     name: AppName,
     job: u64,
     owed: Owed,
     answer: Cell<Option<Answer>>,
 }
 
-impl Saving {
-    pub(crate) fn new(log: *mut nginx_sys::ngx_log_t) -> Self {
-        Self {
-            writer: OnceCell::new(),
-            given: Cell::new(0),
-            known: Cell::new(0),
-            problem: Cell::new(None),
-            owed: Cell::default(),
-            asking: Timer::new(on_asking, log),
-            answers: Queue::new(),
-            again: Timer::new(on_again, log),
-        }
+/// The worker ends: waits a while for what is still to be written.
+pub(crate) fn finish() {
+    if let Some(writer) = SAVING.writer.get() {
+        writer.finish();
     }
+}
 
-    /// Once it is where it stays.
-    pub(crate) fn init(&self) {
-        self.answers.init();
-    }
-
-    /// Waits a while for what is still to be written: the worker ends.
-    pub(crate) fn finish(&self) {
-        if let Some(writer) = self.writer.get() {
-            writer.finish();
-        }
-    }
-
-    /// Whether nothing is on its way by this worker's own writer.
-    fn is_idle(&self) -> bool {
-        self.known.get() >= self.given.get()
-    }
+/// Whether nothing is on its way by this worker's own writer.
+fn is_idle() -> bool {
+    SAVING.known.get() >= SAVING.given.get()
 }
 
 /// The pauses may have changed: they are written as they are now, while this worker goes on, unless
@@ -100,8 +91,8 @@ pub(crate) fn save(this: &ThisWorker) {
         None => {
             let version = this.zone.visit(|zone| zone.version());
             if let Some(owed) = this.zone.file().owe(version) {
-                this.saving.owed.set(owed);
-                doorbell::wake(&this.zone, Wake::All);
+                SAVING.owed.set(owed);
+                doorbell::wake(this.zone.bells(), Wake::All);
             }
         }
     }
@@ -114,30 +105,29 @@ fn newest_file(this: &ThisWorker) -> Option<&'static StateFile> {
 }
 
 fn give(this: &ThisWorker, state: &StateFile) {
-    let saving = &this.saving;
     let Some(job) = state.job(&this.zone) else { return };
-    let writer = saving.writer.get_or_try_init(|| {
+    let writer = SAVING.writer.get_or_try_init(|| {
         // Without a doorbell of its own nobody would tell it.
-        let bell = this.id().is_some().then(|| doorbell::bell_of(&this.zone, this.id()));
+        let bell = this.id().is_some().then(|| this.zone.bells().of(this.id()));
         Writer::start(bell.ok_or(std::io::ErrorKind::NotFound)?)
     });
     match writer {
-        Ok(writer) => saving.given.set(writer.give(job)),
-        Err(_) => outcome(this, state, job().err()),
+        Ok(writer) => SAVING.given.set(writer.give(job)),
+        Err(_) => outcome(state, job().err()),
     }
 }
 
 /// Tells of what could not be written, once, and tries again later.
-fn outcome(this: &ThisWorker, state: &StateFile, problem: Option<Problem>) {
-    let before = this.saving.problem.replace(problem);
+fn outcome(state: &StateFile, problem: Option<Problem>) {
+    let before = SAVING.problem.replace(problem);
     match problem {
         Some(problem) => {
             if before != Some(problem) {
-                state.complain(cycle_log(), problem);
+                state.complain(cycle::log(), problem);
             }
-            this.saving.again.start(AGAIN);
+            AGAIN.start(AGAIN_INTERVAL);
         }
-        None if before.is_some() => state.is_good_again(cycle_log()),
+        None if before.is_some() => state.is_good_again(cycle::log()),
         None => {}
     }
 }
@@ -148,8 +138,8 @@ fn is_paid(this: &ThisWorker, owed: Owed) -> bool {
     this.zone.file().has_paid(owed) || failed()
 }
 
-extern "C" fn on_again(_: *mut ngx_event_t) {
-    if let Some(this) = workers::this().filter(|this| this.saving.problem.get().is_some()) {
+fn on_again() {
+    if let Some(this) = this::current().filter(|_| SAVING.problem.get().is_some()) {
         save(this);
     }
 }
@@ -157,125 +147,66 @@ extern "C" fn on_again(_: *mut ngx_event_t) {
 /// The doorbell rang: the writer may have come further, or an old worker may have left something to
 /// be written.
 pub(crate) fn look(this: &ThisWorker) {
-    let saving = &this.saving;
-    if let Some(done) = saving.writer.get().filter(|_| !saving.is_idle()).map(Writer::done) {
+    if let Some(done) = SAVING.writer.get().filter(|_| !is_idle()).map(Writer::done) {
         let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-        let further = done.job != saving.known.replace(done.job);
+        let further = done.job != SAVING.known.replace(done.job);
         if let Some(state) = state.filter(|_| further) {
-            outcome(this, state, done.problem);
+            outcome(state, done.problem);
         }
     }
     // What is on its way, or is tried again later, is not begun once more at each ring.
-    let may = saving.is_idle() && saving.problem.get().is_none();
+    let may = is_idle() && SAVING.problem.get().is_none();
     if may && this.zone.file().is_owed() && newest_file(this).is_some() {
         save(this);
     }
-    answer_those_that_are_written(this);
+    answer_written(this);
 }
 
-extern "C" fn on_asking(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
-    answer_those_that_are_written(this);
-    if this.saving.answers.iter().any(|late| !is_paid(this, late.owed)) {
-        this.saving.asking.start(INTERVAL);
-    }
-}
-
-fn answer_those_that_are_written(this: &ThisWorker) {
-    let (saving, due) = (&this.saving, Queue::new());
-    due.init();
-    let is_due = |late: &Late| late.job <= saving.known.get() && is_paid(this, late.owed);
-    for late in saving.answers.iter().filter(|late| is_due(late)) {
-        late.link.leave();
-        due.push(late, &late.link);
-    }
-    while let Some(late) = due.first() {
-        // SAFETY: whoever is in the queue is live; the event's own handler answers, and may end it
-        // and others.
-        unsafe {
-            (*late).link.leave();
-            let (_, wev) = events(&*(*late).r);
-            stop_timer(wev);
-            if let Some(handler) = wev.handler {
-                handler(wev);
-            }
-        }
+fn on_others() {
+    let Some(this) = this::current() else { return };
+    answer_written(this);
+    if LATE.iter().any(|late| !is_paid(this, late.awaited.owed)) {
+        OTHERS.start(INTERVAL);
     }
 }
 
-/// Answers when all that this worker changed is on the disk. Returns with what to finalize the
-/// request; None if it waits.
-pub(crate) fn answer(
-    r: &mut ngx_http_request_t,
-    name: AppName,
-    answer: Answer,
-) -> Option<ngx_int_t> {
-    // SAFETY: configurations outlive the requests that run on them.
-    let zone = unsafe { conf::main_conf(&*ptr::from_mut(r)) }.and_then(|conf| conf.zone);
-    let Some(zone) = zone else { return Some(NGX_ERROR as ngx_int_t) };
-    let is_late =
-        |this: &ThisWorker| !this.saving.is_idle() || !is_paid(this, this.saving.owed.get());
-    let late = workers::this().filter(|this| is_late(this) && ptr::eq(r, r.main));
-    match late {
-        Some(this) => wait(r, this, name, answer).err(),
-        None => Some(send(r, &zone, name, answer)),
+fn answer_written(this: &ThisWorker) {
+    answer_where(|late: &Late, _| late.job <= SAVING.known.get() && is_paid(this, late.owed));
+}
+
+/// Answers when all that this worker changed is on the disk. Returns with what to finalize the request;
+/// None if it waits.
+pub(crate) fn answer(r: Request, name: AppName, answer: Answer) -> Option<ngx_int_t> {
+    let is_late = |this: &ThisWorker| !is_idle() || !is_paid(this, SAVING.owed.get());
+    match this::current().filter(|this| is_late(this) && r.is_main()) {
+        Some(this) => wait(r, this, name, answer),
+        None => Some(send_now(r, name, answer)),
     }
 }
 
-fn wait(
-    r: &mut ngx_http_request_t,
-    this: &ThisWorker,
-    name: AppName,
-    answer: Answer,
-) -> Result<(), ngx_int_t> {
-    const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
-    // SAFETY: a live request's pool; the cleanup's data becomes a value before it can run.
-    let late = unsafe {
-        let cleanup = ngx_pool_cleanup_add(r.pool, size_of::<Late>()).as_mut().ok_or(ERROR)?;
-        let place = cleanup.data.cast::<Late>();
-        let (job, owed) = (this.saving.given.get(), this.saving.owed.get());
-        let answer = Cell::new(Some(answer));
-        place.write(Late { link: Link::new(), r, name, job, owed, answer });
-        cleanup.handler = Some(on_cleanup);
-        &*place
-    };
-    this.saving.answers.push(late, &late.link);
-    if !is_paid(this, late.owed) {
-        this.saving.asking.start(INTERVAL);
+fn wait(r: Request, this: &ThisWorker, name: AppName, answer: Answer) -> Option<ngx_int_t> {
+    let (job, owed) = (SAVING.given.get(), SAVING.owed.get());
+    if !is_paid(this, owed) {
+        OTHERS.start(INTERVAL);
     }
-    rest(r, on_write, PATIENCE).map_err(|_| ERROR)
+    let late = Late { name, job, owed, answer: Cell::new(Some(answer)) };
+    park(r, late, PATIENCE).err().map(|_| NGX_ERROR as ngx_int_t)
 }
 
-/// The request's write event: it is written, that takes too long, its client is gone, or nothing at
-/// all.
-extern "C" fn on_write(r: *mut ngx_http_request_t) {
-    // SAFETY: nginx passes a live request, waiting on its connection.
-    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
-    // SAFETY: cleanups with our handler have what wait put there.
-    let late = unsafe { cleanup_data(r, on_cleanup).cast::<Late>().as_ref() };
-    let Some(late) = late else { return };
-    if wev.error() != 0 {
-        return finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
-    }
-    if wev.delayed() != 0 {
-        return;
-    }
-    late.link.leave();
-    // SAFETY: configurations outlive the requests that run on them.
-    let zone = unsafe { conf::main_conf(&*ptr::from_mut(r)) }.and_then(|conf| conf.zone);
-    let sent = match (zone, late.answer.take()) {
-        (Some(zone), Some(answer)) => send(r, &zone, late.name, answer),
-        _ => NGX_ERROR as ngx_int_t,
-    };
-    finalize(r, sent);
+fn send_now(r: Request, name: AppName, answer: Answer) -> ngx_int_t {
+    let zone = conf::main_conf(&r).and_then(|conf| conf.zone);
+    zone.map_or(NGX_ERROR as ngx_int_t, |zone| send(r, &zone, name, answer))
 }
 
-/// The request's memory is about to go.
-extern "C" fn on_cleanup(data: *mut c_void) {
-    // SAFETY: from wait, once.
-    unsafe {
-        let late = data.cast::<Late>();
-        (*late).link.leave();
-        drop((*late).answer.take());
+impl Awaited for Late {
+    const KIND: &'static Kind = &KIND;
+
+    fn queue() -> &'static Queue<Parked<Self>> {
+        &LATE
+    }
+
+    fn answer(&self, r: Request) {
+        let answer = self.answer.take();
+        r.finalize(answer.map_or(NGX_ERROR as ngx_int_t, |answer| send_now(r, self.name, answer)));
     }
 }

@@ -1,29 +1,35 @@
-//! What nginx finds in the module when it loads it.
+//! What nginx finds in the library when it loads it.
 
-pub(crate) mod directives;
-pub(crate) mod variables;
+mod variables;
+mod zone;
+
+mod process;
+
+mod configurations;
+mod directives;
 
 use core::ffi::c_char;
 use core::ptr;
 
 use nginx_sys::{
-    ngx_conf_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t, NGX_HTTP_MODULE, NGX_OK,
+    ngx_array_push, ngx_http_handler_pt, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t,
+    NGX_HTTP_MODULE, NGX_OK,
 };
+use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
-use crate::ffi::conf;
+use crate::ffi::nginx::conf::Conf;
+use crate::ffi::nginx::{callbacks, Failed};
 use crate::ffi::request::gate;
-use crate::ffi::worker::workers;
-use crate::ffi::worker::zone;
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: Some(variables::add),
-    postconfiguration: Some(postconfiguration),
-    create_main_conf: Some(conf::create_main),
-    init_main_conf: Some(conf::init_main),
+    preconfiguration: callbacks::on_configuration(variables::add),
+    postconfiguration: callbacks::on_configuration(postconfiguration),
+    create_main_conf: configurations::CREATE_MAIN,
+    init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
-    create_loc_conf: Some(conf::create_location),
-    merge_loc_conf: Some(conf::merge_location),
+    create_loc_conf: configurations::CREATE_LOCATION,
+    merge_loc_conf: configurations::MERGE_LOCATION,
 };
 
 /// The module, as nginx knows it. nginx writes its indexes into it.
@@ -33,10 +39,10 @@ pub(crate) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
     ctx: ptr::addr_of!(CONTEXT).cast_mut().cast(),
     commands: ptr::addr_of_mut!(directives::COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as ngx_uint_t,
-    init_module: Some(zone::init_module),
-    init_process: Some(workers::init_process),
-    exit_process: Some(workers::exit_process),
-    exit_master: Some(zone::exit_master),
+    init_module: callbacks::on_cycle(zone::init_module),
+    init_process: callbacks::on_cycle(process::init),
+    exit_process: callbacks::on_exit(process::exit),
+    exit_master: callbacks::on_exit(zone::exit_master),
     ..ngx_module_t::default()
 };
 
@@ -59,26 +65,23 @@ pub(crate) static mut ngx_modules: [*const ngx_module_t; 2] =
 pub(crate) static ngx_module_names: Table<2> =
     Table([c"ngx_http_intermission_module".as_ptr(), ptr::null()]);
 
-/// The module's entry, for nginx's functions that want it.
-pub(crate) fn this() -> *mut ngx_module_t {
-    ptr::addr_of_mut!(ngx_http_intermission_module)
-}
-
-/// The module's place among the HTTP modules.
-pub(crate) fn context_index() -> usize {
-    // SAFETY: nginx writes it once, while it reads the configuration, before any callback of ours.
-    unsafe { (*this()).ctx_index }
-}
-
-extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let done =
-        variables::find(cf).and_then(|()| gate::add_handler(cf)).and_then(|()| zone::add(cf));
+extern "C" fn postconfiguration(cf: Conf) -> ngx_int_t {
+    let done = variables::find(cf).and_then(|()| add_gate(cf)).and_then(|()| zone::add(cf));
     match done {
         Ok(()) => NGX_OK as ngx_int_t,
         Err(Failed) => nginx_sys::NGX_ERROR as ngx_int_t,
     }
 }
 
-/// nginx had no memory, or something was wrong that has been logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failed;
+/// Puts the gate into nginx's phase before the content's: there it is known who was let in, whatever
+/// modules have a say in that and in whatever order they have it. The module stands behind mirror and
+/// try_files in nginx's list, and nginx runs a phase's handlers from the end of the list.
+fn add_gate(cf: Conf) -> Result<(), Failed> {
+    let phase = nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE as usize;
+    let core = NgxHttpCoreModule::main_conf_mut(&*cf).ok_or(Failed)?;
+    let handlers = &mut core.phases.get_mut(phase).ok_or(Failed)?.handlers;
+    // SAFETY: in postconfiguration nginx has made the arrays of handlers.
+    let place = unsafe { ngx_array_push(handlers).cast::<ngx_http_handler_pt>().as_mut() };
+    *place.ok_or(Failed)? = callbacks::handler(gate::on_precontent);
+    Ok(())
+}

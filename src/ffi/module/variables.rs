@@ -1,30 +1,19 @@
 //! The variables: four that the operator sets, three that an access log can show.
 
 use core::fmt::Write;
-use core::ptr;
 
 use nginx_sys::{
-    ngx_conf_t, ngx_http_add_variable, ngx_http_get_variable_index, ngx_http_get_variable_pt,
-    ngx_http_request_t, ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
-    ngx_uint_t, NGX_ERROR, NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK,
+    ngx_http_add_variable, ngx_http_get_variable_index, ngx_http_variable_value_t, ngx_int_t,
+    ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK,
 };
 use ngx::ngx_string;
 
-use crate::ffi::conf;
-use crate::ffi::module::Failed;
-use crate::ffi::nginx::evaluate;
-use crate::ffi::nginx::flags;
-use crate::ffi::request::mark;
-use crate::text::{AppName, Text, TooLong};
-
-/// Where nginx keeps the operator's variables.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Indexes {
-    pub app_name: ngx_uint_t,
-    pub max_time: ngx_uint_t,
-    pub health_check_path: ngx_uint_t,
-    pub privileged_user_agent: ngx_uint_t,
-}
+use crate::ffi::conf::{self, Indexes};
+use crate::ffi::nginx::conf::Conf;
+use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::{callbacks, evaluate, flags, Failed};
+use crate::ffi::request::mark::{self, Mark};
+use crate::text::Text;
 
 const APP_NAME: ngx_str_t = ngx_string!("app_name");
 const MAX_TIME: ngx_str_t = ngx_string!("intermission_max_time");
@@ -38,20 +27,21 @@ const POSITION: ngx_str_t = ngx_string!("intermission_position");
 /// Before the configuration is read. The operator's variables have a value of their own, none, so
 /// that one that is never set is no error; `set`, `map` and `geo` put theirs in its place. They are
 /// cacheable: a value that was set is not asked for again.
-pub(crate) extern "C" fn add(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let unset: ngx_http_get_variable_pt = Some(GET_UNSET);
+pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
+    let unset = evaluate::UNSET;
     let variables = [
         (APP_NAME, NGX_HTTP_VAR_CHANGEABLE, unset),
         (MAX_TIME, NGX_HTTP_VAR_CHANGEABLE, unset),
         (HEALTH_CHECK_PATH, NGX_HTTP_VAR_CHANGEABLE, unset),
         (PRIVILEGED_USER_AGENT, NGX_HTTP_VAR_CHANGEABLE, unset),
-        (STATUS, NGX_HTTP_VAR_NOCACHEABLE, Some(get_status)),
-        (HOLD_TIME, NGX_HTTP_VAR_NOCACHEABLE, Some(get_hold_time)),
-        (POSITION, NGX_HTTP_VAR_NOCACHEABLE, Some(get_position)),
+        (STATUS, NGX_HTTP_VAR_NOCACHEABLE, callbacks::getter(get_status)),
+        (HOLD_TIME, NGX_HTTP_VAR_NOCACHEABLE, callbacks::getter(get_hold_time)),
+        (POSITION, NGX_HTTP_VAR_NOCACHEABLE, callbacks::getter(get_position)),
     ];
     for (mut name, flags, handler) in variables {
-        // SAFETY: nginx passes a live cf; the name is copied.
-        match unsafe { ngx_http_add_variable(cf, &mut name, flags as ngx_uint_t).as_mut() } {
+        // SAFETY: a live cf; the name is copied.
+        match unsafe { ngx_http_add_variable(cf.as_ptr(), &mut name, flags as ngx_uint_t).as_mut() }
+        {
             Some(variable) => variable.get_handler = handler,
             None => return NGX_ERROR as ngx_int_t,
         }
@@ -60,10 +50,10 @@ pub(crate) extern "C" fn add(cf: *mut ngx_conf_t) -> ngx_int_t {
 }
 
 /// After the configuration was read.
-pub(crate) fn find(cf: *mut ngx_conf_t) -> Result<(), Failed> {
+pub(crate) fn find(cf: Conf) -> Result<(), Failed> {
     let index = |mut name: ngx_str_t| {
-        // SAFETY: nginx passes a live cf; the name is copied.
-        let index = unsafe { ngx_http_get_variable_index(cf, &mut name) };
+        // SAFETY: a live cf; the name is copied.
+        let index = unsafe { ngx_http_get_variable_index(cf.as_ptr(), &mut name) };
         ngx_uint_t::try_from(index).map_err(|_| Failed)
     };
     let conf = conf::main_conf_of(cf).ok_or(Failed)?;
@@ -76,45 +66,13 @@ pub(crate) fn find(cf: *mut ngx_conf_t) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `$app_name`; none where there is no configuration of ours.
-pub(crate) fn app_name(r: &mut ngx_http_request_t) -> Option<Result<AppName, TooLong>> {
-    let index = conf::main_conf(r)?.variables.app_name;
-    Some(AppName::new(evaluate::variable(r, index)))
-}
-
-/// Whether this is one of the operator's variables, and nothing in the configuration gives it a
-/// value but `set`.
-pub(crate) fn is_unset(variable: &ngx_http_variable_t) -> bool {
-    variable.get_handler.is_some_and(|handler| ptr::fn_addr_eq(handler, GET_UNSET))
-}
-
-const GET_UNSET: unsafe extern "C" fn(
-    *mut ngx_http_request_t,
-    *mut ngx_http_variable_value_t,
-    usize,
-) -> ngx_int_t = get_unset;
-
-extern "C" fn get_unset(
-    _: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
-    _: usize,
-) -> ngx_int_t {
-    // SAFETY: nginx passes a place for the value.
-    unsafe { flags::value::NOT_FOUND.set(&mut *value) };
-    NGX_OK as ngx_int_t
-}
-
-extern "C" fn get_status(
-    r: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
-    _: usize,
-) -> ngx_int_t {
+extern "C" fn get_status(r: Request, value: &mut ngx_http_variable_value_t, _: usize) -> ngx_int_t {
     answer(r, value, |mark, text| text.write_str(mark.status()))
 }
 
 extern "C" fn get_hold_time(
-    r: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
+    r: Request,
+    value: &mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
     answer(r, value, |mark, text| match mark.waited() {
@@ -124,8 +82,8 @@ extern "C" fn get_hold_time(
 }
 
 extern "C" fn get_position(
-    r: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
+    r: Request,
+    value: &mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
     answer(r, value, |mark, text| match mark.ahead() {
@@ -134,18 +92,15 @@ extern "C" fn get_position(
     })
 }
 
-/// Gives a variable what `write` writes of the request's hold; nothing makes it unset.
+/// Gives a variable what `write` writes of the request's hold. The variable is unset if that is nothing.
 fn answer(
-    r: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
-    write: impl FnOnce(&mark::Mark, &mut Text<32>) -> core::fmt::Result,
+    r: Request,
+    value: &mut ngx_http_variable_value_t,
+    write: impl FnOnce(&Mark, &mut Text<32>) -> core::fmt::Result,
 ) -> ngx_int_t {
-    // SAFETY: nginx passes a live request and a place for the value.
-    let (r, value) = unsafe { (&*r, &mut *value) };
     let mut text = Text::<32>::EMPTY;
     let written = mark::find(r).map(|mark| write(mark, &mut text));
-    // SAFETY: the request's pool lives as long as the request.
-    let copy = unsafe { ngx_str_t::from_bytes(r.pool, text.as_bytes()) };
+    let copy = r.copy(text.as_bytes());
     match copy.filter(|_| written == Some(Ok(())) && !text.is_empty()) {
         Some(copy) => {
             flags::value::LEN.put(value, copy.len);

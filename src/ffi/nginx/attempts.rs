@@ -1,24 +1,17 @@
 //! What nginx has tried to get a request's answer from its upstream.
 
-use nginx_sys::{ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t};
+use nginx_sys::{ngx_http_request_t, ngx_http_upstream_state_t, ngx_msec_t};
+
+use super::pointers;
 
 /// What nginx has for a time that it did not take.
 const NEVER: ngx_msec_t = ngx_msec_t::MAX;
 
-/// The last attempt; none where nginx made none, as where a cache answers.
-pub(crate) fn last(upstream: &ngx_http_upstream_t) -> Option<&ngx_http_upstream_state_t> {
-    // SAFETY: an upstream has the state of its last attempt, in its request's memory, or null.
-    unsafe { upstream.state.as_ref() }
-}
-
-/// All of them.
+/// All attempts of a request, the first one first.
 pub(crate) fn all(r: &ngx_http_request_t) -> &[ngx_http_upstream_state_t] {
-    // SAFETY: a live request has an array of its attempts, or null.
-    unsafe {
-        r.upstream_states
-            .as_ref()
-            .map_or(&[], |array| core::slice::from_raw_parts(array.elts.cast(), array.nelts))
-    }
+    // SAFETY: nginx has an array of its attempts' states.
+    pointers::attempts(r)
+        .map_or(&[], |array| unsafe { core::slice::from_raw_parts(array.elts.cast(), array.nelts) })
 }
 
 /// Whether the app has sent the header of an answer.

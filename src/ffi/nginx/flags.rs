@@ -1,20 +1,16 @@
 //! nginx's bit-fields and constants, by its own C compiler; see `build/nginx.rs`.
 
-use core::marker::PhantomData;
-
 use nginx_sys::ngx_uint_t;
 
 /// A bit-field of one of nginx's structures. All but the counts are one bit.
 pub(crate) struct Flag<T> {
-    get: unsafe extern "C" fn(*const T) -> ngx_uint_t,
-    set: unsafe extern "C" fn(*mut T, ngx_uint_t),
-    of: PhantomData<T>,
+    get: extern "C" fn(&T) -> ngx_uint_t,
+    set: extern "C" fn(&mut T, ngx_uint_t),
 }
 
 impl<T> Flag<T> {
     pub(crate) fn value(&self, of: &T) -> ngx_uint_t {
-        // SAFETY: our own C function, which reads one field.
-        unsafe { (self.get)(of) }
+        (self.get)(of)
     }
 
     pub(crate) fn is_set(&self, of: &T) -> bool {
@@ -30,33 +26,31 @@ impl<T> Flag<T> {
     }
 
     pub(crate) fn put(&self, of: &mut T, value: ngx_uint_t) {
-        // SAFETY: our own C function, which writes one field.
-        unsafe { (self.set)(of, value) };
+        (self.set)(of, value);
     }
 }
 
 macro_rules! flags {
     ($module:ident: $structure:ident, $($name:ident $flag:ident)*) => {
         pub(crate) mod $module {
-            use core::marker::PhantomData;
-
             use nginx_sys::{ngx_uint_t, $structure};
 
             use super::Flag;
 
             $(pub(crate) const $name: Flag<$structure> = {
-                extern "C" {
+                // SAFETY: our own C functions, which read and write one field.
+                unsafe extern "C" {
                     #[link_name = concat!(
                         "ngx_http_intermission_", stringify!($structure), "_", stringify!($flag)
                     )]
-                    fn get(of: *const $structure) -> ngx_uint_t;
+                    safe fn get(of: &$structure) -> ngx_uint_t;
                     #[link_name = concat!(
                         "ngx_http_intermission_", stringify!($structure), "_", stringify!($flag),
                         "_set"
                     )]
-                    fn set(of: *mut $structure, value: ngx_uint_t);
+                    safe fn set(of: &mut $structure, value: ngx_uint_t);
                 }
-                Flag { get, set, of: PhantomData }
+                Flag { get, set }
             };)*
         }
     };

@@ -4,24 +4,18 @@
 //! first request that it sends on one, and answer 502 where it may not send that again. So none of
 //! them outlives a pause.
 
-use std::os::fd::RawFd;
+use nginx_sys::ngx_connection_t;
 
-use nginx_sys::{ngx_connection_t, ngx_cycle};
+use super::flags::connection;
+use super::{cycle, event};
+use crate::ffi::os::fd::{is_stream, Fd};
 
-use crate::ffi::nginx::flags::connection;
-use crate::ffi::worker::workers::ThisWorker;
-
-/// If a pause has ended since, closes the connections that wait for a request.
-pub(crate) fn freshen(this: &ThisWorker) {
-    let endings = this.zone.signals().endings();
-    if this.endings.replace(endings) == endings {
-        return;
-    }
-    // SAFETY: a worker's cycle has so many connections, for as long as the worker runs.
-    let (connections, count) = unsafe { ((*ngx_cycle).connections, (*ngx_cycle).connection_n) };
-    for index in 0..count {
-        // SAFETY: within the table. Who handles an event may close any of them, and moves none.
-        unsafe { close_if_kept(connections.add(index)) };
+/// Closes the connections that wait for a request.
+pub(crate) fn close_all() {
+    let Some(cycle) = cycle::running() else { return };
+    for index in 0..cycle.connection_n {
+        // SAFETY: within the cycle's table, which stays where it is. A handler may close any of them.
+        unsafe { close_if_kept(cycle.connections.add(index)) };
     }
 }
 
@@ -34,25 +28,10 @@ unsafe fn close_if_kept(c: *mut ngx_connection_t) {
     unsafe {
         let idle = (*c).fd >= 0 && connection::IDLE.is_set(&*c);
         // A client's comes from a listening socket; what is no socket is somebody's doorbell.
-        if !idle || !(*c).listening.is_null() || !is_stream((*c).fd) {
+        if !idle || !(*c).listening.is_null() || !is_stream(Fd((*c).fd)) {
             return;
         }
         connection::CLOSE.set(&mut *c);
-        let rev = (*c).read;
-        if let Some(handler) = (*rev).handler {
-            handler(rev);
-        }
+        event::handle((*c).read);
     }
-}
-
-/// Whether this is a socket for a stream of bytes.
-fn is_stream(fd: RawFd) -> bool {
-    let mut kind: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: room for an int, and its length.
-    let done = unsafe {
-        let place = (&raw mut kind).cast();
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, place, &raw mut length)
-    };
-    done == 0 && kind == libc::SOCK_STREAM
 }

@@ -7,9 +7,11 @@ use nginx_sys::{
     ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_handler_pt,
     ngx_http_request_t, ngx_module_t, ngx_uint_t, NGX_HTTP_MODULE,
 };
+use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
-use crate::ffi::conf::{self, MainConf};
-use crate::ffi::nginx::flags::request;
+use super::conf::Conf;
+use super::flags::request;
+use super::plain::zero;
 
 /// The directives of nginx's own modules that set a handler which asks no app.
 const OWN: [&[u8]; 4] = [b"empty_gif", b"stub_status", b"flv", b"mp4"];
@@ -20,27 +22,25 @@ pub(crate) type OwnHandlers = [ngx_http_handler_pt; OWN.len()];
 /// Whether nginx turned the request away and answers it itself: with a file, say. Then it does not
 /// go to the app. It goes there where the place has a handler for its content, as `proxy_pass` sets
 /// one, whatever the error was.
-pub(crate) fn is_nginx_own(r: &ngx_http_request_t, main: &MainConf) -> bool {
-    was_turned_away(r) && !is_app_made(r, main)
+pub(crate) fn is_nginx_own(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
+    was_turned_away(r) && !is_app_made(r, own)
 }
 
 /// Whether the place makes its content by a handler of its own that may ask an app.
-pub(crate) fn is_app_made(r: &ngx_http_request_t, main: &MainConf) -> bool {
-    r.content_handler.is_some_and(|handler| {
-        let mut own = main.own_handlers.iter().flatten();
-        !own.any(|one| ptr::fn_addr_eq(*one, handler))
-    })
+pub(crate) fn is_app_made(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
+    r.content_handler
+        .is_some_and(|handler| !own.iter().flatten().any(|one| ptr::fn_addr_eq(*one, handler)))
 }
 
 /// Finds the handlers that ask no app. nginx has no names for them: so their directives are carried
 /// out, for a location that nothing leads to.
-pub(crate) fn own_handlers(cf: &ngx_conf_t) -> OwnHandlers {
+pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
     OWN.map(|name| {
-        let command = commands(cf).find(|command| command.name.as_bytes() == name)?;
+        let command = commands(&cf).find(|command| command.name.as_bytes() == name)?;
         // SAFETY: in postconfiguration cf has the http block's tables. These directives do nothing
         // but set the handler of the core's location, which here is one of our own.
         unsafe {
-            let mut location: ngx_http_core_loc_conf_t = core::mem::zeroed();
+            let mut location: ngx_http_core_loc_conf_t = zero();
             let mut places = vec![ptr::null_mut::<c_void>(); nginx_sys::ngx_http_max_module];
             *places.get_mut(nginx_sys::ngx_http_core_module.ctx_index)? =
                 ptr::from_mut(&mut location).cast();
@@ -79,5 +79,6 @@ fn was_turned_away(r: &ngx_http_request_t) -> bool {
     r.err_status != 0
         || request::ERROR_PAGE.is_set(r)
         || (request::INTERNAL.is_set(r)
-            && conf::core_loc_conf(r).is_some_and(|core| core.recursive_error_pages != 0))
+            && NgxHttpCoreModule::location_conf(r)
+                .is_some_and(|core| core.recursive_error_pages != 0))
 }

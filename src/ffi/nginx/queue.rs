@@ -1,98 +1,124 @@
-//! nginx's intrusive queues: whoever dies takes itself out.
+//! nginx's intrusive queues, of values that stay where they are.
 
 use core::cell::{Cell, UnsafeCell};
-use core::marker::PhantomData;
-use core::ptr;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
 
-use nginx_sys::{
-    ngx_queue_empty, ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove, ngx_queue_t,
-};
+use nginx_sys::{ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove, ngx_queue_t};
 
-/// A queue in this process's own memory.
-pub(crate) struct Queue<T>(UnsafeCell<ngx_queue_t>, PhantomData<*const T>);
+use super::per_worker::PerWorker;
 
-/// A member's place in a queue.
-#[repr(C)]
-pub(crate) struct Link<T> {
-    place: UnsafeCell<ngx_queue_t>,
-    member: Cell<*const T>,
+/// What may be in queues, in one by each of its links.
+///
+/// # Safety
+/// Values stay where they are from the first time that they are put into a queue until they are
+/// dropped, with their links: what is attached to a request does.
+pub(crate) unsafe trait Linked: Sized {}
+
+/// A queue, which is a static's: it stays where it is.
+pub(crate) struct Queue<T> {
+    head: PerWorker<UnsafeCell<ngx_queue_t>>,
+    link: fn(&T) -> &Link<T>,
 }
 
-impl<T> Queue<T> {
-    pub(crate) fn new() -> Self {
-        Self(UnsafeCell::new(nowhere()), PhantomData)
+/// A value's place in a queue; in none at first. A value that goes takes itself out.
+#[repr(C)]
+pub(crate) struct Link<T> {
+    entry: UnsafeCell<ngx_queue_t>,
+    value: Cell<*const T>,
+}
+
+/// A value that was taken out of its queue: live until something is done that may end it.
+pub(crate) struct Popped<T>(NonNull<T>);
+
+impl<T> Deref for Popped<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: live, as its description says.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: Linked> Queue<T> {
+    /// Of values by this link of theirs.
+    pub(crate) const fn new(link: fn(&T) -> &Link<T>) -> Self {
+        Self { head: PerWorker::new(UnsafeCell::new(NOWHERE)), link }
     }
 
-    /// Once it is where it stays.
-    pub(crate) fn init(&self) {
-        // SAFETY: our own, and its address does not change any more.
-        unsafe { ngx_queue_init(self.0.get()) };
-    }
-
-    /// Puts a live member at the end, by a link of its own that is in no queue.
-    pub(crate) fn push(&self, member: &T, link: &Link<T>) {
-        link.member.set(member);
-        // SAFETY: the queue is initialized, and its members are live: each leaves when it dies.
-        unsafe { ngx_queue_insert_before(self.0.get(), link.place.get()) };
+    /// Puts a value at the end; it leaves the queue that it was in by the same link.
+    pub(crate) fn push(&'static self, value: &T) {
+        let link = (self.link)(value);
+        link.leave();
+        link.value.set(value);
+        // SAFETY: the head and the value stay where they are, and the value leaves when it goes.
+        unsafe {
+            if (*self.head.get()).next.is_null() {
+                ngx_queue_init(self.head.get());
+            }
+            ngx_queue_insert_before(self.head.get(), link.entry.get());
+        }
     }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.first().is_none()
+        self.next_of(self.head.get()).is_none()
     }
 
-    /// The first, which stays in the queue.
-    pub(crate) fn first(&self) -> Option<*const T> {
-        // SAFETY: as in push.
-        unsafe { (!ngx_queue_empty(self.0.get())).then(|| Self::member((*self.0.get()).next)) }
+    /// Takes the first one out.
+    pub(crate) fn pop(&self) -> Option<Popped<T>> {
+        let first = self.iter().next()?;
+        (self.link)(first).leave();
+        Some(Popped(NonNull::from(first)))
     }
 
-    /// The members, from the first. None may leave meanwhile, but the one that was just given.
+    /// The values, from the first. None may leave meanwhile except the one that was just given.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        let end = self.0.get();
-        // SAFETY: as in push.
-        let mut next = unsafe { (*end).next };
+        let mut next = self.next_of(self.head.get());
         core::iter::from_fn(move || {
-            if ptr::eq(next, end) {
-                return None;
-            }
-            // SAFETY: as in push.
-            unsafe {
-                let member = Self::member(next);
-                next = (*next).next;
-                member.as_ref()
-            }
+            let link = next?;
+            next = self.next_of(link.entry.get());
+            // SAFETY: a value in the queue is live, and was put there by its link.
+            unsafe { link.value.get().as_ref() }
         })
     }
 
-    /// # Safety
-    /// The place is a link's, and not the queue's own.
-    unsafe fn member(place: *mut ngx_queue_t) -> *const T {
-        // SAFETY: the caller's; a link begins with its place.
-        unsafe { (*place.cast::<Link<T>>()).member.get() }
+    /// The link behind an entry of this queue, or behind its head.
+    fn next_of(&self, entry: *const ngx_queue_t) -> Option<&Link<T>> {
+        // SAFETY: an entry leads to the next one, or back to the head, or to nothing if nothing was
+        // ever put into the queue; each but the head is what a live link begins with.
+        unsafe {
+            let next = (*entry).next;
+            let is_end = next.is_null() || ptr::eq(next, self.head.get());
+            (!is_end).then(|| &*next.cast::<Link<T>>())
+        }
     }
 }
 
 impl<T> Link<T> {
-    pub(crate) fn new() -> Self {
-        Self { place: UnsafeCell::new(nowhere()), member: Cell::new(ptr::null()) }
+    pub(crate) const fn new() -> Self {
+        Self { entry: UnsafeCell::new(NOWHERE), value: Cell::new(ptr::null()) }
     }
 
-    /// Takes the member out of the queue that it is in.
+    /// Takes the value out of the queue that it is in by this link, if any.
     pub(crate) fn leave(&self) {
         if self.is_linked() {
-            // SAFETY: it is in a queue, which is live as long as the process.
-            unsafe { ngx_queue_remove(self.place.get()) };
+            self.value.set(ptr::null());
+            // SAFETY: it is in a queue, whose other entries are live.
+            unsafe { ngx_queue_remove(self.entry.get()) };
         }
     }
 
-    /// Whether it is in a queue.
+    /// Whether the value is in a queue by this link.
     pub(crate) fn is_linked(&self) -> bool {
-        // SAFETY: our own; a link that is in no queue is all null.
-        unsafe { !(*self.place.get()).next.is_null() }
+        !self.value.get().is_null()
     }
 }
 
-fn nowhere() -> ngx_queue_t {
-    ngx_queue_t { prev: ptr::null_mut(), next: ptr::null_mut() }
+impl<T> Drop for Link<T> {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
+
+const NOWHERE: ngx_queue_t = ngx_queue_t { prev: ptr::null_mut(), next: ptr::null_mut() };

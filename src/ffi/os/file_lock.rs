@@ -4,17 +4,37 @@
 //! inherit that.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::AsFd;
 
-/// Takes such a lock, gives it up or asks who has one that is in its way, as fcntl(2) says.
-pub(crate) fn lock(fd: RawFd, what: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    // SAFETY: plain C data, for which all zero is a value: here it means the whole file.
-    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    // SAFETY: a live struct; what is no open file is an error.
-    match unsafe { libc::fcntl(fd, what, &raw mut lock) } {
-        0 => Ok(lock),
-        _ => Err(io::Error::last_os_error()),
-    }
+use rustix::fs::{fcntl_lock, FlockOperation};
+use rustix::process::{fcntl_getlk, Flock, FlockType, Pid};
+
+/// How a process has a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As others may at the same time.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// Takes the lock; fails with EACCES or EAGAIN if another process is in the way.
+pub(crate) fn try_lock(file: impl AsFd, mode: Mode) -> io::Result<()> {
+    let operation = match mode {
+        Mode::Shared => FlockOperation::NonBlockingLockShared,
+        Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    Ok(fcntl_lock(file, operation)?)
+}
+
+/// Gives the lock up, if this process has it.
+pub(crate) fn unlock(file: impl AsFd) {
+    // It cannot fail for a file that is open.
+    let _ = fcntl_lock(file, FlockOperation::NonBlockingUnlock);
+}
+
+/// Another process that has the file locked, in whatever mode: its number. None if there is none.
+pub(crate) fn holder(file: impl AsFd) -> io::Result<Option<i32>> {
+    let found = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
+    Ok(found.map(|lock| lock.pid.map_or(0, Pid::as_raw_pid)))
 }

@@ -1,15 +1,17 @@
 //! Released requests that nginx itself answers 502, 503 or 504: counted, and told once a second.
 
 use nginx_sys::{
-    ngx_event_t, ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t,
-    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT, NGX_HTTP_SERVICE_UNAVAILABLE,
+    ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
+    NGX_HTTP_GATEWAY_TIME_OUT, NGX_HTTP_SERVICE_UNAVAILABLE,
 };
 
-use crate::ffi::nginx::attempts;
+use crate::ffi::nginx::cycle;
+use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::flags::request;
-use crate::ffi::nginx::log::{cycle_log, write};
+use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::{attempts, pointers};
 use crate::ffi::request::mark::Mark;
-use crate::ffi::worker::workers::{self, ThisWorker};
+use crate::ffi::worker::this::{self, ThisWorker};
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
@@ -17,12 +19,14 @@ use crate::text::AppName;
 /// What a line has not told is told after so long, in ms.
 const TELLING_INTERVAL: ngx_msec_t = 1000;
 
+/// What no line in the log has told yet is told when it happens.
+static TIMER: Timer = Timer::new(on_timer);
+
 /// Whether nginx itself answered 502, 503 or 504, by what `$status` says. An app's own answer is
 /// none, nor what `error_page` has made of one with another code.
 pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
     let (error, status) = (r.err_status, r.headers_out.status);
-    // SAFETY: a live request has an upstream or null.
-    let upstream = unsafe { r.upstream.as_ref() };
+    let upstream = pointers::upstream(r);
     let status = if error == 0 || is_failed_post_action(r, upstream) { status } else { error };
     let unreached = [NGX_HTTP_BAD_GATEWAY, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_GATEWAY_TIME_OUT];
     unreached.iter().any(|one| *one as ngx_uint_t == status)
@@ -31,13 +35,13 @@ pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
 
 /// Whether the error is that of a `post_action`, which no client sees.
 fn is_failed_post_action(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> bool {
-    let last = upstream.and_then(attempts::last);
+    let last = upstream.and_then(pointers::attempt);
     request::POST_ACTION.is_set(r) && last.is_some_and(|last| !attempts::is_answered(last))
 }
 
 /// Whether the app that was asked last answered this.
 fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
-    match attempts::last(upstream) {
+    match pointers::attempt(upstream) {
         // The header that was read may be that of an attempt before.
         Some(last) => attempts::is_answered(last) && last.status == status,
         None => upstream.headers_in.status_n == status,
@@ -45,25 +49,25 @@ fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
 }
 
 /// A request that was released is finished.
-pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
-    if !failed(mark.request()) {
+pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
+    if !failed(&mark.r) {
         return;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return };
     match this.zone.visit(|zone| zone.failed(&name, mark.released_by.get())) {
         Some(count) => tell(&name, count),
-        None => this.telling.start(TELLING_INTERVAL),
+        None => TIMER.start(TELLING_INTERVAL),
     }
 }
 
 /// A line about some may be due.
-pub(crate) extern "C" fn on_telling(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
+fn on_timer() {
+    let Some(this) = this::current() else { return };
     while let Some((name, count)) = this.zone.visit(|zone| zone.failures_due()) {
         tell(&name, count);
     }
     if this.zone.visit(|zone| zone.any_unreported_failures()) {
-        this.telling.start(TELLING_INTERVAL);
+        TIMER.start(TELLING_INTERVAL);
     }
 }
 
@@ -75,5 +79,5 @@ pub(crate) fn tell_rest(this: &ThisWorker) {
 }
 
 fn tell(name: &AppName, count: u32) {
-    write(cycle_log(), &About(name, RequestEvent::ReleasedFailed { count }));
+    write(cycle::log(), &About(name, RequestEvent::ReleasedFailed { count }));
 }

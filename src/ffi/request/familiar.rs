@@ -23,7 +23,7 @@ struct Said {
 pub(crate) struct Familiar(Cell<Said>);
 
 impl Familiar {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let conf = core::ptr::null();
         Self(Cell::new(Said { conf, endings: 0, name: 0, max_time: 0, text: [0; LONGEST] }))
     }

@@ -1,78 +1,54 @@
 //! Requests that nginx is done with while their app may still be at them.
 
-use core::ptr;
-
 use nginx_sys::{
-    ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_palloc,
-    ngx_uint_t, NGX_HTTP_BAD_GATEWAY, NGX_HTTP_GATEWAY_TIME_OUT,
+    ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
+    NGX_HTTP_GATEWAY_TIME_OUT,
 };
 
-use crate::ffi::nginx::attempts;
+use super::in_flight;
+use super::mark::{find, Mark, Part};
+use crate::ffi::nginx::attach;
 use crate::ffi::nginx::flags::{self, request};
-use crate::ffi::request::in_flight;
-use crate::ffi::request::mark::{find, Mark};
-use crate::ffi::worker::workers::ThisWorker;
+use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::{attempts, pointers};
 use crate::time::Msec;
 
-/// A subrequest (SSI, mirror, addition) of a request that has met its app's gate, in the memory of
-/// both.
-pub(crate) struct Part {
-    r: *const ngx_http_request_t,
-    next: *const Part,
-}
-
 /// A subrequest is about to be answered: it is a part of what its main request asks the app for.
-pub(crate) fn is_part(r: &ngx_http_request_t) {
-    // SAFETY: a live subrequest's main request is live.
-    let Some(mark) = find(unsafe { &*r.main }) else { return };
-    let next = mark.parts.get();
-    if parts(mark).any(|part| ptr::eq(part, r)) {
+pub(crate) fn is_part(r: Request) {
+    let Some(mark) = find(r.main()) else { return };
+    if parts(mark).any(|part| part.r == r) {
         return;
     }
-    // SAFETY: a live request's pool, which is its main request's, and goes after the mark.
-    unsafe {
-        // Without memory for it one fewer may be counted.
-        if let Some(place) = ngx_palloc(r.pool, size_of::<Part>()).cast::<Part>().as_mut() {
-            ptr::from_mut(place).write(Part { r, next });
-            mark.parts.set(place);
-        }
+    // Without memory for it one fewer may be counted.
+    if let Ok(part) = attach::attach(r, Part { r, next: mark.parts.get() }) {
+        mark.parts.set(Some(part));
     }
 }
 
-fn parts(mark: &Mark) -> impl Iterator<Item = &ngx_http_request_t> {
-    let mut next = mark.parts.get();
-    core::iter::from_fn(move || {
-        // SAFETY: null, or from is_part: it lives as long as the mark, and the subrequest as well.
-        let part = unsafe { next.as_ref()? };
-        next = part.next;
-        // SAFETY: as above.
-        unsafe { part.r.as_ref() }
-    })
+fn parts(mark: &Mark) -> impl Iterator<Item = &'static Part> {
+    core::iter::successors(mark.parts.get(), |part| part.next)
 }
 
 /// A request is finished, and still counted if it ever was.
-pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
-    let was_passed_on = mark.set_out_at.get() != Msec(0);
-    let given_up = |r: &ngx_http_request_t| {
-        // SAFETY: a live request has an upstream or null.
-        unsafe { r.upstream.as_ref() }.is_some_and(|upstream| is_given_up(r, upstream))
-    };
-    if was_passed_on && (given_up(mark.request()) || parts(mark).any(given_up)) {
-        in_flight::given_up(this, mark);
+pub(crate) fn finish(mark: &Mark) {
+    let was_passed_on = mark.passed_on_at.get() != Msec(0);
+    if was_passed_on && (is_given_up(mark.r) || parts(mark).any(|part| is_given_up(part.r))) {
+        in_flight::given_up(mark);
     }
 }
 
 /// Whether some of the request was sent to an app that has not answered all of it, for nginx closed
 /// the connection: its client left, or the app took too long.
-fn is_given_up(r: &ngx_http_request_t, upstream: &ngx_http_upstream_t) -> bool {
-    let Some(last) = attempts::last(upstream) else { return false };
+fn is_given_up(r: Request) -> bool {
+    let Some(upstream) = pointers::upstream(&r) else { return false };
+    let Some(last) = pointers::attempt(upstream) else { return false };
     let left_alone = if attempts::is_answered(last) {
         breaks_off(r, upstream, last)
     } else {
         // An attempt that failed has nginx's status; the app's own may be there before its header is.
         last.bytes_sent > 0 && last.status != NGX_HTTP_BAD_GATEWAY as ngx_uint_t
     };
-    left_alone || attempts::all(r).iter().any(timed_out)
+    left_alone || attempts::all(&r).iter().any(timed_out)
 }
 
 /// Whether nginx waited in vain for the header of an answer.
@@ -84,27 +60,26 @@ fn timed_out(attempt: &ngx_http_upstream_state_t) -> bool {
 
 /// Whether nginx broke off an answer that had begun.
 fn breaks_off(
-    r: &ngx_http_request_t,
+    r: Request,
     upstream: &ngx_http_upstream_t,
     last: &ngx_http_upstream_state_t,
 ) -> bool {
     // A header may be all that is wanted of an answer.
     if !flags::upstream::HEADER_SENT.is_set(upstream)
         || flags::upstream::UPGRADE.is_set(upstream)
-        || request::HEADER_ONLY.is_set(r)
+        || request::HEADER_ONLY.is_set(&r)
     {
         return false;
     }
-    // SAFETY: a live request's connection; an upstream's configuration outlives it.
-    let (connection, read_timeout) =
-        unsafe { (&*r.connection, upstream.conf.as_ref().map_or(0, |conf| conf.read_timeout)) };
+    let read_timeout = pointers::upstream_conf(upstream).map_or(0, |conf| conf.read_timeout);
     // nginx does not keep why it could not read on: what comes to an end before a timeout can have
     // passed was the app's doing. A timer that is to be later by less than this is left as it was.
     let least = read_timeout.saturating_sub(flags::NGX_TIMER_LAZY_DELAY as ngx_msec_t);
     let waited = attempts::answering_time(last).is_some_and(|time| time >= least);
     if !flags::upstream::BUFFERING.is_set(upstream) {
-        let client_failed = flags::connection::ERROR.is_set(connection)
-            || flags::connection::TIMEDOUT.is_set(connection);
+        let client_failed = pointers::connection(&r).is_some_and(|client| {
+            flags::connection::ERROR.is_set(client) || flags::connection::TIMEDOUT.is_set(client)
+        });
         // Below 0: whole when the app closes the connection.
         return match upstream.length {
             0 => false,
@@ -112,8 +87,7 @@ fn breaks_off(
             _ => client_failed,
         };
     }
-    // SAFETY: a pipe is the request's, or null.
-    let Some(pipe) = (unsafe { upstream.pipe.as_ref() }) else { return false };
+    let Some(pipe) = pointers::pipe(upstream) else { return false };
     let is_whole = flags::pipe::UPSTREAM_DONE.is_set(pipe) || pipe.length == 0;
     !is_whole
         && !flags::pipe::UPSTREAM_EOF.is_set(pipe)

@@ -1,20 +1,23 @@
-//! What a line waits for: one that was released and is delayed on its way to the app.
+//! What a line waits for: a request that was released and is delayed on its way to the app.
 
 use core::cell::Cell;
 use core::ptr;
 
-use nginx_sys::{ngx_event_t, ngx_http_core_content_phase, ngx_http_request_t, ngx_log_t};
+use nginx_sys::{
+    ngx_http_core_content_phase, ngx_http_phase_handler_t, ngx_http_request_t, ngx_int_t,
+};
+use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
-use crate::ffi::conf;
-use crate::ffi::nginx::evaluate;
+use super::mark::Mark;
+use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::flags::request;
-use crate::ffi::request::mark::Mark;
-use crate::ffi::worker::workers::Timer;
+use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::{body, pointers};
 use crate::ids::AppId;
 use crate::time::Msec;
 
-/// One that is delayed is looked at after 1 ms, then after an eighth of the time that it has taken,
-/// and at the latest after this: what nginx does for it tells nobody when it is done.
+/// A delayed request is looked at after 1 ms, then after an eighth of the time that it has taken, and
+/// at the latest after this: what nginx does for it tells nobody when it is done.
 const LONGEST_INTERVAL: Msec = Msec(100);
 
 /// For how long a line waits where `resolver_timeout` sets no end.
@@ -22,46 +25,43 @@ const LONGEST_WAIT: Msec = Msec(30_000);
 
 /// The lines that wait for a request of this worker, each of another app.
 pub(crate) struct Halts {
-    all: Cell<Vec<Halt>>,
-    looking: Timer,
+    all: PerWorker<Cell<Vec<Halt>>>,
+    timer: Timer,
 }
 
 /// A line that has halted; this worker has its baton.
 pub(crate) struct Halt {
     pub app: AppId,
-    /// The one that is delayed; null when it is gone.
-    delayed: Cell<*const Mark>,
+    /// The delayed one. None when it is gone.
+    delayed: Cell<Option<&'static Mark>>,
     since: Msec,
     /// The line waits no longer.
     until: Msec,
 }
 
 impl Halts {
-    pub(crate) fn new(
-        on_looking: unsafe extern "C" fn(*mut ngx_event_t),
-        log: *mut ngx_log_t,
-    ) -> Self {
-        Self { all: Cell::default(), looking: Timer::new(on_looking, log) }
+    pub(crate) const fn new(on_timer: fn()) -> Self {
+        Self { all: PerWorker::new(Cell::new(Vec::new())), timer: Timer::new(on_timer) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.with(|all| all.is_empty())
     }
 
-    /// The line of this app waits for one that is delayed.
-    pub(crate) fn begin(&self, app: AppId, delayed: &Mark, now: Msec) {
-        let timeout =
-            conf::core_loc_conf(delayed.request()).map_or(0, |core| core.resolver_timeout);
+    /// The line of this app waits for a delayed request, until [`Halts::forget`] at the latest.
+    pub(crate) fn begin(&'static self, app: AppId, delayed: &'static Mark, now: Msec) {
+        let core = NgxHttpCoreModule::location_conf(&*delayed.r);
+        let timeout = core.map_or(0, |core| core.resolver_timeout);
         let timeout = Some(Msec(timeout as u64)).filter(|time| *time > Msec(0));
         let halt = Halt {
             app,
-            delayed: Cell::new(delayed),
+            delayed: Cell::new(Some(delayed)),
             since: now,
             // Earlier than nginx gives up: then the line has waited once.
             until: now.after(Msec(timeout.unwrap_or(LONGEST_WAIT).0 * 9 / 10)),
         };
         self.with(|all| all.push(halt));
-        self.looking.start_within(1);
+        self.timer.start_within(1);
     }
 
     /// Takes out one that is over: the request has set out or is gone, or it took too long.
@@ -82,22 +82,23 @@ impl Halts {
     }
 
     /// Looks again in time.
-    pub(crate) fn look_again(&self, now: Msec) {
+    pub(crate) fn look_again(&'static self, now: Msec) {
         let interval = |halt: &Halt| Msec(now.since(halt.since).0 / 8).min(LONGEST_INTERVAL);
         let soonest = self.with(|all| all.iter().map(interval).min());
         if let Some(Msec(soonest)) = soonest {
-            self.looking.start_within((soonest as usize).max(1));
+            self.timer.start_within((soonest as usize).max(1));
         }
     }
 
-    /// A request that was released is gone.
-    pub(crate) fn forget(&self, mark: &Mark) {
+    /// A released request is gone.
+    pub(crate) fn forget(&'static self, mark: &Mark) {
         let waited_for = self.with(|all| {
-            let halt = all.iter().find(|halt| ptr::eq(halt.delayed.get(), mark));
-            halt.map(|halt| halt.delayed.set(ptr::null())).is_some()
+            let is_it = |delayed: &'static Mark| ptr::eq(delayed, mark);
+            let halt = all.iter().find(|halt| halt.delayed.get().is_some_and(is_it));
+            halt.map(|halt| halt.delayed.set(None)).is_some()
         });
         if waited_for {
-            self.looking.start_within(0);
+            self.timer.start_within(0);
         }
     }
 
@@ -112,47 +113,35 @@ impl Halts {
 
 impl Halt {
     fn is_over(&self, now: Msec) -> bool {
-        // SAFETY: null, or live: it is forgotten when it goes.
-        let delayed = unsafe { self.delayed.get().as_ref() };
-        self.is_late(now) || !delayed.is_some_and(is_delayed)
+        self.is_late(now) || !self.delayed.get().is_some_and(is_delayed)
     }
 
-    /// Whether the line has waited as long as it waits for anybody.
+    /// Whether the line has waited as long as it waits for any request.
     pub(crate) fn is_late(&self, now: Msec) -> bool {
         now >= self.until
     }
 }
 
-/// Whether something but its client delays a released request, so that another might overtake it:
-/// a name that is being resolved, a file of nginx's cache that a thread reads, or whatever an
-/// internal redirect has put before the app once more, such as `auth_request` or `limit_req`. That
-/// it waits for another's answer (`proxy_cache_lock`) is no delay.
+/// Whether something other than its client delays a released request, so that another might overtake
+/// it: a name that is being resolved, a file of nginx's cache that a thread reads, or whatever an
+/// internal redirect has put before the app once more, such as `auth_request` or `limit_req`. That it
+/// waits for another's answer (`proxy_cache_lock`) is no delay.
 pub(crate) fn is_delayed(mark: &Mark) -> bool {
-    let r = mark.request();
-    if !mark.is_starting() || waits_for_client(r) {
+    if !mark.is_starting() || body::is_on_its_way(&mark.r) {
         return false;
     }
-    // SAFETY: where a request's upstream has one, it is the request's.
-    let resolved = mark.upstream().and_then(|upstream| unsafe { upstream.resolved.as_ref() });
-    let reads_file = request::AIO.is_set(r) && mark.upstream().is_some();
-    reads_file || resolved.is_some_and(|one| !one.ctx.is_null()) || !is_in_content_phase(r)
-}
-
-/// Whether its body is on its way.
-fn waits_for_client(r: &ngx_http_request_t) -> bool {
-    // SAFETY: a live request has a body or null.
-    unsafe { r.request_body.as_ref() }.is_some_and(|body| body.rest > 0)
+    let Some(upstream) = mark.upstream() else { return !is_in_content_phase(&mark.r) };
+    let resolves = pointers::resolved(upstream).is_some_and(|one| !one.ctx.is_null());
+    resolves || request::AIO.is_set(&mark.r) || !is_in_content_phase(&mark.r)
 }
 
 /// Whether it has come to what makes its answer.
 fn is_in_content_phase(r: &ngx_http_request_t) -> bool {
-    let Some(core) = evaluate::core_main_conf(r) else { return true };
+    let Some(core) = NgxHttpCoreModule::main_conf(r) else { return true };
     // SAFETY: nginx's table of handlers, in which a live request has its place.
     let checker = unsafe { (*core.phase_engine.handlers.offset(r.phase_handler)).checker };
     checker.is_some_and(|one| ptr::fn_addr_eq(one, ngx_http_core_content_phase as Checker))
 }
 
-type Checker = unsafe extern "C" fn(
-    *mut ngx_http_request_t,
-    *mut nginx_sys::ngx_http_phase_handler_t,
-) -> nginx_sys::ngx_int_t;
+type Checker =
+    unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_http_phase_handler_t) -> ngx_int_t;

@@ -1,60 +1,47 @@
-//! What this worker has passed on and is not finished, counted per app for everybody to see.
+//! What this worker has passed on and is not finished, counted per app for all workers to see.
 
 use core::cell::{Cell, RefCell};
 
-use nginx_sys::{ngx_event_t, ngx_msec_t};
+use nginx_sys::ngx_msec_t;
 
+use super::mark::{InFlightAs, Mark, Stage};
+use super::{oldest, room};
+use crate::ffi::nginx::cycle::now;
+use crate::ffi::nginx::event::Timer;
+use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Queue;
-use crate::ffi::request::mark::{Mark, Stage};
-use crate::ffi::request::oldest;
-use crate::ffi::request::room;
-use crate::ffi::worker::workers::{self, ThisWorker};
-use crate::ffi::worker::zone::now;
+use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ids::{AppId, Epoch, WorkerId};
 use crate::shared::in_flight::{AppIndex, CountCell, Counts};
 
 /// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
 /// nginx does not tell when an upstream's answer is complete.
 const WATCHED_INTERVAL: ngx_msec_t = 20;
-/// As long as nobody does.
+/// As long as nobody waits.
 const INTERVAL: ngx_msec_t = 500;
 
-/// Those in flight, and the apps that they are counted under.
-pub(crate) struct InFlight {
-    list: Queue<Mark>,
-    /// This worker's.
+/// The apps that those in flight are counted under.
+struct State {
+    /// This worker's row of counts.
     row: Cell<&'static [CountCell]>,
-    known: RefCell<AppIndex>,
+    known: RefCell<Option<AppIndex>>,
     epoch: Cell<Epoch>,
 }
 
-/// What a request in flight is counted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
-    /// Nothing: its app has no entry.
-    Not,
-    InFlight(AppId),
-    Upgraded(AppId),
-}
+static STATE: PerWorker<State> = PerWorker::new(State {
+    row: Cell::new(&[]),
+    known: RefCell::new(None),
+    epoch: Cell::new(Epoch(0)),
+});
 
-impl InFlight {
-    pub(crate) fn new(row: &'static [CountCell]) -> Self {
-        let (list, known) = (Queue::new(), RefCell::default());
-        Self { list, row: Cell::new(row), known, epoch: Cell::new(Epoch::default()) }
-    }
+/// Those that were passed on first come first.
+static IN_FLIGHT: Queue<Mark> = Queue::new(|mark| &mark.in_flight);
 
-    /// Once it is where it stays.
-    pub(crate) fn init(&self) {
-        self.list.init();
-    }
+static TIMER: Timer = Timer::new(on_timer);
 
-    /// Those that were passed on first come first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mark> {
-        self.list.iter()
-    }
-
+impl State {
     fn find(&self, name: &[u8]) -> Option<AppId> {
-        self.known.try_borrow().ok()?.find(name)
+        self.known.try_borrow().ok()?.as_ref()?.find(name)
     }
 
     fn count(&self, app: AppId) -> Option<&'static CountCell> {
@@ -62,53 +49,57 @@ impl InFlight {
     }
 }
 
+/// Whether all that is in flight are tunnels, for which nobody waits.
+pub(crate) fn only_tunnels() -> bool {
+    IN_FLIGHT.iter().all(Mark::is_upgraded)
+}
+
 /// A request is passed on.
-pub(crate) fn set_out(this: &ThisWorker, mark: &Mark) {
-    let app = this.in_flight.find(mark.app_name());
-    if let Some((app, count)) = app.and_then(|app| Some((app, this.in_flight.count(app)?))) {
+pub(crate) fn start(this: &ThisWorker, mark: &Mark) {
+    let app = STATE.find(mark.app_name());
+    if let Some((app, count)) = app.and_then(|app| Some((app, STATE.count(app)?))) {
         if mark.stage.get() == Stage::Passed {
             count.pass();
         }
         count.start();
-        mark.counted_as.set(Counted::InFlight(app));
+        mark.in_flight_as.set(InFlightAs::InFlight(app));
         watch(this);
     }
-    mark.set_out_at.set(now().monotonic);
-    this.in_flight.list.push(mark, &mark.flight);
+    mark.passed_on_at.set(now().monotonic);
+    IN_FLIGHT.push(mark);
 }
 
 /// A request is not in flight any more.
-pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
-    if !mark.flight.is_linked() {
+pub(crate) fn end(mark: &Mark) {
+    if !mark.in_flight.is_linked() {
         return;
     }
-    mark.flight.leave();
-    match mark.counted_as.replace(Counted::Not) {
-        Counted::Not => {}
-        Counted::InFlight(app) => this.in_flight.count(app).into_iter().for_each(CountCell::end),
-        Counted::Upgraded(app) => this.in_flight.count(app).into_iter().for_each(CountCell::close),
+    mark.in_flight.leave();
+    match mark.in_flight_as.replace(InFlightAs::Nothing) {
+        InFlightAs::Nothing => {}
+        InFlightAs::InFlight(app) => STATE.count(app).into_iter().for_each(CountCell::end),
+        InFlightAs::Upgraded(app) => STATE.count(app).into_iter().for_each(CountCell::close),
     }
 }
 
-/// nginx is done with a request, and the app may not be; before [`finished`].
-pub(crate) fn given_up(this: &ThisWorker, mark: &Mark) {
-    let app = this.in_flight.find(mark.app_name());
-    let count = app.and_then(|app| this.in_flight.count(app));
+/// nginx is done with a request, and the app may not be; before [`end`].
+pub(crate) fn given_up(mark: &Mark) {
+    let count = STATE.find(mark.app_name()).and_then(|app| STATE.count(app));
     count.into_iter().for_each(|count| count.give_up(now().monotonic));
 }
 
 /// Counts in the row of this entry from now on, beginning anew.
 pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
-    this.in_flight.list.iter().for_each(|mark| mark.counted_as.set(Counted::Not));
-    this.in_flight.row.set(this.zone.counts().row(id));
-    this.in_flight.epoch.set(Epoch::default());
-    this.in_flight.known.replace(AppIndex::default());
+    IN_FLIGHT.iter().for_each(|mark| mark.in_flight_as.set(InFlightAs::Nothing));
+    STATE.row.set(this.zone.counts().row(id));
+    STATE.epoch.set(Epoch::default());
+    STATE.known.replace(None);
 }
 
 /// Counts under the apps that there are now, if these are others than before; says that everything
 /// is counted that was passed on up to now.
 pub(crate) fn refresh(this: &ThisWorker) {
-    if !this.id().is_some() || this.zone.signals().epoch() == this.in_flight.epoch.get() {
+    if !this.id().is_some() || this.zone.signals().epoch() == STATE.epoch.get() {
         return;
     }
     let mut apps = Vec::with_capacity(this.zone.max_apps());
@@ -118,79 +109,80 @@ pub(crate) fn refresh(this: &ThisWorker) {
         apps.extend(zone.known());
         (zone.signals.epoch(), zone.asked())
     });
-    let known = AppIndex::new(apps);
-    let row = this.in_flight.row.get();
-    let mut counts = vec![Counts::default(); row.len()];
-    if let Ok(before) = this.in_flight.known.try_borrow() {
-        for (index, (flight, count)) in counts.iter_mut().zip(row).enumerate() {
-            if known.agrees(&before, AppId::at(index)) {
-                let Counts { passed, given_up, .. } = count.get();
-                *flight = Counts { passed, given_up, ..Counts::default() };
-            }
-        }
-    }
-    for mark in this.in_flight.list.iter() {
-        let app = known.find(mark.app_name());
-        let flight = app.and_then(|app| Some((app, counts.get_mut(app.index())?)));
-        let counted = match flight {
-            None => Counted::Not,
-            Some((app, flight)) if mark.is_upgraded() => {
-                flight.upgraded += 1;
-                Counted::Upgraded(app)
-            }
-            Some((app, flight)) => {
-                flight.in_flight += 1;
-                Counted::InFlight(app)
-            }
-        };
-        mark.counted_as.set(counted);
-    }
-    row.iter().zip(counts).for_each(|(count, flight)| count.set(flight));
-    let before = this.in_flight.epoch.replace(epoch);
-    if let Ok(mut place) = this.in_flight.known.try_borrow_mut() {
-        *place = known;
-    }
+    count_anew(AppIndex::new(apps));
+    let before = STATE.epoch.replace(epoch);
     if asked > before {
-        oldest::tell(this, asked);
+        oldest::tell(this, asked, IN_FLIGHT.iter());
     }
     this.zone.counts().saw(this.id(), epoch);
 }
 
-/// Looks at those in flight after a while: soon, where a caller waits.
+/// What is in flight is counted under these apps. What was counted of an app that has the same entry
+/// as before is kept.
+fn count_anew(known: AppIndex) {
+    let row = STATE.row.get();
+    let mut counts = vec![Counts::default(); row.len()];
+    let before = STATE.known.take().unwrap_or_default();
+    for (index, (count, cell)) in counts.iter_mut().zip(row).enumerate() {
+        if known.agrees(&before, AppId::at(index)) {
+            let Counts { passed, given_up, .. } = cell.get();
+            *count = Counts { passed, given_up, ..Counts::default() };
+        }
+    }
+    for mark in IN_FLIGHT.iter() {
+        let app = known.find(mark.app_name());
+        let count = app.and_then(|app| Some((app, counts.get_mut(app.index())?)));
+        mark.in_flight_as.set(match count {
+            None => InFlightAs::Nothing,
+            Some((app, count)) if mark.is_upgraded() => {
+                count.upgraded += 1;
+                InFlightAs::Upgraded(app)
+            }
+            Some((app, count)) => {
+                count.in_flight += 1;
+                InFlightAs::InFlight(app)
+            }
+        });
+    }
+    row.iter().zip(counts).for_each(|(cell, count)| cell.set(count));
+    STATE.known.replace(Some(known));
+}
+
+/// Looks at those in flight after a while: soon if a caller waits.
 pub(crate) fn watch(this: &ThisWorker) {
-    if this.in_flight.known.try_borrow().is_ok_and(|known| known.is_empty())
-        || this.in_flight.list.is_empty()
-    {
+    let knows_none =
+        STATE.known.try_borrow().is_ok_and(|known| known.as_ref().is_none_or(AppIndex::is_empty));
+    if knows_none || IN_FLIGHT.is_empty() {
         return;
     }
     let waited_for = this.zone.signals().any_caller_waits();
-    this.landing.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
+    TIMER.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
 }
 
-pub(crate) extern "C" fn on_landing(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
-    land(this);
+fn on_timer() {
+    let Some(this) = this::current() else { return };
+    look();
     watch(this);
 }
 
 /// The bell rang: counts exactly, if there is anything that was not seen yet.
 pub(crate) fn answer_questions(this: &ThisWorker) {
-    if this.zone.signals().epoch() != this.in_flight.epoch.get() {
-        land(this);
+    if this.zone.signals().epoch() != STATE.epoch.get() {
+        look();
         refresh(this);
     }
 }
 
-/// Looks who is answered in full, though its client still takes what we have, and whose connection
+/// Looks which are answered in full, though their client still takes the answer, and whose connection
 /// has become a tunnel.
-fn land(this: &ThisWorker) {
-    for mark in this.in_flight.list.iter() {
+fn look() {
+    for mark in IN_FLIGHT.iter() {
         if mark.is_answered() {
-            finished(this, mark);
-        } else if let Counted::InFlight(app) = mark.counted_as.get() {
+            end(mark);
+        } else if let InFlightAs::InFlight(app) = mark.in_flight_as.get() {
             if mark.is_upgraded() {
-                mark.counted_as.set(Counted::Upgraded(app));
-                this.in_flight.count(app).into_iter().for_each(CountCell::upgrade);
+                mark.in_flight_as.set(InFlightAs::Upgraded(app));
+                STATE.count(app).into_iter().for_each(CountCell::upgrade);
             }
         }
     }

@@ -1,18 +1,26 @@
 //! One request, from its app's gate to its end.
 
-pub(crate) mod familiar;
+mod complaints;
+mod familiar;
+pub(crate) mod held;
+
 pub(crate) mod mark;
 
-pub(crate) mod bypass;
-pub(crate) mod failed;
-pub(crate) mod given_up;
-pub(crate) mod halt;
+mod oldest;
+mod room;
+
 pub(crate) mod in_flight;
-pub(crate) mod oldest;
-pub(crate) mod room;
+
+pub(crate) mod failed;
+mod given_up;
+mod halt;
+
+mod bypass;
 
 pub(crate) mod release;
 
-pub(crate) mod park;
+mod park;
+
+mod admission;
 
 pub(crate) mod gate;

@@ -1,200 +1,124 @@
-//! Letting a request wait, and whatever ends its wait: its turn, its max_time, a stop.
-
-use core::ptr;
+//! Letting a request wait, and what ends its wait other than its turn: its max_time, a stop, its
+//! client, the end of its memory.
 
 use nginx_sys::{
-    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_handle_read_event, ngx_handle_write_event,
-    ngx_http_block_reading, ngx_http_core_run_phases, ngx_http_finalize_request,
-    ngx_http_request_t, ngx_http_test_reading, ngx_int_t, ngx_msec_t, ngx_post_event,
-    ngx_posted_events, NGX_AGAIN, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR,
-    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_OK,
+    ngx_int_t, ngx_msec_t, NGX_AGAIN, NGX_HTTP_CLIENT_CLOSED_REQUEST,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SERVICE_UNAVAILABLE,
 };
 
+use super::mark::{self, Mark, Stage};
+use super::{bypass, failed, given_up, in_flight, release};
 use crate::ffi::conf;
-use crate::ffi::module::variables;
-use crate::ffi::module::Failed;
-use crate::ffi::nginx::flags::{event, request};
-use crate::ffi::nginx::log::{log_of, write};
-use crate::ffi::request::in_flight;
-use crate::ffi::request::mark::{find, Stage};
-use crate::ffi::request::release;
-use crate::ffi::worker::workers;
+use crate::ffi::nginx::attach::{Attached, Kind};
+use crate::ffi::nginx::event::Post;
+use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::request::Request;
+use crate::ffi::worker::this;
 use crate::ids::SlotId;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::settings::{ErrorStatus, PassOr};
+use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
 
-/// One whose turn comes, but who has been held too long already, asks again after this, in ms.
+/// max_time is over, but the app drains: the request keeps its place, and asks again after this, in
+/// ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
-/// Lets the request wait for its turn.
-pub(crate) fn park(r: &mut ngx_http_request_t, max_time: MaxTime) -> ngx_int_t {
-    let time = (max_time.msec().0 as ngx_msec_t).min(workers::LONGEST_TIMER);
-    if rest(r, on_write, time).is_err() {
+/// Lets the request wait for its turn. Returns what a phase handler returns.
+pub(crate) fn park(r: Request, max_time: MaxTime) -> ngx_int_t {
+    if r.suspend(on_write, max_time.msec().0 as ngx_msec_t).is_err() {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     }
-    workers::watch();
+    release::watch_for_deaths();
     NGX_AGAIN as ngx_int_t
 }
 
-/// Lets the request rest, as nginx's limit_req does, at most for so many ms: `on_write` is called
-/// then, and whenever somebody has it go on; a client that closes ends it.
-pub(crate) fn rest(
-    r: &mut ngx_http_request_t,
-    on_write: extern "C" fn(*mut ngx_http_request_t),
-    time: ngx_msec_t,
-) -> Result<(), Failed> {
-    r.read_event_handler = Some(ngx_http_test_reading);
-    r.write_event_handler = Some(on_write);
-    // SAFETY: a live request's connection and its events.
-    unsafe {
-        let (rev, wev) = events(r);
-        start_timer(wev, time);
-        if event::ERROR.is_set(wev) {
-            ngx_post_event(wev, &raw mut ngx_posted_events);
+/// The write event of a request that waits: it was held too long, it is turned away, its client is
+/// gone, or nothing at all. Its turn has a handler of its own: [`release::go_on`].
+extern "C" fn on_write(r: Request) {
+    let Some(mark) = mark::find(r) else { return };
+    match mark.stage.get() {
+        Stage::Held(slot) if !r.is_waiting() => expire(r, mark, slot),
+        Stage::Held(_) | Stage::Granted if r.has_write_error() => {
+            r.finalize(NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
-        if event::READY.is_set(rev) {
-            // The client may have closed in the very event that brought the request.
-            ngx_post_event(rev, &raw mut ngx_posted_events);
-        } else if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
-            return Err(Failed);
-        }
-    }
-    Ok(())
-}
-
-/// The request's write event: its turn has come, it was held too long, its client is gone, or
-/// nothing at all.
-extern "C" fn on_write(r: *mut ngx_http_request_t) {
-    // SAFETY: nginx passes a live request, parked on its connection.
-    let (r, wev) = unsafe { (&mut *r, events(&*r).1) };
-    match find(r).map(|mark| mark.stage.get()) {
-        Some(Stage::Held(slot)) if !event::DELAYED.is_set(wev) => expire(r, slot),
-        Some(Stage::Stopped { retry_after: seconds }) => {
-            let code = turn_away(r, ErrorStatus::UNAVAILABLE, seconds);
-            finalize(r, code);
-        }
-        // HTTP/3: who wants no answer any more says so on the side that nginx writes to.
-        Some(Stage::Held(_) | Stage::Granted) if event::ERROR.is_set(wev) => {
-            finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
-        }
-        Some(Stage::Held(_) | Stage::Granted) => {
-            // SAFETY: the request's own event.
-            if unsafe { ngx_handle_write_event(wev, 0) } != NGX_OK as ngx_int_t {
-                finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+        Stage::Held(_) | Stage::Granted => {
+            if r.rearm_write().is_err() {
+                r.finalize(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
             }
         }
-        _ => go_on(r),
+        Stage::Stopped { retry_after } => {
+            r.finalize(turn_away(r, ErrorStatus::UNAVAILABLE, retry_after));
+        }
+        // These do not wait.
+        Stage::Passed
+        | Stage::Bypassed
+        | Stage::Rejected(_)
+        | Stage::Released
+        | Stage::Expired
+        | Stage::Left => {}
     }
 }
 
 /// The request was held for its max_time.
-fn expire(r: &mut ngx_http_request_t, slot: SlotId) {
-    let r_ptr = ptr::from_mut(r);
-    // SAFETY: the mark and the configuration are not part of the request itself.
-    let (mark, place) = unsafe { (find(&*r_ptr), conf::loc_conf(&*r_ptr)) };
-    let (Some(worker), Some(mark)) = (workers::this(), mark) else {
-        return go_on(r);
-    };
-    let answer = match place.and_then(|place| place.expired) {
+fn expire(r: Request, mark: &Mark, slot: SlotId) {
+    let Some(this) = this::current() else { return };
+    let answer = match conf::loc_conf(&r).and_then(|conf| conf.expired) {
         Some(PassOr::Answer(code)) => Some(code),
         Some(PassOr::Pass) | None => None,
     };
     let why = if answer.is_some() { DepartReason::Answered } else { DepartReason::Passed };
-    match worker.zone.visit(|zone| zone.depart(slot, worker.id(), mark.cookie(), why)) {
+    match this.zone.visit(|zone| zone.depart(slot, this.id(), mark.cookie(), why)) {
         Departure::Stays => {
-            // SAFETY: a live request's events.
-            let (_, wev) = unsafe { events(r) };
-            start_timer(wev, ASK_AGAIN);
-            // Whoever was to wake this worker may have died before he did.
-            release::schedule();
-            workers::watch();
+            r.start_timer(ASK_AGAIN);
+            // The worker that was to wake this one may have died before it did.
+            release::schedule(Post::Now);
+            release::watch_for_deaths();
         }
-        Departure::Gone { report, retry_after: seconds } => {
+        Departure::Gone { report, retry_after } => {
             mark.end(Stage::Expired);
             if let Some(count) = report {
-                let name = variables::app_name(r).and_then(Result::ok).unwrap_or_default();
-                let event = match answer {
-                    Some(_) => RequestEvent::Expired { count },
-                    None => RequestEvent::ExpiredToApp { count },
-                };
-                write(log_of(r), &About(&name, event));
+                tell_expired(mark, count, answer);
             }
             match answer {
                 Some(code) => {
                     if code.is_temporary() {
-                        retry_after(r, seconds);
+                        say_retry_after(r, retry_after);
                     }
-                    finalize(r, status_of(code));
+                    r.finalize(status_of(code));
                 }
                 None => {
-                    in_flight::set_out(worker, mark);
-                    go_on(r);
+                    in_flight::start(this, mark);
+                    release::go_on(r);
                 }
             }
         }
     }
 }
 
-/// The request goes on where it was stopped.
-fn go_on(r: &mut ngx_http_request_t) {
-    // SAFETY: a live request's connection and its events; the request may be gone afterwards.
-    unsafe {
-        let (rev, _) = events(r);
-        if ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
-            return finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
-        }
-        r.read_event_handler = Some(ngx_http_block_reading);
-        r.write_event_handler = Some(ngx_http_core_run_phases);
-        ngx_http_core_run_phases(r);
-    }
+fn tell_expired(mark: &Mark, count: u32, answer: Option<ErrorStatus>) {
+    let event = match answer {
+        Some(_) => RequestEvent::Expired { count },
+        None => RequestEvent::ExpiredToApp { count },
+    };
+    let name = AppName::new(mark.app_name()).unwrap_or_default();
+    write(mark.r.log(), &About(&name, event));
 }
 
-pub(crate) fn finalize(r: &mut ngx_http_request_t, code: ngx_int_t) {
-    r.read_event_handler = Some(ngx_http_block_reading);
-    // SAFETY: a live request that is parked: nothing else is under way for it.
-    unsafe { ngx_http_finalize_request(r, code) };
-}
-
-/// Whoever is turned away is told when to come again.
-pub(crate) fn retry_after(r: &mut ngx_http_request_t, seconds: u64) {
-    // SAFETY: a live request.
-    let request = unsafe { ngx::http::Request::from_ngx_http_request(r) };
+/// A rejected or stopped request is told when to come again.
+pub(crate) fn say_retry_after(r: Request, seconds: u64) {
     // Without memory for it the answer goes out all the same.
-    let _ = request.add_header_out("Retry-After", &seconds.to_string());
+    let _ = r.add_header("Retry-After", &seconds.to_string());
 }
 
-pub(crate) fn start_timer(wev: &mut ngx_event_t, duration: ngx_msec_t) {
-    event::DELAYED.set(wev);
-    // SAFETY: a live event of a connection.
-    unsafe { ngx_add_timer(wev, duration) };
-}
-
-pub(crate) fn stop_timer(wev: &mut ngx_event_t) {
-    event::DELAYED.clear(wev);
-    event::TIMEDOUT.clear(wev);
-    if event::TIMER_SET.is_set(wev) {
-        // SAFETY: a live event of a connection, whose timer is set.
-        unsafe { ngx_del_timer(wev) };
-    }
-}
-
-/// # Safety
-/// The request is live; the references do not outlive its connection.
-pub(crate) unsafe fn events<'a>(
-    r: &ngx_http_request_t,
-) -> (&'a mut ngx_event_t, &'a mut ngx_event_t) {
-    // SAFETY: the caller's: a connection has both events.
-    unsafe { (&mut *(*r.connection).read, &mut *(*r.connection).write) }
-}
-
-/// A request for which there is no room is not to keep its connection either.
-pub(crate) fn turn_away(r: &mut ngx_http_request_t, code: ErrorStatus, seconds: u64) -> ngx_int_t {
-    request::KEEPALIVE.clear(r);
+/// A request for which there is no room is not to keep its connection either. Returns what a phase
+/// handler returns for nginx to answer it.
+pub(crate) fn turn_away(r: Request, code: ErrorStatus, seconds: u64) -> ngx_int_t {
+    r.closes();
     if code.is_temporary() {
-        retry_after(r, seconds);
+        say_retry_after(r, seconds);
     }
     status_of(code)
 }
@@ -202,4 +126,41 @@ pub(crate) fn turn_away(r: &mut ngx_http_request_t, code: ErrorStatus, seconds: 
 /// What a phase handler returns for nginx to answer with this status.
 pub(crate) fn status_of(code: ErrorStatus) -> ngx_int_t {
     ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
+}
+
+static MARK: Kind = Kind::new();
+
+impl Attached for Mark {
+    const KIND: &'static Kind = &MARK;
+
+    /// The request's memory is about to go: its place goes with it.
+    fn gone(&self) {
+        let Some(this) = this::current() else { return };
+        given_up::finish(self);
+        in_flight::end(self);
+        release::forget(self);
+        match self.stage.get() {
+            Stage::Held(slot) => {
+                self.end(Stage::Left);
+                let cookie = self.cookie();
+                this.zone.visit(|zone| zone.depart(slot, this.id(), cookie, DepartReason::Left));
+            }
+            Stage::Granted => {
+                self.end(Stage::Left);
+                release::give_up_slot(this, self);
+            }
+            Stage::Released => {
+                if self.turn.is_linked() {
+                    release::finish(this, self);
+                }
+                failed::finish(this, self);
+            }
+            Stage::Bypassed => bypass::finish(this, self),
+            Stage::Passed
+            | Stage::Rejected(_)
+            | Stage::Expired
+            | Stage::Stopped { .. }
+            | Stage::Left => {}
+        }
+    }
 }

@@ -1,16 +1,22 @@
-//! This worker's turn: those of the line that are its own go on in order, then it hands the baton on.
+//! This worker's turn: the requests of the line that are its own go on in order, then it hands the
+//! baton on.
 
-use nginx_sys::{
-    ngx_event_t, ngx_msec_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events, ngx_queue_t,
-};
+use core::cell::Cell;
 
+use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_HTTP_INTERNAL_SERVER_ERROR};
+
+use super::halt::{self, Halts};
+use super::mark::{self, Mark, Stage};
+use super::{held, in_flight, room};
+use crate::ffi::nginx::cycle::now;
+use crate::ffi::nginx::event::{Post, Timer};
 use crate::ffi::nginx::kept;
-use crate::ffi::request::halt;
-use crate::ffi::request::mark::Mark;
-use crate::ffi::request::room;
-use crate::ffi::worker::workers::{self, ThisWorker};
-use crate::ffi::worker::zone::now;
-use crate::ids::AppId;
+use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::queue::{Popped, Queue};
+use crate::ffi::nginx::request::Request;
+use crate::ffi::worker::reap;
+use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ids::{AppId, Cookie};
 use crate::shared::app::Spacing;
 use crate::time::Msec;
 use crate::zone::{Given, Spare, Turn};
@@ -18,92 +24,186 @@ use crate::zone::{Given, Spare, Turn};
 /// A released request that takes longer than this is waited for no more.
 const LONG: Msec = Msec(10_000);
 
-/// How often the requests under way are looked at, in ms.
-const FINISHING_INTERVAL: ngx_msec_t = 500;
+/// How often the released requests are looked at, in ms.
+const RELEASED_INTERVAL: ngx_msec_t = 500;
 
-/// Sees whether it is this worker's turn, before the event loop turns.
-pub(crate) fn schedule() {
-    post(&raw mut ngx_posted_events);
+/// While a line moves, a caller waits or nginx may be quitting, workers that hold requests look this
+/// often whether another worker died, in ms.
+const WATCH_INTERVAL: ngx_msec_t = 200;
+
+/// Those whose turn it is.
+static GRANTED: Queue<Mark> = Queue::new(|mark| &mark.turn);
+
+/// Those that were released and are not finished, and how many they are.
+static RELEASED: Queue<Mark> = Queue::new(|mark| &mark.turn);
+static UNFINISHED: PerWorker<Cell<usize>> = PerWorker::new(Cell::new(0));
+
+static HALTS: Halts = Halts::new(on_delayed);
+
+/// The request that goes on within [`resume`] at this moment. None as soon as it is gone.
+static RESUMING: PerWorker<Cell<Option<Cookie>>> = PerWorker::new(Cell::new(None));
+
+/// The app that was served last.
+static LAST: PerWorker<Cell<AppId>> = PerWorker::new(Cell::new(AppId::NONE));
+
+/// How many pauses had ended when this worker's connections to the apps were last made anew.
+static ENDINGS: PerWorker<Cell<u64>> = PerWorker::new(Cell::new(0));
+
+static TURN: Timer = Timer::new(on_turn);
+static RELEASED_TIMER: Timer = Timer::new(on_released_timer);
+static DEATH_WATCH: Timer = Timer::new(on_watch);
+
+/// The worker begins: its connections to the apps are new.
+pub(crate) fn begin(this: &ThisWorker) {
+    ENDINGS.set(this.zone.signals().endings());
 }
 
-/// Sees whether it is this worker's turn, when the event loop has turned.
-pub(crate) fn schedule_next() {
-    post(&raw mut ngx_posted_next_events);
+/// Whether no request is on its way out of a hold.
+pub(crate) fn is_empty() -> bool {
+    GRANTED.is_empty() && RELEASED.is_empty() && HALTS.is_empty()
 }
 
-fn post(queue: *mut ngx_queue_t) {
-    let Some(this) = workers::this() else { return };
-    if this.held.get() > 0 && (this.cut_off.get() || this.zone.signals().any_moving()) {
-        // SAFETY: our own event and nginx's own queue, on nginx's one thread.
-        unsafe { ngx_post_event(this.turn.event(), queue) };
+/// Looks whether it is this worker's turn.
+pub(crate) fn schedule(when: Post) {
+    let Some(this) = this::current() else { return };
+    if held::any() && (this.cut_off.get() || this.zone.signals().any_moving()) {
+        TURN.post(when);
     }
 }
 
-/// Runs between two turns of the event loop, and when the next of a paced drain is due.
-pub(crate) extern "C" fn on_turn(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
+/// Looks again soon whether a worker died, if a request held here may wait for it.
+pub(crate) fn watch_for_deaths() {
+    let Some(this) = this::current() else { return };
+    if this.cut_off.get() {
+        schedule(Post::Now);
+    }
+    let signals = this.zone.signals();
+    let may_end = signals.any_moving() || signals.any_caller_waits();
+    if held::any() && (this.is_leaving() || may_end) {
+        DEATH_WATCH.start(WATCH_INTERVAL);
+    }
+}
+
+fn on_watch() {
+    let Some(this) = this::current() else { return };
+    this::check_for_quit();
+    reap::reap_dead_workers(&this.zone);
+    schedule(Post::Now);
+    watch_for_deaths();
+}
+
+/// An app that was away may have left its connections without a word: nginx would learn so from the
+/// first request that it sends on one, and answer 502 if it may not send that again. So none of those
+/// that nginx keeps outlives a pause.
+pub(crate) fn freshen_connections(this: &ThisWorker) {
+    let endings = this.zone.signals().endings();
+    if ENDINGS.replace(endings) != endings {
+        kept::close_all();
+    }
+}
+
+/// Happens between two turns of the event loop, and when the next of a paced drain is due.
+fn on_turn() {
+    let Some(this) = this::current() else { return };
+    let starting = || RELEASED.iter().filter(|mark| mark.is_starting()).count();
     let mut passed_on = None;
-    for room in (0..=room::for_release(this)).rev() {
-        match take_turn(this, passed_on.take(), room) {
+    for room in (0..=room::for_release(UNFINISHED.get(), starting)).rev() {
+        let spare = if room > 0 { Spare::One } else { Spare::None };
+        match take_turn(this, passed_on.take(), spare) {
             Turn::Nobody => return,
-            Turn::Later(at) => return this.turn.set(Some(at)),
+            Turn::Later(at) => return TURN.set(Some(at)),
             Turn::TurnAway { retry_after } => {
-                walk(this, |mark| {
-                    // SAFETY: live, and not touched again.
-                    unsafe { Mark::turn_away(mark, retry_after) };
-                });
-                return schedule_next();
+                while let Some(mark) = GRANTED.pop() {
+                    mark.end(Stage::Stopped { retry_after });
+                    mark.r.wake();
+                }
+                return schedule(Post::NextTurn);
             }
             Turn::Release(app, spacing) => {
-                kept::freshen(this);
-                passed_on = go_on(this, app, spacing);
+                freshen_connections(this);
+                passed_on = let_go(this, app, spacing);
                 // Another app's turn may be this worker's too, and it was woken once for both.
-                schedule_next();
+                schedule(Post::NextTurn);
             }
         }
     }
 }
 
-/// Gives back the baton of the app of which one was passed on, and takes the next turn. Those who go
-/// on are taken one by one: whoever is behind one that is delayed is in line for every verb.
-fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, room: u32) -> Turn {
+/// Gives back the baton of the app of which one was passed on, and takes the next turn. Requests are
+/// taken one by one: those behind a delayed one stay in line, where every verb acts on them.
+fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, spare: Spare) -> Turn {
     let (last, turn) = this.zone.visit(|zone| {
         if let Some(app) = passed_on {
             zone.give_back(app, this.id());
         }
-        // SAFETY: this process filled the slot, and its mark lives while it is held.
-        let each = |given| unsafe { grant(this, given) };
         if this.cut_off.get() {
-            (this.last.get(), zone.cut_off(this.id(), each))
+            (LAST.get(), zone.cut_off(this.id(), grant))
         } else {
-            let spare = if room > 0 { Spare::One } else { Spare::None };
-            zone.take_turn(this.id(), this.last.get(), spare, each)
+            zone.take_turn(this.id(), LAST.get(), spare, grant)
         }
     });
-    this.last.set(last);
+    LAST.set(last);
     turn
 }
 
-/// Lets the one go on whose turn it is; returns its app, whose baton is to be given back. Where it
-/// is delayed, the baton waits for it.
-fn go_on(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
+/// The turn of a request of this worker comes.
+fn grant(given: Given) {
+    // SAFETY: this process filled the slot, and its mark lives while it is held.
+    let mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
+    mark.grant(&given);
+    GRANTED.push(mark);
+}
+
+/// Lets the one go on whose turn it is. Returns its app, whose baton is to be given back; None if it
+/// is delayed: the baton waits for it.
+fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
-    walk(this, |mark| {
-        // SAFETY: live, and not touched again but where it is still there.
-        let there = unsafe { Mark::release(mark) };
+    while let Some(mark) = GRANTED.pop() {
+        let there = resume(this, mark);
         delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
-    });
+    }
     let Some(delayed) = delayed else { return Some(app) };
     this.zone.visit(|zone| zone.halt(app, this.id()));
-    this.halts.begin(app, delayed, now().monotonic);
+    HALTS.begin(app, delayed, now().monotonic);
     None
 }
 
-/// Looks whether those that are delayed have set out.
-pub(crate) extern "C" fn on_delayed(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
+/// The hold ends by its turn: the request goes on within this call, which may end it and others. Returns
+/// its mark if it is still there.
+fn resume(this: &ThisWorker, mark: Popped<Mark>) -> Option<&'static Mark> {
+    mark.end(Stage::Released);
+    start(&mark);
+    in_flight::start(this, &mark);
+    RESUMING.set(Some(mark.cookie()));
+    let r = mark.r;
+    r.wake_to(go_on);
+    if RESUMING.get().is_some() {
+        r.read_if_posted();
+    }
+    RESUMING.take().and_then(|_| mark::find(r))
+}
+
+/// nginx runs the phases behind the gate.
+pub(crate) extern "C" fn go_on(r: Request) {
+    match r.rearm_read() {
+        Ok(()) => r.run_phases(),
+        Err(_) => r.finalize(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t),
+    }
+}
+
+/// A request is gone.
+pub(crate) fn forget(mark: &Mark) {
+    if RESUMING.get() == Some(mark.cookie()) {
+        RESUMING.set(None);
+    }
+    HALTS.forget(mark);
+}
+
+/// Looks whether the delayed ones have set out.
+fn on_delayed() {
+    let Some(this) = this::current() else { return };
     let now = now().monotonic;
-    while let Some(halt) = this.halts.take_over(now) {
+    while let Some(halt) = HALTS.take_over(now) {
         this.zone.visit(|zone| {
             if halt.is_late(now) {
                 zone.hurry(halt.app, this.id());
@@ -111,64 +211,54 @@ pub(crate) extern "C" fn on_delayed(_: *mut ngx_event_t) {
             zone.give_back(halt.app, this.id());
         });
     }
-    this.halts.look_again(now);
-    schedule();
+    HALTS.look_again(now);
+    schedule(Post::Now);
 }
 
-/// nginx is about to close all connections: nobody waits for another any more.
+/// nginx is about to close all connections: no line waits for a delayed request any more.
 pub(crate) fn hurry(this: &ThisWorker) {
-    while let Some(halt) = this.halts.take_any() {
+    while let Some(halt) = HALTS.take_any() {
         this.zone.visit(|zone| zone.give_back(halt.app, this.id()));
     }
 }
 
-/// # Safety
-/// The cookie is that of a live mark which is in no queue.
-unsafe fn grant(this: &ThisWorker, given: Given) {
-    // SAFETY: the caller's.
-    let mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
-    mark.grant(&given);
-    this.run.push(mark, &mark.link);
+/// A released request is on its way.
+fn start(mark: &Mark) {
+    RELEASED.push(mark);
+    UNFINISHED.set(UNFINISHED.get() + 1);
+    RELEASED_TIMER.start(RELEASED_INTERVAL);
 }
 
-/// Does something with each in the run, in order; what it does may end that one and others.
-fn walk(this: &ThisWorker, mut each: impl FnMut(*const Mark)) {
-    while let Some(mark) = this.run.first() {
-        // SAFETY: who is in the run is live.
-        unsafe { (*mark).link.leave() };
-        each(mark);
+/// A released request is finished, or is taken for such: another one may have its room.
+pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
+    mark.turn.leave();
+    UNFINISHED.set(UNFINISHED.get().saturating_sub(1));
+    give_up_slot(this, mark);
+    // Before, it has been said as each came.
+    if !held::any() && UNFINISHED.get() == 0 {
+        this.zone.visit(|zone| zone.set_room(this.id(), room::of(this)));
     }
+    schedule(Post::NextTurn);
 }
 
-/// A released request is under way.
-pub(crate) fn set_out(this: &ThisWorker, mark: &Mark) {
-    this.under_way.push(mark, &mark.link);
-    this.under_way_count.set(this.under_way_count.get() + 1);
-    this.finishing.start(FINISHING_INTERVAL);
-}
-
-/// A request under way is finished, or is taken for such: somebody else may have its room.
-pub(crate) fn finished(this: &ThisWorker, mark: &Mark) {
-    mark.link.leave();
-    this.under_way_count.set(this.under_way_count.get().saturating_sub(1));
-    if let Some(slot) = mark.counted.take() {
+/// A granted or released request does not keep its slot any more.
+pub(crate) fn give_up_slot(this: &ThisWorker, mark: &Mark) {
+    if let Some(slot) = mark.kept_slot.take() {
         this.zone.visit(|zone| zone.finish(slot, this.id(), mark.cookie()));
     }
-    room::say_at_rest(this);
-    schedule_next();
 }
 
-/// Looks after requests that take long, or for ever.
-pub(crate) extern "C" fn on_finishing(_: *mut ngx_event_t) {
-    let Some(this) = workers::this() else { return };
+/// Looks after released requests that take long, or for ever.
+fn on_released_timer() {
+    let Some(this) = this::current() else { return };
     let now = now().monotonic;
-    for mark in this.under_way.iter() {
+    for mark in RELEASED.iter() {
         let long = now.since(mark.released_at()) >= LONG;
         if long || mark.is_upgraded() || mark.is_answered() {
-            finished(this, mark);
+            finish(this, mark);
         }
     }
-    if this.under_way.first().is_some() {
-        this.finishing.start(FINISHING_INTERVAL);
+    if !RELEASED.is_empty() {
+        RELEASED_TIMER.start(RELEASED_INTERVAL);
     }
 }

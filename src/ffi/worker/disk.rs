@@ -7,13 +7,12 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::ffi::os::file_lock::lock;
+use crate::ffi::os::file_lock::{self, Mode};
 use crate::saved::{self, Snapshot};
 use crate::shared::health::Problem;
 
@@ -181,8 +180,7 @@ pub(crate) fn path(bytes: &[u8]) -> &Path {
 }
 
 fn user() -> u32 {
-    // SAFETY: no preconditions.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 fn number(error: &io::Error) -> i32 {
@@ -207,14 +205,13 @@ impl<'a> Lock<'a> {
     fn take(file: &'a File, writer: &AtomicU32, longest: Duration) -> Result<Self, Problem> {
         let began = Instant::now();
         let mut end = began + PATIENCE;
-        while let Err(error) = lock(file.as_raw_fd(), libc::F_SETLK, libc::F_WRLCK) {
+        while let Err(error) = file_lock::try_lock(file, Mode::Exclusive) {
             match number(&error) {
                 libc::EACCES | libc::EAGAIN | libc::EINTR => {}
                 number => return Err(Problem::Unwritten(number)),
             }
             let now = Instant::now();
-            let holder =
-                lock(file.as_raw_fd(), libc::F_GETLK, libc::F_WRLCK).map_or(0, |lock| lock.l_pid);
+            let holder = file_lock::holder(file).ok().flatten().unwrap_or(0);
             if holder > 0 && holder.cast_unsigned() == writer.load(Ordering::Relaxed) {
                 end = (now + PATIENCE).min(began + longest);
             }
@@ -230,7 +227,6 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // It cannot fail: it gives up what this process has.
-        let _ = lock(self.0.as_raw_fd(), libc::F_SETLK, libc::F_UNLCK);
+        file_lock::unlock(self.0);
     }
 }

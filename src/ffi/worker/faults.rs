@@ -7,12 +7,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::process::Signal;
+
+use crate::ffi::nginx::cycle;
 use crate::sync::faults;
 
 /// Called with the lock held, before the tables are touched.
 pub(crate) fn arm_if_told() {
-    // SAFETY: the running configuration's cycle, whose prefix ends in a slash.
-    let prefix = unsafe { (*nginx_sys::ngx_cycle).prefix };
+    let Some(prefix) = cycle::running().map(|cycle| cycle.prefix) else { return };
     let folder = Path::new(OsStr::from_bytes(prefix.as_bytes()));
     for name in ["fault".into(), format!("fault.{}", std::process::id())] {
         let file = folder.join(name);
@@ -24,7 +26,7 @@ pub(crate) fn arm_if_told() {
 }
 
 fn die() {
-    // SAFETY: no preconditions, and no way back.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    // There is no way back.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     std::thread::park();
 }

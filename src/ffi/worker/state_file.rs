@@ -1,6 +1,5 @@
 //! The state file. The master opens it; the workers, who may not, inherit it open.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,16 +8,16 @@ use std::time::Duration;
 
 use nginx_sys::ngx_log_t;
 
+use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::log::write;
 use crate::ffi::worker::disk::{self, Disk};
 use crate::ffi::worker::writer::Job;
-use crate::ffi::worker::zone::{now, SharedZone};
+use crate::ffi::worker::zone::SharedZone;
 use crate::log_lines::state_file::{self as log_lines, FileIs, RestoreEvent};
 use crate::log_lines::About;
 use crate::saved::{self, Saved, Snapshot, Unusable, Written};
 use crate::shared::app::{App, State};
 use crate::shared::health::{Health, Problem};
-use crate::shared::signals::Signals;
 
 /// For so long others of this nginx may take to write: a start or a reload waits for them, or an
 /// operator does.
@@ -87,9 +86,7 @@ impl StateFile {
     /// disk when it returns. A failure is logged, and the pauses go on in memory.
     pub(crate) fn take_over(&self, zone: &SharedZone, log: *mut ngx_log_t) {
         let (words, file) = (zone.file(), self.file());
-        words.file.store(file, Ordering::Relaxed);
-        words.written.store(0, Ordering::Relaxed);
-        words.owed.store(0, Ordering::Relaxed);
+        words.begin(file);
         let mut version = 0;
         let written = self.disk.as_ref().map_err(|problem| *problem).and_then(|disk| {
             disk.write(&words.writer, AT_START, || {
@@ -106,13 +103,13 @@ impl StateFile {
 
     /// No file is the configuration's.
     pub(crate) fn give_up(zone: &SharedZone) {
-        zone.file().file.store(0, Ordering::Relaxed);
+        zone.file().retire();
         zone.signals().set_state_file(Health::Off);
     }
 
     /// Whether this is the newest configuration's file: those of earlier ones are not written.
     pub(crate) fn is_newest(&self, zone: &SharedZone) -> bool {
-        zone.file().file.load(Ordering::Relaxed) == self.file()
+        zone.file().is_newest(self.file())
     }
 
     /// Whether the file does not have the pauses as they are now.
@@ -158,72 +155,6 @@ impl StateFile {
 
     pub(crate) fn is_good_again(&self, log: *mut ngx_log_t) {
         say(&self.path, log, FileIs::GoodAgain);
-    }
-}
-
-/// What workers that have the file are to write for one that has not; the default is nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Owed(u64);
-
-/// What all workers know of the file, in the zone. Zero is the value before the first one.
-#[repr(C)]
-pub(crate) struct Words {
-    /// The newest configuration's file; 0 if it has none. Workers of earlier ones may have another.
-    file: AtomicU64,
-    /// The process that wrote last, or is writing.
-    writer: AtomicU32,
-    /// One more than the version of the zone that it has; 0 if that is not known.
-    written: AtomicU64,
-    /// The same of the version that it is to have, which a worker left that does not have it open.
-    owed: AtomicU64,
-}
-
-impl Words {
-    /// Whether the file has this version of the zone, or a newer one, or need not have it: it is not
-    /// the newest configuration's.
-    fn has(&self, file: u64, version: u64) -> bool {
-        let written = self.written.load(Ordering::Relaxed);
-        file != self.file.load(Ordering::Relaxed) || written > version
-    }
-
-    /// A worker that does not have the newest configuration's file open leaves it to others to write
-    /// what it changed: returns what they owe it. None if there is no such file.
-    pub(crate) fn owe(&self, version: u64) -> Option<Owed> {
-        if self.file.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let owed = version.wrapping_add(1);
-        self.owed.fetch_max(owed, Ordering::Relaxed);
-        Some(Owed(owed))
-    }
-
-    /// Whether anything is left to those who have the file.
-    pub(crate) fn is_owed(&self) -> bool {
-        self.owed.load(Ordering::Relaxed) > self.written.load(Ordering::Relaxed)
-    }
-
-    /// Whether that has been written, or there is no file any more that it could be written to.
-    pub(crate) fn has_paid(&self, owed: Owed) -> bool {
-        self.written.load(Ordering::Relaxed) >= owed.0 || self.file.load(Ordering::Relaxed) == 0
-    }
-
-    /// A newer configuration has a zone of its own: what is late in this one is not written over that.
-    pub(crate) fn retire(&self) {
-        self.file.store(0, Ordering::Relaxed);
-    }
-
-    /// This version has been written to the file, or could not be.
-    fn note(&self, file: u64, version: u64, signals: Signals<'_>, written: Result<(), Problem>) {
-        if file != self.file.load(Ordering::Relaxed) {
-            return;
-        }
-        match written {
-            Ok(()) => {
-                self.written.fetch_max(version.wrapping_add(1), Ordering::Relaxed);
-                signals.set_state_file(Health::Good);
-            }
-            Err(problem) => signals.set_state_file(Health::Bad(problem)),
-        }
     }
 }
 

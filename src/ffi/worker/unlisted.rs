@@ -4,47 +4,40 @@
 //! with its process: so nobody counts them, and one that stands still is not forgotten.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::ffi::os::file_lock::lock;
+use rustix::fs::{memfd_create, MemfdFlags};
 
-/// The file while it is open: the master's, and so every worker's that it forks.
+use crate::ffi::os::fd::Fd;
+use crate::ffi::os::file_lock::{self, Mode};
+
+/// The file while it is open: the master's, and that of every worker that it forks.
 #[derive(Debug)]
 pub(crate) struct Roll(OwnedFd);
 
 impl Roll {
     /// Makes it.
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: a literal for a name; a descriptor that is not negative is ours. Not by libc's
-        // function, which old ones lack.
-        unsafe {
-            let name = c"intermission".as_ptr();
-            match libc::syscall(libc::SYS_memfd_create, name, libc::MFD_CLOEXEC) {
-                fd if fd >= 0 => Ok(Self(OwnedFd::from_raw_fd(fd as RawFd))),
-                _ => Err(io::Error::last_os_error()),
-            }
-        }
+        Ok(Self(memfd_create("intermission", MemfdFlags::CLOEXEC)?))
     }
 
     /// Its number, for the zone.
-    pub(crate) fn number(&self) -> RawFd {
-        self.0.as_raw_fd()
+    pub(crate) fn number(&self) -> Fd {
+        Fd(self.0.as_raw_fd())
     }
 }
 
 /// This process has no entry. It can only fail if the kernel has no memory left.
-pub(crate) fn enter(roll: RawFd) -> io::Result<()> {
-    lock(roll, libc::F_SETLK, libc::F_RDLCK).map(drop)
+pub(crate) fn enter(roll: Fd) -> io::Result<()> {
+    file_lock::try_lock(roll, Mode::Shared)
 }
 
 /// This process has one, or needs none.
-pub(crate) fn leave(roll: RawFd) {
-    // It cannot fail: it gives up what this process has, if anything.
-    let _ = lock(roll, libc::F_SETLK, libc::F_UNLCK);
+pub(crate) fn leave(roll: Fd) {
+    file_lock::unlock(roll);
 }
 
 /// Whether any other process has none.
-pub(crate) fn anybody_else(roll: RawFd) -> bool {
-    let found = lock(roll, libc::F_GETLK, libc::F_WRLCK);
-    found.map_or(true, |found| libc::c_int::from(found.l_type) != libc::F_UNLCK)
+pub(crate) fn any_other(roll: Fd) -> bool {
+    file_lock::holder(roll).map_or(true, |holder| holder.is_some())
 }

@@ -4,12 +4,13 @@
 //! A worker hands it what is to be written, and goes on. It rings the worker's own doorbell when that
 //! is on the disk, or could not be written. It touches neither nginx nor the tables of the zone.
 
-use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{io, mem, ptr, thread};
+use std::{io, thread};
 
-use crate::ffi::worker::doorbell;
+use crate::ffi::os::bell;
+use crate::ffi::os::fd::Fd;
+use crate::ffi::os::signals::Blocked;
 use crate::shared::health::Problem;
 
 /// A worker that leaves waits for so long for what is still to be written.
@@ -48,7 +49,7 @@ pub(crate) struct Done {
 
 impl Writer {
     /// Starts the thread, which rings this bell.
-    pub(crate) fn start(bell: RawFd) -> io::Result<Self> {
+    pub(crate) fn start(bell: Fd) -> io::Result<Self> {
         let shared = Arc::new(Shared { work: Mutex::default(), changed: Condvar::new() });
         let its_own = Arc::clone(&shared);
         // Signals are for nginx's own thread: a new one has what the one that starts it blocks.
@@ -92,7 +93,7 @@ impl Shared {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, bell: RawFd) {
+    fn run(&self, bell: Fd) {
         let mut work = self.lock();
         loop {
             let Some(job) = work.next.take() else {
@@ -105,29 +106,7 @@ impl Shared {
             work = self.lock();
             work.done = Done { job: number, problem };
             self.changed.notify_all();
-            doorbell::ring(bell);
+            bell::ring(bell);
         }
-    }
-}
-
-/// While it lives, this thread gets no signals.
-struct Blocked(libc::sigset_t);
-
-impl Blocked {
-    fn all() -> Self {
-        // SAFETY: plain C data, for which all zero is a value; both calls fill what they are given.
-        unsafe {
-            let (mut all, mut before) = (mem::zeroed(), mem::zeroed());
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            Self(before)
-        }
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        // SAFETY: the mask is what this thread had.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }

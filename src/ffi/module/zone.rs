@@ -1,0 +1,161 @@
+//! The zone over reloads: each configuration takes over the one before, or has a new one.
+
+use core::ffi::c_void;
+
+use nginx_sys::{ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_shm_zone_t, ngx_str_t, NGX_ERROR, NGX_OK};
+use ngx::ngx_string;
+
+use crate::ffi::conf::{self, MainConf};
+use crate::ffi::nginx::callbacks::callbacks;
+use crate::ffi::nginx::conf::Conf;
+use crate::ffi::nginx::cycle::{self, now};
+use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::pages::own_handlers;
+use crate::ffi::nginx::shm::{self, SlabPool};
+use crate::ffi::nginx::Failed;
+use crate::ffi::worker::doorbell::OpenBells;
+use crate::ffi::worker::entry;
+use crate::ffi::worker::state_file::{Restore, StateFile};
+use crate::ffi::worker::unlisted::Roll;
+use crate::ffi::worker::zone::{Retired, SharedZone};
+use crate::ids::PauseId;
+use crate::log_lines::pauses::PauseEvent;
+use crate::log_lines::workers::Refused;
+use crate::log_lines::About;
+
+const NAME: ngx_str_t = ngx_string!("intermission");
+
+const DEFAULT_SIZE: usize = 10 << 20;
+
+/// Asks nginx for the zone.
+pub(crate) fn add(cf: Conf) -> Result<(), Failed> {
+    let conf = conf::main_conf_of(cf).ok_or(Failed)?;
+    conf.own_handlers = own_handlers(cf);
+    let zone = shm::add(cf, NAME, conf.zone_size.unwrap_or(DEFAULT_SIZE))?;
+    zone.init = on_zone(init);
+    zone.data = core::ptr::from_mut(conf).cast();
+    Ok(())
+}
+
+type Init = Option<unsafe extern "C" fn(*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t>;
+
+callbacks! {
+    on_zone: extern "C" fn(&ngx_shm_zone_t, Option<&'static MainConf>) -> ngx_int_t, Init;
+}
+
+/// The zone is there: new, or that of the configuration before.
+extern "C" fn init(zone: &ngx_shm_zone_t, before: Option<&'static MainConf>) -> ngx_int_t {
+    // SAFETY: what add has put there; nobody else has a reference while the configuration is read.
+    let conf = unsafe { &mut *zone.data.cast::<MainConf>() };
+    conf.before.set(before);
+    let (log, tests) = (conf.cycle().log, cycle::process().tests);
+    match take(zone, conf) {
+        Ok(zone) => {
+            conf.zone = Some(zone);
+            match conf.state_path.filter(|path| !path.is_empty()) {
+                Some(path) if tests => StateFile::test(path.as_bytes(), log),
+                Some(path) => {
+                    let is_new = before.is_none();
+                    let restore = if is_new { Restore::Pauses } else { Restore::Nothing };
+                    conf.state = Some(StateFile::open(path.as_bytes(), &zone, restore, log));
+                }
+                None => {}
+            }
+            NGX_OK as ngx_int_t
+        }
+        Err(problem) => {
+            write(log, &problem);
+            NGX_ERROR as ngx_int_t
+        }
+    }
+}
+
+fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, Refused<'c>> {
+    let cycle = conf.cycle();
+    let method = cycle::event_method(cycle);
+    // Only with epoll is a doorbell heard by all that wait for it.
+    if method != b"epoll" {
+        return Err(Refused::NotEpoll(method));
+    }
+    let pool = SlabPool::of(zone).ok_or(Refused::TooSmall)?;
+    if conf.before.get().is_some() {
+        return SharedZone::attach(pool).ok_or(Refused::TooSmall);
+    }
+    let replaced = retire_the_old_one()?;
+    let before = replaced.as_ref().map_or(0, |old| old.0.visit(|zone| zone.pauses()));
+    conf.replaced.set(replaced);
+    let processes = usize::try_from(cycle::core_conf(cycle).worker_processes).unwrap_or(1);
+    let zone = SharedZone::carve(pool, processes).ok_or(Refused::TooSmall)?;
+    let first = PauseId::before_first(now().wall);
+    zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
+    if !cycle::process().tests {
+        let bells = OpenBells::new().map_err(Refused::NoBells)?;
+        let roll = Roll::new().map_err(Refused::NoRoll)?;
+        zone.bells().set(&bells);
+        zone.set_roll(roll.number());
+        conf.bells.set(Some(bells));
+        conf.roll.set(Some(roll));
+    }
+    Ok(zone)
+}
+
+/// The configuration has been accepted: the workers that are forked from now on serve it.
+pub(crate) extern "C" fn init_module(cycle: &ngx_cycle_t) -> ngx_int_t {
+    let conf = conf::main_conf_in(cycle).filter(|_| !cycle::process().tests);
+    let Some(conf) = conf else { return NGX_OK as ngx_int_t };
+    if let Some(zone) = conf.zone {
+        entry::set_generation(zone.visit(|zone| zone.next_generation()));
+        let replaced = conf.replaced.take();
+        if let Some(Retired(old)) = &replaced {
+            old.file().retire();
+        }
+        core::mem::forget(replaced);
+        match &conf.state {
+            Some(state) => state.take_over(&zone, cycle.log),
+            None => StateFile::give_up(&zone),
+        }
+    }
+    // The configuration before lives until this one has taken its place.
+    if let Some(before) = conf.before.take() {
+        conf.bells.set(before.bells.take());
+        conf.roll.set(before.roll.take());
+    }
+    NGX_OK as ngx_int_t
+}
+
+/// All workers are gone: says how many requests were answered because of that.
+pub(crate) extern "C" fn exit_master(cycle: &ngx_cycle_t) {
+    if let Some(zone) = conf::main_conf_in(cycle).and_then(|conf| conf.zone) {
+        say_who_was_turned_away(&zone, cycle.log);
+    }
+}
+
+/// Says how many requests were answered because nginx quits, and was not said before.
+pub(crate) fn say_who_was_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
+    while let Some((name, count)) = zone.visit(|zone| zone.turned_away_by_quit()) {
+        write(log, &About(&name, PauseEvent::Quit { count }));
+    }
+}
+
+/// If the running configuration has a zone of this name, no pause begins there any more. It is not the
+/// new one: nginx keeps it only if size and module are the same.
+fn retire_the_old_one() -> Result<Option<Retired>, Refused<'static>> {
+    let zones = cycle::running().into_iter().flat_map(shm::zones);
+    let mut named = zones.filter(|zone| zone.shm.name.as_bytes() == NAME.as_bytes());
+    let Some((zone, pool)) = named.find_map(|zone| Some((zone, SlabPool::of(zone)?))) else {
+        return Ok(None);
+    };
+    if !shm::is_own(zone) {
+        // Another build's: all that can be told is whether any app is not open.
+        return match SharedZone::begins_with(pool) {
+            Some(0) | None => Ok(None),
+            Some(_) => Err(Refused::Occupied),
+        };
+    }
+    let Some(old) = SharedZone::attach(pool) else { return Ok(None) };
+    if old.visit(|zone| zone.retire()) {
+        Ok(Some(Retired(old)))
+    } else {
+        Err(Refused::Occupied)
+    }
+}

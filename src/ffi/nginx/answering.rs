@@ -1,0 +1,88 @@
+//! What a request says, and answering it.
+
+use nginx_sys::{
+    ngx_buf_t, ngx_chain_t, ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK,
+};
+
+use super::flags::{buf, request};
+use super::plain::zero;
+use super::request::Request;
+use super::{functions, pointers, Failed};
+
+impl Request {
+    /// The host that the client names. HTTP/3 gives it as the authority, and no header.
+    pub(crate) fn host(&self) -> &[u8] {
+        if let Some(host) = pointers::host(&self.headers_in) {
+            return host.value.as_bytes();
+        }
+        let len = (self.host_end as usize).saturating_sub(self.host_start as usize);
+        match len {
+            0 => &[],
+            // SAFETY: both are in the request's own buffer, or null.
+            _ => unsafe { core::slice::from_raw_parts(self.host_start, len) },
+        }
+    }
+
+    /// The client's headers: their names and values.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // SAFETY: live, as long as this handle.
+        let request = unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) };
+        request.headers_in_iterator().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
+
+    /// Adds a header to its answer.
+    pub(crate) fn add_header(self, name: &str, value: &str) -> Result<(), Failed> {
+        // SAFETY: live, and nobody else runs meanwhile.
+        let request = unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) };
+        request.add_header_out(name, value).ok_or(Failed)
+    }
+
+    /// Sends this status and no body. Returns what nginx's own function does.
+    pub(crate) fn send_without_body(self, status: u16) -> ngx_int_t {
+        self.update(|r| {
+            // Conditions are about things that can be stored.
+            request::DISABLE_NOT_MODIFIED.set(r);
+            r.headers_out.status = ngx_uint_t::from(status);
+        });
+        functions::ngx_http_send_header(self)
+    }
+
+    /// Sends a whole answer. Returns what nginx's own functions do.
+    pub(crate) fn send(self, status: u16, media_type: &'static str, body: &[u8]) -> ngx_int_t {
+        let data = media_type.as_ptr().cast_mut();
+        self.update(|r| {
+            r.headers_out.content_type = ngx_str_t { len: media_type.len(), data };
+            r.headers_out.content_type_len = media_type.len();
+            r.headers_out.content_length_n = body.len() as _;
+        });
+        let sent = self.send_without_body(status);
+        if sent != NGX_OK as ngx_int_t || request::HEADER_ONLY.is_set(&self) {
+            return sent;
+        }
+        match self.buffer(body) {
+            Some(buf) => {
+                let mut chain = ngx_chain_t { buf, next: core::ptr::null_mut() };
+                functions::ngx_http_output_filter(self, &mut chain)
+            }
+            None => NGX_ERROR as ngx_int_t,
+        }
+    }
+
+    /// The last buffer of its answer, with a copy of these bytes.
+    fn buffer(self, bytes: &[u8]) -> Option<*mut ngx_buf_t> {
+        let copy = self.copy(bytes)?;
+        let mut buffer: ngx_buf_t = zero();
+        buffer.pos = copy.data;
+        buffer.last = copy.data.wrapping_add(copy.len);
+        buf::MEMORY.set(&mut buffer);
+        buf::LAST_BUF.put(&mut buffer, ngx_uint_t::from(self.is_main()));
+        buf::LAST_IN_CHAIN.set(&mut buffer);
+        // SAFETY: a live request's pool; what it gives is aligned for anything that C has.
+        let place =
+            unsafe { ngx_palloc(self.pool, size_of::<ngx_buf_t>()).cast::<ngx_buf_t>().as_mut() };
+        place.map(|place| {
+            *place = buffer;
+            core::ptr::from_mut(place)
+        })
+    }
+}
