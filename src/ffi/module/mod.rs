@@ -15,9 +15,10 @@ use nginx_sys::{
     ngx_array_push, ngx_http_handler_pt, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t,
     NGX_HTTP_MODULE, NGX_OK,
 };
-use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
+use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::ffi::nginx::conf::Conf;
+use crate::ffi::nginx::module::Module;
 use crate::ffi::nginx::{callbacks, Failed};
 use crate::ffi::request::gate;
 
@@ -45,6 +46,14 @@ pub(crate) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
     exit_master: callbacks::on_exit(zone::exit_master),
     ..ngx_module_t::default()
 };
+
+impl HttpModule for Module {
+    fn module() -> &'static ngx_module_t {
+        // SAFETY: nginx writes its indexes once, while it reads the configuration, before any callback
+        // of ours.
+        unsafe { &*ptr::addr_of!(ngx_http_intermission_module) }
+    }
+}
 
 /// A table of pointers to what never changes.
 #[repr(transparent)]
