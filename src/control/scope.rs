@@ -24,8 +24,8 @@ impl Scope<'_> {
     /// counted from the endpoint's first request on. Other apps get none by being named in a
     /// request.
     pub fn make_known(&self, zone: &mut Zone<'_>) {
-        zone.know(&self.own);
-        self.named().for_each(|name| zone.know(&name));
+        zone.add_app(&self.own);
+        self.named().for_each(|name| zone.add_app(&name));
     }
 
     /// How many apps [`Self::look`] adds at most, in a zone that has entries for `max_apps` apps.

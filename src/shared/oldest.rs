@@ -84,10 +84,10 @@ impl Oldest {
             *self = Self { round, ..Self::NONE };
         }
         let mut next = Some(told);
-        for place in &mut self.told {
-            let is_older = |one: Told| place.is_none_or(|other| one.since < other.since);
+        for entry in &mut self.told {
+            let is_older = |one: Told| entry.is_none_or(|other| one.since < other.since);
             if next.is_some_and(is_older) {
-                core::mem::swap(place, &mut next);
+                core::mem::swap(entry, &mut next);
             }
         }
     }

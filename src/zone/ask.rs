@@ -15,7 +15,7 @@ pub const PATIENCE: Msec = Msec(500);
 impl Zone<'_> {
     /// Gives an app an entry, if it has none and an unused one is left: its requests are counted from
     /// now on.
-    pub fn know(&mut self, name: &AppName) {
+    pub fn add_app(&mut self, name: &AppName) {
         if self.header.retired.is_on() || self.find(name).is_some() {
             return;
         }
@@ -64,7 +64,7 @@ impl Zone<'_> {
 
     /// Whether all workers have answered this question.
     pub fn all_told(&self, asked: Epoch) -> bool {
-        self.living().all(|one| self.counts.has_seen(one, asked))
+        self.live_workers().all(|one| self.counts.has_seen(one, asked))
     }
 
     /// The oldest of an app's requests in flight, as workers answered the newest question.

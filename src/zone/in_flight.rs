@@ -9,7 +9,7 @@ impl Zone<'_> {
     /// The counts of an app, summed over all workers.
     pub fn sum_counts(&self, id: AppId) -> Counts {
         let Some(app) = self.app(id) else { return Counts::default() };
-        let counts = self.living().filter_map(|one| self.counts.of(one, id, app.created()));
+        let counts = self.live_workers().filter_map(|one| self.counts.of(one, id, app.created()));
         let gone =
             Counts { passed: app.totals.passed, given_up: app.given_up, ..Counts::default() };
         counts.fold(gone, |sum, one| Counts {
@@ -27,7 +27,7 @@ impl Zone<'_> {
         // Its worker may not have counted it yet.
         let going_on = app.about_to_go_on();
         // Each row is read once: its worker may write meanwhile.
-        let counts = self.living().map(|one| self.counts.of(one, id, app.pause_epoch()));
+        let counts = self.live_workers().map(|one| self.counts.of(one, id, app.pause_epoch()));
         let (in_flight, silent) = counts.fold(
             (going_on, u32::from(self.lacks_entries().is_some())),
             |(sum, silent), count| match count {
@@ -54,7 +54,7 @@ impl Zone<'_> {
         self.counts.clear(owner);
     }
 
-    pub(super) fn living(&self) -> impl Iterator<Item = WorkerId> + '_ {
+    pub(super) fn live_workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
         let workers = self.workers.iter().enumerate();
         workers.filter(|(_, worker)| worker.process().is_some()).map(|(at, _)| WorkerId::at(at))
     }

@@ -210,7 +210,7 @@ impl<'z> Zone<'z> {
     }
 
     /// All apps that have an entry, with the hashes of their names.
-    pub fn known(&self) -> impl Iterator<Item = (NameHash, AppId)> + '_ {
+    pub fn apps_by_hash(&self) -> impl Iterator<Item = (NameHash, AppId)> + '_ {
         let apps = self.apps.iter().enumerate();
         apps.filter_map(|(at, app)| Some((NameHash::of(app.name()?.as_bytes()), AppId::at(at))))
     }

@@ -271,7 +271,7 @@ impl Zone<'_> {
     pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
         let free = self.apps.iter().position(|app| app.name().is_none());
         let idle = self.apps.iter().enumerate();
-        let idle = idle.filter(|(at, app)| app.idle() && !self.is_waited_for(AppId::at(*at)));
+        let idle = idle.filter(|(at, app)| app.is_idle() && !self.is_waited_for(AppId::at(*at)));
         let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
         let index = free.or(oldest)?;
         let created = self.coming_epoch();

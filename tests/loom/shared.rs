@@ -239,8 +239,9 @@ impl InFlight {
         if shared.words.signals().epoch() == self.epoch {
             return;
         }
-        let seen =
-            |zone: &mut Zone<'_>| (AppIndex::new(zone.known().collect()), zone.signals.epoch());
+        let seen = |zone: &mut Zone<'_>| {
+            (AppIndex::new(zone.apps_by_hash().collect()), zone.signals.epoch())
+        };
         (self.known, self.epoch) = shared.visit(seen);
         let counts = shared.words.counts();
         for (index, count) in counts.row(self.me).iter().enumerate() {
@@ -248,7 +249,7 @@ impl InFlight {
             let in_flight = self.list.iter().filter(app).count() as u32;
             count.set(Counts { in_flight, ..Counts::default() });
         }
-        counts.saw(self.me, self.epoch);
+        counts.set_seen(self.me, self.epoch);
     }
 
     fn set_out(&mut self, shared: &Shared, app: &AppName) {

@@ -106,7 +106,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
     let room = room::of(this);
     let (epoch, asked) = this.zone.visit(|zone| {
         zone.set_room(this.id(), room);
-        apps.extend(zone.known());
+        apps.extend(zone.apps_by_hash());
         (zone.signals.epoch(), zone.asked())
     });
     count_anew(AppIndex::new(apps));
@@ -114,7 +114,7 @@ pub(crate) fn refresh(this: &ThisWorker) {
     if asked > before {
         oldest::tell(this, asked, IN_FLIGHT.iter());
     }
-    this.zone.counts().saw(this.id(), epoch);
+    this.zone.counts().set_seen(this.id(), epoch);
 }
 
 /// What is in flight is counted under these apps. What was counted of an app that has the same entry

@@ -65,8 +65,8 @@ pub fn oddity(pattern: &[u8]) -> Option<Oddity> {
 /// At most so many bytes of pattern are read for one User-Agent, repetitions included.
 const STEPS: usize = 200_000;
 
-/// The longest pattern, in bytes: each offset into it, and its end, has a bit in `Places`.
-const MAX_PATTERN: usize = Places::COUNT - 1;
+/// The longest pattern, in bytes: each offset into it, and its end, has a bit in `Offsets`.
+const MAX_PATTERN: usize = Offsets::COUNT - 1;
 
 /// A well-formed pattern.
 ///
@@ -140,13 +140,13 @@ impl<'a> Pattern<'a> {
     }
 
     fn search(&self, text: &[u8], steps: &mut usize) -> Match {
-        let mut here = Places::default();
+        let mut here = Offsets::default();
         here.add(0);
         let mut rest = text;
         loop {
             let c = rest.first().copied();
             let next = match self.advance(&mut here, c, steps) {
-                Continue(places) => places,
+                Continue(offsets) => offsets,
                 Break(answer) => return answer,
             };
             let [_, tail @ ..] = rest else {
@@ -166,15 +166,15 @@ impl<'a> Pattern<'a> {
     /// of text are greater, so that one ascending walk meets them all.
     fn advance(
         &self,
-        here: &mut Places,
+        here: &mut Offsets,
         c: Option<u8>,
         steps: &mut usize,
-    ) -> ControlFlow<Match, Places> {
-        let mut next = Places::default();
+    ) -> ControlFlow<Match, Offsets> {
+        let mut next = Offsets::default();
         let mut from = 0;
-        while let Some(place) = here.first_from(from) {
-            from = place.saturating_add(1);
-            let rest = self.items.get(place..).unwrap_or_default();
+        while let Some(offset) = here.first_from(from) {
+            from = offset.saturating_add(1);
+            let rest = self.items.get(offset..).unwrap_or_default();
             let Ok(item) = Item::first(rest) else {
                 return Break(Match::No);
             };
@@ -183,17 +183,17 @@ impl<'a> Pattern<'a> {
                 Item::EndOfText if c.is_none() => return Break(Match::Yes),
                 Item::EndOfText => &[],
                 Item::Open(tail) | Item::Close(tail) => {
-                    here.add(self.place(tail));
+                    here.add(self.offset(tail));
                     tail
                 }
                 Item::Single(class, times, tail) => {
-                    let behind = self.place(tail);
+                    let behind = self.offset(tail);
                     if matches!(times, Times::AtMostOnce | Times::AnyNumber) {
                         here.add(behind);
                     }
                     if c.is_some_and(|c| class.has(c)) {
                         if matches!(times, Times::AnyNumber | Times::AtLeastOnce) {
-                            next.add(place);
+                            next.add(offset);
                         }
                         if !matches!(times, Times::AnyNumber) {
                             next.add(behind);
@@ -210,7 +210,7 @@ impl<'a> Pattern<'a> {
         Continue(next)
     }
 
-    fn place(&self, tail: &[u8]) -> usize {
+    fn offset(&self, tail: &[u8]) -> usize {
         self.items.len().saturating_sub(tail.len())
     }
 }
@@ -319,22 +319,22 @@ fn in_class(class: u8, c: u8) -> bool {
 
 /// A set of offsets into a pattern.
 #[derive(Clone, Copy, Default)]
-struct Places([u64; Self::WORDS]);
+struct Offsets([u64; Self::WORDS]);
 
-impl Places {
+impl Offsets {
     const WORDS: usize = 16;
     const COUNT: usize = Self::WORDS * 64;
 
-    fn add(&mut self, place: usize) {
-        if let Some(word) = self.0.get_mut(place / 64) {
-            *word |= 1 << (place % 64);
+    fn add(&mut self, offset: usize) {
+        if let Some(word) = self.0.get_mut(offset / 64) {
+            *word |= 1 << (offset % 64);
         }
     }
 
     /// The first offset in the set that is not less than this one.
-    fn first_from(&self, place: usize) -> Option<usize> {
-        let first = place / 64;
-        let mut mask = u64::MAX << (place % 64);
+    fn first_from(&self, offset: usize) -> Option<usize> {
+        let first = offset / 64;
+        let mut mask = u64::MAX << (offset % 64);
         for (index, word) in self.0.iter().enumerate().skip(first) {
             let bits = word & mask;
             if bits != 0 {

@@ -240,7 +240,7 @@ impl App {
     }
 
     /// Whether another app can have the entry, with nothing lost.
-    pub fn idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.code == StateRepr::Open
             && self.line.len == 0
             && self.unfinished == 0

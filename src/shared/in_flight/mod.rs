@@ -150,7 +150,7 @@ impl<'z> CountTable<'z> {
     }
 
     /// A worker has seen this epoch: its counts are complete up to there.
-    pub fn saw(&self, worker: WorkerId, epoch: Epoch) {
+    pub fn set_seen(&self, worker: WorkerId, epoch: Epoch) {
         if let Some(seen) = self.seen.get(worker.index()) {
             // Pairs with the load in `has_seen`: who sees the epoch sees the counts stored before it.
             seen.0.store(epoch.0, Ordering::Release);
@@ -160,7 +160,7 @@ impl<'z> CountTable<'z> {
     /// Whether a worker has seen this epoch or a later one.
     pub fn has_seen(&self, worker: WorkerId, epoch: Epoch) -> bool {
         let seen = self.seen.get(worker.index());
-        // Pairs with the store in `saw`.
+        // Pairs with the store in `set_seen`.
         seen.is_some_and(|seen| seen.0.load(Ordering::Acquire) >= epoch.0)
     }
 
@@ -172,7 +172,7 @@ impl<'z> CountTable<'z> {
 
     /// Under the lock: forgets the counts of a worker that is gone.
     pub(crate) fn clear(&self, worker: WorkerId) {
-        self.saw(worker, Epoch(0));
+        self.set_seen(worker, Epoch(0));
         self.row(worker).iter().for_each(|count| count.set(Counts::default()));
     }
 }

@@ -16,7 +16,7 @@ fn a_row_is_read_only_if_its_worker_has_seen_the_epoch() {
     counts.row(WorkerId(1))[1].pass();
     counts.row(WorkerId(1))[1].start();
     assert_eq!(counts.of(WorkerId(1), B, Epoch(1)), None);
-    counts.saw(WorkerId(1), Epoch(1));
+    counts.set_seen(WorkerId(1), Epoch(1));
     let one = Counts { passed: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(counts.of(WorkerId(1), B, Epoch(1)), Some(one));
     assert_eq!(counts.of(WorkerId(1), A, Epoch(1)), Some(Counts::default()));
@@ -183,7 +183,7 @@ impl Scene {
             self.count(app).set(Counts { passed, in_flight, upgraded, ..Counts::default() });
         }
         (self.known, self.epoch) = (known, self.newest);
-        self.counts().saw(ME, self.epoch);
+        self.counts().set_seen(ME, self.epoch);
     }
 
     fn how_many(&self, app: AppId, upgraded: bool) -> u32 {

@@ -23,11 +23,12 @@ fn since(zone: &mut Zone<'_>, id: AppId) -> Vec<u64> {
 fn an_app_is_counted_from_the_first_question_about_it() {
     let mut scene = Scene::new();
     let app = name("app");
-    scene.visit(|zone| zone.know(&app));
+    scene.visit(|zone| zone.add_app(&app));
     assert_eq!(scene.effects.wake, Wake::All, "the workers must count it");
     let before = scene.visit(|zone| zone.signals.epoch());
-    scene.visit(|zone| zone.know(&app));
-    let known = scene.visit(|zone| (zone.known().count(), zone.find(&app), zone.signals.epoch()));
+    scene.visit(|zone| zone.add_app(&app));
+    let known =
+        scene.visit(|zone| (zone.apps_by_hash().count(), zone.find(&app), zone.signals.epoch()));
     assert_eq!(known, (1, Some(AppId(0)), before), "once");
     assert_eq!(scene.effects.wake, Wake::Nobody);
 }
@@ -36,9 +37,9 @@ fn an_app_is_counted_from_the_first_question_about_it() {
 fn a_question_takes_no_other_apps_entry() {
     let mut scene = Scene::new();
     for app in ["a", "b", "c", "d", "e"] {
-        scene.visit(|zone| zone.know(&name(app)));
+        scene.visit(|zone| zone.add_app(&name(app)));
     }
-    assert_eq!(scene.visit(|zone| (zone.known().count(), zone.find(&name("e")))), (4, None));
+    assert_eq!(scene.visit(|zone| (zone.apps_by_hash().count(), zone.find(&name("e")))), (4, None));
     let paused = scene.visit(|zone| zone.enable(&name("e"), Expected::Any, PLAIN, Intent::State));
     assert!(paused.is_ok(), "a pause takes the entry of an idle app");
 }
@@ -48,13 +49,13 @@ fn a_question_under_way_serves_later_callers_too() {
     let mut scene = Scene::new();
     let asked = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| zone.ask()), asked);
-    scene.zone.words.counts().saw(ONE, asked);
+    scene.zone.words.counts().set_seen(ONE, asked);
     assert!(!scene.visit(|zone| zone.all_told(asked)));
-    scene.zone.words.counts().saw(TWO, asked);
+    scene.zone.words.counts().set_seen(TWO, asked);
     assert!(scene.visit(|zone| zone.all_told(asked)));
     let next = scene.visit(|zone| zone.ask());
     assert!(next > asked, "the earlier one was answered");
-    scene.visit(|zone| zone.know(&name("app")));
+    scene.visit(|zone| zone.add_app(&name("app")));
     let third = scene.visit(|zone| zone.ask());
     assert!(third > next, "the earlier one was not about this app");
     scene.zone.wait(PATIENCE);
@@ -64,14 +65,14 @@ fn a_question_under_way_serves_later_callers_too() {
 #[test]
 fn only_answers_to_the_newest_question_are_shown() {
     let mut scene = Scene::new();
-    scene.visit(|zone| zone.know(&name("app")));
+    scene.visit(|zone| zone.add_app(&name("app")));
     let id = AppId(0);
     let asked = scene.visit(|zone| zone.ask());
     scene.visit(|zone| zone.tell(asked, &[(id, told(ONE, 30)), (id, told(ONE, 40))]));
     scene.visit(|zone| zone.tell(asked, &[(id, told(TWO, 10)), (id, told(TWO, 20))]));
     assert_eq!(scene.visit(|zone| since(zone, id)), [10, 20, 30]);
     for worker in [ONE, TWO] {
-        scene.zone.words.counts().saw(worker, asked);
+        scene.zone.words.counts().set_seen(worker, asked);
     }
     let next = scene.visit(|zone| zone.ask());
     assert_eq!(scene.visit(|zone| since(zone, id)).len(), 0);
@@ -83,7 +84,7 @@ fn only_answers_to_the_newest_question_are_shown() {
 
 /// What the model does.
 impl Pair {
-    pub(super) fn knows(&mut self, name: usize) -> Outcome {
+    pub(super) fn adds_app(&mut self, name: usize) -> Outcome {
         let free = self.apps.iter().position(Option::is_none);
         if let Some(free) = free.filter(|_| !self.retired && self.find(name).is_none()) {
             self.apps[free] = Some(ModelApp::new(name, self.zone.now));

@@ -255,7 +255,7 @@ impl Pair {
             }
         }
         worker.saw = Some(self.zone.now.monotonic);
-        counts.saw(id, self.zone.words.signals().epoch());
+        counts.set_seen(id, self.zone.words.signals().epoch());
     }
 
     /// At the end all callers poll: each is answered.

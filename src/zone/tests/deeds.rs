@@ -19,7 +19,7 @@ pub(super) enum Deed {
     EnableAndWait { name: AppName, which: Expected, ask: Ask, wait_for: WaitFor, caller: Who },
     DisableAndWait { name: AppName, which: Expected, pace: PaceChange, caller: Who },
     Poll { wait: WaitId, caller: Who, deadline: Deadline },
-    Know { name: AppName },
+    AddApp { name: AppName },
     AskAll,
     Tell { id: AppId, told: Told },
     EndLease,
@@ -131,7 +131,7 @@ impl Deed {
             Self::Poll { wait, caller: (owner, cookie), deadline } => {
                 return Outcome::Polled(zone.poll(wait, owner, cookie, deadline));
             }
-            Self::Know { name } => zone.know(&name),
+            Self::AddApp { name } => zone.add_app(&name),
             Self::AskAll => {
                 let before = zone.asked();
                 return Outcome::Asked(zone.ask() != before);

@@ -218,8 +218,8 @@ fn a_retired_zone_begins_no_pause_until_it_is_reinstated() {
 fn a_slot_is_used_again_before_one_that_never_was() {
     let mut scene = Scene::with_slots(8);
     scene.pause("");
-    let places = [scene.hold("", ONE), scene.hold("", TWO)];
-    scene.depart(places[0], DepartReason::Left);
+    let held = [scene.hold("", ONE), scene.hold("", TWO)];
+    scene.depart(held[0], DepartReason::Left);
     scene.hold("", ONE);
     assert_eq!(scene.zone.tables.header.touched, 2);
     assert_eq!(scene.visit(|zone| zone.slots_used()), 2);

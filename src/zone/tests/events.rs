@@ -89,7 +89,7 @@ pub(super) enum Event {
         worker: usize,
     },
     /// A control request names an app.
-    IsKnown {
+    IsNamed {
         app: usize,
     },
     AsksAll,
@@ -185,7 +185,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         3 => (worker(), 0..ENTRIES, 0..2u32)
             .prop_map(|(worker, entry, in_flight)| Event::Counts { worker, entry, in_flight }),
         8 => worker().prop_map(|worker| Event::Sees { worker }),
-        1 => app().prop_map(|app| Event::IsKnown { app }),
+        1 => app().prop_map(|app| Event::IsNamed { app }),
         3 => Just(Event::AsksAll),
         6 => (worker(), 0..ENTRIES, 0..1000u64)
             .prop_map(|(worker, entry, since)| Event::Tells { worker, entry, since }),

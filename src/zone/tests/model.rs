@@ -345,7 +345,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     match deed {
         _ if turned || quits => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
-        Deed::Know { .. } => matches!(wake, Wake::Nobody | Wake::All),
+        Deed::AddApp { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
         // An enable that changes nothing may still make a provisional pause final.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),

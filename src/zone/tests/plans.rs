@@ -78,7 +78,7 @@ impl Pair {
                 self.sees(id(worker));
                 Deed::Visit
             }
-            Event::IsKnown { app } => Deed::Know { name: name(NAMES[app]) },
+            Event::IsNamed { app } => Deed::AddApp { name: name(NAMES[app]) },
             Event::AsksAll => Deed::AskAll,
             Event::Tells { worker, entry, since } => {
                 Deed::Tell { id: AppId::at(entry), told: told(id(worker), since) }

@@ -61,8 +61,8 @@ fn kept(app: &App) -> (Option<bool>, Option<Now>) {
 
 fn line(zone: &Owned, entry: usize) -> Vec<Held> {
     let tables = &zone.tables;
-    let places = tables.apps[entry].line.iter(&tables.slots);
-    places.filter_map(|(_, slot)| slot.held()).collect()
+    let slots = tables.apps[entry].line.iter(&tables.slots);
+    slots.filter_map(|(_, slot)| slot.held()).collect()
 }
 
 fn unfinished(zone: &Owned, entry: usize) -> impl Iterator<Item = (SlotId, Held)> + '_ {

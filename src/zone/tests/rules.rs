@@ -84,7 +84,7 @@ impl Pair {
             Deed::Poll { wait, caller, deadline } => {
                 Outcome::Polled(self.polls(wait, caller, deadline))
             }
-            Deed::Know { name } => self.knows(at(name)),
+            Deed::AddApp { name } => self.adds_app(at(name)),
             Deed::AskAll => self.asks_all(),
             Deed::Tell { id, told } => self.tells(id, told),
             Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),

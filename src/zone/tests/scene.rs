@@ -211,7 +211,7 @@ impl Scene {
     /// A worker says that it has counted all that it has passed on.
     pub(super) fn sees(&self, worker: WorkerId) {
         let words = &self.zone.words;
-        words.counts().saw(worker, words.signals().epoch());
+        words.counts().set_seen(worker, words.signals().epoch());
     }
 
     pub(super) fn both_see(&self) {
