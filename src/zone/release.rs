@@ -115,7 +115,6 @@ impl Zone<'_> {
         let app = self.apps.get_mut(id.index())?;
         let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
         let slot = app.line.head;
-        app.granted = Flag::OFF;
         app.baton = head.owner;
         crash_point();
         app.granted = Flag::ON;

@@ -105,6 +105,7 @@ fn check(zone: &Owned) {
             let waited_for = line.first().is_some_and(|head| head.ticket <= upto);
             assert!(waited_for || app.baton.is_some(), "a drain that cannot end");
         }
+        assert!(app.baton.is_some() || !app.granted.is_on());
         check_gate(zone, id);
     }
     assert!(seen.iter().all(|times| *times == 1), "{seen:?}");

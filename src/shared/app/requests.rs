@@ -68,7 +68,7 @@ impl App {
 
     /// 1 if a request has left the line and has not been passed on yet, else 0.
     pub fn about_to_go_on(&self) -> u32 {
-        u32::from(self.baton.is_some() && self.granted.is_on())
+        u32::from(self.granted.is_on())
     }
 
     /// Notes that the request which left the line has been passed on. Does nothing if it was noted.

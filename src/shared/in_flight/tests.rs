@@ -177,8 +177,9 @@ impl Scene {
             if !known.agrees(&self.known, app) {
                 self.passed[app.index()] = 0;
             }
-            let in_flight = self.how_many(app, false);
-            let upgraded = self.how_many(app, true);
+            let of_app = |one: &Passed| one.counted == Some(app);
+            let in_flight = self.how_many(|one| of_app(one) && !one.upgraded);
+            let upgraded = self.how_many(|one| of_app(one) && one.upgraded);
             let passed = self.passed[app.index()];
             self.count(app).set(Counts { passed, in_flight, upgraded, ..Counts::default() });
         }
@@ -186,24 +187,20 @@ impl Scene {
         self.counts().set_seen(ME, self.epoch);
     }
 
-    fn how_many(&self, app: AppId, upgraded: bool) -> u32 {
-        let of_app = |one: &&Passed| one.counted == Some(app) && one.upgraded == upgraded;
-        self.list.iter().filter(of_app).count() as u32
+    fn how_many(&self, these: impl Fn(&Passed) -> bool) -> u32 {
+        self.list.iter().filter(|one| these(one)).count() as u32
     }
 
     /// Either the counts of an app are complete, or they cannot be read.
     fn check(&self) {
         for (entry, app) in self.apps.iter().enumerate() {
             let Some((name, since)) = app else { continue };
-            let all = |upgraded| {
-                let same = |one: &&Passed| one.name == *name && one.upgraded == upgraded;
-                self.list.iter().filter(same).count() as u32
-            };
-            let (in_flight, upgraded) = (all(false), all(true));
+            let in_flight = self.how_many(|one| one.name == *name && !one.upgraded);
+            let upgraded = self.how_many(|one| one.name == *name && one.upgraded);
             let passed = self.passed[entry];
-            let flight = Counts { passed, in_flight, upgraded, ..Counts::default() };
+            let all = Counts { passed, in_flight, upgraded, ..Counts::default() };
             let read = self.counts().of(ME, AppId::at(entry), *since);
-            assert_eq!(read, (self.epoch >= *since).then_some(flight));
+            assert_eq!(read, (self.epoch >= *since).then_some(all));
         }
     }
 }

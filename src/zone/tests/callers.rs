@@ -3,7 +3,7 @@
 
 use super::deeds::{Ask, Deed, Outcome, Who};
 use super::model::{ModelWorker, Pair, ENTRIES, WAITS};
-use super::model_app::ModelApp;
+use super::model_app::{ModelApp, Nginx};
 use super::verbs::later;
 use super::*;
 use crate::control::command::PaceChange;
@@ -111,7 +111,7 @@ impl Pair {
         let drained = one.wait_for == WaitFor::Drained;
         let (left, cut_short) = match drained {
             true => (self.still_held(one.entry), false),
-            false => (self.still_in_flight(one.entry), self.quitting),
+            false => (self.still_in_flight(one.entry), self.nginx == Nginx::Quits),
         };
         if left.is_some() && deadline == Deadline::Ahead && !cut_short {
             return WaitResult::Pending;

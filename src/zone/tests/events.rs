@@ -43,7 +43,6 @@ pub(super) enum Event {
     Strays {
         who: Index,
         worker: usize,
-        unfinished: bool,
     },
     Enable {
         app: usize,
@@ -169,8 +168,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         6 => (any::<Index>(), why).prop_map(|(who, why)| Event::Leaves { who, why }),
         6 => any::<Index>().prop_map(|who| Event::Finishes { who }),
         6 => any::<Index>().prop_map(|who| Event::Fails { who }),
-        2 => (any::<Index>(), worker(), any::<bool>())
-            .prop_map(|(who, worker, unfinished)| Event::Strays { who, worker, unfinished }),
+        2 => (any::<Index>(), worker()).prop_map(|(who, worker)| Event::Strays { who, worker }),
         8 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Enable { app, which, ask }),
         2 => (app(), aim(), ask()).prop_map(|(app, which, ask)| Event::Stop { app, which, ask }),
         8 => (app(), aim(), pace_change())

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::callers::ModelCaller;
 use super::deeds::{reason_text, Ask, Deed, Outcome};
 use super::events::{event, Event};
-use super::model_app::{ModelApp, ModelRequest};
+use super::model_app::{ModelApp, ModelRequest, Nginx};
 use super::rounds::Next;
 use super::*;
 use crate::control::command::PaceChange;
@@ -27,7 +27,7 @@ pub(super) struct Pair {
     pub apps: Vec<Option<ModelApp>>,
     pub workers: [ModelWorker; WORKERS],
     pub generation: Generation,
-    pub quitting: bool,
+    pub nginx: Nginx,
     pub retired: bool,
     pub pauses: u64,
     pub cookies: u64,
@@ -80,7 +80,7 @@ impl Pair {
             apps: vec![None; ENTRIES],
             workers: core::array::from_fn(worker),
             generation: Generation(0),
-            quitting: false,
+            nginx: Nginx::Runs,
             retired: false,
             pauses: 0,
             cookies: 0,
@@ -113,7 +113,7 @@ impl Pair {
         let zone = self.zone.clone();
         let (outcome, effects) = self.zone.visit(|zone| deed.carry_out(zone));
         check_endings_after(&zone, &self.zone);
-        let was_quitting = self.quitting;
+        let before_deed = self.nginx;
         let expected = self.expect(deed, &outcome);
         assert_eq!(outcome.clone().without_reports(), expected, "{deed:?}");
         self.end_drains();
@@ -124,8 +124,10 @@ impl Pair {
         self.compare();
         self.compare_callers();
         self.compare_told();
-        let quits = self.quitting && !was_quitting;
-        assert!(is_due(effects.wake, deed, &outcome, quits), "{deed:?}: {:?}", effects.wake);
+        let quits = self.nginx != before_deed && self.nginx == Nginx::Quits;
+        let is_due =
+            if quits { effects.wake == Wake::All } else { is_due(effects.wake, deed, &outcome) };
+        assert!(is_due, "{deed:?}: {:?}", effects.wake);
         let after = self.written();
         assert!(before.saved == after.saved || before.version != after.version, "{deed:?}");
         assert!(before.lease == after.lease || effects.wake == Wake::All, "{deed:?}");
@@ -211,7 +213,7 @@ impl Pair {
         let now = self.zone.now.monotonic;
         for app in self.apps.iter().flatten() {
             let awake = |one: &ModelRequest| self.workers[one.owner.index()].awake;
-            if app.turns_away(self.quitting) {
+            if app.turns_away(self.nginx) {
                 assert!(app.line.iter().all(awake), "{app:?}: not all are woken");
             }
             let Some(head) = app.line.front().filter(|head| !awake(head)) else { continue };
@@ -226,14 +228,14 @@ impl Pair {
     }
 
     /// All leases and pauses end. The workers only do what they are woken for.
-    fn finish(&mut self, stops: bool) {
+    fn finish(&mut self, last: Last) {
         while let Some(end) = self.zone.words.signals().next_lease() {
             self.wait(end.since(self.zone.now.monotonic));
             let ended = self.carry_out(&Deed::EndLease);
             assert_ne!(ended, Outcome::LeaseEnded(None));
         }
         let names = NAMES.map(name);
-        for name in names.into_iter().filter(|_| stops) {
+        for name in names.into_iter().filter(|_| last == Last::Stop) {
             self.carry_out(&Deed::Stop { name, which: Expected::Any, ask: Ask::default() });
         }
         self.go_on();
@@ -324,6 +326,13 @@ impl Pair {
     }
 }
 
+/// What ends the pauses that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Disable,
+    Stop,
+}
+
 /// What the edge keeps outside of the tables.
 struct Written {
     saved: Vec<Saved>,
@@ -332,7 +341,7 @@ struct Written {
 }
 
 /// Whether the workers are woken that must be, and no others than may be.
-fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
+fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome) -> bool {
     let turned = matches!(
         outcome,
         Outcome::Paused(Ok(Paused::Begun(_) | Paused::Changed(_)))
@@ -343,7 +352,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome, quits: bool) -> bool {
     );
     let rolled_back = matches!(outcome, Outcome::Polled(WaitResult::RolledBack(_)));
     match deed {
-        _ if turned || quits => wake == Wake::All,
+        _ if turned => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
         Deed::AddApp { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
@@ -360,10 +369,10 @@ proptest! {
     #[test]
     fn the_zone_does_what_a_plain_list_per_app_would_do(
         events in prop::collection::vec(event(), 0..80),
-        stops: bool,
+        last in prop::sample::select(vec![Last::Disable, Last::Stop]),
     ) {
         let mut pair = Pair::new();
         events.iter().for_each(|event| pair.apply(event));
-        pair.finish(stops);
+        pair.finish(last);
     }
 }

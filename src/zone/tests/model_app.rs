@@ -60,6 +60,13 @@ pub(super) struct ModelApp {
     pub last_passed_on: Ticket,
 }
 
+/// Whether nginx quits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nginx {
+    Runs,
+    Quits,
+}
+
 impl ModelApp {
     pub(super) fn new(name: usize, created: Now) -> Self {
         Self {
@@ -100,8 +107,8 @@ impl ModelApp {
         matches!(self.state, State::Paused | State::Stopped)
     }
 
-    pub(super) fn turns_away(&self, quitting: bool) -> bool {
-        self.state == State::Stopped || (self.state == State::Paused && quitting)
+    pub(super) fn turns_away(&self, nginx: Nginx) -> bool {
+        self.state == State::Stopped || (self.state == State::Paused && nginx == Nginx::Quits)
     }
 
     /// 1 if a request was taken and not passed on yet, else 0.

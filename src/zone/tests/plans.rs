@@ -46,7 +46,7 @@ impl Pair {
                 let (name, by) = *who.get(&self.released);
                 Deed::Fail { name, by }
             }
-            Event::Strays { who, worker, unfinished } => self.strays(&who, id(worker), unfinished),
+            Event::Strays { who, worker } => return self.strays(&who, id(worker)),
             Event::Enable { app, which, ask } => {
                 Deed::Enable { name: name(NAMES[app]), which: self.which(app, which), ask }
             }
@@ -129,7 +129,7 @@ impl Pair {
         Deed::Poll { wait, caller, deadline }
     }
 
-    fn strays(&self, who: &Index, owner: WorkerId, unfinished: bool) -> Deed {
+    fn strays(&self, who: &Index, owner: WorkerId) -> Vec<Deed> {
         let nobody = ModelRequest {
             ticket: Ticket(0),
             owner,
@@ -138,11 +138,8 @@ impl Pair {
         };
         let all = self.waiting().chain(self.unfinished()).chain([&nobody]);
         let ModelRequest { slot, cookie, .. } = one_of(all, who).unwrap();
-        if unfinished {
-            Deed::Finish { slot, owner, cookie }
-        } else {
-            Deed::Depart { slot, owner, cookie, why: DepartReason::Left }
-        }
+        let why = DepartReason::Left;
+        vec![Deed::Finish { slot, owner, cookie }, Deed::Depart { slot, owner, cookie, why }]
     }
 
     fn turns(&self, me: WorkerId, spare: Spare) -> Deed {

@@ -32,9 +32,9 @@ impl Pair {
                 }))
             }
             Deed::Refuse { id, .. } => {
-                let quitting = self.quitting;
+                let nginx = self.nginx;
                 let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
-                Outcome::Refused(app.filter(|app| app.turns_away(quitting)).map(|app| {
+                Outcome::Refused(app.filter(|app| app.turns_away(nginx)).map(|app| {
                     app.totals.stopped += 1;
                     app.retry_after(now)
                 }))
@@ -118,7 +118,7 @@ impl Pair {
     fn arrives(&mut self, entry: usize, name: usize, who: ModelRequest, max_held: u32) -> Arrival {
         let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
-        let (now, quitting) = (self.zone.now, self.quitting);
+        let (now, nginx) = (self.zone.now, self.nginx);
         let app = self.apps.get_mut(entry).and_then(Option::as_mut);
         let Some(app) = app.filter(|app| app.name == name) else {
             return Arrival::Passes;
@@ -128,7 +128,7 @@ impl Pair {
             return Arrival::Passes;
         }
         let retry_after = app.retry_after(now);
-        if app.turns_away(quitting) {
+        if app.turns_away(nginx) {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
@@ -147,13 +147,12 @@ impl Pair {
     }
 
     fn departs(&mut self, same: impl Fn(&ModelRequest) -> bool, why: DepartReason) -> Departure {
-        let (now, quitting) = (self.zone.now, self.quitting);
+        let (now, nginx) = (self.zone.now, self.nginx);
         for app in self.apps.iter_mut().flatten() {
             let Some(at) = app.line.iter().position(&same) else {
                 continue;
             };
-            if why == DepartReason::Passed
-                && (!app.is_paused_or_stopped() || app.turns_away(quitting))
+            if why == DepartReason::Passed && (!app.is_paused_or_stopped() || app.turns_away(nginx))
             {
                 return Departure::Stays;
             }
@@ -172,13 +171,13 @@ impl Pair {
 
     fn takes(&mut self, me: WorkerId, last: AppId, spare: Spare) -> (AppId, Turn, Vec<Given>) {
         let behind = if last.is_some() { last.index() + 1 } else { 0 };
-        let (now, quitting) = (self.zone.now, self.quitting);
+        let (now, nginx) = (self.zone.now, self.nginx);
         let mine = |one: &ModelRequest| one.owner == me;
         let mut later = None;
         for entry in (behind..ENTRIES).chain(0..behind) {
             let Some(app) = self.apps[entry].as_mut() else { continue };
             let id = AppId::at(entry);
-            if app.turns_away(quitting) {
+            if app.turns_away(nginx) {
                 let away: Vec<ModelRequest> =
                     app.line.iter().filter(|one| mine(one)).copied().collect();
                 app.line.retain(|one| !mine(one));

@@ -3,7 +3,7 @@
 
 use super::deeds::{Ask, Outcome};
 use super::model::{Pair, NAMES};
-use super::model_app::ModelApp;
+use super::model_app::{ModelApp, Nginx};
 use super::rounds::Round;
 use super::*;
 use crate::control::command::PaceChange;
@@ -160,7 +160,7 @@ impl Pair {
         let worker = self.workers.iter().position(|worker| worker.pid == process.pid).unwrap();
         self.workers[worker].generation = Some(self.generation);
         self.workers[worker].leaves = false;
-        self.quitting = false;
+        self.nginx = Nginx::Runs;
         WorkerId::at(worker)
     }
 
@@ -170,7 +170,9 @@ impl Pair {
         self.workers[id.index()].leaves = true;
         let mut of_newest = self.workers.iter().filter(|worker| worker.generation == newest);
         let is_newest = self.workers[id.index()].generation == newest;
-        self.quitting |= is_newest && of_newest.all(|worker| worker.leaves);
+        if is_newest && of_newest.all(|worker| worker.leaves) {
+            self.nginx = Nginx::Quits;
+        }
         Outcome::Done
     }
 }
