@@ -1,8 +1,8 @@
-//! Control requests that say what is in flight: all workers are asked first.
+//! Control requests that tell what is in flight: all workers are asked first.
 
 use nginx_sys::ngx_msec_t;
 
-use super::parked::{answer_where, park, Awaited, Parked};
+use super::parked::{answer_those, park, Awaited, Parked};
 use crate::ffi::nginx::attach::{attached, Kind};
 use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::queue::Queue;
@@ -12,49 +12,50 @@ use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ids::Epoch;
 use crate::zone;
 
-/// For how long such a request waits for workers that do not answer, in ms.
+/// A request waits for the workers' reports for this time at most, in ms.
 pub(crate) const PATIENCE: ngx_msec_t = zone::PATIENCE.0 as ngx_msec_t;
 
-/// How often it is looked whether they have, in ms; the first time after one.
+/// How often this worker looks whether all have reported, in ms.
 const INTERVAL: ngx_msec_t = 5;
 
 static ASKING: Queue<Parked<Asking>> = Queue::new(Parked::link);
 static KIND: Kind = Kind::new();
 static TIMER: Timer = Timer::new(on_timer);
 
-/// The answers of all workers.
+/// The reports of all workers.
 struct Asking {
-    asked: Epoch,
+    /// The question that all of them must have seen.
+    question: Epoch,
     then: fn(Request),
 }
 
-/// Asks all workers. Returns what they must have seen.
+/// Asks all workers what they have in flight. Returns the question.
 pub(crate) fn ask(this: &ThisWorker) -> Epoch {
-    let asked = this.zone.visit(|zone| zone.ask());
+    let question = this.zone.visit(|zone| zone.ask());
     in_flight::answer_questions(this);
-    asked
+    question
 }
 
-/// Whether all of them have answered.
-pub(crate) fn all_told(this: &ThisWorker, asked: Epoch) -> bool {
-    this.zone.visit(|zone| zone.all_told(asked))
+/// Whether all workers have answered this question.
+pub(crate) fn all_told(this: &ThisWorker, question: Epoch) -> bool {
+    this.zone.visit(|zone| zone.all_told(question))
 }
 
-/// Whether no control request of this worker waits for them.
+/// Whether no request of this worker waits for reports.
 pub(crate) fn is_empty() -> bool {
     ASKING.is_empty()
 }
 
-/// Whether the request is to wait until all workers have said what they have in flight: `then` is called
-/// when they have. It does not wait a second time.
+/// Asks all workers. Returns whether the request waits for their reports: then `then` is called
+/// when they are there, or the request has waited long enough. A request waits only once.
 pub(crate) fn waits(r: Request, then: fn(Request)) -> bool {
     let Some(this) = this::current().filter(|this| this.id().is_some()) else { return false };
     // A subrequest has no connection of its own to wait on.
     if !r.is_main() || attached::<Parked<Asking>>(r).is_some() {
         return false;
     }
-    let asked = ask(this);
-    if all_told(this, asked) || park(r, Asking { asked, then }, PATIENCE).is_err() {
+    let question = ask(this);
+    if all_told(this, question) || park(r, Asking { question, then }, PATIENCE).is_err() {
         return false;
     }
     TIMER.start_within(1);
@@ -63,7 +64,7 @@ pub(crate) fn waits(r: Request, then: fn(Request)) -> bool {
 
 fn on_timer() {
     let Some(this) = this::current() else { return };
-    answer_where(|asking: &Asking, _| all_told(this, asking.asked));
+    answer_those(|asking: &Asking, _| all_told(this, asking.question));
     if !ASKING.is_empty() {
         TIMER.start(INTERVAL);
     }

@@ -1,9 +1,9 @@
 //! The control endpoint: reads a request, asks the core, answers.
 
-use nginx_sys::{ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE, NGX_OK};
+use nginx_sys::{ngx_int_t, NGX_DONE, NGX_ERROR, NGX_HTTP_SPECIAL_RESPONSE};
 
-use super::answer::{self, send};
-use super::{ask, payload, saving, wait};
+use super::sending::send;
+use super::{ask, late, reading, saving, wait};
 use crate::control::answer::Answer;
 use crate::control::carry_out::{Caller, Wait};
 use crate::control::command::{Change, Command, Format, Verb};
@@ -20,19 +20,21 @@ use crate::ffi::worker::reap;
 use crate::ffi::worker::this;
 use crate::ffi::worker::zone::{write_event, SharedZone};
 use crate::log_lines::variables::BadValue;
-use crate::text::{Address, AppName};
+use crate::text::AppName;
+
+const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
 
 /// What becomes of a control request.
 enum Outcome {
     Answered(Answer),
-    /// It is carried out again when all workers have said what they have in flight.
+    /// It is carried out when all workers have reported what they have in flight.
     Asks,
-    /// It is answered when what it asked for has come.
+    /// It is answered when its wait is over.
     Waits(Wait),
 }
 
-/// The control location's content handler. The body is read in any case: the client of a request
-/// that waits is then watched for going away.
+/// The control location's content handler. It reads the body in any case: nginx then notices when
+/// the client of a request that waits goes away.
 pub(crate) extern "C" fn handler(r: Request) -> ngx_int_t {
     let read = functions::ngx_http_read_client_request_body(r, on_body);
     if read >= NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t {
@@ -44,23 +46,24 @@ pub(crate) extern "C" fn handler(r: Request) -> ngx_int_t {
 
 /// The whole request is there.
 extern "C" fn on_body(r: Request) {
-    if let Some(answered) = answer(r) {
-        functions::ngx_http_finalize_request(r, answered);
+    if let Some(code) = answer(r) {
+        functions::ngx_http_finalize_request(r, code);
     }
 }
 
-/// The workers have said what they have in flight.
-fn again(r: Request) {
-    if let Some(answered) = answer(r) {
-        r.finalize(answered);
+/// The workers have reported what they have in flight.
+fn on_reports(r: Request) {
+    if let Some(code) = answer(r) {
+        r.finalize(code);
     }
 }
 
-/// Returns with what to finalize the request; None if it waits.
+/// Returns the code with which the request is finalized; None if it waits.
 fn answer(r: Request) -> Option<ngx_int_t> {
-    const ERROR: Option<ngx_int_t> = Some(NGX_ERROR as ngx_int_t);
-    let (Some(main), Some(conf)) = (conf::main_conf(&r), conf::loc_conf(&r)) else { return ERROR };
-    let Some(zone) = main.zone else { return ERROR };
+    let (Some(main), Some(conf)) = (conf::main_conf(&r), conf::loc_conf(&r)) else {
+        return Some(ERROR);
+    };
+    let Some(zone) = main.zone else { return Some(ERROR) };
     reap::reap_dead_workers(&zone);
     let own = match AppName::new(evaluate::variable(&r, main.variables.app_name)) {
         Ok(name) => name,
@@ -70,12 +73,12 @@ fn answer(r: Request) -> Option<ngx_int_t> {
             return Some(send(r, &zone, AppName::EMPTY, answer));
         }
     };
-    let Ok(body) = payload::form(r) else { return ERROR };
-    let form = match body {
-        Ok(form) => form,
-        Err(bad) => {
+    let form = match reading::form(r) {
+        Ok(Ok(form)) => form,
+        Ok(Err(bad)) => {
             return Some(send(r, &zone, own, Answer::problem(&Problem::Body(bad))));
         }
+        Err(_) => return Some(ERROR),
     };
     let said = Said { query: r.args.as_bytes(), form: &form };
     let before = zone.visit(|zone| zone.version());
@@ -83,17 +86,17 @@ fn answer(r: Request) -> Option<ngx_int_t> {
     let outcome = decide(r, &zone, conf, said, &mut name)
         .unwrap_or_else(|problem| Outcome::Answered(Answer::problem(&problem)));
     let changed = zone.visit(|zone| zone.version()) != before;
-    // What an answer says of a pause is on the disk, whoever changed that.
-    let says =
+    // An answer about a pause is sent when that is on the disk, whoever changed it.
+    let is_saved =
         changed || matches!(&outcome, Outcome::Answered(answer) if answer.is_about_a_pause());
-    if let Some(worker) = this::current().filter(|_| says) {
-        saving::save(worker);
+    if let Some(this) = this::current().filter(|_| is_saved) {
+        saving::save(this);
     }
     match outcome {
-        Outcome::Answered(answer) if says => saving::answer(r, name, answer),
+        Outcome::Answered(answer) if is_saved => late::answer(r, name, answer),
         Outcome::Answered(answer) => Some(send(r, &zone, name, answer)),
         Outcome::Asks => None,
-        Outcome::Waits(wait) => wait::begin(r, wait).err().map(|_| NGX_ERROR as ngx_int_t),
+        Outcome::Waits(wait) => wait::begin(r, wait).err().map(|_| ERROR),
     }
 }
 
@@ -106,15 +109,15 @@ fn decide<'s>(
     name: &mut AppName,
 ) -> Result<Outcome, Problem<'s>> {
     let endpoint = conf.control.as_ref().ok_or(Problem::NoEndpoint)?;
-    let verb = answer::verb(r, endpoint).ok_or(Problem::NoVerb)?;
-    if !verb.allows(answer::method(r), endpoint.changes) {
+    let verb = reading::verb(r, endpoint).ok_or(Problem::NoVerb)?;
+    if !verb.allows(reading::method(r), endpoint.changes) {
         return Err(Problem::Method(verb.methods(endpoint.changes)));
     }
     if verb.changes() {
         if !r.is_main() {
             return Err(Problem::Subrequest);
         }
-        if let Some(refused) = answer::refused_to_browser(r, endpoint) {
+        if let Some(refused) = reading::refused_to_browser(r, endpoint) {
             return Err(Problem::Browser(refused));
         }
     }
@@ -127,7 +130,7 @@ fn decide<'s>(
         *name = app;
     }
     zone.visit(|zone| scope.make_known(zone));
-    if says_what_is_in_flight(asked.command, r) && ask::waits(r, again) {
+    if tells_what_is_in_flight(asked.command, r) && ask::waits(r, on_reports) {
         return Ok(Outcome::Asks);
     }
     Ok(Outcome::Answered(match asked.command {
@@ -153,7 +156,7 @@ fn carry_out(
 ) -> Outcome {
     let caller = Caller {
         app,
-        by: who(r, change.by()),
+        by: reading::caller(r, change.by()),
         waiter: change.wait().and_then(|_| wait::waiter(r)),
         lease: conf.lease.flatten(),
         pace: conf.release.unwrap_or_default(),
@@ -176,35 +179,14 @@ fn look(zone: &SharedZone, scope: Scope<'_>) -> (Vec<Status>, Slots) {
     (in_order(seen), slots)
 }
 
-fn says_what_is_in_flight(command: Command, r: Request) -> bool {
+/// Whether the command's answer tells how many requests are in flight.
+fn tells_what_is_in_flight(command: Command, r: Request) -> bool {
+    let is_json =
+        |verb| reading::manner(r, Some(verb)).is_ok_and(|manner| manner.format == Format::Json);
     match command {
         Command::Apps | Command::Metrics => true,
-        Command::Status => is_json(r, Verb::Status),
-        Command::Dashboard => is_json(r, Verb::Dashboard),
+        Command::Status => is_json(Verb::Status),
+        Command::Dashboard => is_json(Verb::Dashboard),
         _ => false,
     }
-}
-
-fn is_json(r: Request, verb: Verb) -> bool {
-    answer::manner(r, Some(verb)).is_ok_and(|manner| manner.format == Format::Json)
-}
-
-/// Who calls: in their own words, else by what they authenticate as, else from where.
-fn who(r: Request, by: Option<Address>) -> Address {
-    by.or_else(|| remote_user(r)).unwrap_or_else(|| address(r))
-}
-
-/// What `$remote_user` says, as much of it as there is room for.
-fn remote_user(r: Request) -> Option<Address> {
-    if functions::ngx_http_auth_basic_user(r) != NGX_OK as ngx_int_t {
-        return None;
-    }
-    let mut user = Address::EMPTY;
-    r.headers_in.user.as_bytes().iter().map_while(|byte| user.push(*byte).ok()).count();
-    Some(user).filter(|user| !user.is_empty())
-}
-
-/// From where.
-fn address(r: Request) -> Address {
-    Address::new(r.address()).unwrap_or(Address::EMPTY)
 }

@@ -1,4 +1,8 @@
-//! Control requests that wait, each for something, and are answered later.
+//! Control requests that wait for something, and are answered later.
+//!
+//! A request is parked with a value that says what it waits for. The value is attached to the
+//! request and linked into the queue of its type. It leaves the queue when the request is answered,
+//! or when the request goes.
 
 use core::cell::Cell;
 
@@ -11,22 +15,22 @@ use crate::ffi::nginx::Failed;
 
 /// What a control request waits for.
 pub(crate) trait Awaited: Sized + 'static {
-    /// The type's own.
+    /// The type's own static.
     const KIND: &'static Kind;
 
-    /// The requests of this worker that wait for it.
+    /// The requests of this worker that wait for something of this type.
     fn queue() -> &'static Queue<Parked<Self>>;
 
-    /// Its time is over: whether it is to be answered now.
-    fn is_over(&self, _: Request) -> bool {
+    /// The longest wait is over. Returns whether the request is answered now; if not, the value has
+    /// started the request's timer again.
+    fn times_out(&self, _: Request) -> bool {
         true
     }
 
-    /// What it waits for has come, or its time is over: finalizes the request, or lets it wait for
-    /// something else.
+    /// The wait is over: finalizes the request, or parks it for something else.
     fn answer(&self, r: Request);
 
-    /// The request is about to go, unanswered.
+    /// The request goes while it waits: its client closed the connection.
     fn gone(&self, _: Request) {}
 }
 
@@ -34,18 +38,19 @@ pub(crate) trait Awaited: Sized + 'static {
 pub(crate) struct Parked<T> {
     link: Link<Parked<T>>,
     r: Request,
+    /// Whether the wait is over.
     over: Cell<bool>,
     pub awaited: T,
 }
 
 impl<T> Parked<T> {
-    /// By what link it is in the queue.
+    /// The link by which it is in its type's queue.
     pub(crate) fn link(&self) -> &Link<Parked<T>> {
         &self.link
     }
 }
 
-// SAFETY: they are made by `park` only, in their request's memory.
+// SAFETY: only `park` makes them, attached to a request: they do not move until they are dropped.
 unsafe impl<T> Linked for Parked<T> {}
 
 impl<T: Awaited> Attached for Parked<T> {
@@ -58,31 +63,31 @@ impl<T: Awaited> Attached for Parked<T> {
     }
 }
 
-/// Lets the request wait for this, at most for so many milliseconds. It may be ended by its client.
+/// Parks the request, for this many ms at most. Its client may end it meanwhile.
 pub(crate) fn park<T: Awaited>(r: Request, awaited: T, longest: ngx_msec_t) -> Result<(), Failed> {
     let parked = attach(r, Parked { link: Link::new(), r, over: Cell::new(false), awaited })?;
     T::queue().push(parked);
     r.suspend(on_write::<T>, longest)
 }
 
-/// Answers those for which what they wait for has come.
-pub(crate) fn answer_where<T: Awaited>(has_come: impl Fn(&T, Request) -> bool) {
-    // One after the other: an answer may end others.
-    while let Some(parked) = T::queue().iter().find(|one| has_come(&one.awaited, one.r)) {
+/// Answers the requests for which `is_over` says so.
+pub(crate) fn answer_those<T: Awaited>(is_over: impl Fn(&T, Request) -> bool) {
+    // One after the other: an answer may end other requests of the queue.
+    while let Some(parked) = T::queue().iter().find(|one| is_over(&one.awaited, one.r)) {
         parked.link.leave();
         parked.over.set(true);
         parked.r.wake();
     }
 }
 
-/// The request's write event: it is over, its time is, its client is gone, or nothing at all.
+/// The request's write event: the wait is over, its time is, the client is gone, or nothing is new.
 extern "C" fn on_write<T: Awaited>(r: Request) {
     let Some(parked) = attached::<Parked<T>>(r) else { return };
     if !parked.over.get() {
         if r.has_write_error() {
             return r.finalize(NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
         }
-        if r.is_waiting() || !parked.awaited.is_over(r) {
+        if r.is_waiting() || !parked.awaited.times_out(r) {
             return;
         }
         parked.link.leave();

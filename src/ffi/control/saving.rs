@@ -1,92 +1,82 @@
-//! What a worker changed is on its way to the state file, and answers wait until it is there.
+//! Has the pauses written to the state file whenever they change, by a thread of this worker.
+//!
+//! An old worker may have another file open, or none. Then it leaves the writing to the workers
+//! that have the newest configuration's file.
 
 use core::cell::Cell;
 
-use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_ERROR};
+use nginx_sys::ngx_msec_t;
 use once_cell::unsync::OnceCell;
 
-use super::answer::send;
-use super::parked::{answer_where, park, Awaited, Parked};
-use crate::control::answer::Answer;
 use crate::ffi::conf;
-use crate::ffi::nginx::attach::Kind;
 use crate::ffi::nginx::cycle;
 use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::per_worker::PerWorker;
-use crate::ffi::nginx::queue::Queue;
-use crate::ffi::nginx::request::Request;
 use crate::ffi::worker::doorbell;
 use crate::ffi::worker::state_file::StateFile;
 use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ffi::worker::words::Owed;
 use crate::ffi::worker::writer::Writer;
 use crate::shared::health::{Health, Problem};
-use crate::text::AppName;
 use crate::zone::Wake;
 
-/// For so long, in ms, an answer waits for the disk. After that it goes out all the same.
-const PATIENCE: ngx_msec_t = 60_000;
-
-/// How often it is looked whether others have written, in ms.
-const INTERVAL: ngx_msec_t = 20;
-
-/// What could not be written is tried again after so long, in ms.
+/// A write that failed is repeated after this time, in ms.
 const AGAIN_INTERVAL: ngx_msec_t = 5_000;
 
-/// A worker's dealings with the state file.
+/// How far this worker's writing has come.
 struct Saving {
     writer: OnceCell<Writer>,
     /// The last job that was given to the writer.
     given: Cell<u64>,
-    /// The last one whose outcome is known here, and what was wrong.
-    known: Cell<u64>,
+    /// The last job of which this worker knows that it is done.
+    done: Cell<u64>,
+    /// What was wrong with that job.
     problem: Cell<Option<Problem>>,
-    /// What others are to write that have the file. Nobody tells when they have.
+    /// What this worker left to others to write.
     owed: Cell<Owed>,
 }
 
 static SAVING: PerWorker<Saving> = PerWorker::new(Saving {
     writer: OnceCell::new(),
     given: Cell::new(0),
-    known: Cell::new(0),
+    done: Cell::new(0),
     problem: Cell::new(None),
     owed: Cell::new(Owed::NOTHING),
 });
 
-/// Answers that wait for the disk.
-static LATE: Queue<Parked<Late>> = Queue::new(Parked::link);
-static KIND: Kind = Kind::new();
-
-/// Looks whether others have written.
-static OTHERS: Timer = Timer::new(on_others);
-/// What could not be written is tried again.
 static AGAIN: Timer = Timer::new(on_again);
 
-/// An answer that waits for this job, and for what others owe.
-struct Late {
-    name: AppName,
+/// The point that the writing must reach until all that this worker has changed is on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    /// The job of this worker's own writer.
     job: u64,
     owed: Owed,
-    answer: Cell<Option<Answer>>,
 }
 
-/// The worker ends: waits a while for what is still to be written.
-pub(crate) fn finish() {
-    if let Some(writer) = SAVING.writer.get() {
-        writer.finish();
+impl Point {
+    /// The changes up to now.
+    pub(crate) fn now() -> Self {
+        Self { job: SAVING.given.get(), owed: SAVING.owed.get() }
+    }
+
+    /// Whether all is on the disk, or cannot be written.
+    pub(crate) fn is_reached(self, this: &ThisWorker) -> bool {
+        self.job <= SAVING.done.get() && !self.waits_for_others(this)
+    }
+
+    /// Whether other workers have not written their part. They do not ring when they have.
+    pub(crate) fn waits_for_others(self, this: &ThisWorker) -> bool {
+        let failed = || matches!(this.zone.signals().state_file(), Health::Bad(_));
+        !this.zone.file().has_paid(self.owed) && !failed()
     }
 }
 
-/// Whether nothing is on its way by this worker's own writer.
-fn is_idle() -> bool {
-    SAVING.known.get() >= SAVING.given.get()
-}
-
-/// The pauses may have changed: they are written as they are now, while this worker goes on, unless
-/// they stand in the file. An old worker may have another file open, or none: then a newer one writes.
+/// The pauses may have changed: has them written as they are now, unless the file has them already.
+/// Does not wait for the disk.
 pub(crate) fn save(this: &ThisWorker) {
     match newest_file(this) {
-        Some(state) if state.lags(&this.zone) => give(this, state),
+        Some(file) if file.lags(&this.zone) => give(this, file),
         Some(_) => {}
         None => {
             let version = this.zone.visit(|zone| zone.version());
@@ -98,115 +88,76 @@ pub(crate) fn save(this: &ThisWorker) {
     }
 }
 
-/// The newest configuration's file, if this worker has it.
-fn newest_file(this: &ThisWorker) -> Option<&'static StateFile> {
-    let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-    state.filter(|state| state.is_newest(&this.zone))
+/// The doorbell rang: this worker's writer may have done a job, or another worker may have left
+/// something to be written.
+pub(crate) fn follow(this: &ThisWorker) {
+    if let Some(done) = SAVING.writer.get().filter(|_| !is_idle()).map(Writer::done) {
+        let is_new = done.job != SAVING.done.replace(done.job);
+        if let Some(file) = file().filter(|_| is_new) {
+            note_outcome(file, done.problem);
+        }
+    }
+    // A job that is under way, or is repeated later, is not begun again at each ring.
+    let is_free = is_idle() && SAVING.problem.get().is_none();
+    if is_free && this.zone.file().is_owed() && newest_file(this).is_some() {
+        save(this);
+    }
 }
 
-fn give(this: &ThisWorker, state: &StateFile) {
-    let Some(job) = state.job(&this.zone) else { return };
+/// The worker ends: waits a while for its writer.
+pub(crate) fn finish() {
+    if let Some(writer) = SAVING.writer.get() {
+        writer.finish();
+    }
+}
+
+/// Whether this worker's writer has done all that it was given.
+fn is_idle() -> bool {
+    SAVING.done.get() >= SAVING.given.get()
+}
+
+/// The file of the configuration that this worker runs on.
+fn file() -> Option<&'static StateFile> {
+    conf::of_this_process().and_then(|conf| conf.state.as_ref())
+}
+
+/// The same. Returns None if a newer configuration has another one.
+fn newest_file(this: &ThisWorker) -> Option<&'static StateFile> {
+    file().filter(|file| file.is_newest(&this.zone))
+}
+
+/// Gives the writer a job, and starts the writer with the first one.
+fn give(this: &ThisWorker, file: &StateFile) {
+    let Some(job) = file.job(&this.zone) else { return };
     let writer = SAVING.writer.get_or_try_init(|| {
-        // Without a doorbell of its own nobody would tell it.
+        // The writer rings this worker's own doorbell when it has done a job.
         let bell = this.id().is_some().then(|| this.zone.bells().of(this.id()));
         Writer::start(bell.ok_or(std::io::ErrorKind::NotFound)?)
     });
     match writer {
         Ok(writer) => SAVING.given.set(writer.give(job)),
-        Err(_) => outcome(state, job().err()),
+        // No thread: this worker itself waits for the disk.
+        Err(_) => note_outcome(file, job().err()),
     }
 }
 
-/// Tells of what could not be written, once, and tries again later.
-fn outcome(state: &StateFile, problem: Option<Problem>) {
+/// A job is done: logs a problem once, and starts the timer for the next attempt.
+fn note_outcome(file: &StateFile, problem: Option<Problem>) {
     let before = SAVING.problem.replace(problem);
     match problem {
         Some(problem) => {
             if before != Some(problem) {
-                state.complain(cycle::log(), problem);
+                file.complain(cycle::log(), problem);
             }
             AGAIN.start(AGAIN_INTERVAL);
         }
-        None if before.is_some() => state.is_good_again(cycle::log()),
+        None if before.is_some() => file.is_good_again(cycle::log()),
         None => {}
     }
-}
-
-/// Whether what others are to write is in the file, or cannot be written.
-fn is_paid(this: &ThisWorker, owed: Owed) -> bool {
-    let failed = || matches!(this.zone.signals().state_file(), Health::Bad(_));
-    this.zone.file().has_paid(owed) || failed()
 }
 
 fn on_again() {
     if let Some(this) = this::current().filter(|_| SAVING.problem.get().is_some()) {
         save(this);
-    }
-}
-
-/// The doorbell rang: the writer may have come further, or an old worker may have left something to
-/// be written.
-pub(crate) fn look(this: &ThisWorker) {
-    if let Some(done) = SAVING.writer.get().filter(|_| !is_idle()).map(Writer::done) {
-        let state = conf::of_this_process().and_then(|conf| conf.state.as_ref());
-        let further = done.job != SAVING.known.replace(done.job);
-        if let Some(state) = state.filter(|_| further) {
-            outcome(state, done.problem);
-        }
-    }
-    // What is on its way, or is tried again later, is not begun once more at each ring.
-    let may = is_idle() && SAVING.problem.get().is_none();
-    if may && this.zone.file().is_owed() && newest_file(this).is_some() {
-        save(this);
-    }
-    answer_written(this);
-}
-
-fn on_others() {
-    let Some(this) = this::current() else { return };
-    answer_written(this);
-    if LATE.iter().any(|late| !is_paid(this, late.awaited.owed)) {
-        OTHERS.start(INTERVAL);
-    }
-}
-
-fn answer_written(this: &ThisWorker) {
-    answer_where(|late: &Late, _| late.job <= SAVING.known.get() && is_paid(this, late.owed));
-}
-
-/// Answers when all that this worker changed is on the disk. Returns with what to finalize the request;
-/// None if it waits.
-pub(crate) fn answer(r: Request, name: AppName, answer: Answer) -> Option<ngx_int_t> {
-    let is_late = |this: &ThisWorker| !is_idle() || !is_paid(this, SAVING.owed.get());
-    match this::current().filter(|this| is_late(this) && r.is_main()) {
-        Some(this) => wait(r, this, name, answer),
-        None => Some(send_now(r, name, answer)),
-    }
-}
-
-fn wait(r: Request, this: &ThisWorker, name: AppName, answer: Answer) -> Option<ngx_int_t> {
-    let (job, owed) = (SAVING.given.get(), SAVING.owed.get());
-    if !is_paid(this, owed) {
-        OTHERS.start(INTERVAL);
-    }
-    let late = Late { name, job, owed, answer: Cell::new(Some(answer)) };
-    park(r, late, PATIENCE).err().map(|_| NGX_ERROR as ngx_int_t)
-}
-
-fn send_now(r: Request, name: AppName, answer: Answer) -> ngx_int_t {
-    let zone = conf::main_conf(&r).and_then(|conf| conf.zone);
-    zone.map_or(NGX_ERROR as ngx_int_t, |zone| send(r, &zone, name, answer))
-}
-
-impl Awaited for Late {
-    const KIND: &'static Kind = &KIND;
-
-    fn queue() -> &'static Queue<Parked<Self>> {
-        &LATE
-    }
-
-    fn answer(&self, r: Request) {
-        let answer = self.answer.take();
-        r.finalize(answer.map_or(NGX_ERROR as ngx_int_t, |answer| send_now(r, self.name, answer)));
     }
 }

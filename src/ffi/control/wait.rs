@@ -4,8 +4,8 @@ use core::cell::Cell;
 
 use nginx_sys::ngx_msec_t;
 
-use super::parked::{answer_where, park, Awaited, Parked};
-use super::{ask, saving};
+use super::parked::{answer_those, park, Awaited, Parked};
+use super::{ask, late, saving};
 use crate::control::carry_out::{Wait, Waited};
 use crate::control::status::Status;
 use crate::ffi::nginx::attach::Kind;
@@ -21,35 +21,23 @@ use crate::log_lines::About;
 use crate::shared::word::Word;
 use crate::zone::{Deadline, WaitResult, Zone};
 
-/// How often it is looked, in ms: nobody tells when the last request in flight is finished.
+/// How often the waits are polled, in ms: no worker rings when its last request in flight ends.
 const INTERVAL: ngx_msec_t = 20;
 
 static WAITING: Queue<Parked<Waiting>> = Queue::new(Parked::link);
 static KIND: Kind = Kind::new();
 static TIMER: Timer = Timer::new(on_timer);
 
-/// What a control request's wait comes to.
+/// The end of a wait.
 struct Waiting {
     wait: Wait,
     result: Cell<WaitResult>,
-    /// Its time is over, and all workers were asked what they have in flight.
-    asked: Cell<Option<Epoch>>,
+    /// What all workers were asked when the time was over.
+    question: Cell<Option<Epoch>>,
 }
 
-/// Visits the zone; what that changes is on its way to the disk when it returns.
-fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
-    let (result, changed) = this.zone.visit(|zone| {
-        let before = zone.version();
-        (f(zone), zone.version() != before)
-    });
-    if changed {
-        saving::save(this);
-    }
-    result
-}
-
-/// What the zone knows the caller by. None if this worker has no entry there, or the request is a
-/// subrequest, whose connection is not its own.
+/// How the zone identifies the caller. Returns None if this worker has no entry, or the request is
+/// a subrequest, which has no connection of its own to wait on.
 pub(crate) fn waiter(r: Request) -> Option<(WorkerId, Cookie)> {
     let this = this::current().filter(|_| r.is_main())?;
     seek::is_needed(this);
@@ -65,12 +53,12 @@ pub(crate) fn is_empty() -> bool {
     WAITING.is_empty()
 }
 
-/// Lets the request wait; it is finalized when it is answered.
+/// Parks the request until its wait is over.
 pub(crate) fn begin(r: Request, wait: Wait) -> Result<(), Failed> {
     let this = this::current().ok_or(Failed)?;
     let (place, time) = (wait.place, wait.time);
-    let (result, asked) = (Cell::new(WaitResult::Pending), Cell::new(None));
-    let parked = park(r, Waiting { wait, result, asked }, time.0 as ngx_msec_t);
+    let (result, question) = (Cell::new(WaitResult::Pending), Cell::new(None));
+    let parked = park(r, Waiting { wait, result, question }, time.0 as ngx_msec_t);
     if parked.is_err() {
         visit(this, |zone| zone.cancel_wait(place, this.id(), cookie(r)));
     }
@@ -78,31 +66,43 @@ pub(crate) fn begin(r: Request, wait: Wait) -> Result<(), Failed> {
     parked
 }
 
-/// Answers those whose wait is over.
-pub(crate) fn look(this: &ThisWorker) {
+/// Answers the requests whose wait is over.
+pub(crate) fn answer_due(this: &ThisWorker) {
     if WAITING.is_empty() {
         return;
     }
-    // As long as nobody looks, the zone counts a worker that had no entry as one that cannot be asked.
+    // Until a worker looks, the zone counts one that had no entry as one that cannot be asked.
     entry::is_lacking(&this.zone);
-    answer_where(|waiting: &Waiting, r| {
-        let told = || waiting.asked.get().is_some_and(|asked| ask::all_told(this, asked));
-        let over = this.cut_off.get() || told();
-        waiting.poll(this, r, if over { Deadline::Over } else { Deadline::Ahead })
+    answer_those(|waiting: &Waiting, r| {
+        let told = || waiting.question.get().is_some_and(|asked| ask::all_told(this, asked));
+        let is_over = this.cut_off.get() || told();
+        waiting.poll(this, r, if is_over { Deadline::Over } else { Deadline::Ahead })
     });
 }
 
 fn on_timer() {
     let Some(this) = this::current().filter(|_| !WAITING.is_empty()) else { return };
     reap::reap_dead_workers(&this.zone);
-    look(this);
+    answer_due(this);
     if !WAITING.is_empty() {
         TIMER.start(INTERVAL);
     }
 }
 
+/// Visits the zone. If that changes a pause, the change is on its way to the disk on return.
+fn visit<R>(this: &ThisWorker, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+    let (result, changed) = this.zone.visit(|zone| {
+        let before = zone.version();
+        (f(zone), zone.version() != before)
+    });
+    if changed {
+        saving::save(this);
+    }
+    result
+}
+
 impl Waiting {
-    /// Looks once more. Returns whether it is over.
+    /// Returns whether the wait is over.
     fn poll(&self, this: &ThisWorker, r: Request, deadline: Deadline) -> bool {
         let result = visit(this, |zone| zone.poll(self.wait.place, this.id(), cookie(r), deadline));
         self.result.set(result);
@@ -113,15 +113,15 @@ impl Waiting {
         this.zone.visit(|zone| Status::of(zone, self.wait.app))
     }
 
-    /// The caller is to be told which requests its app does not finish. Returns whether workers are
-    /// still to say that.
-    fn is_asking(&self, this: &ThisWorker, r: Request) -> bool {
-        if self.asked.get().is_some() || self.status(this).state != Word::Paused {
+    /// The time is over, and the answer names the requests that are still in flight. Returns
+    /// whether that answer waits for the workers' reports.
+    fn waits_for_reports(&self, this: &ThisWorker, r: Request) -> bool {
+        if self.question.get().is_some() || self.status(this).state != Word::Paused {
             return false;
         }
-        let asked = ask::ask(this);
-        self.asked.set(Some(asked));
-        if ask::all_told(this, asked) {
+        let question = ask::ask(this);
+        self.question.set(Some(question));
+        if ask::all_told(this, question) {
             return false;
         }
         r.start_timer(ask::PATIENCE);
@@ -137,9 +137,9 @@ impl Awaited for Waiting {
         &WAITING
     }
 
-    fn is_over(&self, r: Request) -> bool {
+    fn times_out(&self, r: Request) -> bool {
         let Some(this) = this::current() else { return false };
-        !self.is_asking(this, r) && self.poll(this, r, Deadline::Over)
+        !self.waits_for_reports(this, r) && self.poll(this, r, Deadline::Over)
     }
 
     fn answer(&self, r: Request) {
@@ -149,8 +149,8 @@ impl Awaited for Waiting {
         if let Some(event) = waited.event() {
             write(r.log(), &About(&self.wait.app, event));
         }
-        if let Some(sent) = saving::answer(r, self.wait.app, waited.answer()) {
-            r.finalize(sent);
+        if let Some(code) = late::answer(r, self.wait.app, waited.answer()) {
+            r.finalize(code);
         }
     }
 

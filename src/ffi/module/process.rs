@@ -4,7 +4,7 @@ use nginx_sys::{ngx_cycle_t, ngx_int_t, ngx_msec_t, NGX_ERROR, NGX_OK};
 
 use super::zone::say_who_was_turned_away;
 use crate::ffi::conf;
-use crate::ffi::control::{ask, saving, wait};
+use crate::ffi::control::{ask, late, saving, wait};
 use crate::ffi::nginx::cycle;
 use crate::ffi::nginx::event::{Post, Timer};
 use crate::ffi::nginx::log::write;
@@ -86,8 +86,9 @@ fn on_ring() {
     let Some(this) = this::current() else { return };
     in_flight::answer_questions(this);
     in_flight::watch(this);
-    wait::look(this);
-    saving::look(this);
+    wait::answer_due(this);
+    saving::follow(this);
+    late::answer_due(this);
     seek::give_way(this);
     release::schedule(Post::Now);
     release::watch_for_deaths();
@@ -112,7 +113,7 @@ fn on_cutting() {
     let Some(this) = this::current() else { return };
     this.cut_off.set(true);
     release::hurry(this);
-    wait::look(this);
+    wait::answer_due(this);
     release::schedule(Post::Now);
 }
 
