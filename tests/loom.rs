@@ -343,7 +343,7 @@ impl Lock {
 
     /// Whether the lock is held by a dead process.
     fn is_a_dead_ones(&self) -> bool {
-        // Pairs with `change`: who sees the pid sees that earlier holders erased their names.
+        // Pairs with `change`: a process that sees the pid sees that earlier holders erased their names.
         let holds = self.word.load(Ordering::Acquire) == Self::PID;
         let process = self.holder.process(Self::PID as i32);
         // The kernel always answers with the newest value.

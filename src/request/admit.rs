@@ -3,7 +3,7 @@
 
 use crate::request::agent;
 
-/// The path that is a health check in any case, unless there are none.
+/// This path is always a health check, unless they are off.
 const UP: &[u8] = b"/up";
 
 /// What the operator set for a request; empty if unset.

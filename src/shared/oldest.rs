@@ -27,15 +27,15 @@ pub struct Told {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// The client is to send the rest of the body.
+    /// For the client to send the rest of the body.
     ClientsBody,
-    /// The app is to take a connection.
+    /// For the app to accept a connection.
     Connection,
-    /// The app is to answer.
+    /// For the app to answer.
     App,
-    /// The client is to take the answer, before the app can send the rest.
+    /// For the client to take the answer: only then can the app send the rest.
     Client,
-    /// nginx itself has something left to do.
+    /// For nginx itself.
     Nginx,
 }
 

@@ -41,13 +41,15 @@ impl Signals<'_> {
     /// Whether all apps are open. One load.
     #[inline]
     pub fn all_open(&self) -> bool {
-        // Pairs with the stores in `set_gate`: who sees all open sees what was written before that.
+        // Pairs with the stores in `set_gate`: a worker that sees all apps open sees what was written
+        // before they opened.
         self.not_open.load(Ordering::Acquire) == 0
     }
 
     /// The app whose gate is closed for this name. Another app's name may have the same hash.
     pub fn find(&self, name: NameHash) -> Option<AppId> {
-        // Pairs with the store in `set_gate`: who sees a gate open sees what was written before that.
+        // Pairs with the store in `set_gate`: a worker that sees the gate open sees what was written
+        // before it opened.
         self.names.iter().position(|gate| gate.load(Ordering::Acquire) == name.0).map(AppId::at)
     }
 
@@ -63,7 +65,8 @@ impl Signals<'_> {
 
     /// The newest epoch. Counts of a worker that has not seen it may be incomplete.
     pub fn epoch(&self) -> Epoch {
-        // Pairs with the store in `next_epoch`: who sees the epoch sees the gates closed before it.
+        // Pairs with the store in `next_epoch`: a worker that sees the epoch sees the gates that were
+        // closed before it.
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
@@ -154,7 +157,7 @@ impl Signals<'_> {
         if before == value {
             return;
         }
-        // Before the gate opens: requests that pass then note it anew.
+        // Before the gate opens: requests that pass then note it again.
         if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
             word.store(0, Ordering::Relaxed);
         }
@@ -210,7 +213,7 @@ impl Signals<'_> {
         self.waiting.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Under the lock, after a worker died in it: counts the closed gates anew. No gate changes:
+    /// Under the lock, after a worker died in it: counts the closed gates again. No gate changes:
     /// other workers may read them at this moment.
     pub(crate) fn recount(&self) {
         let signals = self.names.iter();

@@ -1,7 +1,7 @@
 //! Ticket slots, and the lists that they are in: the line of each app, and the free slots.
 //!
 //! The state, app, ticket and owner in a slot are the truth. Its links are derived from them: if a
-//! worker dies half-way through a change, [`sort`] makes all links anew.
+//! worker dies half-way through a change, [`sort`] rebuilds all links.
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};

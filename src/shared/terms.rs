@@ -1,4 +1,4 @@
-//! What belongs to a pause: why, by whom, until when, and the pace of its drain.
+//! The terms of a pause: its reason, who asked for it, its end, and the pace of its drain.
 #![forbid(unsafe_code)]
 
 use crate::ids::PauseId;

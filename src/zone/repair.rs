@@ -92,7 +92,7 @@ impl Zone<'_> {
         self.signals.set_lease(ends.min());
     }
 
-    /// Makes everything anew that is derived from the slots and the states of the apps.
+    /// Rebuilds all that is derived from the slots and the states of the apps.
     pub(super) fn rebuild(&mut self) {
         self.header.free = List::EMPTY;
         // The answers may be incomplete.

@@ -234,7 +234,7 @@ impl InFlight {
         Self { me, epoch: Epoch(0), known: AppIndex::default(), list: Vec::new() }
     }
 
-    /// Counts anew, if the epoch has changed.
+    /// Counts again, if the epoch has changed.
     pub(super) fn refresh(&mut self, shared: &Shared) {
         if shared.words.signals().epoch() == self.epoch {
             return;

@@ -152,7 +152,7 @@ impl<'z> CountTable<'z> {
     /// A worker has seen this epoch: its counts are complete up to there.
     pub fn set_seen(&self, worker: WorkerId, epoch: Epoch) {
         if let Some(seen) = self.seen.get(worker.index()) {
-            // Pairs with the load in `has_seen`: who sees the epoch sees the counts stored before it.
+            // Pairs with the load in `has_seen`: a worker that sees the epoch sees these counts.
             seen.0.store(epoch.0, Ordering::Release);
         }
     }

@@ -243,8 +243,8 @@ impl Pair {
         self.zone.words.counts().row(id)[entry].set(*count);
     }
 
-    /// Without the lock: a worker has counted everything. Where an entry is another app's, it begins
-    /// anew.
+    /// Without the lock: a worker has counted everything. If an entry is another app's now, it begins
+    /// at 0.
     pub(super) fn sees(&mut self, id: WorkerId) {
         let worker = &mut self.workers[id.index()];
         let counts = self.zone.words.counts();
