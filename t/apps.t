@@ -28,7 +28,7 @@ location = /exact/status { intermission_control apps=alpha; }
 END_OF_CONF
 );
 
-# Decodes the answer strictly: it must be UTF-8, with nothing behind the value.
+# Decodes the answer strictly: it must be UTF-8, with nothing after the value.
 sub json {
     my ($answer, $what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;

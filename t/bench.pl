@@ -177,7 +177,7 @@ sub spread {
     finish('held', $server);
 }
 
-# ---- nobody held
+# ---- without a pause
 
 sub passed {
     my $locations = '%slocation / { %s access_log off; empty_gif; }';
@@ -192,7 +192,7 @@ sub passed {
             push @{$cpu{$which}}, $cpu;
         }
     }
-    heading("Nobody paused: empty_gif, 1 worker, 32 connections, $WRK_PAIRS pairs", qw(min median max));
+    heading("No pause: empty_gif, 1 worker, 32 connections, $WRK_PAIRS pairs", qw(min median max));
     row('plain nginx: requests per second', 0, @{$rate{plain}});
     row('with the sample configuration: requests per second', 0, @{$rate{ours}});
     my @ratios = map { $rate{ours}[$_] / $rate{plain}[$_] } 0 .. $WRK_PAIRS - 1;

@@ -1,15 +1,15 @@
-"""One HTTP/3 connection, told on stdin what to do: a line each.
+"""One HTTP/3 connection. Each line on stdin is a command:
 
-    request NAME PATH [SIZE [LATER]]   a GET, or a POST of SIZE bytes; LATER of them wait for `rest`
-    rest NAME                          the rest of its body
-    reset NAME                         RESET_STREAM and STOP_SENDING, as a client that gives up
-    stop NAME                          STOP_SENDING alone, as one whose request is out already
-    abort NAME                         RESET_STREAM alone
-    mark                               all that was said before has been sent
+    request NAME PATH [SIZE [LATER]]   sends a GET, or a POST of SIZE bytes; LATER of them wait for `rest`
+    rest NAME                          sends the rest of its body
+    reset NAME                         sends RESET_STREAM and STOP_SENDING, as a client that gives up
+    stop NAME                          sends STOP_SENDING alone, as a client that has sent its whole request
+    abort NAME                         sends RESET_STREAM alone
+    mark                               is answered when all earlier commands are carried out
     ping                               keeps the connection from being idle
-    close                              the connection ends, and so does this program
+    close                              ends the connection and this program
 
-What happens is a line of JSON each: {"event": "connected"}, {"event": "answer NAME", "status", "headers",
+Each event is printed as a line of JSON: {"event": "connected"}, {"event": "answer NAME", "status", "headers",
 "body"}, {"event": "reset NAME"}, {"event": "mark"}, {"event": "pong"}, {"event": "closed", "error", "reason"}.
 
 usage: http3.py HOST PORT
