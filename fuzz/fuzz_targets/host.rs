@@ -4,7 +4,7 @@
 #![no_main]
 
 use intermission::control::command::Method;
-use intermission::control::origin::{is_server_name, refused, Headers, HostIs, Refused};
+use intermission::control::origin::{is_server_name, refused, BrowserRefused, Headers, HostIs};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let browser = Headers { user_agent: b"Mozilla/5.0", host, ..Headers::default() };
     match refused(&browser, Method::Post, HostIs::Other) {
         None => assert!(is_fixed(host), "{:?}", String::from_utf8_lossy(host)),
-        Some(refusal) => assert_eq!(refusal, Refused::Rebound),
+        Some(refusal) => assert_eq!(refusal, BrowserRefused::Rebound),
     }
     assert_eq!(refused(&browser, Method::Post, HostIs::Own), None);
     assert_eq!(refused(&Headers { host, ..Headers::default() }, Method::Get, HostIs::Other), None);

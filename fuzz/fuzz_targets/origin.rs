@@ -5,7 +5,7 @@
 #![no_main]
 
 use intermission::control::command::Method;
-use intermission::control::origin::{refused, Headers, HostIs, Refused};
+use intermission::control::origin::{refused, BrowserRefused, Headers, HostIs};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// Why a page may not change anything, if the host is a name of the server.
-fn foreign(headers: &Headers<'_>) -> Option<Refused> {
+fn foreign(headers: &Headers<'_>) -> Option<BrowserRefused> {
     refused(headers, Method::Post, HostIs::Own)
 }
 
@@ -40,10 +40,10 @@ fn judged(headers: &Headers<'_>) {
                 same(url, host);
             }
         }
-        Some(Refused::Foreign("Sec-Fetch-Site")) => assert!(!site),
-        Some(Refused::Foreign("Origin")) => assert!(site && !origin.is_empty()),
-        Some(Refused::Foreign("Referer")) => assert!(site && !referer.is_empty()),
-        Some(Refused::Early("Sec-Purpose")) => assert!(site && early),
+        Some(BrowserRefused::Foreign("Sec-Fetch-Site")) => assert!(!site),
+        Some(BrowserRefused::Foreign("Origin")) => assert!(site && !origin.is_empty()),
+        Some(BrowserRefused::Foreign("Referer")) => assert!(site && !referer.is_empty()),
+        Some(BrowserRefused::Early("Sec-Purpose")) => assert!(site && early),
         Some(other) => panic!("{other:?}"),
     }
 }
@@ -68,11 +68,11 @@ fn own(headers: &Headers<'_>) {
         let referer = [&origin, &b"/"[..], path].concat();
         let own =
             Headers { sec_fetch_site: b"none", origin: &origin, referer: &referer, ..*headers };
-        assert!(matches!(foreign(&own), None | Some(Refused::Early(_))), "{own:?}");
+        assert!(matches!(foreign(&own), None | Some(BrowserRefused::Early(_))), "{own:?}");
         for more in [".evil.example", "@evil.example", ":1", "1"] {
             let origin = [&origin, more.as_bytes()].concat();
             let other = Headers { origin: &origin, ..own };
-            assert_eq!(foreign(&other), Some(Refused::Foreign("Origin")), "{more}");
+            assert_eq!(foreign(&other), Some(BrowserRefused::Foreign("Origin")), "{more}");
         }
     }
 }

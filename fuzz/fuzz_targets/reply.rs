@@ -7,11 +7,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use intermission::control::answer::Apps;
+use intermission::control::answer::AppList;
 use intermission::control::command::Verb;
 use intermission::control::form::Said;
 use intermission::control::metrics;
-use intermission::control::status::{Drain, PauseNumber, Seconds, Slots, Status, Time};
+use intermission::control::status::{LastDrain, PauseNumber, Seconds, Slots, Status, Time};
 use intermission::ids::PauseId;
 use intermission::shared::totals::{Holds, Totals};
 use intermission::shared::word::Word;
@@ -56,7 +56,7 @@ fn app(name: &[u8], reason: &[u8], state: u8, number: u64) -> Status {
         reason: Some(Reason::new(reason.get(..256).unwrap_or(reason)).unwrap()),
         held: number as u32,
         oldest_held_seconds: Seconds(Msec(number)),
-        last_drain: time.map(|ended| Drain {
+        last_drain: time.map(|ended| LastDrain {
             pause: PauseId(number),
             released: number,
             failed: !number,
@@ -72,7 +72,7 @@ fn app(name: &[u8], reason: &[u8], state: u8, number: u64) -> Status {
 }
 
 fn json(apps: &[Status], now: Now) {
-    let text = serde_json::to_string(&Apps::new(apps.to_vec(), now)).unwrap();
+    let text = serde_json::to_string(&AppList::new(apps.to_vec(), now)).unwrap();
     assert!(!text.bytes().any(|byte| byte < b' '));
     // Quotes in a value are escaped: so this can only be the key.
     for key in ["\"app\":", "\"app_encoded\":", "\"reason\":", "\"state\":"] {

@@ -15,7 +15,7 @@ pub mod metrics;
 pub mod scope;
 pub mod standing;
 
-pub mod problem;
+pub mod error;
 
 pub mod answer;
 

@@ -28,14 +28,14 @@ impl Scope<'_> {
         self.named().for_each(|name| zone.add_app(&name));
     }
 
-    /// How many apps [`Self::look`] adds at most, in a zone that has entries for `max_apps` apps.
+    /// How many apps [`Self::collect`] adds at most, in a zone that has entries for `max_apps` apps.
     pub fn most(&self, max_apps: usize) -> usize {
         1 + self.named().count() + if self.apps == Apps::Any { max_apps } else { 0 }
     }
 
     /// Adds the endpoint's apps to `seen`, some of them twice. `seen` must have room for
     /// [`Self::most`]: nothing is allocated under the lock.
-    pub fn look(&self, zone: &Zone<'_>, seen: &mut Vec<Status>) -> Slots {
+    pub fn collect(&self, zone: &Zone<'_>, seen: &mut Vec<Status>) -> Slots {
         seen.push(Status::of(zone, self.own));
         seen.extend(self.named().map(|name| Status::of(zone, name)));
         if self.apps == Apps::Any {
@@ -68,7 +68,7 @@ mod tests {
 
     fn seen(zone: &mut Owned, scope: Scope<'_>) -> Vec<AppName> {
         let mut seen = Vec::new();
-        zone.visit(|zone| scope.look(zone, &mut seen));
+        zone.visit(|zone| scope.collect(zone, &mut seen));
         assert!(seen.len() <= scope.most(4));
         in_order(seen).iter().map(|status| status.app).collect()
     }

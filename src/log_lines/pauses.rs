@@ -15,10 +15,10 @@ use crate::time::{rfc3339, Msec};
 /// What happened to an app's pause.
 #[derive(Clone, Copy, Debug)]
 pub enum PauseEvent<'a> {
-    Paused(Terms<'a>),
-    Stopped(Terms<'a>),
+    Paused(NewTerms<'a>),
+    Stopped(NewTerms<'a>),
     /// The pause has another end or reason.
-    Changed(Terms<'a>),
+    Changed(NewTerms<'a>),
     /// The table of apps had no room for it.
     NotPaused,
     /// A caller that waited for quiet was answered 200.
@@ -55,7 +55,7 @@ pub enum PauseEvent<'a> {
 
 /// The terms of a pause that began or changed, and the caller that did it.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct NewTerms<'a> {
     pub pause: PauseId,
     pub by: &'a Address,
     /// By the wall clock; None if the pause has no end.
@@ -130,7 +130,7 @@ impl fmt::Display for PauseEvent<'_> {
     }
 }
 
-impl fmt::Display for Terms<'_> {
+impl fmt::Display for NewTerms<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "by {}, pause {}", Who(self.by), self.pause.0)?;
         self.until.iter().try_for_each(|until| write!(f, ", until {}", rfc3339(*until)))?;
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_pause_that_begins_has_its_caller_its_end_and_its_reason() {
         let by = address("127.0.0.1");
-        let terms = Terms {
+        let terms = NewTerms {
             pause: PauseId(7),
             by: &by,
             until: None,
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(paused.level(), Level::Notice);
         let until = Some(Msec(1_335_864_600_007));
         let reason = Reason::new(b"db \"switch\"").ok();
-        let more = Terms { until, reason, ..terms };
+        let more = NewTerms { until, reason, ..terms };
         assert_eq!(
             PauseEvent::Stopped(more).to_string(),
             "stopped by 127.0.0.1, pause 7, until 2012-05-01T09:30:00.007Z, \
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_pause_that_changes_says_what_it_was() {
         let by = address("bob");
-        let changed = PauseEvent::Changed(Terms {
+        let changed = PauseEvent::Changed(NewTerms {
             pause: PauseId(7),
             by: &by,
             until: None,

@@ -46,7 +46,7 @@ impl fmt::Display for WorkerLine {
 
 /// Why nginx cannot start, or reload, with a configuration.
 #[derive(Debug)]
-pub enum Refused<'a> {
+pub enum ConfRefused<'a> {
     /// Another event method is configured.
     NotEpoll(&'a [u8]),
     /// The zone that is to be replaced has pauses, or held requests.
@@ -56,13 +56,13 @@ pub enum Refused<'a> {
     NoRoll(io::Error),
 }
 
-impl Line for Refused<'_> {
+impl Line for ConfRefused<'_> {
     fn level(&self) -> Level {
         Level::Emerg
     }
 }
 
-impl fmt::Display for Refused<'_> {
+impl fmt::Display for ConfRefused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEpoll(name) => write!(
@@ -118,23 +118,23 @@ mod tests {
     fn a_configuration_is_refused_at_emerg() {
         let lines = [
             (
-                Refused::NotEpoll(b"poll"),
+                ConfRefused::NotEpoll(b"poll"),
                 "intermission needs the event method \"epoll\", but \"use poll\" is configured: \
                  remove it",
             ),
             (
-                Refused::Occupied,
+                ConfRefused::Occupied,
                 "intermission: cannot change the size of \"intermission_zone\", or load another \
                  build of the module, while an app is paused or requests are held: end the pauses \
                  first, or keep \"intermission_zone\" as it was",
             ),
-            (Refused::TooSmall, "\"intermission_zone\" is too small: increase it"),
+            (ConfRefused::TooSmall, "\"intermission_zone\" is too small: increase it"),
             (
-                Refused::NoBells(io::Error::from_raw_os_error(24)),
+                ConfRefused::NoBells(io::Error::from_raw_os_error(24)),
                 "intermission: eventfd() failed: Too many open files (os error 24)",
             ),
             (
-                Refused::NoRoll(io::Error::from_raw_os_error(12)),
+                ConfRefused::NoRoll(io::Error::from_raw_os_error(12)),
                 "intermission: memfd_create() failed: Cannot allocate memory (os error 12)",
             ),
         ];

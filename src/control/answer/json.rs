@@ -9,7 +9,7 @@ use crate::time::Now;
 
 /// The apps that an endpoint may see.
 #[derive(Clone, Debug, Serialize)]
-pub struct Apps {
+pub struct AppList {
     pub now: Time,
     pub apps: Vec<Listed>,
 }
@@ -23,7 +23,7 @@ pub struct Listed {
     app_encoded: String,
 }
 
-impl Apps {
+impl AppList {
     /// These apps, now.
     pub fn new(apps: Vec<Status>, now: Now) -> Self {
         let list = |status: Status| Listed {
@@ -46,6 +46,6 @@ pub(super) struct Changed<'a> {
 
 /// An error, as JSON.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Error<'a> {
+pub(super) struct ErrorText<'a> {
     pub(super) error: &'a str,
 }

@@ -9,16 +9,16 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-pub use json::Apps;
+pub use json::AppList;
 
 use crate::control::command::{Detail, Format, Manner, Method};
 use crate::control::dashboard::{self, File};
+use crate::control::error::Error;
 use crate::control::metrics;
-use crate::control::problem::Problem;
 use crate::control::status::{Slots, Status};
 use crate::text::header_value;
 use crate::time::Now;
-use json::{Changed, Error};
+use json::{Changed, ErrorText};
 use more::More;
 
 /// Whether a command changed its app.
@@ -56,7 +56,7 @@ pub struct Answer {
 enum Body {
     /// The app's state, and what a verb did to it.
     State(Option<Done>),
-    Problem {
+    Error {
         status: u16,
         allow: Option<&'static str>,
         text: String,
@@ -107,10 +107,10 @@ impl Answer {
         Self::of(Body::State(Some(done)))
     }
 
-    /// The status and the text of a problem.
-    pub fn problem(problem: &Problem<'_>) -> Self {
-        let (status, allow) = (problem.status(), problem.allow());
-        Self::of(Body::Problem { status, allow, text: problem.to_string() })
+    /// The status and the text of an error.
+    pub fn error(error: &Error<'_>) -> Self {
+        let (status, allow) = (error.status(), error.allow());
+        Self::of(Body::Error { status, allow, text: error.to_string() })
     }
 
     /// These apps, as JSON.
@@ -152,9 +152,9 @@ impl Answer {
         self.app.is_some()
     }
 
-    /// Whether it is the answer to a problem.
-    pub fn is_problem(&self) -> bool {
-        matches!(self.body, Body::Problem { .. })
+    /// Whether it is the answer to an error.
+    pub fn is_error(&self) -> bool {
+        matches!(self.body, Body::Error { .. })
     }
 
     /// The answer as this reader gets it. `look` reads the app's state if no verb has left one
@@ -181,11 +181,11 @@ impl Answer {
             owned("Intermission-Pause", app.pause.0 .0),
         ]);
         let status = match &self.body {
-            Body::Problem { status, .. } => *status,
+            Body::Error { status, .. } => *status,
             Body::State(Some(done)) => done.status(reader.method, reader.manner.format),
             _ => 200,
         };
-        if let Body::Problem { allow: Some(methods), .. } = &self.body {
+        if let Body::Error { allow: Some(methods), .. } = &self.body {
             headers.push(owned("Allow", methods));
         }
         if matches!(status, 503 | 504) {
@@ -214,7 +214,7 @@ impl Body {
                 (PLAIN, format!("{}{more}", app.text()).into())
             }
             (Format::Text, Self::State(_)) => (PLAIN, app.text().into()),
-            (Format::Text, Self::Problem { text, .. }) => (PLAIN, (text + "\n").into()),
+            (Format::Text, Self::Error { text, .. }) => (PLAIN, (text + "\n").into()),
             (Format::Text, Self::Metrics(apps, slots)) => {
                 (metrics::MEDIA_TYPE, metrics::render(&apps, slots).into())
             }
@@ -226,9 +226,9 @@ impl Body {
                 let changed = done.map(|done| done == Done::Changed);
                 (JSON, json(&Changed { status: app, changed })?)
             }
-            (Format::Json, Self::Problem { text, .. }) => (JSON, json(&Error { error: &text })?),
+            (Format::Json, Self::Error { text, .. }) => (JSON, json(&ErrorText { error: &text })?),
             (_, Self::Apps(apps) | Self::Metrics(apps, _) | Self::Dashboard(apps)) => {
-                (JSON, json(&Apps::new(apps, now))?)
+                (JSON, json(&AppList::new(apps, now))?)
             }
         };
         Ok(Content { media_type, text })

@@ -74,7 +74,7 @@ fn a_304_has_no_body() {
 fn every_answer_names_its_app_and_its_newest_pause_and_is_not_stored() {
     for answer in [
         Answer::state(),
-        Answer::problem(&Problem::NoVerb),
+        Answer::error(&Error::NoVerb),
         Answer::done(Done::AsItWas),
         Answer::file(dashboard::STYLE),
         Answer::apps(vec![]),
@@ -89,7 +89,7 @@ fn every_answer_names_its_app_and_its_newest_pause_and_is_not_stored() {
 
 #[test]
 fn a_503_says_when_to_ask_again() {
-    let refused = Answer::problem(&Problem::Refused(Refusal::Full, &open()));
+    let refused = Answer::error(&Error::Refused(Refusal::Full, &open()));
     let response = sent(refused.clone(), READER);
     assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("10")));
     let leased = Status { until: Some(Time(Msec(2001))), ..paused() };
@@ -97,12 +97,12 @@ fn a_503_says_when_to_ask_again() {
 }
 
 #[test]
-fn a_problem_is_a_line_of_text_or_json() {
-    let problem = Problem::Method("POST");
-    let response = sent(Answer::problem(&problem), READER);
+fn an_error_is_a_line_of_text_or_json() {
+    let error = Error::Method("POST");
+    let response = sent(Answer::error(&error), READER);
     assert_eq!((response.status, text(&response)), (405, "the method must be POST\n"));
     assert_eq!(header(&response, "Allow"), Some("POST"));
-    let response = sent(Answer::problem(&problem), JSON_READER);
+    let response = sent(Answer::error(&error), JSON_READER);
     assert_eq!(text(&response), "{\"error\":\"the method must be POST\"}\n");
     assert_eq!(response.content.unwrap().media_type, "application/json");
 }

@@ -3,10 +3,10 @@
 
 use crate::control::answer::{Answer, Done};
 use crate::control::command::{Change, DisableArgs, Patience, PauseArgs};
-use crate::control::problem::Problem;
+use crate::control::error::Error;
 use crate::control::status::Status;
 use crate::ids::{Cookie, PauseId, WaitId, WorkerId};
-use crate::log_lines::pauses::{PauseEvent, Terms};
+use crate::log_lines::pauses::{NewTerms, PauseEvent};
 use crate::shared::given_up::Abandoned;
 use crate::shared::pace::Pace;
 use crate::shared::terms::PauseRequest;
@@ -164,10 +164,8 @@ impl Carried {
     /// The answer, unless the command waits.
     pub fn answer(&self) -> Answer {
         let answer = match self.did {
-            Err(Failure::CannotWait) => return Answer::problem(&Problem::CannotWait),
-            Err(Failure::Refused(refusal)) => {
-                Answer::problem(&Problem::Refused(refusal, &self.after))
-            }
+            Err(Failure::CannotWait) => return Answer::error(&Error::CannotWait),
+            Err(Failure::Refused(refusal)) => Answer::error(&Error::Refused(refusal, &self.after)),
             Ok(did) => Answer::done(self.done(did)),
         };
         answer.between(self.before, self.after)
@@ -197,7 +195,7 @@ impl Carried {
             Ok(Did::Stop(Paused::Begun(pause))) => Some(PauseEvent::Stopped(self.terms(pause))),
             Ok(Did::Enable(Paused::Changed(pause)) | Did::Stop(Paused::Changed(pause))) => {
                 let old = self.before.reason.filter(|_| self.before.reason != self.after.reason);
-                let terms = Terms { was: old, ..self.terms(pause) };
+                let terms = NewTerms { was: old, ..self.terms(pause) };
                 self.before.differs(&self.after).then_some(PauseEvent::Changed(terms))
             }
             Ok(Did::Enable(Paused::Unchanged) | Did::Stop(Paused::Unchanged)) => None,
@@ -210,8 +208,8 @@ impl Carried {
         }
     }
 
-    fn terms(&self, pause: PauseId) -> Terms<'_> {
-        Terms {
+    fn terms(&self, pause: PauseId) -> NewTerms<'_> {
+        NewTerms {
             pause,
             by: &self.by,
             until: self.after.until.map(|until| until.0),
@@ -230,7 +228,7 @@ impl Carried {
 /// The end of a wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Waited {
-    pub look: WaitResult,
+    pub result: WaitResult,
     /// What the command did.
     pub done: Done,
     /// The app as it is.
@@ -241,20 +239,18 @@ impl Waited {
     /// The answer to the caller.
     pub fn answer(&self) -> Answer {
         let app = &self.app;
-        let answer = match self.look {
+        let answer = match self.result {
             WaitResult::Done => Answer::done(self.done),
-            WaitResult::TimedOut(left) => Answer::problem(&Problem::TimedOut(left, app)),
-            WaitResult::RolledBack(left) => Answer::problem(&Problem::RolledBack(left, app)),
-            WaitResult::Superseded | WaitResult::Pending => {
-                Answer::problem(&Problem::Superseded(app))
-            }
+            WaitResult::TimedOut(left) => Answer::error(&Error::TimedOut(left, app)),
+            WaitResult::RolledBack(left) => Answer::error(&Error::RolledBack(left, app)),
+            WaitResult::Superseded | WaitResult::Pending => Answer::error(&Error::Superseded(app)),
         };
         answer.about(self.app)
     }
 
     /// The line in the log, if there is one.
     pub fn event(&self) -> Option<PauseEvent<'static>> {
-        let is_quiet = self.look == WaitResult::Done && self.app.state == Word::Paused;
+        let is_quiet = self.result == WaitResult::Done && self.app.state == Word::Paused;
         is_quiet.then_some(PauseEvent::Quiet {
             pause: self.app.pause.0,
             abandoned: Abandoned::new(self.app.abandoned),

@@ -90,10 +90,10 @@ impl Scene {
         assert!(matches!(arrival, Arrival::Held { .. }));
     }
 
-    fn waited(&mut self, look: WaitResult) -> (Option<String>, Response) {
+    fn waited(&mut self, result: WaitResult) -> (Option<String>, Response) {
         let app = AppName::new(b"shop").unwrap();
         let (app, _) = self.zone.visit(|zone| Status::of(zone, app));
-        let waited = Waited { look, done: Done::Changed, app };
+        let waited = Waited { result, done: Done::Changed, app };
         (waited.event().map(|event| event.to_string()), self.sent(waited.answer()))
     }
 }
@@ -237,12 +237,12 @@ fn a_wait_ends_with_the_answer_to_what_it_was_for() {
     let (line, answer) = scene.waited(WaitResult::Done);
     assert_eq!(line.as_deref(), Some("nothing is in flight, pause 1"));
     assert_eq!(answer.status, 200);
-    for (look, status) in [
+    for (result, status) in [
         (WaitResult::TimedOut(Remaining::Held(1)), 504),
         (WaitResult::RolledBack(Remaining::InFlight(1)), 504),
         (WaitResult::Superseded, 409),
     ] {
-        let (line, answer) = scene.waited(look);
+        let (line, answer) = scene.waited(result);
         assert_eq!((line, answer.status), (None, status));
     }
     scene.call(Verb::Disable, "");

@@ -26,7 +26,7 @@ pub struct Headers<'a> {
 
 /// Why a request may not change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum BrowserRefused {
     /// This header says that a page of another site sent it.
     Foreign(&'static str),
     /// This header says that the browser sent it in advance.
@@ -37,7 +37,7 @@ pub enum Refused {
     Rebound,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for BrowserRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(header) => write!(
@@ -73,7 +73,7 @@ pub enum HostIs {
 
 /// Why a request of a browser may not change anything. Returns None if it may; other clients always
 /// may.
-pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option<Refused> {
+pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option<BrowserRefused> {
     let Headers { sec_fetch_site, origin, referer, host, .. } = *headers;
     let early = [
         ("Sec-Purpose", headers.sec_purpose),
@@ -84,17 +84,17 @@ pub fn refused(headers: &Headers<'_>, method: Method, host_is: HostIs) -> Option
     let says_where = [sec_fetch_site, origin, referer].iter().any(|value| !value.is_empty());
     let browser = says_where || starts_with(headers.user_agent, b"Mozilla/");
     if ![&b""[..], b"same-origin", b"none"].contains(&sec_fetch_site) {
-        Some(Refused::Foreign("Sec-Fetch-Site"))
+        Some(BrowserRefused::Foreign("Sec-Fetch-Site"))
     } else if !origin.is_empty() && !is_of(host, origin) {
-        Some(Refused::Foreign("Origin"))
+        Some(BrowserRefused::Foreign("Origin"))
     } else if !referer.is_empty() && !is_of(host, referer) {
-        Some(Refused::Foreign("Referer"))
+        Some(BrowserRefused::Foreign("Referer"))
     } else if let Some((name, _)) = early.iter().find(|(_, value)| !value.is_empty()) {
-        Some(Refused::Early(name))
+        Some(BrowserRefused::Early(name))
     } else if browser && host_is == HostIs::Other && !cannot_be_rebound(host) {
-        Some(Refused::Rebound)
+        Some(BrowserRefused::Rebound)
     } else if browser && method == Method::Get && !says_where {
-        Some(Refused::Unknown)
+        Some(BrowserRefused::Unknown)
     } else {
         None
     }

@@ -16,7 +16,7 @@ const HOST: Headers<'_> = Headers {
 };
 
 /// With any method, for a host that is a name of the server.
-fn foreign(headers: &Headers<'_>) -> Option<Refused> {
+fn foreign(headers: &Headers<'_>) -> Option<BrowserRefused> {
     let refusals = [Method::Get, Method::Post].map(|method| refused(headers, method, HostIs::Own));
     assert_eq!(refusals[0], refusals[1]);
     refusals[0]
@@ -57,7 +57,7 @@ fn a_page_of_this_host_may_act() {
 fn a_page_of_another_site_may_not() {
     for site in ["cross-site", "same-site", "anything"] {
         let other = Headers { sec_fetch_site: site.as_bytes(), ..HOST };
-        assert_eq!(foreign(&other), Some(Refused::Foreign("Sec-Fetch-Site")));
+        assert_eq!(foreign(&other), Some(BrowserRefused::Foreign("Sec-Fetch-Site")));
     }
     for url in [
         "null",
@@ -73,35 +73,35 @@ fn a_page_of_another_site_may_not() {
         "x",
     ] {
         let other = Headers { origin: url.as_bytes(), ..HOST };
-        assert_eq!(foreign(&other), Some(Refused::Foreign("Origin")), "{url}");
+        assert_eq!(foreign(&other), Some(BrowserRefused::Foreign("Origin")), "{url}");
         let other = Headers { referer: url.as_bytes(), ..HOST };
-        assert_eq!(foreign(&other), Some(Refused::Foreign("Referer")), "{url}");
+        assert_eq!(foreign(&other), Some(BrowserRefused::Foreign("Referer")), "{url}");
     }
     let ports = Headers { host: b"a.example:443", origin: b"http://a.example:443:80", ..HOST };
-    assert_eq!(foreign(&ports), Some(Refused::Foreign("Origin")), "no URL, and of no host");
+    assert_eq!(foreign(&ports), Some(BrowserRefused::Foreign("Origin")), "no URL, and of no host");
     let nameless = Headers { host: b"", origin: b"http://", ..HOST };
-    assert_eq!(foreign(&nameless), Some(Refused::Foreign("Origin")));
+    assert_eq!(foreign(&nameless), Some(BrowserRefused::Foreign("Origin")));
 }
 
 #[test]
 fn what_a_browser_fetches_before_anybody_asked_changes_nothing() {
     for value in [&b"prefetch"[..], b"Prefetch;prerender", b"prefetch;anonymous-client-ip"] {
         let early = Headers { sec_purpose: value, ..HOST };
-        assert_eq!(foreign(&early), Some(Refused::Early("Sec-Purpose")));
+        assert_eq!(foreign(&early), Some(BrowserRefused::Early("Sec-Purpose")));
     }
     let early = |headers| foreign(&headers);
     let purpose = Headers { purpose: b"prefetch", ..HOST };
-    assert_eq!(early(purpose), Some(Refused::Early("Purpose")));
+    assert_eq!(early(purpose), Some(BrowserRefused::Early("Purpose")));
     let preview = Headers { x_purpose: b"preview", ..HOST };
-    assert_eq!(early(preview), Some(Refused::Early("X-Purpose")));
+    assert_eq!(early(preview), Some(BrowserRefused::Early("X-Purpose")));
     let moz = Headers { x_moz: b"prefetch", sec_fetch_site: b"same-origin", ..HOST };
-    assert_eq!(early(moz), Some(Refused::Early("X-Moz")));
+    assert_eq!(early(moz), Some(BrowserRefused::Early("X-Moz")));
 }
 
 #[test]
 fn a_browser_that_does_not_say_where_a_get_comes_from_changes_nothing() {
     let silent = Headers { user_agent: b"Mozilla/5.0 (X11) Chrome/120", ..HOST };
-    assert_eq!(refused(&silent, Method::Get, HostIs::Own), Some(Refused::Unknown));
+    assert_eq!(refused(&silent, Method::Get, HostIs::Own), Some(BrowserRefused::Unknown));
     assert_eq!(
         refused(&silent, Method::Post, HostIs::Own),
         None,
@@ -116,7 +116,7 @@ fn a_browser_is_refused_at_a_name_that_is_none_of_the_servers() {
     let browser = Headers { user_agent: b"Mozilla/5.0", origin: b"http://evil.example", ..HOST };
     let evil = Headers { host: b"evil.example", ..browser };
     for one in [evil, Headers { user_agent: b"", ..evil }] {
-        assert_eq!(refused(&one, Method::Post, HostIs::Other), Some(Refused::Rebound));
+        assert_eq!(refused(&one, Method::Post, HostIs::Other), Some(BrowserRefused::Rebound));
         assert_eq!(refused(&one, Method::Post, HostIs::Own), None);
     }
     for host in ["127.0.0.1", "10.0.0.1:8080", "[::1]", "[fe80::1]:81", "LOCALHOST:80"] {
@@ -127,7 +127,11 @@ fn a_browser_is_refused_at_a_name_that_is_none_of_the_servers() {
     for host in ["127.0.0.1.evil.example", "localhost.evil", "1.2.3", "[evil]", "127.0.0.1:evil"] {
         let origin = format!("http://{host}");
         let own = Headers { host: host.as_bytes(), origin: origin.as_bytes(), ..browser };
-        assert_eq!(refused(&own, Method::Post, HostIs::Other), Some(Refused::Rebound), "{host}");
+        assert_eq!(
+            refused(&own, Method::Post, HostIs::Other),
+            Some(BrowserRefused::Rebound),
+            "{host}"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use crate::zone::Zone;
 
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Drain {
+pub struct LastDrain {
     /// The pause that it ended.
     #[serde(skip)]
     pub pause: PauseId,
@@ -28,7 +28,7 @@ pub struct Drain {
 
 /// How held requests are released.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Pace {
+pub struct DrainPace {
     /// Evenly over this time; 0 if the drain is not spread.
     pub spread: Seconds,
     /// At most this many released requests are unfinished at a time; 0 if there is no such limit.
@@ -37,7 +37,7 @@ pub struct Pace {
     pub ends: Option<Time>,
 }
 
-impl Pace {
+impl DrainPace {
     pub(super) fn of(zone: &Zone<'_>, app: &App) -> Self {
         let (pace, now) = (app.pace(), zone.now);
         let ends = app.drain_ends().map(|end| now.wall.after(end.since(now.monotonic)));
@@ -50,7 +50,7 @@ impl Pace {
 }
 
 /// The end of a line, behind a word such as "released".
-impl fmt::Display for Pace {
+impl fmt::Display for DrainPace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.spread.0 > Msec(0) {
             write!(f, " over {} s", self.spread)?;

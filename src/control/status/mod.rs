@@ -10,7 +10,7 @@ pub(crate) mod samples;
 
 use serde::{Serialize, Serializer};
 
-pub use details::{Drain, Oldest, OneInFlight, Pace, Slots};
+pub use details::{DrainPace, LastDrain, Oldest, OneInFlight, Slots};
 pub use values::{DrainedBy, PauseNumber, Seconds, Time};
 
 use crate::ids::{AppId, NameHash, PauseId};
@@ -38,7 +38,7 @@ pub struct Status {
     pub reason: Option<Reason>,
     pub by: Option<Address>,
     /// How held requests are released, or will be; None if all at once.
-    pub pace: Option<Pace>,
+    pub pace: Option<DrainPace>,
     /// What ended the newest pause.
     pub drained_by: DrainedBy,
     pub held: u32,
@@ -52,7 +52,7 @@ pub struct Status {
     /// How many requests nginx gave up within the last minute, while the app may still work on
     /// them.
     pub abandoned: u32,
-    pub last_drain: Option<Drain>,
+    pub last_drain: Option<LastDrain>,
     /// How many expired requests were passed on to the app although it was paused, since the newest
     /// pause began.
     pub expired_to_app: u64,
@@ -115,7 +115,7 @@ impl Status {
             waiting_until: zone.waiting_until(id).map(|until| Time(until.wall)),
             reason: closed.then_some(*reason).filter(|reason| !reason.is_empty()),
             by: closed.then_some(*by),
-            pace: Some(Pace::of(zone, app)).filter(|pace| closed && pace.is_one()),
+            pace: Some(DrainPace::of(zone, app)).filter(|pace| closed && pace.is_one()),
             drained_by: DrainedBy(app.ended_by()),
             ended: app.ended_at().map(|ended| Time(ended.wall)),
             heard_of: zone.signals.has_heard(NameHash::of(name.as_bytes())),
@@ -128,7 +128,7 @@ impl Status {
             oldest_in_flight: Oldest::of(zone, id),
             upgraded: flight.upgraded,
             abandoned: flight.given_up.lately(zone.now.monotonic),
-            last_drain: app.last_drain().map(|(drained, ended)| Drain {
+            last_drain: app.last_drain().map(|(drained, ended)| LastDrain {
                 pause: drained.pause,
                 released: drained.released,
                 failed: drained.failed,

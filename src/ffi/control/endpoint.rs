@@ -8,8 +8,8 @@ use crate::control::answer::Answer;
 use crate::control::carry_out::{Caller, Wait};
 use crate::control::command::{Change, Command, Format, Verb};
 use crate::control::dashboard;
+use crate::control::error::Error;
 use crate::control::form::Said;
-use crate::control::problem::Problem;
 use crate::control::scope::{in_order, Scope};
 use crate::control::status::{Slots, Status};
 use crate::ffi::conf::{self, LocConf};
@@ -67,16 +67,16 @@ fn answer(r: Request) -> Option<ngx_int_t> {
     reap::reap_dead_workers(&zone);
     let own = match AppName::new(evaluate::variable(&r, main.variables.app_name)) {
         Ok(name) => name,
-        Err(problem) => {
-            write(r.log(), &BadValue::EndpointsAppName(problem));
-            let answer = Answer::problem(&Problem::AppName(problem));
+        Err(too_long) => {
+            write(r.log(), &BadValue::EndpointsAppName(too_long));
+            let answer = Answer::error(&Error::AppName(too_long));
             return Some(send(r, &zone, AppName::EMPTY, answer));
         }
     };
     let form = match reading::form(r) {
         Ok(Ok(form)) => form,
         Ok(Err(bad)) => {
-            return Some(send(r, &zone, own, Answer::problem(&Problem::Body(bad))));
+            return Some(send(r, &zone, own, Answer::error(&Error::Body(bad))));
         }
         Err(_) => return Some(ERROR),
     };
@@ -84,7 +84,7 @@ fn answer(r: Request) -> Option<ngx_int_t> {
     let before = zone.visit(|zone| zone.version());
     let mut name = own;
     let outcome = decide(r, &zone, conf, said, &mut name)
-        .unwrap_or_else(|problem| Outcome::Answered(Answer::problem(&problem)));
+        .unwrap_or_else(|error| Outcome::Answered(Answer::error(&error)));
     let changed = zone.visit(|zone| zone.version()) != before;
     // An answer about a pause is sent when that is on the disk, whoever changed it.
     let is_saved =
@@ -107,25 +107,25 @@ fn decide<'s>(
     conf: &LocConf,
     said: Said<'s>,
     name: &mut AppName,
-) -> Result<Outcome, Problem<'s>> {
-    let endpoint = conf.control.as_ref().ok_or(Problem::NoEndpoint)?;
-    let verb = reading::verb(r, endpoint).ok_or(Problem::NoVerb)?;
+) -> Result<Outcome, Error<'s>> {
+    let endpoint = conf.control.as_ref().ok_or(Error::NoEndpoint)?;
+    let verb = reading::verb(r, endpoint).ok_or(Error::NoVerb)?;
     if !verb.allows(reading::method(r), endpoint.changes) {
-        return Err(Problem::Method(verb.methods(endpoint.changes)));
+        return Err(Error::Method(verb.methods(endpoint.changes)));
     }
     if verb.changes() {
         if !r.is_main() {
-            return Err(Problem::Subrequest);
+            return Err(Error::Subrequest);
         }
         if let Some(refused) = reading::refused_to_browser(r, endpoint) {
-            return Err(Problem::Browser(refused));
+            return Err(Error::Browser(refused));
         }
     }
-    let asked = verb.command(said, conf.lease.flatten()).map_err(Problem::Parameter)?;
+    let asked = verb.command(said, conf.lease.flatten()).map_err(Error::Parameter)?;
     let scope = Scope { own: *name, apps: endpoint.apps() };
     if let Some(app) = asked.app {
         if !scope.contains(&app) {
-            return Err(Problem::NoApp);
+            return Err(Error::NoApp);
         }
         *name = app;
     }
@@ -136,10 +136,10 @@ fn decide<'s>(
     Ok(Outcome::Answered(match asked.command {
         Command::Change(change) => return Ok(carry_out(r, zone, conf, *name, change)),
         Command::Status => Answer::state(),
-        Command::Apps => Answer::apps(look(zone, scope).0),
-        Command::Dashboard => Answer::dashboard(look(zone, scope).0),
+        Command::Apps => Answer::apps(seen(zone, scope).0),
+        Command::Dashboard => Answer::dashboard(seen(zone, scope).0),
         Command::Metrics => {
-            let (apps, slots) = look(zone, scope);
+            let (apps, slots) = seen(zone, scope);
             Answer::metrics(apps, slots)
         }
         Command::Script => Answer::file(dashboard::SCRIPT),
@@ -172,11 +172,11 @@ fn carry_out(
 }
 
 /// The apps that this endpoint may see, and how full the zone is.
-fn look(zone: &SharedZone, scope: Scope<'_>) -> (Vec<Status>, Slots) {
+fn seen(zone: &SharedZone, scope: Scope<'_>) -> (Vec<Status>, Slots) {
     // Nothing is allocated under the lock.
-    let mut seen = Vec::with_capacity(scope.most(zone.max_apps()));
-    let slots = zone.visit(|zone| scope.look(zone, &mut seen));
-    (in_order(seen), slots)
+    let mut apps = Vec::with_capacity(scope.most(zone.max_apps()));
+    let slots = zone.visit(|zone| scope.collect(zone, &mut apps));
+    (in_order(apps), slots)
 }
 
 /// Whether the command's answer tells how many requests are in flight.

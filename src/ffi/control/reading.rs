@@ -49,7 +49,10 @@ pub(crate) fn manner(r: Request, verb: Option<Verb>) -> Result<Manner, Failed> {
 }
 
 /// Why a browser may not change anything by this request. Returns None if it may, or is no browser.
-pub(crate) fn refused_to_browser(r: Request, endpoint: &Endpoint) -> Option<origin::Refused> {
+pub(crate) fn refused_to_browser(
+    r: Request,
+    endpoint: &Endpoint,
+) -> Option<origin::BrowserRefused> {
     let is_own = server_names::is_own(r, &endpoint.names);
     let host_is = if is_own { HostIs::Own } else { HostIs::Other };
     let mut headers = Headers { host: r.host(), ..Headers::default() };

@@ -16,7 +16,7 @@ use crate::text::AppName;
 pub(crate) fn send(r: Request, zone: &SharedZone, name: AppName, answer: Answer) -> ngx_int_t {
     const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
     let endpoint = conf::loc_conf(&r).and_then(|conf| conf.control.as_ref());
-    let verb = endpoint.filter(|_| !answer.is_problem()).and_then(|endpoint| verb(r, endpoint));
+    let verb = endpoint.filter(|_| !answer.is_error()).and_then(|endpoint| verb(r, endpoint));
     let Ok(manner) = manner(r, verb) else { return ERROR };
     let reader = Reader { method: method(r), manner, uri: r.uri.as_bytes() };
     let look = || zone.visit(|zone| Status::of(zone, name));

@@ -144,8 +144,8 @@ impl Awaited for Waiting {
 
     fn answer(&self, r: Request) {
         let Some(this) = this::current() else { return };
-        let (look, done, app) = (self.result.get(), self.wait.done, self.status(this));
-        let waited = Waited { look, done, app };
+        let (result, done, app) = (self.result.get(), self.wait.done, self.status(this));
+        let waited = Waited { result, done, app };
         if let Some(event) = waited.event() {
             write(r.log(), &About(&self.wait.app, event));
         }

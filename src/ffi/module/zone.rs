@@ -20,7 +20,7 @@ use crate::ffi::worker::unlisted::Roll;
 use crate::ffi::worker::zone::{Retired, SharedZone};
 use crate::ids::PauseId;
 use crate::log_lines::pauses::PauseEvent;
-use crate::log_lines::workers::Refused;
+use crate::log_lines::workers::ConfRefused;
 use crate::log_lines::About;
 
 const NAME: ngx_str_t = ngx_string!("intermission");
@@ -70,27 +70,27 @@ extern "C" fn init(zone: &ngx_shm_zone_t, before: Option<&'static MainConf>) -> 
     }
 }
 
-fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, Refused<'c>> {
+fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, ConfRefused<'c>> {
     let cycle = conf.cycle();
     let method = cycle::event_method(cycle);
     // Only with epoll is a doorbell heard by all that wait for it.
     if method != b"epoll" {
-        return Err(Refused::NotEpoll(method));
+        return Err(ConfRefused::NotEpoll(method));
     }
-    let pool = SlabPool::of(zone).ok_or(Refused::TooSmall)?;
+    let pool = SlabPool::of(zone).ok_or(ConfRefused::TooSmall)?;
     if conf.before.get().is_some() {
-        return SharedZone::attach(pool).ok_or(Refused::TooSmall);
+        return SharedZone::attach(pool).ok_or(ConfRefused::TooSmall);
     }
     let replaced = retire_the_old_one()?;
     let before = replaced.as_ref().map_or(0, |old| old.0.visit(|zone| zone.pauses()));
     conf.replaced.set(replaced);
     let processes = usize::try_from(cycle::core_conf(cycle).worker_processes).unwrap_or(1);
-    let zone = SharedZone::carve(pool, processes).ok_or(Refused::TooSmall)?;
+    let zone = SharedZone::carve(pool, processes).ok_or(ConfRefused::TooSmall)?;
     let first = PauseId::before_first(now().wall);
     zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
     if !cycle::process().tests {
-        let bells = OpenBells::new().map_err(Refused::NoBells)?;
-        let roll = Roll::new().map_err(Refused::NoRoll)?;
+        let bells = OpenBells::new().map_err(ConfRefused::NoBells)?;
+        let roll = Roll::new().map_err(ConfRefused::NoRoll)?;
         zone.bells().set(&bells);
         zone.set_roll(roll.number());
         conf.bells.set(Some(bells));
@@ -139,7 +139,7 @@ pub(crate) fn say_who_was_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
 
 /// If the running configuration has a zone of this name, no pause begins there any more. It is not the
 /// new one: nginx keeps it only if size and module are the same.
-fn retire_the_old_one() -> Result<Option<Retired>, Refused<'static>> {
+fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
     let zones = cycle::running().into_iter().flat_map(shm::zones);
     let mut named = zones.filter(|zone| zone.shm.name.as_bytes() == NAME.as_bytes());
     let Some((zone, pool)) = named.find_map(|zone| Some((zone, SlabPool::of(zone)?))) else {
@@ -149,13 +149,13 @@ fn retire_the_old_one() -> Result<Option<Retired>, Refused<'static>> {
         // Another build's: all that can be told is whether any app is not open.
         return match SharedZone::begins_with(pool) {
             Some(0) | None => Ok(None),
-            Some(_) => Err(Refused::Occupied),
+            Some(_) => Err(ConfRefused::Occupied),
         };
     }
     let Some(old) = SharedZone::attach(pool) else { return Ok(None) };
     if old.visit(|zone| zone.retire()) {
         Ok(Some(Retired(old)))
     } else {
-        Err(Refused::Occupied)
+        Err(ConfRefused::Occupied)
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::control::answer::Done;
 use crate::control::standing::Standing;
-use crate::control::status::{Drain, Seconds, Status};
+use crate::control::status::{LastDrain, Seconds, Status};
 use crate::shared::given_up::Abandoned;
 use crate::shared::word::Word;
 use crate::text::Named;
@@ -80,7 +80,7 @@ impl fmt::Display for More<'_> {
         let drain = app
             .last_drain
             .filter(|drain| !app.is_paused_or_stopped() && drain.pause == app.pause.0);
-        if let Some(Drain { released, failed: failed @ 1.., .. }) = drain {
+        if let Some(LastDrain { released, failed: failed @ 1.., .. }) = drain {
             writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
         }
         if app.is_paused_or_stopped() && app.expired_to_app > 0 {

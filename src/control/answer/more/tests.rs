@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::control::status::samples::{address, ended, open, paused, THEN};
-use crate::control::status::{Pace, Time};
+use crate::control::status::{DrainPace, Time};
 use crate::ids::PauseId;
 use crate::shared::app::Ender;
 use crate::text::{AppName, Reason};
@@ -47,7 +47,8 @@ fn what_was_changed_and_what_was_not_is_said() {
 
 #[test]
 fn how_those_held_go_on_is_said() {
-    let spread = Pace { spread: Seconds(Msec(60_000)), concurrency: 5, ends: Some(Time(Msec(0))) };
+    let spread =
+        DrainPace { spread: Seconds(Msec(60_000)), concurrency: 5, ends: Some(Time(Msec(0))) };
     let draining = Status {
         state: Word::Draining,
         held: 3,
@@ -93,7 +94,7 @@ fn a_lease_that_outlasts_those_held_is_doubted() {
 
 #[test]
 fn what_came_of_the_newest_pauses_requests_is_said_where_some_failed() {
-    let drain = |pause, failed| Drain {
+    let drain = |pause, failed| LastDrain {
         pause: PauseId(pause),
         released: 9,
         failed,

@@ -16,7 +16,7 @@ use crate::zone::{Refusal, Remaining};
 /// Why a control request did not succeed. The Display is the answer's text without its last
 /// newline.
 #[derive(Clone, Copy, Debug)]
-pub enum Problem<'a> {
+pub enum Error<'a> {
     /// The place is no control endpoint.
     NoEndpoint,
     NoVerb,
@@ -25,7 +25,7 @@ pub enum Problem<'a> {
     /// The methods that are allowed, as the header Allow has them.
     Method(&'static str),
     Subrequest,
-    Browser(origin::Refused),
+    Browser(origin::BrowserRefused),
     Parameter(BadParameter<'a>),
     /// The endpoint's own `$app_name` is too long.
     AppName(TooLong),
@@ -42,7 +42,7 @@ pub enum Problem<'a> {
     Superseded(&'a Status),
 }
 
-impl Problem<'_> {
+impl Error<'_> {
     /// The answer's status.
     pub fn status(&self) -> u16 {
         match self {
@@ -69,7 +69,7 @@ impl Problem<'_> {
     }
 }
 
-impl fmt::Display for Problem<'_> {
+impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoEndpoint => f.write_str("this place is no control endpoint"),

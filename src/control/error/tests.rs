@@ -1,4 +1,4 @@
-//! The status and the text of each problem.
+//! The status and the text of each error.
 #![forbid(unsafe_code)]
 
 use super::*;
@@ -12,8 +12,8 @@ use crate::shared::word::Word;
 use crate::text::{AppName, Text};
 use crate::time::Msec;
 
-fn said(problem: Problem<'_>) -> (u16, String) {
-    (problem.status(), problem.to_string())
+fn said(error: Error<'_>) -> (u16, String) {
+    (error.status(), error.to_string())
 }
 
 #[test]
@@ -22,43 +22,43 @@ fn a_call_that_makes_no_sense_is_told_what_is_wrong() {
     let Err(bad) = Verb::Enable.command(Said::in_query(b"wiat=3"), None) else {
         panic!("there is no such parameter")
     };
-    for (problem, status, text) in [
-        (Problem::NoEndpoint, 404, "this place is no control endpoint"),
-        (Problem::NoVerb, 404, "no such verb: use status, enable, disable, stop, apps or metrics"),
+    for (error, status, text) in [
+        (Error::NoEndpoint, 404, "this place is no control endpoint"),
+        (Error::NoVerb, 404, "no such verb: use status, enable, disable, stop, apps or metrics"),
         (
-            Problem::NoApp,
+            Error::NoApp,
             404,
             "this endpoint does not control that app: add it to \"apps=\" of \
              \"intermission_control\"",
         ),
-        (Problem::Parameter(bad), 400, "parameter \"wiat\" is unknown"),
-        (Problem::AppName(long), 400, "\"$app_name\" is longer than 128 bytes"),
-        (Problem::Subrequest, 403, "a subrequest changes nothing: send the request directly"),
+        (Error::Parameter(bad), 400, "parameter \"wiat\" is unknown"),
+        (Error::AppName(long), 400, "\"$app_name\" is longer than 128 bytes"),
+        (Error::Subrequest, 403, "a subrequest changes nothing: send the request directly"),
         (
-            Problem::CannotWait,
+            Error::CannotWait,
             503,
             "this request cannot wait, because the worker table is full: repeat it without \
              \"wait=\", or increase \"intermission_zone\"",
         ),
     ] {
-        assert_eq!(said(problem), (status, text.to_string()));
-        assert_eq!(problem.allow(), None);
+        assert_eq!(said(error), (status, text.to_string()));
+        assert_eq!(error.allow(), None);
     }
 }
 
 #[test]
 fn a_wrong_method_is_told_the_right_ones() {
-    let post = Problem::Method("POST");
+    let post = Error::Method("POST");
     assert_eq!(said(post), (405, "the method must be POST".into()));
     assert_eq!(post.allow(), Some("POST"));
-    let get = Problem::Method("GET, HEAD");
+    let get = Error::Method("GET, HEAD");
     assert_eq!(said(get), (405, "the method must be one of GET, HEAD".into()));
     assert_eq!(get.allow(), Some("GET, HEAD"));
 }
 
 #[test]
 fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
-    let refused = |why, app: &Status| said(Problem::Refused(why, app));
+    let refused = |why, app: &Status| said(Error::Refused(why, app));
     let holds =
         format!("pause 13 is under way, by alice, since {THEN}, without end, reason \"db switch\"");
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_caller_for_whom_there_is_no_room_is_told_what_is_full() {
         ),
         (Refusal::Retired, "nginx is being reloaded: repeat the request"),
     ] {
-        assert_eq!(said(Problem::Refused(why, &open())), (503, text.to_string()));
+        assert_eq!(said(Error::Refused(why, &open())), (503, text.to_string()));
     }
 }
 
@@ -117,12 +117,12 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
     let lines = "POST /import from 192.0.2.7, for 12.031 s, waits for the app\n\
                  2 given up within the last minute: the app may still work on them";
     assert_eq!(
-        said(Problem::TimedOut(Remaining::InFlight(1), &busy)),
+        said(Error::TimedOut(Remaining::InFlight(1), &busy)),
         (504, format!("1 request is still in flight\n{lines}"))
     );
     let open = Status { state: Word::Open, ..busy };
     assert_eq!(
-        said(Problem::RolledBack(Remaining::InFlight(5), &open)),
+        said(Error::RolledBack(Remaining::InFlight(5), &open)),
         (
             504,
             format!(
@@ -131,7 +131,7 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
             )
         )
     );
-    let left = |remaining| said(Problem::TimedOut(remaining, &busy)).1;
+    let left = |remaining| said(Error::TimedOut(remaining, &busy)).1;
     assert_eq!(left(Remaining::Silent(1)), "1 worker has not reported its requests in flight yet");
     assert_eq!(
         left(Remaining::Silent(2)),
@@ -151,5 +151,5 @@ fn a_wait_that_another_caller_or_the_lease_ended_is_told_so() {
         "the pause changed or ended while this call waited (by another call or its lease): pause \
          13 was ended by its lease at {THEN}"
     );
-    assert_eq!(said(Problem::Superseded(&ended(Ender::Lease))), (409, text));
+    assert_eq!(said(Error::Superseded(&ended(Ender::Lease))), (409, text));
 }
