@@ -178,13 +178,23 @@ const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZ
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";
 
+/// What nginx has as macros or inline functions.
+const FUNCTIONS: &str = "\
+void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
+void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
+void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_events); }
+void ngx_http_intermission_post_next(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_next_events); }
+void ngx_http_intermission_delete_posted(ngx_event_t *ev) { if (ev->posted) { ngx_delete_posted_event(ev); } }
+void ngx_http_intermission_handle(ngx_event_t *ev) { ev->handler(ev); }
+";
+
 /// Compiles the functions, and writes what `src/ffi/nginx/flags.rs` includes.
 pub(crate) fn embed() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build/nginx.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let (c, rust) = (out.join("flags.c"), out.join("flags.rs"));
     let flags = || STRUCTURES.iter().flat_map(|one| one.flags.iter().map(|flag| (one.name, *flag)));
-    fs::write(&c, HEADERS.to_owned() + &accessors(flags()))?;
+    fs::write(&c, HEADERS.to_owned() + FUNCTIONS + &accessors(flags()))?;
     compile(&c, "intermission_flags");
     fs::write(rust, declarations())?;
     fs::write(out.join("layout.rs"), layout()?)?;

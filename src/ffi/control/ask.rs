@@ -4,9 +4,9 @@ use nginx_sys::ngx_msec_t;
 
 use super::parked::{answer_those, park, Awaited, Parked};
 use crate::ffi::nginx::attach::{attached, Kind};
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::request::in_flight;
 use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ids::Epoch;

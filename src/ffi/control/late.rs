@@ -10,9 +10,9 @@ use super::sending::send;
 use crate::control::answer::Answer;
 use crate::ffi::conf;
 use crate::ffi::nginx::attach::Kind;
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::this::{self, ThisWorker};
 use crate::text::AppName;
 

@@ -9,7 +9,7 @@ use core::cell::Cell;
 use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_HTTP_CLIENT_CLOSED_REQUEST};
 
 use crate::ffi::nginx::attach::{attach, attached, Attached, Kind};
-use crate::ffi::nginx::queue::{Link, Linked, Queue};
+use crate::ffi::nginx::queue::{Link, Queue};
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::Failed;
 
@@ -35,7 +35,7 @@ pub(crate) trait Awaited: Sized + 'static {
 }
 
 /// A control request that waits, in its own memory.
-pub(crate) struct Parked<T> {
+pub(crate) struct Parked<T: 'static> {
     link: Link<Parked<T>>,
     r: Request,
     /// Whether the wait is over.
@@ -49,9 +49,6 @@ impl<T> Parked<T> {
         &self.link
     }
 }
-
-// SAFETY: only `park` makes them, attached to a request: they do not move until they are dropped.
-unsafe impl<T> Linked for Parked<T> {}
 
 impl<T: Awaited> Attached for Parked<T> {
     const KIND: &'static Kind = T::KIND;

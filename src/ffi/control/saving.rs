@@ -10,8 +10,8 @@ use once_cell::unsync::OnceCell;
 
 use crate::ffi::conf;
 use crate::ffi::nginx::cycle;
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::doorbell;
 use crate::ffi::worker::state_file::StateFile;
 use crate::ffi::worker::this::{self, ThisWorker};

@@ -1,9 +1,8 @@
 //! What the configurations begin with, and what a location takes from the one around it.
 
 use core::ffi::{c_char, c_void};
-use core::ptr;
 
-use nginx_sys::{ngx_conf_t, ngx_pool_cleanup_add};
+use nginx_sys::ngx_conf_t;
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
@@ -14,40 +13,28 @@ use crate::ffi::nginx::conf::Conf;
 use crate::ffi::nginx::server_names::Names;
 use crate::ffi::nginx::{flags, Failed};
 
-type Create = Option<unsafe extern "C" fn(*mut ngx_conf_t) -> *mut c_void>;
-type Merge = Option<unsafe extern "C" fn(*mut ngx_conf_t, *mut c_void, *mut c_void) -> *mut c_char>;
-
 callbacks! {
-    creates: extern "C" fn(Conf) -> *mut c_void, Create;
-    merges: extern "C" fn(Conf, &LocConf, &mut LocConf) -> *mut c_char, Merge;
+    /// How a configuration begins.
+    pub(crate) creates: (Conf) as (*mut ngx_conf_t) -> *mut c_void;
+    /// What a location takes from the one around it.
+    pub(crate) merges: (Conf, &LocConf, &mut LocConf)
+        as (*mut ngx_conf_t, *mut c_void, *mut c_void) -> *mut c_char;
 }
 
-pub(crate) const CREATE_MAIN: Create = creates(create_main);
-pub(crate) const CREATE_LOCATION: Create = creates(create_location);
-pub(crate) const MERGE_LOCATION: Merge = merges(merge_location);
-
-extern "C" fn create_main(cf: Conf) -> *mut c_void {
-    // SAFETY: a live pool; the cleanup's data becomes a value before it can run.
-    unsafe {
-        let cleanup = ngx_pool_cleanup_add(cf.pool, size_of::<MainConf>());
-        let Some(cleanup) = cleanup.as_mut() else { return ptr::null_mut() };
-        cleanup.data.cast::<MainConf>().write(MainConf::new(cf.cycle));
-        cleanup.handler = Some(drop_main);
-        cleanup.data
-    }
+/// The http block's; what it has open is closed when the configuration's memory goes.
+pub(crate) extern "C" fn create_main(cf: Conf) -> *mut c_void {
+    cf.pool().allocate(MainConf::new(cf.cycle)).cast()
 }
 
-/// The configuration's memory is about to go: closes what it has open.
-extern "C" fn drop_main(conf: *mut c_void) {
-    // SAFETY: what create_main made, once.
-    unsafe { ptr::drop_in_place(conf.cast::<MainConf>()) };
+pub(crate) extern "C" fn create_location(cf: Conf) -> *mut c_void {
+    cf.pool().allocate(LocConf::default()).cast()
 }
 
-extern "C" fn create_location(cf: Conf) -> *mut c_void {
-    cf.allocate(LocConf::default()).map_or(ptr::null_mut(), |conf| ptr::from_mut(conf).cast())
-}
-
-extern "C" fn merge_location(cf: Conf, parent: &LocConf, child: &mut LocConf) -> *mut c_char {
+pub(crate) extern "C" fn merge_location(
+    cf: Conf,
+    parent: &LocConf,
+    child: &mut LocConf,
+) -> *mut c_char {
     child.holds = child.holds.or(parent.holds);
     child.expired = child.expired.or(parent.expired);
     child.overflow = child.overflow.or(parent.overflow);

@@ -1,7 +1,6 @@
 //! The directives: their contexts, and what their values become.
 
 use core::ffi::{c_char, c_void};
-use core::ptr;
 
 use nginx_sys::{
     ngx_command_t, ngx_conf_t, ngx_http_core_loc_conf_t, ngx_str_t, ngx_uint_t, NGX_CONF_1MORE,
@@ -26,30 +25,36 @@ use crate::shared::pace::Pace;
 
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-/// What a directive does, as nginx has it; to the http block; to a location.
-type Setter =
-    Option<unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char>;
+callbacks! {
+    /// What a directive does to the http block.
+    set_in_main: (Conf, &ngx_command_t, &mut MainConf)
+        as (*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
+    /// What a directive does to a location.
+    set_in_location: (Conf, &ngx_command_t, &mut LocConf)
+        as (*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
+}
 
 type SetMain = extern "C" fn(Conf, &ngx_command_t, &mut MainConf) -> *mut c_char;
 type SetLocation = extern "C" fn(Conf, &ngx_command_t, &mut LocConf) -> *mut c_char;
 
-callbacks! {
-    setter_in_main: SetMain, Setter;
-    setter_in_location: SetLocation, Setter;
-}
-
-const fn directive(name: ngx_str_t, contexts: u32, set: Setter, conf: usize) -> ngx_command_t {
-    let type_ = contexts as ngx_uint_t;
-    ngx_command_t { name, type_, set, conf, offset: 0, post: ptr::null_mut() }
-}
-
 const fn in_main(name: ngx_str_t, set: SetMain) -> ngx_command_t {
-    let contexts = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1;
-    directive(name, contexts, setter_in_main(set), NGX_HTTP_MAIN_CONF_OFFSET)
+    ngx_command_t {
+        name,
+        type_: (NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1) as ngx_uint_t,
+        set: set_in_main(set),
+        conf: NGX_HTTP_MAIN_CONF_OFFSET,
+        ..ngx_command_t::empty()
+    }
 }
 
 const fn in_location(name: ngx_str_t, contexts: u32, set: SetLocation) -> ngx_command_t {
-    directive(name, contexts, setter_in_location(set), NGX_HTTP_LOC_CONF_OFFSET)
+    ngx_command_t {
+        name,
+        type_: contexts as ngx_uint_t,
+        set: set_in_location(set),
+        conf: NGX_HTTP_LOC_CONF_OFFSET,
+        ..ngx_command_t::empty()
+    }
 }
 
 pub(crate) static mut COMMANDS: [ngx_command_t; 12] = [

@@ -25,12 +25,12 @@ use crate::ffi::request::gate;
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: callbacks::on_configuration(variables::add),
     postconfiguration: callbacks::on_configuration(postconfiguration),
-    create_main_conf: configurations::CREATE_MAIN,
+    create_main_conf: configurations::creates(configurations::create_main),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
-    create_loc_conf: configurations::CREATE_LOCATION,
-    merge_loc_conf: configurations::MERGE_LOCATION,
+    create_loc_conf: configurations::creates(configurations::create_location),
+    merge_loc_conf: configurations::merges(configurations::merge_location),
 };
 
 /// The module, as nginx knows it. nginx writes its indexes into it.

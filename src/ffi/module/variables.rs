@@ -3,15 +3,15 @@
 use core::fmt::Write;
 
 use nginx_sys::{
-    ngx_http_add_variable, ngx_http_get_variable_index, ngx_http_variable_value_t, ngx_int_t,
-    ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK,
+    ngx_http_variable_value_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR,
+    NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK,
 };
 use ngx::ngx_string;
 
 use crate::ffi::conf::{self, Indexes};
 use crate::ffi::nginx::conf::Conf;
 use crate::ffi::nginx::request::Request;
-use crate::ffi::nginx::{callbacks, evaluate, flags, Failed};
+use crate::ffi::nginx::{callbacks, evaluate, flags, functions, Failed};
 use crate::ffi::request::mark::{self, Mark};
 use crate::text::Text;
 
@@ -39,9 +39,7 @@ pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
         (POSITION, NGX_HTTP_VAR_NOCACHEABLE, callbacks::getter(get_position)),
     ];
     for (mut name, flags, handler) in variables {
-        // SAFETY: a live cf; the name is copied.
-        match unsafe { ngx_http_add_variable(cf.as_ptr(), &mut name, flags as ngx_uint_t).as_mut() }
-        {
+        match functions::ngx_http_add_variable(cf, &mut name, flags as ngx_uint_t) {
             Some(variable) => variable.get_handler = handler,
             None => return NGX_ERROR as ngx_int_t,
         }
@@ -52,8 +50,7 @@ pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
 /// After the configuration was read.
 pub(crate) fn find(cf: Conf) -> Result<(), Failed> {
     let index = |mut name: ngx_str_t| {
-        // SAFETY: a live cf; the name is copied.
-        let index = unsafe { ngx_http_get_variable_index(cf.as_ptr(), &mut name) };
+        let index = functions::ngx_http_get_variable_index(cf, &mut name);
         ngx_uint_t::try_from(index).map_err(|_| Failed)
     };
     let conf = conf::main_conf_of(cf).ok_or(Failed)?;

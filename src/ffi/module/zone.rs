@@ -37,10 +37,10 @@ pub(crate) fn add(cf: Conf) -> Result<(), Failed> {
     Ok(())
 }
 
-type Init = Option<unsafe extern "C" fn(*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t>;
-
 callbacks! {
-    on_zone: extern "C" fn(&ngx_shm_zone_t, Option<&'static MainConf>) -> ngx_int_t, Init;
+    /// What happens when a zone is there.
+    on_zone: (&ngx_shm_zone_t, Option<&'static MainConf>)
+        as (*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t;
 }
 
 /// The zone is there: new, or that of the configuration before.

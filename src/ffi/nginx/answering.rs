@@ -1,8 +1,6 @@
 //! What a request says, and answering it.
 
-use nginx_sys::{
-    ngx_buf_t, ngx_chain_t, ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK,
-};
+use nginx_sys::{ngx_buf_t, ngx_chain_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK};
 
 use super::flags::{buf, request};
 use super::plain::zero;
@@ -25,16 +23,19 @@ impl Request {
 
     /// The client's headers: their names and values.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        // SAFETY: live, as long as this handle.
-        let request = unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) };
-        request.headers_in_iterator().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        let headers = self.ngx().headers_in_iterator();
+        headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
 
     /// Adds a header to its answer.
     pub(crate) fn add_header(self, name: &str, value: &str) -> Result<(), Failed> {
+        self.ngx().add_header_out(name, value).ok_or(Failed)
+    }
+
+    /// As the library has it; used at once.
+    fn ngx<'a>(self) -> &'a mut ngx::http::Request {
         // SAFETY: live, and nobody else runs meanwhile.
-        let request = unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) };
-        request.add_header_out(name, value).ok_or(Failed)
+        unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) }
     }
 
     /// Sends this status and no body. Returns what nginx's own function does.
@@ -77,12 +78,7 @@ impl Request {
         buf::MEMORY.set(&mut buffer);
         buf::LAST_BUF.put(&mut buffer, ngx_uint_t::from(self.is_main()));
         buf::LAST_IN_CHAIN.set(&mut buffer);
-        // SAFETY: a live request's pool; what it gives is aligned for anything that C has.
-        let place =
-            unsafe { ngx_palloc(self.pool, size_of::<ngx_buf_t>()).cast::<ngx_buf_t>().as_mut() };
-        place.map(|place| {
-            *place = buffer;
-            core::ptr::from_mut(place)
-        })
+        let place = self.ngx().pool().allocate(buffer);
+        Some(place).filter(|place| !place.is_null())
     }
 }

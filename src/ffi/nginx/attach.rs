@@ -3,8 +3,11 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use nginx_sys::{ngx_http_request_t, ngx_pool_cleanup_add, ngx_pool_cleanup_t};
+use nginx_sys::{
+    ngx_http_request_t, ngx_pool_cleanup_add, ngx_pool_cleanup_pt, ngx_pool_cleanup_t,
+};
 
+use super::callbacks::callbacks;
 use super::request::Request;
 use super::{pointers, Failed};
 
@@ -30,10 +33,17 @@ pub(crate) trait Attached: 'static {
 /// What a cleanup with our handler has.
 #[repr(C)]
 struct Holder<T> {
-    kind: *const Kind,
+    kind: &'static Kind,
     end: fn(*mut c_void),
     value: T,
 }
+
+callbacks! {
+    /// What happens when a request's memory goes.
+    handler: (&Holder<()>) as (*mut c_void);
+}
+
+const ON_CLEANUP: ngx_pool_cleanup_pt = handler(on_cleanup);
 
 /// Attaches a value to a request, in whose memory it lives until that goes.
 pub(crate) fn attach<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
@@ -44,7 +54,7 @@ pub(crate) fn attach<T: Attached>(r: Request, value: T) -> Result<&'static T, Fa
             ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;
         let holder = cleanup.data.cast::<Holder<T>>();
         holder.write(Holder { kind: T::KIND, end: end::<T>, value });
-        cleanup.handler = Some(on_cleanup);
+        cleanup.handler = ON_CLEANUP;
         Ok(&(*holder).value)
     }
 }
@@ -76,8 +86,9 @@ pub(crate) fn at_hand<T: Attached>(r: Request) -> Option<&'static T> {
 fn cleanups(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_pool_cleanup_t> {
     let first = pointers::pool(r).and_then(pointers::cleanup);
     let all = core::iter::successors(first, |one| pointers::next_cleanup(one));
-    let ours = on_cleanup as unsafe extern "C" fn(*mut c_void);
-    all.filter(move |one| one.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, ours)))
+    all.filter(|one| {
+        one.handler.zip(ON_CLEANUP).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours))
+    })
 }
 
 /// What a holder has, if it is of this type.
@@ -98,8 +109,6 @@ fn end<T: Attached>(holder: *mut c_void) {
     }
 }
 
-extern "C" fn on_cleanup(holder: *mut c_void) {
-    // SAFETY: from attach.
-    let end = unsafe { (*holder.cast::<Holder<()>>()).end };
-    end(holder);
+extern "C" fn on_cleanup(holder: &Holder<()>) {
+    (holder.end)(ptr::from_ref(holder).cast_mut().cast());
 }

@@ -9,9 +9,7 @@ const NEVER: ngx_msec_t = ngx_msec_t::MAX;
 
 /// All attempts of a request, the first one first.
 pub(crate) fn all(r: &ngx_http_request_t) -> &[ngx_http_upstream_state_t] {
-    // SAFETY: nginx has an array of its attempts' states.
-    pointers::attempts(r)
-        .map_or(&[], |array| unsafe { core::slice::from_raw_parts(array.elts.cast(), array.nelts) })
+    pointers::attempts(r).map_or(&[], pointers::states)
 }
 
 /// Whether the app has sent the header of an answer.

@@ -1,45 +1,23 @@
-//! A configuration that is being read, by nginx's pointer to it.
+//! What a directive's handler says and needs.
 
 use core::ffi::c_char;
 use core::fmt;
 use core::mem::MaybeUninit;
-use core::ops::Deref;
-use core::ptr::NonNull;
 
 use nginx_sys::{
-    ngx_conf_full_name, ngx_conf_log_error, ngx_conf_t, ngx_http_compile_complex_value,
-    ngx_http_compile_complex_value_t, ngx_http_complex_value_t, ngx_palloc, ngx_parse_size,
-    ngx_str_t, ngx_uint_t, NGX_LOG_EMERG, NGX_OK,
+    ngx_conf_log_error, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
+    ngx_http_complex_value_t, ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, NGX_LOG_EMERG, NGX_OK,
 };
-use ngx::core::NGX_CONF_ERROR;
+use ngx::core::{Pool, NGX_CONF_ERROR};
 
+pub(crate) use super::directive::Conf;
 use super::plain::zero;
-use super::Failed;
-
-/// What nginx passes to a directive's handler: live, and nobody else's meanwhile.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub(crate) struct Conf(NonNull<ngx_conf_t>);
-
-impl Deref for Conf {
-    type Target = ngx_conf_t;
-
-    fn deref(&self) -> &ngx_conf_t {
-        // SAFETY: live, as its description says.
-        unsafe { self.0.as_ref() }
-    }
-}
+use super::{functions, pointers, Failed};
 
 impl Conf {
-    /// As nginx's functions take it.
-    pub(crate) fn as_ptr(self) -> *mut ngx_conf_t {
-        self.0.as_ptr()
-    }
-
     /// The words of a directive, its own name first.
     pub(crate) fn arguments(&self) -> &[ngx_str_t] {
-        // SAFETY: in a directive's handler these are its words.
-        unsafe { self.args.as_ref().map_or(&[], |args| args.as_slice()) }
+        pointers::directive(self).map_or(&[], pointers::words)
     }
 
     /// The value of a directive that takes one.
@@ -66,15 +44,10 @@ impl Conf {
         NGX_CONF_ERROR
     }
 
-    /// Puts a value into the configuration's memory, where it is never dropped.
-    pub(crate) fn allocate<T>(self, value: T) -> Result<&'static mut T, Failed> {
-        // SAFETY: a live pool; what it gives is aligned for anything that C has.
-        unsafe {
-            let place = ngx_palloc(self.pool, size_of::<T>()).cast::<T>();
-            place.as_mut().ok_or(Failed)?;
-            place.write(value);
-            Ok(&mut *place)
-        }
+    /// The configuration's memory. What is allocated there is dropped with it.
+    pub(crate) fn pool(self) -> Pool {
+        // SAFETY: a configuration that is being read has a pool.
+        unsafe { Pool::from_ngx_pool(self.pool) }
     }
 
     /// A copy of some values in the configuration's memory.
@@ -93,8 +66,8 @@ impl Conf {
 
     /// A relative path becomes one from nginx's folder.
     pub(crate) fn full_name(self, path: &mut ngx_str_t) -> Result<(), Failed> {
-        // SAFETY: the cycle that is being made; the path is replaced by a copy.
-        match unsafe { ngx_conf_full_name(self.cycle, path, 0) } as u32 {
+        let cycle = pointers::cycle(&self).ok_or(Failed)?;
+        match functions::ngx_conf_full_name(cycle, path, 0) as u32 {
             NGX_OK => Ok(()),
             _ => Err(Failed),
         }
@@ -105,19 +78,20 @@ impl Conf {
         self,
         value: &mut ngx_str_t,
     ) -> Option<&'static ngx_http_complex_value_t> {
-        let complex = self.allocate(zero::<ngx_http_complex_value_t>()).ok()?;
         let mut compiler: ngx_http_compile_complex_value_t = zero();
         compiler.cf = self.as_ptr();
         compiler.value = value;
-        compiler.complex_value = complex;
-        // SAFETY: the three are live.
-        let compiled = unsafe { ngx_http_compile_complex_value(&mut compiler) };
-        (compiled == NGX_OK as isize).then_some(complex)
+        compiler.complex_value = self.pool().allocate(zero());
+        // SAFETY: the three are live, or the last one is null: there is no memory.
+        unsafe {
+            let complex = compiler.complex_value.as_ref()?;
+            let compiled = ngx_http_compile_complex_value(&mut compiler);
+            (compiled == NGX_OK as ngx_int_t).then_some(complex)
+        }
     }
 }
 
 /// A size such as `10m`, in bytes.
 pub(crate) fn size(value: &mut ngx_str_t) -> Option<usize> {
-    // SAFETY: it reads the value only.
-    usize::try_from(unsafe { ngx_parse_size(value) }).ok()
+    usize::try_from(functions::ngx_parse_size(value)).ok()
 }

@@ -15,7 +15,7 @@ use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
 use super::per_worker::PerWorker;
 use super::request::Request;
-use super::{callbacks, flags, functions};
+use super::{callbacks, flags, functions, pointers};
 
 /// A variable's value; empty if it has none.
 pub(crate) fn variable(r: &Request, index: ngx_uint_t) -> &[u8] {
@@ -118,8 +118,7 @@ impl Kept {
 
 /// The variables that have an index.
 fn variables(r: &ngx_http_request_t) -> &[ngx_http_variable_t] {
-    // SAFETY: an array of variables, which nginx has made with the configuration.
-    NgxHttpCoreModule::main_conf(r).map_or(&[], |core| unsafe { core.variables.as_slice() })
+    NgxHttpCoreModule::main_conf(r).map_or(&[], pointers::variables)
 }
 
 /// Their values for a request. The reference is used at once.

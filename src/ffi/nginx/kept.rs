@@ -6,32 +6,37 @@
 
 use nginx_sys::ngx_connection_t;
 
+use super::event::Event;
 use super::flags::connection;
-use super::{cycle, event};
+use super::{cycle, functions};
 use crate::ffi::os::fd::{is_stream, Fd};
 
-/// Closes the connections that wait for a request.
+/// Closes the connections that wait for a request, as nginx does it if a worker leaves: the event's
+/// handler sees `close`, and may close any of them.
 pub(crate) fn close_all() {
     let Some(cycle) = cycle::running() else { return };
     for index in 0..cycle.connection_n {
-        // SAFETY: within the cycle's table, which stays where it is. A handler may close any of them.
-        unsafe { close_if_kept(cycle.connections.add(index)) };
+        // SAFETY: within the cycle's table, which stays where it is. No reference is held while a
+        // handler runs.
+        let rev = unsafe {
+            let connection = &mut *cycle.connections.add(index);
+            if !is_kept(connection) {
+                continue;
+            }
+            connection::CLOSE.set(connection);
+            Event::read(connection)
+        };
+        if let Ok(rev) = rev {
+            functions::handle(rev);
+        }
     }
 }
 
-/// As nginx does it where a worker leaves: the event's handler sees `close`.
-///
-/// # Safety
-/// The connection is one of the cycle's, in use or not.
-unsafe fn close_if_kept(c: *mut ngx_connection_t) {
-    // SAFETY: the caller's; one in use has events. No reference is held while the handler runs.
-    unsafe {
-        let idle = (*c).fd >= 0 && connection::IDLE.is_set(&*c);
-        // A client's comes from a listening socket; what is no socket is somebody's doorbell.
-        if !idle || !(*c).listening.is_null() || !is_stream(Fd((*c).fd)) {
-            return;
-        }
-        connection::CLOSE.set(&mut *c);
-        event::handle((*c).read);
-    }
+/// Whether it is to a server. A client's comes from a listening socket; what is no socket is somebody's
+/// doorbell.
+fn is_kept(connection: &ngx_connection_t) -> bool {
+    connection.fd >= 0
+        && connection::IDLE.is_set(connection)
+        && connection.listening.is_null()
+        && is_stream(Fd(connection.fd))
 }

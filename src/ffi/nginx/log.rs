@@ -12,13 +12,14 @@ use crate::log_lines::{Level, Line};
 /// nginx handed out.
 pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
     let level = number(line.level());
-    // SAFETY: nginx's logs live as long as what they belong to: a request, a connection, a cycle.
-    let wanted = unsafe { log.as_ref() }.is_some_and(|log| log.log_level >= level);
-    if wanted {
-        let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
-        let line = ngx::log::write_fmt(&mut buffer, format_args!("{line}"));
-        // SAFETY: as above; the line is copied.
-        unsafe { ngx::log::log_error(level, log, 0, line) };
+    // SAFETY: nginx's logs live as long as what they belong to: a request, a connection, a cycle. The
+    // line is copied.
+    unsafe {
+        if log.as_ref().is_some_and(|log| log.log_level >= level) {
+            let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
+            let line = ngx::log::write_fmt(&mut buffer, format_args!("{line}"));
+            ngx::log::log_error(level, log, 0, line);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The channel by which the master tells its workers what to do.
 
 use core::cell::Cell;
-use core::ptr;
 
 use nginx_sys::{ngx_event_handler_pt, ngx_event_t};
 
-use super::cycle;
+use super::event::Event;
 use super::per_worker::PerWorker;
+use super::{cycle, pointers};
 
 /// nginx's own handler of the channel.
 static NGINX_OWN: PerWorker<Cell<ngx_event_handler_pt>> = PerWorker::new(Cell::new(None));
@@ -18,12 +18,9 @@ static ON_TOLD: PerWorker<Cell<fn()>> = PerWorker::new(Cell::new(|| {}));
 pub(crate) fn wrap(on_told: fn()) {
     let Some(cycle) = cycle::running() else { return };
     let channel = cycle::process().channel;
-    // SAFETY: the cycle's connections, which nobody else touches meanwhile; one in use has events.
-    unsafe {
-        let connections = core::slice::from_raw_parts(cycle.connections, cycle.connection_n);
-        let Some(own) = connections.iter().find(|c| c.fd == channel) else { return };
-        let nginx_own = ptr::replace(&raw mut (*own.read).handler, Some(on_message));
-        NGINX_OWN.set(nginx_own);
+    let own = pointers::connections(cycle).iter().find(|one| one.fd == channel);
+    if let Some(Ok(rev)) = own.map(Event::read) {
+        NGINX_OWN.set(rev.update(|rev| rev.handler.replace(on_message)));
         ON_TOLD.set(on_told);
     }
 }

@@ -5,26 +5,28 @@
 
 pub(crate) mod flags;
 pub(crate) mod per_worker;
-pub(crate) mod plain;
+mod plain;
 pub(crate) mod pointers;
 
 pub(crate) mod cycle;
 pub(crate) mod log;
-
-pub(crate) mod event;
+pub(crate) mod module;
 pub(crate) mod queue;
 
-pub(crate) mod module;
-
-pub(crate) mod conf;
+mod directive;
+mod event;
 pub(crate) mod request;
-pub(crate) mod shm;
 
-pub(crate) mod callbacks;
 pub(crate) mod functions;
 
-pub(crate) mod attach;
+pub(crate) mod callbacks;
+pub(crate) mod conf;
+pub(crate) mod posting;
+
 mod answering;
+pub(crate) mod attach;
+pub(crate) mod shm;
+pub(crate) mod timer;
 mod waiting;
 
 pub(crate) mod master_channel;

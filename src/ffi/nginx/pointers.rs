@@ -1,11 +1,15 @@
-//! Where nginx's structures lead: fields that are null, or point to what lives as long as the
-//! structure that has them.
+//! Where nginx's structures lead: to what lives as long as the structure that has the pointer.
+
+use core::slice;
+use core::sync::atomic::AtomicUsize;
 
 use nginx_sys::{
-    ngx_array_t, ngx_buf_t, ngx_chain_t, ngx_connection_t, ngx_event_pipe_t, ngx_http_headers_in_t,
-    ngx_http_request_body_t, ngx_http_request_t, ngx_http_upstream_conf_t,
+    ngx_array_t, ngx_buf_t, ngx_chain_t, ngx_conf_t, ngx_connection_t, ngx_cycle_t,
+    ngx_event_pipe_t, ngx_http_core_main_conf_t, ngx_http_core_srv_conf_t, ngx_http_headers_in_t,
+    ngx_http_request_body_t, ngx_http_request_t, ngx_http_server_name_t, ngx_http_upstream_conf_t,
     ngx_http_upstream_resolved_t, ngx_http_upstream_state_t, ngx_http_upstream_t,
-    ngx_pool_cleanup_t, ngx_pool_t, ngx_table_elt_t,
+    ngx_http_variable_t, ngx_list_part_t, ngx_pool_cleanup_t, ngx_pool_t, ngx_shm_zone_t,
+    ngx_shmtx_t, ngx_str_t, ngx_table_elt_t,
 };
 
 macro_rules! pointers {
@@ -13,7 +17,7 @@ macro_rules! pointers {
         $(#[inline]
         pub(crate) fn $name(of: &$structure) -> Option<&$target> {
             // SAFETY: nginx has null in these fields, or what lives as long as the structure.
-            unsafe { of.$($field).+.as_ref() }
+            unsafe { of.$($field).+.cast::<$target>().as_ref() }
         })*
     };
 }
@@ -36,5 +40,31 @@ pointers! {
     upstream_conf: ngx_http_upstream_t, conf => ngx_http_upstream_conf_t;
     resolved: ngx_http_upstream_t, resolved => ngx_http_upstream_resolved_t;
     pipe: ngx_http_upstream_t, pipe => ngx_event_pipe_t;
+    next_part: ngx_list_part_t, next => ngx_list_part_t;
+    directive: ngx_conf_t, args => ngx_array_t;
+    cycle: ngx_conf_t, cycle => ngx_cycle_t;
+    lock_word: ngx_shmtx_t, lock => AtomicUsize;
     upstream_connection: ngx_http_upstream_t, peer.connection => ngx_connection_t;
+}
+
+macro_rules! slices {
+    ($($name:ident: $structure:ty, $($first:ident).+, $($count:ident).+ => $target:ty;)*) => {
+        $(#[inline]
+        pub(crate) fn $name(of: &$structure) -> &[$target] {
+            match of.$($count).+ {
+                0 => &[],
+                // SAFETY: nginx has so many there, which live as long as the structure.
+                count => unsafe { slice::from_raw_parts(of.$($first).+.cast(), count) },
+            }
+        })*
+    };
+}
+
+slices! {
+    states: ngx_array_t, elts, nelts => ngx_http_upstream_state_t;
+    words: ngx_array_t, elts, nelts => ngx_str_t;
+    zones: ngx_list_part_t, elts, nelts => ngx_shm_zone_t;
+    connections: ngx_cycle_t, connections, connection_n => ngx_connection_t;
+    server_names: ngx_http_core_srv_conf_t, server_names.elts, server_names.nelts => ngx_http_server_name_t;
+    variables: ngx_http_core_main_conf_t, variables.elts, variables.nelts => ngx_http_variable_t;
 }

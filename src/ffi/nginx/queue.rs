@@ -1,56 +1,36 @@
-//! nginx's intrusive queues, of values that stay where they are.
+//! nginx's intrusive queues, of values that stay where they are until they are dropped.
 
 use core::cell::{Cell, UnsafeCell};
-use core::ops::Deref;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use nginx_sys::{ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove, ngx_queue_t};
 
 use super::per_worker::PerWorker;
 
-/// What may be in queues, in one by each of its links.
-///
-/// # Safety
-/// Values stay where they are from the first time that they are put into a queue until they are
-/// dropped, with their links: what is attached to a request does.
-pub(crate) unsafe trait Linked: Sized {}
-
 /// A queue, which is a static's: it stays where it is.
-pub(crate) struct Queue<T> {
+pub(crate) struct Queue<T: 'static> {
     head: PerWorker<UnsafeCell<ngx_queue_t>>,
     link: fn(&T) -> &Link<T>,
 }
 
-/// A value's place in a queue; in none at first. A value that goes takes itself out.
+/// A value's place in a queue; in none at first. A value that is dropped takes itself out.
 #[repr(C)]
-pub(crate) struct Link<T> {
+pub(crate) struct Link<T: 'static> {
     entry: UnsafeCell<ngx_queue_t>,
-    value: Cell<*const T>,
+    value: Cell<Option<&'static T>>,
 }
 
-/// A value that was taken out of its queue: live until something is done that may end it.
-pub(crate) struct Popped<T>(NonNull<T>);
-
-impl<T> Deref for Popped<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: live, as its description says.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl<T: Linked> Queue<T> {
+impl<T: 'static> Queue<T> {
     /// Of values by this link of theirs.
     pub(crate) const fn new(link: fn(&T) -> &Link<T>) -> Self {
         Self { head: PerWorker::new(UnsafeCell::new(NOWHERE)), link }
     }
 
     /// Puts a value at the end; it leaves the queue that it was in by the same link.
-    pub(crate) fn push(&'static self, value: &T) {
+    pub(crate) fn push(&'static self, value: &'static T) {
         let link = (self.link)(value);
         link.leave();
-        link.value.set(value);
+        link.value.set(Some(value));
         // SAFETY: the head and the value stay where they are, and the value leaves when it goes.
         unsafe {
             if (*self.head.get()).next.is_null() {
@@ -66,20 +46,19 @@ impl<T: Linked> Queue<T> {
     }
 
     /// Takes the first one out.
-    pub(crate) fn pop(&self) -> Option<Popped<T>> {
+    pub(crate) fn pop(&self) -> Option<&'static T> {
         let first = self.iter().next()?;
         (self.link)(first).leave();
-        Some(Popped(NonNull::from(first)))
+        Some(first)
     }
 
     /// The values, from the first. None may leave meanwhile except the one that was just given.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
         let mut next = self.next_of(self.head.get());
         core::iter::from_fn(move || {
             let link = next?;
             next = self.next_of(link.entry.get());
-            // SAFETY: a value in the queue is live, and was put there by its link.
-            unsafe { link.value.get().as_ref() }
+            link.value.get()
         })
     }
 
@@ -95,15 +74,15 @@ impl<T: Linked> Queue<T> {
     }
 }
 
-impl<T> Link<T> {
+impl<T: 'static> Link<T> {
     pub(crate) const fn new() -> Self {
-        Self { entry: UnsafeCell::new(NOWHERE), value: Cell::new(ptr::null()) }
+        Self { entry: UnsafeCell::new(NOWHERE), value: Cell::new(None) }
     }
 
     /// Takes the value out of the queue that it is in by this link, if any.
     pub(crate) fn leave(&self) {
         if self.is_linked() {
-            self.value.set(ptr::null());
+            self.value.set(None);
             // SAFETY: it is in a queue, whose other entries are live.
             unsafe { ngx_queue_remove(self.entry.get()) };
         }
@@ -111,11 +90,11 @@ impl<T> Link<T> {
 
     /// Whether the value is in a queue by this link.
     pub(crate) fn is_linked(&self) -> bool {
-        !self.value.get().is_null()
+        self.value.get().is_some()
     }
 }
 
-impl<T> Drop for Link<T> {
+impl<T: 'static> Drop for Link<T> {
     fn drop(&mut self) {
         self.leave();
     }

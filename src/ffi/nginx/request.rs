@@ -5,11 +5,12 @@ use core::ffi::c_void;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_log_t, ngx_str_t};
+use nginx_sys::{ngx_http_request_t, ngx_log_t, ngx_str_t};
 use ngx::http::HttpModule;
 
 use super::flags::request;
 use super::module::Module;
+use super::pointers;
 
 /// A request that is live: within a callback until it is finalized or its phases go on, and as long as
 /// something is attached to it.
@@ -57,14 +58,12 @@ impl Request {
 
     /// The log of its connection.
     pub(crate) fn log(self) -> *mut ngx_log_t {
-        // SAFETY: a live request has a connection.
-        unsafe { (*self.connection).log }
+        pointers::connection(&self).map_or(ptr::null_mut(), |connection| connection.log)
     }
 
     /// The client's address, as text.
     pub(crate) fn address(&self) -> &[u8] {
-        // SAFETY: a live request has a connection, whose text lives as long as it.
-        unsafe { (*self.connection).addr_text.as_bytes() }
+        pointers::connection(self).map_or(&[], |connection| connection.addr_text.as_bytes())
     }
 
     /// A copy of a text, in the request's memory; None if there is none left.
@@ -77,12 +76,6 @@ impl Request {
     pub(crate) fn context(&self) -> &Cell<*mut c_void> {
         // SAFETY: a live request has a table of contexts, one for each HTTP module.
         unsafe { Cell::from_mut(&mut *self.ctx.add(Module::module().ctx_index)) }
-    }
-
-    /// The events of its connection: nginx reads by the first, and writes by the second.
-    pub(crate) fn events<'a>(self) -> (&'a mut ngx_event_t, &'a mut ngx_event_t) {
-        // SAFETY: a live request has a connection, which has both. The references are used at once.
-        unsafe { (&mut *(*self.connection).read, &mut *(*self.connection).write) }
     }
 
     /// Its connection is not kept when it is finished.

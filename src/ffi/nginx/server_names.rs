@@ -5,7 +5,7 @@ use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::conf::Conf;
 use super::request::Request;
-use super::Failed;
+use super::{pointers, Failed};
 use crate::control::origin::is_server_name;
 
 /// The names of a server, in the configuration's memory.
@@ -19,9 +19,7 @@ impl Names {
     /// Those of the server that is being merged, copied: nginx forgets its own.
     pub(crate) fn of(cf: Conf) -> Result<Self, Failed> {
         let server = NgxHttpCoreModule::server_conf(&*cf).ok_or(Failed)?;
-        // SAFETY: an array of names, which is there until the configuration has been read.
-        let names = unsafe { server.server_names.as_slice::<ngx_http_server_name_t>() };
-        cf.copy(names).map(Self)
+        cf.copy(pointers::server_names(server)).map(Self)
     }
 }
 

@@ -6,9 +6,11 @@ use nginx_sys::{
 };
 
 use super::callbacks::on_request;
-use super::event::{self, Post};
+use super::event::Event;
+use super::flags::{event, Flag};
+use super::posting::{Post, LONGEST_TIMER};
 use super::request::Request;
-use super::{flags, functions, Failed};
+use super::{functions, pointers, Failed};
 
 impl Request {
     /// Lets it wait, as nginx's limit_req does, for at most so many milliseconds. `on_write` is called
@@ -23,66 +25,81 @@ impl Request {
             r.read_event_handler = Some(ngx_http_test_reading);
             r.write_event_handler = on_request(on_write);
         });
-        let (rev, wev) = self.events();
         self.start_timer(longest);
-        if flags::event::ERROR.is_set(wev) {
-            event::post(wev, Post::Now);
+        let (rev, wev) = self.events()?;
+        if event::ERROR.is_set(&wev) {
+            wev.post(Post::Now);
         }
-        if flags::event::READY.is_set(rev) {
+        if event::READY.is_set(&rev) {
             // The client may have closed in the very event that brought the request.
-            event::post(rev, Post::Now);
-        } else if functions::ngx_handle_read_event(rev, 0) != NGX_OK as ngx_int_t {
-            return Err(Failed);
+            rev.post(Post::Now);
+            return Ok(());
         }
-        Ok(())
+        self.rearm_read()
     }
 
     /// From now on the request waits for at most so many milliseconds.
     pub(crate) fn start_timer(self, longest: ngx_msec_t) {
-        let (_, wev) = self.events();
-        flags::event::DELAYED.set(wev);
-        event::start_timer(wev, longest.min(event::LONGEST_TIMER));
-    }
-
-    /// The time of a request that waits is not over.
-    pub(crate) fn is_waiting(self) -> bool {
-        flags::event::DELAYED.is_set(self.events().1)
-    }
-
-    /// Whether the client wants no answer any more. Over HTTP/3 it says so on the side that nginx
-    /// writes to.
-    pub(crate) fn has_write_error(self) -> bool {
-        flags::event::ERROR.is_set(self.events().1)
-    }
-
-    /// Whether nginx may write to the client.
-    pub(crate) fn is_writable(self) -> bool {
-        flags::event::READY.is_set(self.events().1)
-    }
-
-    /// nginx is to tell again when it may write to the client.
-    pub(crate) fn rearm_write(self) -> Result<(), Failed> {
-        match functions::ngx_handle_write_event(self.events().1, 0) as u32 {
-            NGX_OK => Ok(()),
-            _ => Err(Failed),
+        if let Ok((_, wev)) = self.events() {
+            wev.update(|wev| event::DELAYED.set(wev));
+            functions::add_timer(wev, longest.min(LONGEST_TIMER));
         }
     }
 
     /// The request waits no longer: no timer calls its handler any more.
     pub(crate) fn stop_timer(self) {
-        let (_, wev) = self.events();
-        flags::event::DELAYED.clear(wev);
-        flags::event::TIMEDOUT.clear(wev);
-        event::stop_timer(wev);
+        if let Ok((_, wev)) = self.events() {
+            wev.update(|wev| {
+                event::DELAYED.clear(wev);
+                event::TIMEDOUT.clear(wev);
+            });
+            functions::del_timer(wev);
+        }
+    }
+
+    /// Whether the time of a request that waits is not over.
+    pub(crate) fn is_waiting(self) -> bool {
+        self.writes(&event::DELAYED)
+    }
+
+    /// Whether the client wants no answer any more. Over HTTP/3 it says so on the side that nginx
+    /// writes to.
+    pub(crate) fn has_write_error(self) -> bool {
+        self.writes(&event::ERROR)
+    }
+
+    /// Whether nginx may write to the client.
+    pub(crate) fn is_writable(self) -> bool {
+        self.writes(&event::READY)
+    }
+
+    fn writes(self, flag: &Flag<ngx_event_t>) -> bool {
+        self.events().is_ok_and(|(_, wev)| flag.is_set(&wev))
+    }
+
+    /// nginx is to tell again when it may write to the client.
+    pub(crate) fn rearm_write(self) -> Result<(), Failed> {
+        match functions::ngx_handle_write_event(self.events()?.1, 0) as u32 {
+            NGX_OK => Ok(()),
+            _ => Err(Failed),
+        }
+    }
+
+    /// nginx reads on from a client that it had stopped reading from.
+    pub(crate) fn rearm_read(self) -> Result<(), Failed> {
+        match functions::ngx_handle_read_event(self.events()?.0, 0) as u32 {
+            NGX_OK => Ok(()),
+            _ => Err(Failed),
+        }
     }
 
     /// A request that waits has its handler called within this call, which may end it and others: nginx
     /// sets the log's request, and runs what the request posts.
     pub(crate) fn wake(self) {
         self.stop_timer();
-        let wev: *mut ngx_event_t = self.events().1;
-        // SAFETY: the event of a live request.
-        unsafe { event::handle(wev) };
+        if let Ok((_, wev)) = self.events() {
+            functions::handle(wev);
+        }
     }
 
     /// As [`Request::wake`], with another handler than it was suspended with.
@@ -106,22 +123,17 @@ impl Request {
         functions::ngx_http_finalize_request(self, code);
     }
 
-    /// nginx reads on from a client that it had stopped reading from.
-    pub(crate) fn rearm_read(self) -> Result<(), Failed> {
-        match functions::ngx_handle_read_event(self.events().0, 0) as u32 {
-            NGX_OK => Ok(()),
-            _ => Err(Failed),
-        }
-    }
-
     /// Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there:
     /// does that now, within this call, which may end the request.
     pub(crate) fn read_if_posted(self) {
-        let (rev, _) = self.events();
-        if event::unpost(rev) {
-            let rev: *mut ngx_event_t = rev;
-            // SAFETY: the event of a live request.
-            unsafe { event::handle(rev) };
+        if let Ok((rev, _)) = self.events() {
+            rev.handle_if_posted();
         }
+    }
+
+    /// The events of its connection: nginx reads by the first, and writes by the second.
+    fn events(self) -> Result<(Event, Event), Failed> {
+        let connection = pointers::connection(&self).ok_or(Failed)?;
+        Ok((Event::read(connection)?, Event::write(connection)?))
     }
 }

@@ -6,9 +6,9 @@ use nginx_sys::{
 };
 
 use crate::ffi::nginx::cycle;
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::flags::request;
 use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::{attempts, pointers};
 use crate::ffi::request::mark::Mark;
 use crate::ffi::worker::this::{self, ThisWorker};

@@ -3,15 +3,13 @@
 use core::cell::Cell;
 use core::ptr;
 
-use nginx_sys::{
-    ngx_http_core_content_phase, ngx_http_phase_handler_t, ngx_http_request_t, ngx_int_t,
-};
+use nginx_sys::{ngx_http_core_content_phase, ngx_http_phase_handler_pt, ngx_http_request_t};
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
 use super::mark::Mark;
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::flags::request;
 use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::{body, pointers};
 use crate::ids::AppId;
 use crate::time::Msec;
@@ -137,11 +135,9 @@ pub(crate) fn is_delayed(mark: &Mark) -> bool {
 
 /// Whether it has come to what makes its answer.
 fn is_in_content_phase(r: &ngx_http_request_t) -> bool {
+    const CONTENT: ngx_http_phase_handler_pt = Some(ngx_http_core_content_phase);
     let Some(core) = NgxHttpCoreModule::main_conf(r) else { return true };
     // SAFETY: nginx's table of handlers, in which a live request has its place.
     let checker = unsafe { (*core.phase_engine.handlers.offset(r.phase_handler)).checker };
-    checker.is_some_and(|one| ptr::fn_addr_eq(one, ngx_http_core_content_phase as Checker))
+    checker.zip(CONTENT).is_some_and(|(one, content)| ptr::fn_addr_eq(one, content))
 }
-
-type Checker =
-    unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_http_phase_handler_t) -> ngx_int_t;

@@ -7,9 +7,9 @@ use nginx_sys::ngx_msec_t;
 use super::mark::{InFlightAs, Mark, Stage};
 use super::{oldest, room};
 use crate::ffi::nginx::cycle::now;
-use crate::ffi::nginx::event::Timer;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Queue;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ids::{AppId, Epoch, WorkerId};
 use crate::shared::in_flight::{AppIndex, CountCell, Counts};
@@ -55,7 +55,7 @@ pub(crate) fn only_tunnels() -> bool {
 }
 
 /// A request is passed on.
-pub(crate) fn start(this: &ThisWorker, mark: &Mark) {
+pub(crate) fn start(this: &ThisWorker, mark: &'static Mark) {
     let app = STATE.find(mark.app_name());
     if let Some((app, count)) = app.and_then(|app| Some((app, STATE.count(app)?))) {
         if mark.stage.get() == Stage::Passed {

@@ -9,7 +9,7 @@ use super::held;
 use crate::ffi::nginx::attach::{self, Attached, Kind};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::flags::{self, request};
-use crate::ffi::nginx::queue::{Link, Linked};
+use crate::ffi::nginx::queue::Link;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{pointers, Failed};
 use crate::ids::{AppId, Cookie, SlotId};
@@ -40,9 +40,6 @@ pub(crate) struct Mark {
     /// Its subrequests to the app, the newest first.
     pub parts: Cell<Option<&'static Part>>,
 }
-
-// SAFETY: a mark is made by `put` only, in its request's memory.
-unsafe impl Linked for Mark {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {

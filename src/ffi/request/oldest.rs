@@ -11,7 +11,11 @@ use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::text::{Address, Text};
 
 /// Answers the question that was asked then, by what is in flight, the oldest first.
-pub(crate) fn tell<'m>(this: &ThisWorker, asked: Epoch, in_flight: impl Iterator<Item = &'m Mark>) {
+pub(crate) fn tell(
+    this: &ThisWorker,
+    asked: Epoch,
+    in_flight: impl Iterator<Item = &'static Mark>,
+) {
     let mut told: Vec<(AppId, Told)> = Vec::new();
     let mut counts = vec![0; this.zone.max_apps()];
     for mark in in_flight {

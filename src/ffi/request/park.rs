@@ -10,8 +10,8 @@ use super::mark::{self, Mark, Stage};
 use super::{bypass, failed, given_up, in_flight, release};
 use crate::ffi::conf;
 use crate::ffi::nginx::attach::{Attached, Kind};
-use crate::ffi::nginx::event::Post;
 use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::worker::this;
 use crate::ids::SlotId;
@@ -63,7 +63,7 @@ extern "C" fn on_write(r: Request) {
 }
 
 /// The request was held for its max_time.
-fn expire(r: Request, mark: &Mark, slot: SlotId) {
+fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
     let Some(this) = this::current() else { return };
     let answer = match conf::loc_conf(&r).and_then(|conf| conf.expired) {
         Some(PassOr::Answer(code)) => Some(code),

@@ -9,11 +9,12 @@ use super::halt::{self, Halts};
 use super::mark::{self, Mark, Stage};
 use super::{held, in_flight, room};
 use crate::ffi::nginx::cycle::now;
-use crate::ffi::nginx::event::{Post, Timer};
 use crate::ffi::nginx::kept;
 use crate::ffi::nginx::per_worker::PerWorker;
-use crate::ffi::nginx::queue::{Popped, Queue};
+use crate::ffi::nginx::posting::Post;
+use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::reap;
 use crate::ffi::worker::this::{self, ThisWorker};
 use crate::ids::{AppId, Cookie};
@@ -149,7 +150,7 @@ fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, spare: Spare) -> Turn 
 /// The turn of a request of this worker comes.
 fn grant(given: Given) {
     // SAFETY: this process filled the slot, and its mark lives while it is held.
-    let mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
+    let mark: &'static Mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
     mark.grant(&given);
     GRANTED.push(mark);
 }
@@ -159,7 +160,7 @@ fn grant(given: Given) {
 fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
     while let Some(mark) = GRANTED.pop() {
-        let there = resume(this, mark);
+        let there = resume(this, mark.r);
         delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     }
     let Some(delayed) = delayed else { return Some(app) };
@@ -168,14 +169,14 @@ fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     None
 }
 
-/// The hold ends by its turn: the request goes on within this call, which may end it and others. Returns
-/// its mark if it is still there.
-fn resume(this: &ThisWorker, mark: Popped<Mark>) -> Option<&'static Mark> {
+/// The hold of a request ends by its turn: it goes on within this call, which may end it and others.
+/// Returns its mark if it is still there.
+fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
+    let mark = mark::find(r)?;
     mark.end(Stage::Released);
-    start(&mark);
-    in_flight::start(this, &mark);
+    start(mark);
+    in_flight::start(this, mark);
     RESUMING.set(Some(mark.cookie()));
-    let r = mark.r;
     r.wake_to(go_on);
     if RESUMING.get().is_some() {
         r.read_if_posted();
@@ -223,7 +224,7 @@ pub(crate) fn hurry(this: &ThisWorker) {
 }
 
 /// A released request is on its way.
-fn start(mark: &Mark) {
+fn start(mark: &'static Mark) {
     RELEASED.push(mark);
     UNFINISHED.set(UNFINISHED.get() + 1);
     RELEASED_TIMER.start(RELEASED_INTERVAL);

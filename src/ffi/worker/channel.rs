@@ -7,9 +7,10 @@ use core::cell::Cell;
 
 use super::hooks;
 use crate::ffi::nginx::cycle;
-use crate::ffi::nginx::event::{Post, Timer};
 use crate::ffi::nginx::master_channel;
 use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::posting::Post;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::os::process;
 
 /// Whether the master said it.

@@ -1,6 +1,6 @@
 //! What lies where in the zone: the front, and tables one behind the other without gaps.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
@@ -27,11 +27,12 @@ const MAX_WORKERS: usize = 1024;
 /// At most this many callers that wait for an app to be quiet, or drained.
 const MAX_WAITS: usize = 64;
 
-/// What the zone begins with. Another build of the module reads `not_open`.
+/// What the zone begins with. Another build of the module reads `not_open`, and nothing else.
 #[repr(C, align(64))]
 pub(crate) struct Front {
     pub not_open: AtomicU32,
-    pub sizes: Sizes,
+    /// Written once, when the zone is carved.
+    pub sizes: Cell<Sizes>,
     pub waiting: AtomicU32,
     pub epoch: AtomicU64,
     pub endings: AtomicU64,

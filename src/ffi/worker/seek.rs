@@ -6,7 +6,7 @@ use nginx_sys::ngx_msec_t;
 use super::entry::is_lacking;
 use super::hooks;
 use super::this::{current, ThisWorker};
-use crate::ffi::nginx::event::Timer;
+use crate::ffi::nginx::timer::Timer;
 use crate::ids::WorkerId;
 
 /// How often a worker without an entry asks for one, in ms.

@@ -1,8 +1,8 @@
 //! The zone: shared memory, carved once, then lent to the core under nginx's own lock.
 
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::ptr;
+use core::sync::atomic::Ordering;
 
 use super::doorbell::{self, Bells};
 use super::layout::{Front, Layout, Sizes, Table};
@@ -24,7 +24,6 @@ use crate::shared::in_flight::CountTable;
 use crate::shared::signals::Signals;
 use crate::shared::word::Word;
 use crate::text::AppName;
-use crate::time::Now;
 use crate::zone::{Effects, Zone};
 
 /// The zone, as a process knows it.
@@ -32,7 +31,7 @@ use crate::zone::{Effects, Zone};
 pub(crate) struct SharedZone {
     pool: SlabPool,
     /// Where the front begins; the tables are behind it.
-    begin: NonNull<c_void>,
+    begin: *mut c_void,
     front: &'static Front,
     layout: Layout,
 }
@@ -43,11 +42,9 @@ impl SharedZone {
 
     /// Carves a new zone, for so many worker processes. None if it is too small.
     pub(crate) fn carve(pool: SlabPool, processes: usize) -> Option<Self> {
-        let (all, bytes) = pool.take_all()?;
-        let front = all.cast::<Front>();
-        // SAFETY: all zero, of which a front is made; nobody else has it yet. It begins with a page, and
-        // so is aligned.
-        unsafe { (*front.as_ptr()).sizes = Sizes::for_bytes(bytes, processes) };
+        let bytes = pool.take_all()?;
+        let front = Self::front(pool)?;
+        front.sizes.set(Sizes::for_bytes(bytes, processes));
         let zone = Self::attach(pool)?;
         zone.visit(|zone| zone.reset());
         Some(zone)
@@ -55,19 +52,21 @@ impl SharedZone {
 
     /// A zone that this build of the module has carved. None if none has.
     pub(crate) fn attach(pool: SlabPool) -> Option<Self> {
-        let begin = NonNull::new(pool.data())?;
-        // SAFETY: what carve has left there. All of it but the header, which is in a cell, are atomics or
-        // do not change any more.
-        let front: &Front = unsafe { begin.cast().as_ref() };
-        Some(Self { pool, begin, front, layout: front.sizes.layout() })
+        let front = Self::front(pool)?;
+        Some(Self { pool, begin: pool.data(), front, layout: front.sizes.get().layout() })
+    }
+
+    /// What the zone begins with. None if nothing has been carved.
+    fn front(pool: SlabPool) -> Option<&'static Front> {
+        // SAFETY: what take_all has left there: it begins with a page, and so is aligned. All zero is a
+        // front, whose parts are atomics or in cells.
+        unsafe { pool.data().cast::<Front>().as_ref() }
     }
 
     /// How many apps are not open, by whatever build of the module has carved the zone: all begin with
     /// that. None if none has.
     pub(crate) fn begins_with(pool: SlabPool) -> Option<u32> {
-        let begin = NonNull::new(pool.data())?.cast::<AtomicU32>();
-        // SAFETY: what some build's carve has left there.
-        Some(unsafe { begin.as_ref() }.load(Ordering::Relaxed))
+        Self::front(pool).map(|front| front.not_open.load(Ordering::Relaxed))
     }
 
     /// The words that are read without the lock.
@@ -137,24 +136,11 @@ impl SharedZone {
         let locked = Locked::new(self.pool, &self.front.holder);
         #[cfg(feature = "faults")]
         super::faults::arm_if_told();
-        // SAFETY: the lock keeps others from the tables, and a visit has the only reference to them in
-        // this process.
-        let mut zone = unsafe { self.tables(now) };
-        zone.enter();
-        let result = f(&mut zone);
-        let effects = zone.leave();
-        drop(locked);
-        self.carry_out(&effects);
-        result
-    }
-
-    /// # Safety
-    /// The lock is held, and the tables are borrowed by nobody else in this process.
-    unsafe fn tables(&self, now: Now) -> Zone<'_> {
         let Layout { apps, workers, waits, slots, .. } = self.layout;
-        // SAFETY: the caller's; each table was filled with valid entries by reset, or is all zero and of
-        // a type for which that is valid until then.
-        unsafe {
+        // SAFETY: the lock keeps others from the tables, and a visit has the only reference to them in
+        // this process. Each was filled with valid entries by reset, or is all zero and of a type for
+        // which that is valid until then.
+        let mut zone = unsafe {
             Zone {
                 header: &mut *self.front.header.get(),
                 signals: self.signals(),
@@ -166,11 +152,17 @@ impl SharedZone {
                 now,
                 effects: Effects::default(),
             }
-        }
+        };
+        zone.enter();
+        let result = f(&mut zone);
+        let effects = zone.leave();
+        drop(locked);
+        self.carry_out(&effects);
+        result
     }
 
     fn table<T>(&self, table: Table<T>) -> *mut [T] {
-        let first = self.begin.as_ptr().wrapping_byte_add(table.offset);
+        let first = self.begin.wrapping_byte_add(table.offset);
         ptr::slice_from_raw_parts_mut(first.cast(), table.count)
     }
 
