@@ -2,26 +2,26 @@
 #![forbid(unsafe_code)]
 
 /// Whether these lines name `application/json`, with a higher q than `text/plain`.
-pub fn likes_json<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
-    let (mut json, mut text) = (Liking::default(), Liking::default());
+pub fn prefers_json<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    let (mut json, mut text) = (Preference::default(), Preference::default());
     for range in lines.flat_map(|line| unquoted(line, b',')) {
         let Some((media_range, q)) = parse(range) else { continue };
-        json.hear(media_range, q, [b"application/json", b"application/*"]);
-        text.hear(media_range, q, [b"text/plain", b"text/*"]);
+        json.note(media_range, q, [b"application/json", b"application/*"]);
+        text.note(media_range, q, [b"text/plain", b"text/*"]);
     }
     json.named.is_some_and(|named| named > text.q())
 }
 
 /// The q of a media type, in thousandths, by each kind of range that matches it.
 #[derive(Default)]
-struct Liking {
+struct Preference {
     named: Option<u16>,
     kind: Option<u16>,
     any: Option<u16>,
 }
 
-impl Liking {
-    fn hear(&mut self, media_range: &[u8], q: u16, [name, kind]: [&[u8]; 2]) {
+impl Preference {
+    fn note(&mut self, media_range: &[u8], q: u16, [name, kind]: [&[u8]; 2]) {
         let place = match media_range {
             b"*/*" => &mut self.any,
             range if range.eq_ignore_ascii_case(kind) => &mut self.kind,
@@ -90,11 +90,11 @@ mod tests {
     use super::*;
 
     fn likes(lines: &[&str]) -> bool {
-        likes_json(lines.iter().map(|line| line.as_bytes()))
+        prefers_json(lines.iter().map(|line| line.as_bytes()))
     }
 
     #[test]
-    fn json_goes_to_who_names_it_and_likes_it_better() {
+    fn json_goes_to_clients_that_name_and_prefer_it() {
         for lines in [
             &["application/json"][..],
             &["Application/JSON;charset=utf-8"],
@@ -138,7 +138,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_header_panics(lines: Vec<Vec<u8>>) {
-            let _ = likes_json(lines.iter().map(Vec::as_slice));
+            let _ = prefers_json(lines.iter().map(Vec::as_slice));
         }
     }
 }

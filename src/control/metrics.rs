@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_spells_another_ones_bytes_has_a_label_of_its_own() {
+    fn a_name_that_looks_like_an_escaped_one_has_its_own_label() {
         let label = |name: &[u8]| Label(&AppName::new(name).unwrap()).to_string();
         assert_ne!(label(b"a\xff"), label(b"a\\xff"));
     }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_with_requests_is_counted_at_warn() {
+    fn failed_requests_are_counted_at_warn() {
         let lines = [
             (
                 RequestEvent::Rejected { count: 20, lack: Lack::Connections },

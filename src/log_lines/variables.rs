@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_read_otherwise_than_in_lua_is_warned_of() {
+    fn a_pattern_that_differs_from_lua_is_a_warning() {
         let line = BadValue::OddPattern(b"%1", Oddity::TakenLiterally(b'1'));
         assert_eq!(
             line.to_string(),

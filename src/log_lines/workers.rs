@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_worker_lacks_is_said_with_what_to_do() {
+    fn a_workers_line_says_what_to_do() {
         let lines = [
             (
                 WorkerLine::Repaired,

@@ -85,7 +85,7 @@ fn a_lease_never_has_more_to_go_than_when_it_was_written() {
 }
 
 #[test]
-fn a_file_that_does_not_say_what_was_left_bounds_it_by_the_whole_lease() {
+fn a_file_without_the_rest_of_a_lease_restores_the_whole_at_most() {
     let mut saved = Saved::of(&paused(Some(60_000)), at(1_000_000)).unwrap();
     saved.left = None;
     let early = Now { monotonic: Msec(9), wall: Msec(1_000_000 - 500_000) };

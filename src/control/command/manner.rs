@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::verb::Verb;
-use crate::control::accept::likes_json;
+use crate::control::accept::prefers_json;
 use crate::control::form::Said;
 
 /// How the answer to a request is written.
@@ -41,7 +41,7 @@ impl Manner {
         };
         let looks =
             !matches!(verb, Some(Verb::Metrics | Verb::Dashboard | Verb::Script | Verb::Style));
-        let is_json = asked(b"json") || (!asked(b"text") && looks && likes_json(accept));
+        let is_json = asked(b"json") || (!asked(b"text") && looks && prefers_json(accept));
         let is_longer = said.parameters().any(|(name, _)| name != b"format");
         Self {
             format: if is_json { Format::Json } else { Format::Text },

@@ -73,7 +73,7 @@ fn an_app_is_named_by_its_bytes() {
 }
 
 #[test]
-fn what_only_reads_is_read_by_get_and_what_changes_is_posted() {
+fn reading_verbs_take_get_and_head_changing_verbs_take_post() {
     let all = [Method::Get, Method::Head, Method::Post, Method::Other];
     let allowed = |verb: Verb, changes| all.map(|method| verb.allows(method, changes));
     for verb in [Verb::Status, Verb::Apps, Verb::Metrics, Verb::Dashboard] {
@@ -153,7 +153,7 @@ fn json_is_asked_for_by_parameter_or_header() {
 }
 
 #[test]
-fn what_a_form_says_counts_as_what_the_query_says() {
+fn parameters_in_a_form_count_as_those_in_the_query() {
     let form = "for=60s&reason=db+switch";
     assert_eq!(
         command_in(Verb::Enable, "", form),

@@ -86,7 +86,7 @@ fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
 }
 
 #[test]
-fn a_caller_for_whom_there_is_no_room_is_told_what_is_full() {
+fn a_caller_without_room_is_told_what_is_full() {
     for (why, text) in [
         (
             Refusal::Full,

@@ -23,7 +23,7 @@ fn foreign(headers: &Headers<'_>) -> Option<BrowserRefused> {
 }
 
 #[test]
-fn what_is_no_browser_is_not_hindered() {
+fn other_clients_than_browsers_are_not_hindered() {
     for user_agent in ["", "curl/8.5.0", "Wget/1.21", "python-requests/2.31 (like Mozilla/5.0)"] {
         let script = Headers { user_agent: user_agent.as_bytes(), ..HOST };
         assert_eq!(refused(&script, Method::Get, HostIs::Other), None);
@@ -54,7 +54,7 @@ fn a_page_of_this_host_may_act() {
 }
 
 #[test]
-fn a_page_of_another_site_may_not() {
+fn a_page_of_another_site_may_not_act() {
     for site in ["cross-site", "same-site", "anything"] {
         let other = Headers { sec_fetch_site: site.as_bytes(), ..HOST };
         assert_eq!(foreign(&other), Some(BrowserRefused::Foreign("Sec-Fetch-Site")));
@@ -84,7 +84,7 @@ fn a_page_of_another_site_may_not() {
 }
 
 #[test]
-fn what_a_browser_fetches_before_anybody_asked_changes_nothing() {
+fn a_browser_that_fetches_in_advance_changes_nothing() {
     for value in [&b"prefetch"[..], b"Prefetch;prerender", b"prefetch;anonymous-client-ip"] {
         let early = Headers { sec_purpose: value, ..HOST };
         assert_eq!(foreign(&early), Some(BrowserRefused::Early("Sec-Purpose")));
@@ -99,7 +99,7 @@ fn what_a_browser_fetches_before_anybody_asked_changes_nothing() {
 }
 
 #[test]
-fn a_browser_that_does_not_say_where_a_get_comes_from_changes_nothing() {
+fn a_get_of_a_browser_that_does_not_say_its_page_changes_nothing() {
     let silent = Headers { user_agent: b"Mozilla/5.0 (X11) Chrome/120", ..HOST };
     assert_eq!(refused(&silent, Method::Get, HostIs::Own), Some(BrowserRefused::Unknown));
     assert_eq!(
@@ -112,7 +112,7 @@ fn a_browser_that_does_not_say_where_a_get_comes_from_changes_nothing() {
 }
 
 #[test]
-fn a_browser_is_refused_at_a_name_that_is_none_of_the_servers() {
+fn a_browser_is_refused_for_a_host_that_is_not_a_server_name() {
     let browser = Headers { user_agent: b"Mozilla/5.0", origin: b"http://evil.example", ..HOST };
     let evil = Headers { host: b"evil.example", ..browser };
     for one in [evil, Headers { user_agent: b"", ..evil }] {
@@ -136,7 +136,7 @@ fn a_browser_is_refused_at_a_name_that_is_none_of_the_servers() {
 }
 
 #[test]
-fn the_names_of_a_server_are_nginxs() {
+fn server_names_match_as_in_nginx() {
     for (server_name, host) in [
         ("a.example", "a.example"),
         ("*.a.example", "b.a.example"),

@@ -13,7 +13,7 @@ fn more(before: Option<&Status>, app: &Status, done: Done) -> String {
 }
 
 #[test]
-fn more_is_said_of_which_app_and_pause_until_when_and_whose() {
+fn an_answer_says_which_app_and_pause_it_is_about() {
     let until = Status { until: Some(Time(Msec(0))), ..paused() };
     assert_eq!(
         more(Some(&open()), &until, Done::Changed),
@@ -27,7 +27,7 @@ fn more_is_said_of_which_app_and_pause_until_when_and_whose() {
 }
 
 #[test]
-fn what_was_changed_and_what_was_not_is_said() {
+fn an_answer_says_what_was_changed_and_what_was_not() {
     let now = Status { until: Some(Time(Msec(0))), reason: Reason::new(b"mine").ok(), ..paused() };
     let earlier = Status { until: Some(Time(Msec(1))), ..paused() };
     let text = more(Some(&earlier), &now, Done::Changed);
@@ -46,7 +46,7 @@ fn what_was_changed_and_what_was_not_is_said() {
 }
 
 #[test]
-fn how_those_held_go_on_is_said() {
+fn an_answer_says_how_held_requests_are_released() {
     let spread =
         DrainPace { spread: Seconds(Msec(60_000)), concurrency: 5, ends: Some(Time(Msec(0))) };
     let draining = Status {
@@ -68,13 +68,13 @@ fn how_those_held_go_on_is_said() {
 }
 
 #[test]
-fn an_app_of_which_no_request_ever_came_is_doubted() {
+fn an_app_without_any_request_is_doubted() {
     let text = more(None, &Status { heard_of: false, ..paused() }, Done::Changed);
     assert!(text.contains("no request of this app was ever seen"), "{text}");
 }
 
 #[test]
-fn a_lease_that_outlasts_those_held_is_doubted() {
+fn a_lease_longer_than_requests_are_held_is_doubted() {
     let leased = |seconds: u64, after: Option<u64>| Status {
         until: Some(Time(Msec(seconds * 1000))),
         expire_after: after.map(|seconds| Msec(seconds * 1000)),
@@ -93,7 +93,7 @@ fn a_lease_that_outlasts_those_held_is_doubted() {
 }
 
 #[test]
-fn what_came_of_the_newest_pauses_requests_is_said_where_some_failed() {
+fn an_answer_counts_the_failed_requests_of_the_newest_drain() {
     let drain = |pause, failed| LastDrain {
         pause: PauseId(pause),
         released: 9,
