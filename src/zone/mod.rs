@@ -32,7 +32,7 @@ use crate::flag::Flag;
 use crate::ids::{AppId, Epoch, Generation, NameHash, PauseId, SlotId, WorkerId};
 use crate::shared::app::{App, Drained, State, Unreported};
 use crate::shared::in_flight::CountTable;
-use crate::shared::signals::Signals;
+use crate::shared::signals::SignalsWriter;
 use crate::shared::slots::{Held, List, Slot};
 use crate::shared::waiters::Wait;
 use crate::shared::workers::Worker;
@@ -122,7 +122,7 @@ impl Header {
 #[derive(Debug)]
 pub struct Zone<'z> {
     pub header: &'z mut Header,
-    pub signals: Signals<'z>,
+    pub signals: SignalsWriter<'z>,
     pub counts: CountTable<'z>,
     pub apps: &'z mut [App],
     pub workers: &'z mut [Worker],

@@ -4,7 +4,7 @@
 use super::{Effects, Header, Zone};
 use crate::shared::app::App;
 use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
-use crate::shared::signals::Signals;
+use crate::shared::signals::{Signals, SignalsWriter};
 use crate::shared::slots::Slot;
 use crate::shared::waiters::Wait;
 use crate::shared::workers::Worker;
@@ -64,7 +64,7 @@ impl Tables {
     pub fn lend<'z>(&'z mut self, words: &'z Words, now: Now) -> Zone<'z> {
         Zone {
             header: &mut self.header,
-            signals: words.signals(),
+            signals: SignalsWriter::new(words.signals()),
             counts: words.counts(),
             apps: &mut self.apps,
             workers: &mut self.workers,

@@ -21,7 +21,7 @@ use crate::log_lines::workers::WorkerLine;
 use crate::log_lines::About;
 use crate::shared::app::Unreported;
 use crate::shared::in_flight::CountTable;
-use crate::shared::signals::Signals;
+use crate::shared::signals::{Signals, SignalsWriter};
 use crate::shared::word::Word;
 use crate::text::AppName;
 use crate::zone::{Effects, Zone};
@@ -143,7 +143,7 @@ impl SharedZone {
         let mut zone = unsafe {
             Zone {
                 header: &mut *self.front.header.get(),
-                signals: self.signals(),
+                signals: SignalsWriter::new(self.signals()),
                 counts: self.counts(),
                 apps: &mut *self.table(apps),
                 workers: &mut *self.table(workers),

@@ -5,9 +5,13 @@
 //! written under the lock, unless their comment says otherwise.
 #![forbid(unsafe_code)]
 
+mod writer;
+
+pub use writer::SignalsWriter;
+
 use crate::ids::{AppId, Epoch, NameHash};
 use crate::shared::health::Health;
-use crate::sync::{crash_point, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
 /// References to the words in shared memory.
@@ -145,81 +149,6 @@ impl Signals<'_> {
     fn is_moving(&self, id: AppId) -> bool {
         let word = self.moving.get(id.index() / 64);
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit(id) != 0)
-    }
-
-    /// Under the lock: closes the app's gate for this name, or opens it.
-    pub(crate) fn set_gate(&self, id: AppId, closed_for: Option<NameHash>) {
-        let Some(gate) = self.names.get(id.index()) else {
-            return;
-        };
-        let value = closed_for.map_or(0, |name| name.0);
-        let before = gate.load(Ordering::Relaxed);
-        if before == value {
-            return;
-        }
-        // Before the gate opens: requests that pass then note it again.
-        if let Some(word) = self.expiry(NameHash(before)).filter(|_| value == 0) {
-            word.store(0, Ordering::Relaxed);
-        }
-        // Pairs with the load in `find`.
-        gate.store(value, Ordering::Release);
-        crash_point();
-        let count = self.not_open.load(Ordering::Relaxed);
-        // Pair with the load in `all_open`.
-        match (before, value) {
-            (0, _) => self.not_open.store(count.saturating_add(1), Ordering::Release),
-            (_, 0) => self.not_open.store(count.saturating_sub(1), Ordering::Release),
-            _ => {}
-        }
-    }
-
-    /// Under the lock: the app's line moves.
-    pub(crate) fn line_moves(&self, id: AppId) {
-        self.change_moving(id, |word| word | bit(id));
-    }
-
-    /// Under the lock: the app's line stands still.
-    pub(crate) fn line_stands(&self, id: AppId) {
-        self.change_moving(id, |word| word & !bit(id));
-    }
-
-    fn change_moving(&self, id: AppId, change: impl FnOnce(u64) -> u64) {
-        if let Some(word) = self.moving.get(id.index() / 64) {
-            word.store(change(word.load(Ordering::Relaxed)), Ordering::Relaxed);
-        }
-    }
-
-    /// Under the lock: sets when the first lease ends.
-    pub(crate) fn set_lease(&self, end: Option<Msec>) {
-        self.lease.store(end.map_or(0, |end| end.0.max(1)), Ordering::Relaxed);
-    }
-
-    /// Under the lock: begins the next epoch, which workers see with all that has changed before.
-    pub(crate) fn next_epoch(&self) -> Epoch {
-        let epoch = Epoch(self.epoch.load(Ordering::Relaxed).wrapping_add(1));
-        // Pairs with the load in `epoch`.
-        self.epoch.store(epoch.0, Ordering::Release);
-        epoch
-    }
-
-    /// Under the lock: a pause has ended. Called before the gate opens or the line moves.
-    pub(crate) fn pause_ended(&self) {
-        self.endings.store(self.endings().wrapping_add(1), Ordering::Relaxed);
-        crash_point();
-    }
-
-    /// Under the lock: sets how many callers wait.
-    pub(crate) fn set_waiting(&self, count: usize) {
-        self.waiting.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    /// Under the lock, after a worker died in it: counts the closed gates again. No gate changes:
-    /// other workers may read them at this moment.
-    pub(crate) fn recount(&self) {
-        let signals = self.names.iter();
-        let closed = signals.filter(|gate| gate.load(Ordering::Relaxed) != 0);
-        let count = u32::try_from(closed.count()).unwrap_or(u32::MAX);
-        self.not_open.store(count, Ordering::Relaxed);
     }
 }
 
