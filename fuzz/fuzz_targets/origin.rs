@@ -86,8 +86,8 @@ type Where = (Host<String>, u16);
 /// The host and port of a URL. None if it is no URL, or names a user.
 fn place(url: &str) -> Option<Where> {
     let url = Url::parse(url).ok()?;
-    let nobody = url.username().is_empty() && url.password().is_none();
-    nobody.then_some((url.host()?.to_owned(), url.port_or_known_default()?))
+    let no_user = url.username().is_empty() && url.password().is_none();
+    no_user.then_some((url.host()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// The same of a header Host: a name or an address as in RFC 3986, perhaps with a port.

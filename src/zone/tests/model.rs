@@ -190,8 +190,8 @@ impl Pair {
         })
     }
 
-    fn wake(&mut self, whom: Wake) {
-        match whom {
+    fn wake(&mut self, wake: Wake) {
+        match wake {
             Wake::Nobody => {}
             Wake::One(worker) => self.workers[worker.index()].awake = true,
             Wake::All => self.workers.iter_mut().for_each(|worker| worker.awake = true),

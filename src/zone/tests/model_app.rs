@@ -133,8 +133,8 @@ impl ModelApp {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        let nobody = self.line.is_empty() && self.unfinished.is_empty() && self.baton.is_none();
-        self.state == State::Open && nobody && self.unreported.is_none() && !self.rolled_back
+        let empty = self.line.is_empty() && self.unfinished.is_empty() && self.baton.is_none();
+        self.state == State::Open && empty && self.unreported.is_none() && !self.rolled_back
     }
 
     pub(super) fn retry_after(&self, now: Now) -> u64 {

@@ -130,13 +130,13 @@ impl Pair {
     }
 
     fn strays(&self, who: &Index, owner: WorkerId) -> Vec<Deed> {
-        let nobody = ModelRequest {
+        let unknown = ModelRequest {
             ticket: Ticket(0),
             owner,
             cookie: Cookie(u64::MAX),
             slot: SlotId(who.index(9) as u32),
         };
-        let all = self.waiting().chain(self.unfinished()).chain([&nobody]);
+        let all = self.waiting().chain(self.unfinished()).chain([&unknown]);
         let ModelRequest { slot, cookie, .. } = one_of(all, who).unwrap();
         let why = DepartReason::Left;
         vec![Deed::Finish { slot, owner, cookie }, Deed::Depart { slot, owner, cookie, why }]
