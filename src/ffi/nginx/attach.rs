@@ -47,6 +47,18 @@ const ON_CLEANUP: ngx_pool_cleanup_pt = handler(on_cleanup);
 
 /// Attaches a value to a request, in whose memory it lives until that goes.
 pub(crate) fn attach<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
+    hold(r, value).map(|holder| &holder.value)
+}
+
+/// As [`attach`], and keeps the value at hand for [`at_hand`].
+pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
+    let holder = hold(r, value)?;
+    r.context().set(ptr::from_ref(holder).cast_mut().cast());
+    Ok(&holder.value)
+}
+
+#[inline]
+fn hold<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
     // SAFETY: a live request has a pool; what nginx allocates is aligned for anything that C has, and
     // becomes a value before the cleanup can run.
     unsafe {
@@ -55,20 +67,13 @@ pub(crate) fn attach<T: Attached>(r: Request, value: T) -> Result<&'static T, Fa
         let holder = cleanup.data.cast::<Holder<T>>();
         holder.write(Holder { kind: T::KIND, end: end::<T>, value });
         cleanup.handler = ON_CLEANUP;
-        Ok(&(*holder).value)
+        Ok(&*holder)
     }
 }
 
 /// The newest value of this type that is attached to a request.
 pub(crate) fn attached<T: Attached>(r: Request) -> Option<&'static T> {
     cleanups(&r).find_map(|cleanup| value_of(cleanup.data))
-}
-
-/// As [`attach`], and keeps the value at hand for [`at_hand`].
-pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
-    let value = attach(r, value)?;
-    r.context().set(cleanups(&r).next().map_or(ptr::null_mut(), |newest| newest.data));
-    Ok(value)
 }
 
 /// As [`attached`], quickly where the request has the value at hand: as long as no internal redirect

@@ -19,14 +19,18 @@ use super::{callbacks, flags, functions, pointers};
 
 /// A variable's value; empty if it has none.
 pub(crate) fn variable(r: &Request, index: ngx_uint_t) -> &[u8] {
-    let read = || functions::ngx_http_get_indexed_variable(*r, index);
-    let value = if changes_nothing(*r, index) { read() } else { undisturbed(*r, read) };
-    value.filter(|value| !flags::value::NOT_FOUND.is_set(value)).map_or(&[], |value| bytes(value))
+    at_hand(r, index).unwrap_or_else(|| {
+        let read = || functions::ngx_http_get_indexed_variable(*r, index);
+        undisturbed(*r, read).map_or(&[], |value| bytes(value))
+    })
 }
 
-/// A variable's value, empty if it has none. None if it would have to be made first.
+/// A variable's value, empty if it has none. None if nginx would have to make it first.
 pub(crate) fn at_hand(r: &Request, index: ngx_uint_t) -> Option<&[u8]> {
-    changes_nothing(*r, index).then(|| variable(r, index))
+    match values(*r).get(index) {
+        Some(value) if is_made(value) => Some(bytes(value)),
+        _ => variables(r).get(index).is_some_and(is_unset).then_some(&[]),
+    }
 }
 
 /// What a value with variables in it is for this request. None if nginx could not make it.
@@ -37,6 +41,9 @@ pub(crate) fn complex<'r>(r: &'r Request, complex: &ngx_http_complex_value_t) ->
 }
 
 fn bytes(value: &ngx_http_variable_value_t) -> &[u8] {
+    if flags::value::NOT_FOUND.is_set(value) {
+        return &[];
+    }
     slice(value.data, flags::value::LEN.value(value))
 }
 
@@ -61,11 +68,6 @@ pub(crate) extern "C" fn get_unset(
 
 /// [`get_unset`], as nginx has it.
 pub(crate) const UNSET: ngx_http_get_variable_pt = callbacks::getter(get_unset);
-
-/// Whether nginx has the variable's value already, or nobody gave it one.
-fn changes_nothing(r: Request, index: ngx_uint_t) -> bool {
-    values(r).get(index).is_some_and(is_made) || variables(&r).get(index).is_some_and(is_unset)
-}
 
 /// Whether nothing in the configuration gives the variable a value but `set`.
 fn is_unset(variable: &ngx_http_variable_t) -> bool {

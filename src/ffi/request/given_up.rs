@@ -40,7 +40,10 @@ pub(crate) fn finish(mark: &Mark) {
 /// Whether some of the request was sent to an app that has not answered all of it, for nginx closed
 /// the connection: its client left, or the app took too long.
 fn is_given_up(r: Request) -> bool {
-    let Some(upstream) = pointers::upstream(&r) else { return false };
+    pointers::upstream(&r).is_some_and(|upstream| is_left_alone(r, upstream))
+}
+
+fn is_left_alone(r: Request, upstream: &ngx_http_upstream_t) -> bool {
     let Some(last) = pointers::attempt(upstream) else { return false };
     let left_alone = if attempts::is_answered(last) {
         breaks_off(r, upstream, last)
