@@ -7,6 +7,8 @@ use Intermission;
 use Intermission::Http2;
 use Test::More;
 
+my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+
 subtest 'a paced drain that takes longer than worker_shutdown_timeout ends with answers' => sub {
     my $t = Intermission->new(workers => 2, main => 'worker_shutdown_timeout 3s;');
     $t->control('enable');
@@ -48,6 +50,21 @@ subtest 'held streams of HTTP/2 are answered before their connection is cut off'
     my $totals = $t->status->{totals};
     is_deeply [@{$totals}{qw(stopped left rejected)}], [5, 0, 0], 'the totals count the answered streams as stopped';
     $t->control('disable');
+    $t->clean_ok;
+};
+
+subtest 'held requests wait as long as worker_shutdown_timeout lets them, however many days that is' => sub {
+    plan skip_all => 'this nginx logs no timers' if `$nginx -V 2>&1` !~ /--with-debug/;
+    my $main = 'worker_shutdown_timeout 2d; error_log @DIR@/debug.log debug;';
+    my $t = Intermission->new(workers => 1, main => $main);
+    $t->control('enable');
+    my $held = $t->send('/');
+    $t->wait_held(1);
+    $t->reload;
+    my $timers = Intermission::slurp($t->dir . '/debug.log');
+    ok scalar($timers =~ /event timer add: -1: 172799000:/), 'a worker_shutdown_timeout of 2d: held requests are answered a second before it';
+    $t->control('disable');
+    is $held->response->{status}, 200, 'a worker_shutdown_timeout of 2d: a request held by an old worker is released';
     $t->clean_ok;
 };
 

@@ -40,7 +40,7 @@ impl Timer {
     pub(crate) fn start(&'static self, after: ngx_msec_t) {
         let ev = self.event();
         if !event::TIMER_SET.is_set(&ev) {
-            functions::add_timer(ev, after.min(LONGEST_TIMER));
+            functions::add_timer(ev, after);
         }
     }
 
@@ -55,11 +55,13 @@ impl Timer {
         self.start(after);
     }
 
-    /// It happens at this time on the monotonic clock, whatever was set before; never if None.
+    /// It happens at this time on the monotonic clock, whatever was set before; never if None. It
+    /// happens after a day at the latest: what it calls must set it again.
     pub(crate) fn set(&'static self, at: Option<Msec>) {
         functions::del_timer(self.event());
         if let Some(at) = at {
-            self.start(at.since(cycle::now().monotonic).0 as ngx_msec_t);
+            let after = at.since(cycle::now().monotonic).0 as ngx_msec_t;
+            self.start(after.min(LONGEST_TIMER));
         }
     }
 
