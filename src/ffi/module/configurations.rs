@@ -23,11 +23,11 @@ callbacks! {
 
 /// The http block's; what it has open is closed when the configuration's memory goes.
 pub(crate) extern "C" fn create_main(cf: Conf) -> *mut c_void {
-    cf.pool().allocate(MainConf::new(cf.cycle)).cast()
+    cf.keep(MainConf::new(cf.cycle)).cast()
 }
 
 pub(crate) extern "C" fn create_location(cf: Conf) -> *mut c_void {
-    cf.pool().allocate(LocConf::default()).cast()
+    cf.keep(LocConf::default()).cast()
 }
 
 pub(crate) extern "C" fn merge_location(

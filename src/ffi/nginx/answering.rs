@@ -5,7 +5,7 @@ use nginx_sys::{ngx_buf_t, ngx_chain_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ER
 use super::flags::{buf, request};
 use super::plain::zero;
 use super::request::Request;
-use super::{functions, pointers, Failed};
+use super::{functions, memory, pointers, Failed};
 
 impl Request {
     /// The host that the client names. HTTP/3 gives it as the authority, and no header.
@@ -78,7 +78,6 @@ impl Request {
         buf::MEMORY.set(&mut buffer);
         buf::LAST_BUF.put(&mut buffer, ngx_uint_t::from(self.is_main()));
         buf::LAST_IN_CHAIN.set(&mut buffer);
-        let place = self.ngx().pool().allocate(buffer);
-        Some(place).filter(|place| !place.is_null())
+        memory::copy(&self.ngx().pool(), &[buffer])?.first_mut().map(core::ptr::from_mut)
     }
 }

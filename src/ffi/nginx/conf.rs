@@ -6,13 +6,13 @@ use core::mem::MaybeUninit;
 
 use nginx_sys::{
     ngx_conf_log_error, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value_t, ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, NGX_LOG_EMERG, NGX_OK,
+    ngx_http_complex_value_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_LOG_EMERG, NGX_OK,
 };
 use ngx::core::{Pool, NGX_CONF_ERROR};
 
 pub(crate) use super::directive::Conf;
 use super::plain::zero;
-use super::{functions, pointers, Failed};
+use super::{functions, memory, pointers, Failed};
 
 impl Conf {
     /// The words of a directive, its own name first.
@@ -44,10 +44,11 @@ impl Conf {
         NGX_CONF_ERROR
     }
 
-    /// The configuration's memory. What is allocated there is dropped with it.
-    pub(crate) fn pool(self) -> Pool {
-        // SAFETY: a configuration that is being read has a pool.
-        unsafe { Pool::from_ngx_pool(self.pool) }
+    /// Puts a value into the configuration's memory, with which it is dropped. Returns null if there
+    /// is no memory.
+    pub(crate) fn keep<T>(self, value: T) -> *mut T {
+        // SAFETY: nginx makes a configuration's pool before it reads the configuration.
+        unsafe { memory::keep(self.pool, value) }
     }
 
     /// A copy of some values in the configuration's memory.
@@ -55,13 +56,12 @@ impl Conf {
         if values.is_empty() {
             return Ok(&[]);
         }
-        // SAFETY: a live pool, whose memory lives as long as the configuration; it has room for all.
-        unsafe {
-            let copy = ngx_palloc(self.pool, size_of_val(values)).cast::<T>();
-            copy.as_mut().ok_or(Failed)?;
-            copy.copy_from_nonoverlapping(values.as_ptr(), values.len());
-            Ok(core::slice::from_raw_parts(copy, values.len()))
-        }
+        memory::copy(&self.memory(), values).map(|copy| &*copy).ok_or(Failed)
+    }
+
+    fn memory(self) -> Pool {
+        // SAFETY: nginx makes a configuration's pool before it reads the configuration.
+        unsafe { Pool::from_ngx_pool(self.pool) }
     }
 
     /// A relative path becomes one from nginx's folder.
@@ -81,13 +81,11 @@ impl Conf {
         let mut compiler: ngx_http_compile_complex_value_t = zero();
         compiler.cf = self.as_ptr();
         compiler.value = value;
-        compiler.complex_value = self.pool().allocate(zero());
-        // SAFETY: the three are live, or the last one is null: there is no memory.
-        unsafe {
-            let complex = compiler.complex_value.as_ref()?;
-            let compiled = ngx_http_compile_complex_value(&mut compiler);
-            (compiled == NGX_OK as ngx_int_t).then_some(complex)
-        }
+        let complex = memory::copy(&self.memory(), &[zero()])?.first_mut()?;
+        compiler.complex_value = complex;
+        // SAFETY: the compiler has a live cf, a live value, and a place in the configuration's memory.
+        let compiled = unsafe { ngx_http_compile_complex_value(&mut compiler) };
+        (compiled == NGX_OK as ngx_int_t).then_some(complex)
     }
 }
 

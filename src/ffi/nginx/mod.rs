@@ -15,6 +15,7 @@ pub(crate) mod queue;
 
 mod directive;
 mod event;
+mod memory;
 pub(crate) mod request;
 
 pub(crate) mod functions;
