@@ -147,7 +147,7 @@ fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
     };
     if !shm::is_own(zone) {
         // Another build's: all that can be told is whether any app is not open.
-        return match SharedZone::begins_with(pool) {
+        return match SharedZone::not_open_in_another_build(pool) {
             Some(0) | None => Ok(None),
             Some(_) => Err(ConfRefused::Occupied),
         };

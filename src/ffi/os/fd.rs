@@ -2,15 +2,19 @@
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-/// A descriptor that the process has from the one that forked it, or that nginx has. One that is not
-/// open is an error to whatever uses it.
+/// A descriptor that the process has from the one that forked it, or that nginx has. A number that is
+/// not open is an error to whatever uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fd(pub RawFd);
 
+/// The kernel gives no process so many.
+const NEVER_OPEN: RawFd = RawFd::MAX;
+
 impl AsFd for Fd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: a number other than -1; nothing of memory depends on what it is open for.
-        unsafe { BorrowedFd::borrow_raw(self.0.max(0)) }
+        let number = if self.0 < 0 { NEVER_OPEN } else { self.0 };
+        // SAFETY: the number is not -1. Only system calls use it, and they check it.
+        unsafe { BorrowedFd::borrow_raw(number) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::doorbell::{self, Bells};
 use super::layout::{Front, Layout, Sizes, Table};
@@ -58,15 +58,17 @@ impl SharedZone {
 
     /// What the zone begins with. None if nothing has been carved.
     fn front(pool: SlabPool) -> Option<&'static Front> {
-        // SAFETY: what take_all has left there: it begins with a page, and so is aligned. All zero is a
-        // front, whose parts are atomics or in cells.
+        // SAFETY: null, or what `take_all` left there for this build: memory for a front, aligned to a
+        // page, all zero at first. All zero is a front; its parts are atomics or in cells.
         unsafe { pool.data().cast::<Front>().as_ref() }
     }
 
-    /// How many apps are not open, by whatever build of the module has carved the zone: all begin with
-    /// that. None if none has.
-    pub(crate) fn begins_with(pool: SlabPool) -> Option<u32> {
-        Self::front(pool).map(|front| front.not_open.load(Ordering::Relaxed))
+    /// How many apps are not open in a zone that another build of the module has carved: in each build
+    /// a front begins with that. None if nothing has been carved.
+    pub(crate) fn not_open_in_another_build(pool: SlabPool) -> Option<u32> {
+        // SAFETY: null, or what that build's `take_all` left there: its front begins with this atomic.
+        let not_open = unsafe { pool.data().cast::<AtomicU32>().as_ref() };
+        not_open.map(|not_open| not_open.load(Ordering::Relaxed))
     }
 
     /// The words that are read without the lock.
