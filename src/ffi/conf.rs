@@ -1,4 +1,4 @@
-//! What a place of the configuration says.
+//! What the configuration says: the http block, and each location.
 
 use core::cell::Cell;
 
@@ -19,31 +19,32 @@ use crate::settings::{Apps, ErrorStatus, HealthCode, PassOr};
 use crate::shared::pace::Pace;
 use crate::time::Msec;
 
-// SAFETY: these are what the module makes for its configurations.
+// SAFETY: `create_main` makes this type for each http block.
 unsafe impl HttpModuleMainConf for Module {
     type MainConf = MainConf;
 }
 
-// SAFETY: as above.
+// SAFETY: `create_location` makes this type for each location.
 unsafe impl HttpModuleLocationConf for Module {
     type LocationConf = LocConf;
 }
 
 /// What the http block says.
 pub(crate) struct MainConf {
-    /// The zone's size in bytes, if it is said.
+    /// The zone's size in bytes, if there is a directive for it.
     pub zone_size: Option<usize>,
+    /// None until nginx has mapped it.
     pub zone: Option<SharedZone>,
-    /// Where pauses are kept over a restart; empty where they are not.
+    /// Where pauses are kept over a restart; empty if the directive says `off`.
     pub state_path: Option<ngx_str_t>,
     pub state: Option<StateFile>,
-    /// The zone's doorbells, in the configuration that serves it last.
+    /// Keeps the zone's doorbells open. Only the newest configuration of a zone has them.
     pub bells: Cell<Option<OpenBells>>,
-    /// Where workers without an entry are known by, likewise.
+    /// Keeps the zone's roll open, in the same way.
     pub roll: Cell<Option<Roll>>,
-    /// The zone that this configuration replaces by its own, until it is accepted.
+    /// The zone that this configuration replaces by a new one; None once it is accepted.
     pub replaced: Cell<Option<Retired>>,
-    /// The configuration before, whose zone this one took over.
+    /// The configuration whose zone this one took over; None once it is accepted.
     pub before: Cell<Option<&'static MainConf>>,
     pub variables: Indexes,
     pub own_handlers: OwnHandlers,
@@ -51,7 +52,7 @@ pub(crate) struct MainConf {
 }
 
 impl MainConf {
-    /// That of a cycle that is being made.
+    /// The configuration of a cycle that nginx is making.
     pub(crate) fn new(cycle: *const ngx_cycle_t) -> Self {
         Self {
             zone_size: None,
@@ -70,12 +71,13 @@ impl MainConf {
 
     /// The cycle that it is a part of.
     pub(crate) fn cycle(&self) -> &ngx_cycle_t {
-        // SAFETY: a configuration lives as long as its cycle.
+        // SAFETY: this lies in the memory of its cycle, which has one pool for both.
         unsafe { &*self.cycle }
     }
 }
 
-/// What a location says; none where it says nothing, and its parent's after merging.
+/// What a location says. A field is None if the location does not say it, and after merging if no
+/// location around it does either.
 #[derive(Default)]
 pub(crate) struct LocConf {
     pub holds: Option<Holds>,
@@ -83,13 +85,14 @@ pub(crate) struct LocConf {
     pub overflow: Option<ErrorStatus>,
     pub health_check: Option<PassOr<HealthCode>>,
     pub max_held: Option<u32>,
-    /// Whether a request comes when all of its body is there.
+    /// Whether a request comes to the gate only when all of its body has been read.
     pub read_body: Option<bool>,
-    /// For a control endpoint: how long a pause lasts where its `enable` does not say.
+    /// For a control endpoint: how long a pause lasts if its `enable` does not say; `Some(None)` if it
+    /// has no end then.
     pub lease: Option<Option<Msec>>,
-    /// For a control endpoint: how those held go on.
+    /// For a control endpoint: how fast held requests are released.
     pub release: Option<Pace>,
-    /// Where the control endpoint is, if this is one.
+    /// Some if this is a control endpoint.
     pub control: Option<Endpoint>,
 }
 
@@ -98,11 +101,11 @@ pub(crate) struct LocConf {
 pub(crate) enum Holds {
     Never,
     Always,
-    /// Unless this is empty, `0` or `off`.
+    /// Unless this value is empty, `0` or `off`.
     If(&'static ngx_http_complex_value_t),
 }
 
-/// A control endpoint's place.
+/// A control endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endpoint {
     /// The location's name, in the configuration's memory.
@@ -116,14 +119,14 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The apps that it may touch beside its place's own.
+    /// The apps that it may change besides the `$app_name` of its location.
     pub(crate) fn apps(&self) -> Apps<'_> {
-        // It was checked when the configuration was read.
+        // The directive's handler has refused a list that is malformed.
         Apps::parse(self.apps.as_bytes()).unwrap_or_default()
     }
 }
 
-/// Where nginx keeps the operator's variables.
+/// nginx's indexes of the operator's variables.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Indexes {
     pub app_name: ngx_uint_t,
@@ -132,27 +135,27 @@ pub(crate) struct Indexes {
     pub privileged_user_agent: ngx_uint_t,
 }
 
-/// The main configuration that a request runs on.
+/// The http block that a request came through.
 pub(crate) fn main_conf(r: &ngx_http_request_t) -> Option<&'static MainConf> {
     Module::main_conf(r)
 }
 
-/// The main configuration of a cycle. None if it has no http block.
+/// The http block of a cycle. None if there is none.
 pub(crate) fn main_conf_in(cycle: &ngx_cycle_t) -> Option<&'static MainConf> {
     Module::main_conf(cycle)
 }
 
-/// The main configuration that this process runs on.
+/// The http block of the configuration that this process runs on.
 pub(crate) fn of_this_process() -> Option<&'static MainConf> {
     cycle::running().and_then(main_conf_in)
 }
 
-/// What the location says that a request has come to.
+/// The location that a request has come to.
 pub(crate) fn loc_conf(r: &ngx_http_request_t) -> Option<&'static LocConf> {
     Module::location_conf(r)
 }
 
-/// The main configuration that is being read.
+/// The http block that nginx is reading.
 pub(crate) fn main_conf_of(cf: Conf) -> Option<&'static mut MainConf> {
     Module::main_conf_mut(&*cf)
 }

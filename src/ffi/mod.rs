@@ -1,9 +1,14 @@
 //! The edge: borrows from nginx, asks the core, translates its answer.
 //!
-//! A worker process has one thread that runs nginx's callbacks; everything here runs on it, except
-//! what the writer's thread does.
+//! A worker process has one thread that runs nginx's callbacks. Everything here runs on it, except the
+//! jobs of the state file's writer.
 //!
-//! The floors, from the lowest to the highest; each uses only those above it in this list.
+//! Where to look first: a request comes and is held in `request/gate.rs` and `request/park.rs`. A worker
+//! is woken in `worker/doorbell.rs`; what it does then, also when a lease ends, is in
+//! `module/process.rs`. A reload takes the zone over in `module/zone.rs`.
+//!
+//! These are the floors, from the lowest to the highest. Each uses only itself and those that stand above
+//! it in this list.
 
 /// What the kernel has, without nginx.
 mod os;

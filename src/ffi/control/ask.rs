@@ -8,7 +8,7 @@ use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::request::in_flight;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::Epoch;
 use crate::zone;
 
@@ -49,7 +49,7 @@ pub(crate) fn is_empty() -> bool {
 /// Asks all workers. Returns whether the request waits for their reports: then `then` is called
 /// when they are there, or the request has waited long enough. A request waits only once.
 pub(crate) fn waits(r: Request, then: fn(Request)) -> bool {
-    let Some(this) = this::current().filter(|this| this.id().is_some()) else { return false };
+    let Some(this) = ThisWorker::current().filter(|this| this.id().is_some()) else { return false };
     // A subrequest has no connection of its own to wait on.
     if !r.is_main() || attached::<Parked<Asking>>(r).is_some() {
         return false;
@@ -63,7 +63,7 @@ pub(crate) fn waits(r: Request, then: fn(Request)) -> bool {
 }
 
 fn on_timer() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     answer_those(|asking: &Asking, _| all_told(this, asking.question));
     if !ASKING.is_empty() {
         TIMER.start(INTERVAL);

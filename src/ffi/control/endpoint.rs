@@ -17,7 +17,7 @@ use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{evaluate, functions};
 use crate::ffi::worker::reap;
-use crate::ffi::worker::this;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::zone::{write_event, SharedZone};
 use crate::log_lines::variables::BadValue;
 use crate::text::AppName;
@@ -89,7 +89,7 @@ fn answer(r: Request) -> Option<ngx_int_t> {
     // An answer about a pause is sent when that is on the disk, whoever changed it.
     let is_saved =
         changed || matches!(&outcome, Outcome::Answered(answer) if answer.is_about_a_pause());
-    if let Some(this) = this::current().filter(|_| is_saved) {
+    if let Some(this) = ThisWorker::current().filter(|_| is_saved) {
         saving::save(this);
     }
     match outcome {

@@ -13,7 +13,7 @@ use crate::ffi::nginx::attach::Kind;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::text::AppName;
 
 /// An answer waits for the disk for this time at most, in ms. Then it is sent all the same.
@@ -37,7 +37,8 @@ struct Late {
 /// which the request is finalized; None if the answer waits.
 pub(crate) fn answer(r: Request, name: AppName, answer: Answer) -> Option<ngx_int_t> {
     let point = Point::now();
-    let Some(this) = this::current().filter(|this| r.is_main() && !point.is_reached(this)) else {
+    let Some(this) = ThisWorker::current().filter(|this| r.is_main() && !point.is_reached(this))
+    else {
         return Some(send_now(r, name, answer));
     };
     if point.waits_for_others(this) {
@@ -53,7 +54,7 @@ pub(crate) fn answer_due(this: &ThisWorker) {
 }
 
 fn on_timer() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     answer_due(this);
     if LATE.iter().any(|late| late.awaited.point.waits_for_others(this)) {
         TIMER.start(INTERVAL);

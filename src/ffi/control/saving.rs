@@ -13,9 +13,9 @@ use crate::ffi::nginx::cycle;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::doorbell;
+use crate::ffi::worker::file_status::Owed;
 use crate::ffi::worker::state_file::StateFile;
-use crate::ffi::worker::this::{self, ThisWorker};
-use crate::ffi::worker::words::Owed;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::writer::Writer;
 use crate::shared::health::{Health, Problem};
 use crate::zone::Wake;
@@ -76,7 +76,7 @@ impl Point {
 /// Does not wait for the disk.
 pub(crate) fn save(this: &ThisWorker) {
     match newest_file(this) {
-        Some(file) if file.lags(&this.zone) => give(this, file),
+        Some(file) if file.is_behind(&this.zone) => give(this, file),
         Some(_) => {}
         None => {
             let version = this.zone.visit(|zone| zone.version());
@@ -157,7 +157,7 @@ fn note_outcome(file: &StateFile, problem: Option<Problem>) {
 }
 
 fn on_again() {
-    if let Some(this) = this::current().filter(|_| SAVING.problem.get().is_some()) {
+    if let Some(this) = ThisWorker::current().filter(|_| SAVING.problem.get().is_some()) {
         save(this);
     }
 }

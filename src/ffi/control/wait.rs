@@ -14,7 +14,7 @@ use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::Failed;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::{entry, reap, seek};
 use crate::ids::{Cookie, Epoch, WorkerId};
 use crate::log_lines::About;
@@ -39,8 +39,8 @@ struct Waiting {
 /// How the zone identifies the caller. Returns None if this worker has no entry, or the request is
 /// a subrequest, which has no connection of its own to wait on.
 pub(crate) fn waiter(r: Request) -> Option<(WorkerId, Cookie)> {
-    let this = this::current().filter(|_| r.is_main())?;
-    seek::is_needed(this);
+    let this = ThisWorker::current().filter(|_| r.is_main())?;
+    seek::ensure_entry(this);
     this.id().is_some().then(|| (this.id(), cookie(r)))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn is_empty() -> bool {
 
 /// Parks the request until its wait is over.
 pub(crate) fn begin(r: Request, wait: Wait) -> Result<(), Failed> {
-    let this = this::current().ok_or(Failed)?;
+    let this = ThisWorker::current().ok_or(Failed)?;
     let (place, time) = (wait.place, wait.time);
     let (result, question) = (Cell::new(WaitResult::Pending), Cell::new(None));
     let parked = park(r, Waiting { wait, result, question }, time.0 as ngx_msec_t);
@@ -72,7 +72,7 @@ pub(crate) fn answer_due(this: &ThisWorker) {
         return;
     }
     // Until a worker looks, the zone counts one that had no entry as one that cannot be asked.
-    entry::is_lacking(&this.zone);
+    entry::any_lacks_entry(&this.zone);
     answer_those(|waiting: &Waiting, r| {
         let told = || waiting.question.get().is_some_and(|asked| ask::all_told(this, asked));
         let is_over = this.cut_off.get() || told();
@@ -81,7 +81,7 @@ pub(crate) fn answer_due(this: &ThisWorker) {
 }
 
 fn on_timer() {
-    let Some(this) = this::current().filter(|_| !WAITING.is_empty()) else { return };
+    let Some(this) = ThisWorker::current().filter(|_| !WAITING.is_empty()) else { return };
     reap::reap_dead_workers(&this.zone);
     answer_due(this);
     if !WAITING.is_empty() {
@@ -138,12 +138,12 @@ impl Awaited for Waiting {
     }
 
     fn times_out(&self, r: Request) -> bool {
-        let Some(this) = this::current() else { return false };
+        let Some(this) = ThisWorker::current() else { return false };
         !self.waits_for_reports(this, r) && self.poll(this, r, Deadline::Over)
     }
 
     fn answer(&self, r: Request) {
-        let Some(this) = this::current() else { return };
+        let Some(this) = ThisWorker::current() else { return };
         let (result, done, app) = (self.result.get(), self.wait.done, self.status(this));
         let waited = Waited { result, done, app };
         if let Some(event) = waited.event() {
@@ -155,7 +155,7 @@ impl Awaited for Waiting {
     }
 
     fn gone(&self, r: Request) {
-        if let Some(this) = this::current() {
+        if let Some(this) = ThisWorker::current() {
             visit(this, |zone| zone.cancel_wait(self.wait.place, this.id(), cookie(r)));
         }
     }

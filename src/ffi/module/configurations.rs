@@ -1,4 +1,4 @@
-//! What the configurations begin with, and what a location takes from the one around it.
+//! How our configurations are made, and what a location inherits from the one around it.
 
 use core::ffi::{c_char, c_void};
 
@@ -14,14 +14,14 @@ use crate::ffi::nginx::server_names::Names;
 use crate::ffi::nginx::{flags, Failed};
 
 callbacks! {
-    /// How a configuration begins.
+    /// Makes a configuration; null if there is no memory.
     pub(crate) creates: (Conf) as (*mut ngx_conf_t) -> *mut c_void;
-    /// What a location takes from the one around it.
+    /// Sets in the inner location (the last argument) what it does not say itself.
     pub(crate) merges: (Conf, &LocConf, &mut LocConf)
         as (*mut ngx_conf_t, *mut c_void, *mut c_void) -> *mut c_char;
 }
 
-/// The http block's; what it has open is closed when the configuration's memory goes.
+/// The http block's. What it has open is closed when the configuration's memory goes.
 pub(crate) extern "C" fn create_main(cf: Conf) -> *mut c_void {
     cf.keep(MainConf::new(cf.cycle)).cast()
 }
@@ -43,7 +43,7 @@ pub(crate) extern "C" fn merge_location(
     child.read_body = child.read_body.or(parent.read_body);
     child.lease = child.lease.or(parent.lease);
     child.release = child.release.or(parent.release);
-    // `if` and limit_except make a nameless location inside, which is the same place.
+    // `if` and limit_except make a nameless location inside, which is the same endpoint.
     let nameless = NgxHttpCoreModule::location_conf_mut(&*cf)
         .filter(|core| flags::location::NONAME.is_set(core));
     if let Some(core) = nameless.filter(|_| child.control.is_none() && parent.control.is_some()) {

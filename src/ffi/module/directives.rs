@@ -1,4 +1,4 @@
-//! The directives: their contexts, and what their values become.
+//! The directives: where each may stand, and what its values become.
 
 use core::ffi::{c_char, c_void};
 
@@ -26,10 +26,10 @@ use crate::shared::pace::Pace;
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
 callbacks! {
-    /// What a directive does to the http block.
+    /// A directive's handler that sets something of the http block.
     set_in_main: (Conf, &ngx_command_t, &mut MainConf)
         as (*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
-    /// What a directive does to a location.
+    /// A directive's handler that sets something of a location.
     set_in_location: (Conf, &ngx_command_t, &mut LocConf)
         as (*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 }
@@ -147,7 +147,7 @@ fn is_regex(_: &ngx_http_core_loc_conf_t) -> bool {
     false
 }
 
-/// Whether a variable leads to it: from nginx 1.31.5 on.
+/// Whether this is a `location $variable`, which nginx has from 1.31.5 on.
 fn is_predicate(core: &ngx_http_core_loc_conf_t) -> bool {
     core.name.as_bytes().starts_with(b"$") && !flags::location::EXACT_MATCH.is_set(core)
 }

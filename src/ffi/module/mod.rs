@@ -1,4 +1,7 @@
-//! What nginx finds in the library when it loads it.
+//! What nginx finds in the library when it loads it, and calls.
+//!
+//! The directives and what they set: `directives`, `configurations`. The variables: `variables`. The
+//! zone at a start and a reload: `zone`. A worker's start, its bell, its leases and its end: `process`.
 
 mod variables;
 mod zone;
@@ -49,26 +52,26 @@ pub(crate) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
 
 impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
-        // SAFETY: nginx writes its indexes once, while it reads the configuration, before any callback
-        // of ours.
+        // SAFETY: nginx writes the indexes once, before it calls anything of this module. Nothing else of
+        // it is read here.
         unsafe { &*ptr::addr_of!(ngx_http_intermission_module) }
     }
 }
 
-/// A table of pointers to what never changes.
+/// A table of C strings for nginx.
 #[repr(transparent)]
 pub(crate) struct Table<const N: usize>([*const c_char; N]);
 
-// SAFETY: the pointers are to string literals.
+// SAFETY: the pointers lead to string literals, which never change.
 unsafe impl<const N: usize> Sync for Table<N> {}
 
-/// The modules in this library; nginx asks for it by this name.
+/// The modules in this library, the last one null. nginx looks for this name.
 #[no_mangle]
 #[allow(non_upper_case_globals)]
 pub(crate) static mut ngx_modules: [*const ngx_module_t; 2] =
     [ptr::addr_of!(ngx_http_intermission_module), ptr::null()];
 
-/// Their names.
+/// Their names, the last one null. nginx looks for this name.
 #[no_mangle]
 #[allow(non_upper_case_globals)]
 pub(crate) static ngx_module_names: Table<2> =
@@ -82,14 +85,15 @@ extern "C" fn postconfiguration(cf: Conf) -> ngx_int_t {
     }
 }
 
-/// Puts the gate into nginx's phase before the content's: there it is known who was let in, whatever
-/// modules have a say in that and in whatever order they have it. The module stands behind mirror and
-/// try_files in nginx's list, and nginx runs a phase's handlers from the end of the list.
+/// Puts the gate into nginx's precontent phase: by then all modules that may turn a request away have
+/// let it in. nginx runs the handlers of a phase in the reverse order of its modules: this module stands
+/// behind mirror and try_files, so the gate comes before them.
 fn add_gate(cf: Conf) -> Result<(), Failed> {
     let phase = nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE as usize;
     let core = NgxHttpCoreModule::main_conf_mut(&*cf).ok_or(Failed)?;
     let handlers = &mut core.phases.get_mut(phase).ok_or(Failed)?.handlers;
-    // SAFETY: in postconfiguration nginx has made the arrays of handlers.
+    // SAFETY: nginx makes the arrays of handlers before it calls postconfiguration. An element of this
+    // one is a handler; null if there is no memory.
     let place = unsafe { ngx_array_push(handlers).cast::<ngx_http_handler_pt>().as_mut() };
     *place.ok_or(Failed)? = callbacks::handler(gate::on_precontent);
     Ok(())

@@ -1,8 +1,9 @@
-//! A worker's start and end, and what it does in between when it is rung, told to leave, or a lease ends.
+//! A worker's start and end, and what it does when its bell rings, when it is told to leave, and when a
+//! lease ends.
 
 use nginx_sys::{ngx_cycle_t, ngx_int_t, ngx_msec_t, NGX_ERROR, NGX_OK};
 
-use super::zone::say_who_was_turned_away;
+use super::zone::say_turned_away;
 use crate::ffi::conf;
 use crate::ffi::control::{ask, late, saving, wait};
 use crate::ffi::nginx::cycle;
@@ -11,36 +12,38 @@ use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::request::{failed, held, in_flight, release};
 use crate::ffi::worker::hooks::{self, Hooks};
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::zone::write_event;
 use crate::ffi::worker::{channel, seek};
 use crate::ids::WorkerId;
 use crate::log_lines::pauses::PauseEvent;
 use crate::log_lines::workers::WorkerLine;
 
-/// If `worker_shutdown_timeout` ends it, what waits here is answered a tenth of it before, at most so
-/// many ms.
+/// Before `worker_shutdown_timeout` ends, what waits here is answered: a tenth of that time before, but at
+/// most so many ms.
 const LONGEST_NOTICE: ngx_msec_t = 1000;
 
 static LEASE: Timer = Timer::new(on_lease);
 static CUTTING: Timer = Timer::new(on_cutting);
 
 pub(crate) extern "C" fn init(cycle: &ngx_cycle_t) -> ngx_int_t {
-    // The cache manager and the loader are started as workers are, but serve nobody.
+    // nginx calls this in the cache manager and the cache loader too. They serve no requests.
     let zone = conf::main_conf_in(cycle).and_then(|conf| conf.zone);
-    let Some(zone) = zone.filter(|_| !cycle::process().helps) else { return NGX_OK as ngx_int_t };
-    let this = this::begin(zone);
+    let Some(zone) = zone.filter(|_| !cycle::process().is_helper) else {
+        return NGX_OK as ngx_int_t;
+    };
+    let this = ThisWorker::begin(zone);
     hooks::give(Hooks {
-        my_turn: || release::schedule(Post::NextTurn),
-        rang: on_ring,
-        leaving: on_leaving,
-        told_to_leave: this::check_for_quit,
-        takes_row,
+        on_my_turn: || release::schedule(Post::NextTurn),
+        on_ring,
+        on_leaving,
+        on_told_to_leave,
+        take_row,
         has_nothing_left,
     });
     channel::begin();
     release::begin(this);
-    takes_row(this.id());
+    take_row(this.id());
     if !this.id().is_some() {
         write(cycle.log, &WorkerLine::NoEntry);
     }
@@ -54,17 +57,17 @@ pub(crate) extern "C" fn init(cycle: &ngx_cycle_t) -> ngx_int_t {
 }
 
 pub(crate) extern "C" fn exit(_: &ngx_cycle_t) {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     saving::finish();
     failed::tell_rest(this);
     this.entry.end();
     if channel::master_is_gone() {
-        // Else the master says it, once.
-        say_who_was_turned_away(&this.zone, cycle::log());
+        // Else the master logs it, once, when all workers are gone.
+        say_turned_away(&this.zone, cycle::log());
     }
 }
 
-/// Whether nothing of what is left here needs an entry: at most tunnels.
+/// Whether none of the requests that are left here needs an entry. A tunnel needs none.
 fn has_nothing_left() -> bool {
     !held::any()
         && release::is_empty()
@@ -73,18 +76,18 @@ fn has_nothing_left() -> bool {
         && in_flight::only_tunnels()
 }
 
-/// Counts in the row of this entry.
-fn takes_row(id: WorkerId) {
-    let Some(this) = this::current() else { return };
+/// From now on counts this worker's requests in the row of this entry; in none if NONE.
+fn take_row(id: WorkerId) {
+    let Some(this) = ThisWorker::current() else { return };
     in_flight::take_row(this, id);
     if id.is_some() {
         in_flight::refresh(this);
     }
 }
 
-/// The doorbell rang: anything may have changed.
+/// A bell that this worker listens to rang: anything may have changed.
 fn on_ring() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     in_flight::answer_questions(this);
     in_flight::watch(this);
     wait::answer_due(this);
@@ -96,31 +99,37 @@ fn on_ring() {
     set_lease_timer(this);
 }
 
-/// This worker is to leave when its requests are done: the master said so, or somebody by hand.
+/// This worker is to leave when its requests are done: the master told it, or a signal did.
 fn on_leaving() {
-    let Some(this) = this::current() else { return };
-    this.leaves();
-    this::check_for_quit();
-    // For how long a worker that is to leave goes on, if that has an end.
+    let Some(this) = ThisWorker::current() else { return };
+    this.set_leaving();
+    this.check_for_quit();
+    // In ms; 0 if the worker may take as long as its requests do.
     let timeout = cycle::running().map_or(0, |cycle| cycle::core_conf(cycle).shutdown_timeout);
     if timeout > 0 {
-        // Early enough for the answers, and before nginx's own timer.
+        // Before nginx's own timer, and early enough to send the answers.
         CUTTING.start(timeout - (timeout / 10).clamp(1, LONGEST_NOTICE).min(timeout));
     }
 }
 
-/// nginx is about to close all connections: what waits here is answered.
+fn on_told_to_leave() {
+    if let Some(this) = ThisWorker::current() {
+        this.check_for_quit();
+    }
+}
+
+/// nginx is about to close all connections of this worker: what waits here is answered.
 fn on_cutting() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     this.cut_off.set(true);
-    release::hurry(this);
+    release::end_halts(this);
     wait::answer_due(this);
     release::schedule(Post::Now);
 }
 
-/// The first worker to see a lease end carries that out.
+/// A lease may be over. The first worker that sees this ends the pause; the others find nothing to do.
 fn on_lease() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     while let Some((name, pause, ended)) = this.zone.visit(|zone| zone.end_lease()) {
         write_event(cycle::log(), &name, PauseEvent::LeaseEnded { pause, ended });
         saving::save(this);

@@ -24,9 +24,9 @@ const STATUS: ngx_str_t = ngx_string!("intermission_status");
 const HOLD_TIME: ngx_str_t = ngx_string!("intermission_hold_time");
 const POSITION: ngx_str_t = ngx_string!("intermission_position");
 
-/// Before the configuration is read. The operator's variables have a value of their own, none, so
-/// that one that is never set is no error; `set`, `map` and `geo` put theirs in its place. They are
-/// cacheable: a value that was set is not asked for again.
+/// Adds the variables, before the http block is read. The operator's variables are unset at first, so that
+/// it is no error to leave one out; `set`, `map` and `geo` take the place of our getter. They are
+/// cacheable: reading one again must not lose what `set` gave it.
 pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
     let unset = evaluate::UNSET;
     let variables = [
@@ -47,7 +47,7 @@ pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
     NGX_OK as ngx_int_t
 }
 
-/// After the configuration was read.
+/// Notes the indexes of the operator's variables, when the http block has been read.
 pub(crate) fn find(cf: Conf) -> Result<(), Failed> {
     let index = |mut name: ngx_str_t| {
         let index = functions::ngx_http_get_variable_index(cf, &mut name);
@@ -89,7 +89,8 @@ extern "C" fn get_position(
     })
 }
 
-/// Gives a variable what `write` writes of the request's hold. The variable is unset if that is nothing.
+/// Gives a variable the text that `write` writes about the request's mark. If it writes nothing, or the
+/// request has no mark, the variable is unset.
 fn answer(
     r: Request,
     value: &mut ngx_http_variable_value_t,

@@ -1,4 +1,9 @@
-//! The zone over reloads: each configuration takes over the one before, or has a new one.
+//! What a start and a reload do to the zone: a configuration takes over the zone of the one before, or
+//! carves a new one.
+//!
+//! nginx calls [`add`] when it has read the http block, then [`init`] when the memory is mapped, then
+//! [`init_module`] if it accepts the configuration. Whatever can fail is done before that: nginx ends
+//! if init_module fails in a reload.
 
 use core::ffi::c_void;
 
@@ -27,7 +32,7 @@ const NAME: ngx_str_t = ngx_string!("intermission");
 
 const DEFAULT_SIZE: usize = 10 << 20;
 
-/// Asks nginx for the zone.
+/// Asks nginx for the zone, when the http block has been read.
 pub(crate) fn add(cf: Conf) -> Result<(), Failed> {
     let conf = conf::main_conf_of(cf).ok_or(Failed)?;
     conf.own_handlers = own_handlers(cf);
@@ -38,22 +43,23 @@ pub(crate) fn add(cf: Conf) -> Result<(), Failed> {
 }
 
 callbacks! {
-    /// What happens when a zone is there.
+    /// What is called when a zone is mapped. The second argument is what `zone.data` was in the configuration
+    /// before, if its zone goes on.
     on_zone: (&ngx_shm_zone_t, Option<&'static MainConf>)
         as (*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t;
 }
 
-/// The zone is there: new, or that of the configuration before.
+/// The zone is mapped: a new one, or that of the configuration before.
 extern "C" fn init(zone: &ngx_shm_zone_t, before: Option<&'static MainConf>) -> ngx_int_t {
-    // SAFETY: what add has put there; nobody else has a reference while the configuration is read.
+    // SAFETY: `add` put our own configuration there. While nginx makes a cycle, nothing else of ours runs.
     let conf = unsafe { &mut *zone.data.cast::<MainConf>() };
     conf.before.set(before);
-    let (log, tests) = (conf.cycle().log, cycle::process().tests);
+    let (log, only_tests) = (conf.cycle().log, cycle::process().only_tests);
     match take(zone, conf) {
         Ok(zone) => {
             conf.zone = Some(zone);
             match conf.state_path.filter(|path| !path.is_empty()) {
-                Some(path) if tests => StateFile::test(path.as_bytes(), log),
+                Some(path) if only_tests => StateFile::test(path.as_bytes(), log),
                 Some(path) => {
                     let is_new = before.is_none();
                     let restore = if is_new { Restore::Pauses } else { Restore::Nothing };
@@ -73,7 +79,7 @@ extern "C" fn init(zone: &ngx_shm_zone_t, before: Option<&'static MainConf>) -> 
 fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, ConfRefused<'c>> {
     let cycle = conf.cycle();
     let method = cycle::event_method(cycle);
-    // Only with epoll is a doorbell heard by all that wait for it.
+    // With no other event method is an eventfd watched edge-triggered: each worker hears each ring.
     if method != b"epoll" {
         return Err(ConfRefused::NotEpoll(method));
     }
@@ -88,7 +94,7 @@ fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, Con
     let zone = SharedZone::carve(pool, processes).ok_or(ConfRefused::TooSmall)?;
     let first = PauseId::before_first(now().wall);
     zone.visit(|zone| zone.pauses_seen(before.max(first.0)));
-    if !cycle::process().tests {
+    if !cycle::process().only_tests {
         let bells = OpenBells::new().map_err(ConfRefused::NoBells)?;
         let roll = Roll::new().map_err(ConfRefused::NoRoll)?;
         zone.bells().set(&bells);
@@ -101,7 +107,7 @@ fn take<'c>(zone: &ngx_shm_zone_t, conf: &'c MainConf) -> Result<SharedZone, Con
 
 /// The configuration has been accepted: the workers that are forked from now on serve it.
 pub(crate) extern "C" fn init_module(cycle: &ngx_cycle_t) -> ngx_int_t {
-    let conf = conf::main_conf_in(cycle).filter(|_| !cycle::process().tests);
+    let conf = conf::main_conf_in(cycle).filter(|_| !cycle::process().only_tests);
     let Some(conf) = conf else { return NGX_OK as ngx_int_t };
     if let Some(zone) = conf.zone {
         entry::set_generation(zone.visit(|zone| zone.next_generation()));
@@ -112,7 +118,7 @@ pub(crate) extern "C" fn init_module(cycle: &ngx_cycle_t) -> ngx_int_t {
         core::mem::forget(replaced);
         match &conf.state {
             Some(state) => state.take_over(&zone, cycle.log),
-            None => StateFile::give_up(&zone),
+            None => StateFile::turn_off(&zone),
         }
     }
     // The configuration before lives until this one has taken its place.
@@ -123,22 +129,24 @@ pub(crate) extern "C" fn init_module(cycle: &ngx_cycle_t) -> ngx_int_t {
     NGX_OK as ngx_int_t
 }
 
-/// All workers are gone: says how many requests were answered because of that.
+/// nginx quits, and all workers are gone: logs how many held requests were answered because of that.
 pub(crate) extern "C" fn exit_master(cycle: &ngx_cycle_t) {
     if let Some(zone) = conf::main_conf_in(cycle).and_then(|conf| conf.zone) {
-        say_who_was_turned_away(&zone, cycle.log);
+        say_turned_away(&zone, cycle.log);
     }
 }
 
-/// Says how many requests were answered because nginx quits, and was not said before.
-pub(crate) fn say_who_was_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
+/// Logs how many held requests were answered because nginx quits, as far as no line has said so.
+pub(crate) fn say_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
     while let Some((name, count)) = zone.visit(|zone| zone.turned_away_by_quit()) {
         write(log, &About(&name, PauseEvent::Quit { count }));
     }
 }
 
-/// If the running configuration has a zone of this name, no pause begins there any more. It is not the
-/// new one: nginx keeps it only if size and module are the same.
+/// If the running configuration has a zone of this name, no pause begins there any more. Fails if a pause
+/// or a held request is there.
+///
+/// That zone is not the new one: nginx keeps a zone only if its size and its module are the same.
 fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
     let zones = cycle::running().into_iter().flat_map(shm::zones);
     let mut named = zones.filter(|zone| zone.shm.name.as_bytes() == NAME.as_bytes());
@@ -146,7 +154,7 @@ fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
         return Ok(None);
     };
     if !shm::is_own(zone) {
-        // Another build's: all that can be told is whether any app is not open.
+        // It is another build's: its layout is not known, except where it says whether apps are not open.
         return match SharedZone::not_open_in_another_build(pool) {
             Some(0) | None => Ok(None),
             Some(_) => Err(ConfRefused::Occupied),

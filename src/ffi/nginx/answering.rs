@@ -1,4 +1,4 @@
-//! What a request says, and answering it.
+//! What the client says in a request, and sending an answer.
 
 use nginx_sys::{ngx_buf_t, ngx_chain_t, ngx_int_t, ngx_str_t, ngx_uint_t, NGX_ERROR, NGX_OK};
 
@@ -8,7 +8,8 @@ use super::request::Request;
 use super::{functions, memory, pointers, Failed};
 
 impl Request {
-    /// The host that the client names. HTTP/3 gives it as the authority, and no header.
+    /// The host that the client names: the Host header, or the authority of HTTP/3, which has no such header.
+    /// Empty if there is neither.
     pub(crate) fn host(&self) -> &[u8] {
         if let Some(host) = pointers::host(&self.headers_in) {
             return host.value.as_bytes();
@@ -16,39 +17,40 @@ impl Request {
         let len = (self.host_end as usize).saturating_sub(self.host_start as usize);
         match len {
             0 => &[],
-            // SAFETY: both are in the request's own buffer, or null.
+            // SAFETY: nginx's parser has set both: to the begin and the end of the host, in one buffer of
+            // the request's. They are not null here, because their difference is not 0.
             _ => unsafe { core::slice::from_raw_parts(self.host_start, len) },
         }
     }
 
-    /// The client's headers: their names and values.
+    /// The client's headers, as pairs of name and value.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let headers = self.ngx().headers_in_iterator();
         headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
 
-    /// Adds a header to its answer.
+    /// Adds a header to the answer.
     pub(crate) fn add_header(self, name: &str, value: &str) -> Result<(), Failed> {
         self.ngx().add_header_out(name, value).ok_or(Failed)
     }
 
-    /// As the library has it; used at once.
+    /// The request as ngx-rust has it. Callers use the reference for one call only.
     fn ngx<'a>(self) -> &'a mut ngx::http::Request {
-        // SAFETY: live, and nobody else runs meanwhile.
+        // SAFETY: a `Request` is live. Callers have no other reference into it during that one call.
         unsafe { ngx::http::Request::from_ngx_http_request(self.as_ptr()) }
     }
 
-    /// Sends this status and no body. Returns what nginx's own function does.
+    /// Sends this status and no body. Returns what a phase handler may return.
     pub(crate) fn send_without_body(self, status: u16) -> ngx_int_t {
         self.update(|r| {
-            // Conditions are about things that can be stored.
+            // If-Modified-Since and the like must not make another answer of it.
             request::DISABLE_NOT_MODIFIED.set(r);
             r.headers_out.status = ngx_uint_t::from(status);
         });
         functions::ngx_http_send_header(self)
     }
 
-    /// Sends a whole answer. Returns what nginx's own functions do.
+    /// Sends a whole answer. Returns what a phase handler may return.
     pub(crate) fn send(self, status: u16, media_type: &'static str, body: &[u8]) -> ngx_int_t {
         let data = media_type.as_ptr().cast_mut();
         self.update(|r| {
@@ -69,7 +71,7 @@ impl Request {
         }
     }
 
-    /// The last buffer of its answer, with a copy of these bytes.
+    /// The last buffer of the answer, with a copy of these bytes. None if there is no memory.
     fn buffer(self, bytes: &[u8]) -> Option<*mut ngx_buf_t> {
         let copy = self.copy(bytes)?;
         let mut buffer: ngx_buf_t = zero();

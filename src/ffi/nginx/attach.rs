@@ -1,4 +1,4 @@
-//! Values of our own in a request's memory.
+//! Values of our own that live in a request's memory, and are dropped when that goes.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -7,11 +7,10 @@ use nginx_sys::{
     ngx_http_request_t, ngx_pool_cleanup_add, ngx_pool_cleanup_pt, ngx_pool_cleanup_t,
 };
 
-use super::callbacks::callbacks;
 use super::request::Request;
 use super::{pointers, Failed};
 
-/// Tells the values of one type from those of another: a static for each type.
+/// Identifies a type by the address of a static. A byte, because the addresses must differ.
 pub(crate) struct Kind(#[allow(dead_code)] u8);
 
 impl Kind {
@@ -20,17 +19,18 @@ impl Kind {
     }
 }
 
-/// A value that can be attached to a request; it is dropped when the request's memory goes.
+/// A value that can be attached to a request.
 pub(crate) trait Attached: 'static {
-    /// The type's own.
+    /// The type's own static.
     const KIND: &'static Kind;
 
-    /// The request is about to go: called before the value is dropped. nginx finds nothing in the request's
-    /// memory any more.
+    /// The request's memory is about to go; after this call the value is dropped. The request is finished:
+    /// its fields can be read, but nginx has set its `pool` to null, so nothing can be attached, found
+    /// or allocated. Values that were attached later are dropped by now.
     fn gone(&self) {}
 }
 
-/// What a cleanup with our handler has.
+/// The data of a cleanup with our handler.
 #[repr(C)]
 struct Holder<T> {
     kind: &'static Kind,
@@ -38,29 +38,25 @@ struct Holder<T> {
     value: T,
 }
 
-callbacks! {
-    /// What happens when a request's memory goes.
-    handler: (&Holder<()>) as (*mut c_void);
-}
+const ON_CLEANUP: ngx_pool_cleanup_pt = Some(on_cleanup);
 
-const ON_CLEANUP: ngx_pool_cleanup_pt = handler(on_cleanup);
-
-/// Attaches a value to a request, in whose memory it lives until that goes.
+/// Attaches a value to a request: it lives in the request's memory. Fails if there is no memory.
 pub(crate) fn attach<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
-    hold(r, value).map(|holder| &holder.value)
+    place(r, value).map(|holder| &holder.value)
 }
 
-/// As [`attach`], and keeps the value at hand for [`at_hand`].
+/// As [`attach`]. Also notes the value in the request's context of this module, for [`at_hand`].
 pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'static T, Failed> {
-    let holder = hold(r, value)?;
+    let holder = place(r, value)?;
     r.context().set(ptr::from_ref(holder).cast_mut().cast());
     Ok(&holder.value)
 }
 
+/// Places a value into the request's memory, with a cleanup that drops it.
 #[inline]
-fn hold<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
-    // SAFETY: a live request has a pool; what nginx allocates is aligned for anything that C has, and
-    // becomes a value before the cleanup can run.
+fn place<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
+    // SAFETY: a request that is not finished has a pool. It gives memory that is aligned for anything that C
+    // has. nginx runs no cleanup before this returns: by then the memory is a holder.
     unsafe {
         let cleanup =
             ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;
@@ -71,13 +67,13 @@ fn hold<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed>
     }
 }
 
-/// The newest value of this type that is attached to a request.
+/// The newest value of this type that is attached to a request. None if there is none.
 pub(crate) fn attached<T: Attached>(r: Request) -> Option<&'static T> {
     cleanups(&r).find_map(|cleanup| value_of(cleanup.data))
 }
 
-/// As [`attached`], quickly where the request has the value at hand: as long as no internal redirect
-/// made it forget.
+/// As [`attached`], but quick if the request's context of this module has the value. An internal redirect
+/// clears the contexts: then the value is looked for once more.
 pub(crate) fn at_hand<T: Attached>(r: Request) -> Option<&'static T> {
     let context = r.context();
     if context.get().is_null() {
@@ -87,7 +83,7 @@ pub(crate) fn at_hand<T: Attached>(r: Request) -> Option<&'static T> {
     value_of(context.get())
 }
 
-/// A request's cleanups with our handler, the newest first.
+/// A request's cleanups with our handler, the newest first. None if its pool is null.
 fn cleanups(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_pool_cleanup_t> {
     let first = pointers::pool(r).and_then(pointers::cleanup);
     let all = core::iter::successors(first, |one| pointers::next_cleanup(one));
@@ -96,9 +92,10 @@ fn cleanups(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_pool_cleanup_t>
     })
 }
 
-/// What a holder has, if it is of this type.
+/// A holder's value, if it is of this type.
 fn value_of<T: Attached>(holder: *const c_void) -> Option<&'static T> {
-    // SAFETY: from attach, in a live request's memory; the kind tells the value's type.
+    // SAFETY: `attach` made the holder, in the memory of a request that is not finished. Each type has its
+    // own kind, so the value is of this type if the kind is this type's.
     unsafe {
         let is_of_type = ptr::eq((*holder.cast::<Holder<()>>()).kind, T::KIND);
         is_of_type.then(|| &(*holder.cast::<Holder<T>>()).value)
@@ -106,7 +103,7 @@ fn value_of<T: Attached>(holder: *const c_void) -> Option<&'static T> {
 }
 
 fn end<T: Attached>(holder: *mut c_void) {
-    // SAFETY: from attach, once, when the request's memory goes.
+    // SAFETY: nginx calls this once for each holder that `attach` made for this type, when the memory goes.
     unsafe {
         let value = &raw mut (*holder.cast::<Holder<T>>()).value;
         (*value).gone();
@@ -114,6 +111,9 @@ fn end<T: Attached>(holder: *mut c_void) {
     }
 }
 
-extern "C" fn on_cleanup(holder: &Holder<()>) {
-    (holder.end)(ptr::from_ref(holder).cast_mut().cast());
+extern "C" fn on_cleanup(holder: *mut c_void) {
+    // SAFETY: nginx passes the data of a cleanup with this handler: a holder that `attach` made. Holders of
+    // all types begin alike.
+    let end = unsafe { (*holder.cast::<Holder<()>>()).end };
+    end(holder);
 }

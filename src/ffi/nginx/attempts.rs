@@ -4,10 +4,10 @@ use nginx_sys::{ngx_http_request_t, ngx_http_upstream_state_t, ngx_msec_t};
 
 use super::pointers;
 
-/// What nginx has for a time that it did not take.
+/// nginx has this for a time that it has not measured.
 const NEVER: ngx_msec_t = ngx_msec_t::MAX;
 
-/// All attempts of a request, the first one first.
+/// All attempts of a request, in order.
 pub(crate) fn all(r: &ngx_http_request_t) -> &[ngx_http_upstream_state_t] {
     pointers::attempts(r).map_or(&[], pointers::states)
 }
@@ -17,7 +17,7 @@ pub(crate) fn is_answered(attempt: &ngx_http_upstream_state_t) -> bool {
     attempt.header_time != NEVER
 }
 
-/// For how long the answer came once its header was there, until nginx was done with it.
+/// How long nginx read the answer after its header. None if it has not begun, or nginx is not done.
 pub(crate) fn answering_time(attempt: &ngx_http_upstream_state_t) -> Option<ngx_msec_t> {
     let is_over = is_answered(attempt) && attempt.response_time != NEVER;
     is_over.then(|| attempt.response_time.saturating_sub(attempt.header_time))

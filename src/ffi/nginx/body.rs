@@ -9,7 +9,7 @@ use super::flags::{buf, headers_in, request};
 use super::request::Request;
 use super::{functions, pointers, Failed};
 
-/// Whether the request has a body that nobody has begun to read, or to throw away.
+/// Whether the request has a body that nginx has not begun to read or to throw away.
 pub(crate) fn is_to_come(r: &ngx_http_request_t) -> bool {
     let headers = &r.headers_in;
     (headers.content_length_n > 0 || headers_in::CHUNKED.is_set(headers))
@@ -17,20 +17,21 @@ pub(crate) fn is_to_come(r: &ngx_http_request_t) -> bool {
         && !request::DISCARD_BODY.is_set(r)
 }
 
-/// Whether some of the body that nginx reads has not come yet.
+/// Whether nginx reads the body, and some of it has not come yet.
 pub(crate) fn is_on_its_way(r: &ngx_http_request_t) -> bool {
     pointers::request_body(r).is_some_and(|body| body.rest > 0)
 }
 
-/// Reads the body, as nginx's mirror module does: returns what a phase handler returns. The phases go
-/// on when all of it is there, with the handler that asked for it, within this call if nothing is
-/// missing. nginx itself answers one that is too large, and a client that stalls or leaves.
+/// Reads the body, as nginx's mirror module does. Returns what a phase handler returns.
+///
+/// When all of the body is there, the phases go on with the handler that called this: within this call
+/// if nothing is missing. nginx itself answers if the body is too large, or the client stalls or leaves.
 pub(crate) fn read(r: Request) -> ngx_int_t {
     let read = functions::ngx_http_read_client_request_body(r, on_body);
     if read >= NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t {
         return read;
     }
-    // Gives back the reference that reading takes.
+    // Reading has counted one reference to the request more. This takes it back.
     functions::ngx_http_finalize_request(r, NGX_DONE as ngx_int_t);
     NGX_DONE as ngx_int_t
 }
@@ -41,12 +42,12 @@ extern "C" fn on_body(r: Request) {
     functions::ngx_http_core_run_phases(r);
 }
 
-/// How long the body is, as far as nginx has read it, in bytes.
+/// How many bytes of the body nginx has read.
 pub(crate) fn length(r: &ngx_http_request_t) -> u64 {
     buffers(r).map(length_of).sum()
 }
 
-/// All of the body that nginx has read. Fails if a file of it cannot be read.
+/// The bytes of the body that nginx has read. Fails if nginx has put some into a file that cannot be read.
 pub(crate) fn bytes(r: &ngx_http_request_t) -> Result<Vec<u8>, Failed> {
     let mut body = Vec::new();
     for buffer in buffers(r) {
@@ -55,7 +56,7 @@ pub(crate) fn bytes(r: &ngx_http_request_t) -> Result<Vec<u8>, Failed> {
     Ok(body)
 }
 
-/// What the body was read into.
+/// The buffers that the body was read into.
 fn buffers(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_buf_t> {
     let first = pointers::request_body(r).and_then(pointers::body_chain);
     let links = core::iter::successors(first, |link| pointers::next_link(link));
@@ -80,8 +81,8 @@ fn append(body: &mut Vec<u8>, buffer: &ngx_buf_t) -> Result<(), Failed> {
     let old = body.len();
     body.resize(old + length, 0);
     let place = body.get_mut(old..).unwrap_or_default();
-    // SAFETY: the place has so many bytes; nginx has filled the buffer from pos to last, or it is a
-    // part of a file that is open.
+    // SAFETY: the place has so many bytes. A buffer in memory has as many from `pos` on, which nginx has
+    // filled; any other one is a part of an open file.
     let read = unsafe {
         match length {
             0 => 0,

@@ -1,4 +1,4 @@
-//! What a directive's handler says and needs.
+//! What the handler of a directive can read, say and allocate.
 
 use core::ffi::c_char;
 use core::fmt;
@@ -15,29 +15,29 @@ use super::plain::zero;
 use super::{functions, memory, pointers, Failed};
 
 impl Conf {
-    /// The words of a directive, its own name first.
+    /// The words of the directive, its own name first.
     pub(crate) fn arguments(&self) -> &[ngx_str_t] {
         pointers::directive(self).map_or(&[], pointers::words)
     }
 
-    /// The value of a directive that takes one.
+    /// The value of a directive that takes one; empty if there is none.
     pub(crate) fn value(self) -> ngx_str_t {
         self.arguments().get(1).copied().unwrap_or(ngx_str_t::empty())
     }
 
-    /// Refuses a directive's value, saying what is allowed. Returns what the handler returns then.
+    /// Refuses a value of the directive, and says what is allowed. Returns what the handler is to return.
     pub(crate) fn refuse(self, value: ngx_str_t, allowed: impl fmt::Display) -> *mut c_char {
         let name = self.arguments().first().copied().unwrap_or(ngx_str_t::empty());
         let (name, value) = (name.as_bytes().escape_ascii(), value.as_bytes().escape_ascii());
         self.error(format_args!("invalid value \"{value}\" in \"{name}\" directive: {allowed}"))
     }
 
-    /// Says what is wrong with the configuration, and where. Returns what a handler returns then.
+    /// Logs what is wrong with the configuration, and where. Returns what the handler is to return.
     pub(crate) fn error(self, message: fmt::Arguments<'_>) -> *mut c_char {
         let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
         let line = ngx::log::write_fmt(&mut buffer, message);
         let level = NGX_LOG_EMERG as ngx_uint_t;
-        // SAFETY: `%*s` takes a length and that many bytes, which are copied.
+        // SAFETY: nginx's `%*s` takes a length and that many bytes, and copies them.
         unsafe {
             ngx_conf_log_error(level, self.as_ptr(), 0, c"%*s".as_ptr(), line.len(), line.as_ptr());
         }
@@ -64,7 +64,7 @@ impl Conf {
         unsafe { Pool::from_ngx_pool(self.pool) }
     }
 
-    /// A relative path becomes one from nginx's folder.
+    /// Makes a relative path absolute: it begins in nginx's prefix.
     pub(crate) fn full_name(self, path: &mut ngx_str_t) -> Result<(), Failed> {
         let cycle = pointers::cycle(&self).ok_or(Failed)?;
         match functions::ngx_conf_full_name(cycle, path, 0) as u32 {
@@ -73,7 +73,8 @@ impl Conf {
         }
     }
 
-    /// A value with variables. None if it is malformed, which nginx has logged.
+    /// Compiles a value with variables. None if it is malformed, which nginx has logged, or if there is no
+    /// memory.
     pub(crate) fn compile(
         self,
         value: &mut ngx_str_t,
@@ -89,7 +90,7 @@ impl Conf {
     }
 }
 
-/// A size such as `10m`, in bytes.
+/// Reads a size such as `10m`, in bytes. None if it is none.
 pub(crate) fn size(value: &mut ngx_str_t) -> Option<usize> {
     usize::try_from(functions::ngx_parse_size(value)).ok()
 }

@@ -1,11 +1,11 @@
-//! A configuration that is being read, by nginx's pointer to it.
+//! A handle for nginx's `cf`: the configuration that is being read, and the directive that is read now.
 
 use core::ops::Deref;
 use core::ptr::NonNull;
 
 use nginx_sys::ngx_conf_t;
 
-/// What nginx passes to a directive's handler: live, and nobody else's meanwhile.
+/// What nginx passes to the callbacks for a configuration. Kept only as long as the call takes.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(crate) struct Conf(NonNull<ngx_conf_t>);
@@ -14,7 +14,7 @@ impl Deref for Conf {
     type Target = ngx_conf_t;
 
     fn deref(&self) -> &ngx_conf_t {
-        // SAFETY: live, as its description says.
+        // SAFETY: nginx's `cf` lives during the callback that got this handle, and no callback keeps it.
         unsafe { self.0.as_ref() }
     }
 }

@@ -1,8 +1,8 @@
-//! Reads values for a request, and puts back what of its state this changed.
+//! Reads variables for a request, and puts back what this changes of the request.
 //!
-//! nginx makes a variable's value when somebody first reads it. A regex in a `map` then overwrites
-//! the request's captures (`$1`), and the variables that its named groups set: they are to remain
-//! what the request's own location made them.
+//! nginx makes a variable's value when it is first read. If that takes a regex in a `map`, the match
+//! overwrites the request's captures (`$1`) and the variables of its named groups. They must stay as the
+//! request's own location made them.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -33,7 +33,7 @@ pub(crate) fn at_hand(r: &Request, index: ngx_uint_t) -> Option<&[u8]> {
     }
 }
 
-/// What a value with variables in it is for this request. None if nginx could not make it.
+/// A value with variables in it, for this request. None if nginx could not make it.
 pub(crate) fn complex<'r>(r: &'r Request, complex: &ngx_http_complex_value_t) -> Option<&'r [u8]> {
     let mut value = ngx_str_t::empty();
     let made = undisturbed(*r, || functions::ngx_http_complex_value(*r, complex, &mut value));
@@ -47,16 +47,17 @@ fn bytes(value: &ngx_http_variable_value_t) -> &[u8] {
     slice(value.data, flags::value::LEN.value(value))
 }
 
-/// So many bytes in the memory of a request or of its configuration.
+/// The bytes of a value that nginx made.
 fn slice<'r>(data: *const u8, len: usize) -> &'r [u8] {
     match len {
         0 => &[],
-        // SAFETY: a value of this length has data, which lives as long as the request.
+        // SAFETY: nginx gives a value as many bytes as it says, in the memory of the request or of its
+        // configuration. Both live as long as the request.
         _ => unsafe { core::slice::from_raw_parts(data, len) },
     }
 }
 
-/// A variable that nobody gave a value: this stands in for one.
+/// The getter of a variable that has no value.
 pub(crate) extern "C" fn get_unset(
     _: Request,
     value: &mut ngx_http_variable_value_t,
@@ -69,7 +70,7 @@ pub(crate) extern "C" fn get_unset(
 /// [`get_unset`], as nginx has it.
 pub(crate) const UNSET: ngx_http_get_variable_pt = callbacks::getter(get_unset);
 
-/// Whether nothing in the configuration gives the variable a value but `set`.
+/// Whether the variable has our getter: only `set` gives it a value, if anything does.
 fn is_unset(variable: &ngx_http_variable_t) -> bool {
     let both = variable.get_handler.zip(UNSET);
     both.is_some_and(|(handler, unset)| ptr::fn_addr_eq(handler, unset))
@@ -89,7 +90,7 @@ fn undisturbed<T>(r: Request, read: impl FnOnce() -> T) -> T {
     value
 }
 
-/// What of a request's state is put back. Used over and over, so that no request allocates.
+/// What is put back of a request. Used again for each request, so that none allocates.
 #[derive(Default)]
 struct Kept {
     captures: Captures,
@@ -105,9 +106,9 @@ impl Kept {
         self.variables.extend_from_slice(values(r));
     }
 
-    /// What had a value has it again. What had none keeps the new one: nginx keeps what it has made,
-    /// and a random one (`$request_id`) would be another the next time. What was not found may be
-    /// there later (`$request_body`): it is looked for again.
+    /// Variables that had a value get it again. Those that had none keep the new one, as nginx itself does:
+    /// a random value (`$request_id`) would be another one the next time. Those that were not found now
+    /// may be there later (`$request_body`): nginx is to look for them again.
     fn put_back(&self, r: Request) {
         self.captures.put_back(r);
         for (now, before) in values(r).iter_mut().zip(&self.variables) {
@@ -123,16 +124,17 @@ fn variables(r: &ngx_http_request_t) -> &[ngx_http_variable_t] {
     NgxHttpCoreModule::main_conf(r).map_or(&[], pointers::variables)
 }
 
-/// Their values for a request. The reference is used at once.
+/// The values that these variables have for a request. Callers use the reference before anything else
+/// happens to the request.
 fn values<'r>(r: Request) -> &'r mut [ngx_http_variable_value_t] {
     match variables(&r).len() {
         0 => &mut [],
-        // SAFETY: nginx made so many with the request.
+        // SAFETY: nginx makes a request with a value for each variable that has an index.
         count => unsafe { core::slice::from_raw_parts_mut(r.variables, count) },
     }
 }
 
-/// What the last regex that matched found.
+/// What the last regex that matched has captured.
 #[cfg(ngx_feature = "pcre")]
 #[derive(Default)]
 struct Captures {
@@ -151,8 +153,8 @@ impl Captures {
         self.places.extend_from_slice(captures(r, r.ncaptures));
     }
 
-    /// The next match writes over nginx's array, or into a new one of the same size where the old one
-    /// is a subrequest's as well: so what stood there is copied back.
+    /// A match overwrites nginx's array. If a subrequest shares it, nginx takes a new array of the same size.
+    /// In both cases what stood there before is copied back.
     fn put_back(&self, r: Request) {
         let data = self.data.map_or(ptr::null_mut(), NonNull::as_ptr);
         r.update(|r| (r.ncaptures, r.captures_data) = (self.count, data));
@@ -161,18 +163,19 @@ impl Captures {
     }
 }
 
-/// So many of nginx's array of captures, which has room for those of any regex of the configuration;
-/// none if a request has no array yet. The reference is used at once.
+/// The first `count` of nginx's array of captures; none if the request has no array yet. Callers use the
+/// reference before anything else happens to the request.
 #[cfg(ngx_feature = "pcre")]
 fn captures<'r>(r: Request, count: usize) -> &'r mut [core::ffi::c_int] {
     if r.captures.is_null() {
         return &mut [];
     }
-    // SAFETY: nginx has so many there, and had when they were counted.
+    // SAFETY: nginx's array has room for the captures of any regex of the configuration, and `count` is
+    // how many a match had.
     unsafe { core::slice::from_raw_parts_mut(r.captures, count) }
 }
 
-/// Without regexes there are none.
+/// nginx was built without regexes: there are no captures.
 #[cfg(not(ngx_feature = "pcre"))]
 #[derive(Default)]
 struct Captures;

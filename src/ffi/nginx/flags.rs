@@ -1,8 +1,9 @@
-//! nginx's bit-fields and constants, by its own C compiler; see `build/nginx.rs`.
+//! nginx's bit-fields and constants. C functions of our own read them, and constants come from the C
+//! compiler: see `build/nginx.rs`.
 
 use nginx_sys::ngx_uint_t;
 
-/// A bit-field of one of nginx's structures. All but the counts are one bit.
+/// A bit-field of one of nginx's structures: a flag of one bit, or a number of several.
 pub(crate) struct Flag<T> {
     get: extern "C" fn(&T) -> ngx_uint_t,
     set: extern "C" fn(&mut T, ngx_uint_t),
@@ -38,7 +39,8 @@ macro_rules! flags {
             use super::Flag;
 
             $(pub(crate) const $name: Flag<$structure> = {
-                // SAFETY: our own C functions, which read and write one field.
+                // SAFETY: C functions of our own, compiled with nginx's headers. They have these
+                // arguments, and read or write this one field.
                 unsafe extern "C" {
                     #[link_name = concat!(
                         "ngx_http_intermission_", stringify!($structure), "_", stringify!($flag)
@@ -58,7 +60,7 @@ macro_rules! flags {
 
 include!(concat!(env!("OUT_DIR"), "/flags.rs"));
 
-/// Constants of nginx's, and the proof that its fields lie where the bindings have them.
+/// nginx's constants, and assertions that its fields lie where the bindings have them.
 mod layout {
     #![allow(non_camel_case_types, non_upper_case_globals, unreachable_pub)]
 

@@ -1,4 +1,5 @@
-//! nginx's functions that are safe to call for what is live, as their C declarations have them.
+//! nginx's functions that need nothing but arguments that live: declared with handles and references
+//! instead of C's pointers.
 
 use nginx_sys::{
     ngx_chain_t, ngx_cycle_t, ngx_http_complex_value_t, ngx_http_variable_t,
@@ -10,8 +11,9 @@ use super::directive::Conf;
 use super::event::Event;
 use super::request::Request;
 
-// SAFETY: each takes a live request or event, changes what is its own, and keeps no pointer to what
-// the caller has.
+// SAFETY: handles and references are passed as the pointers that the C declarations have, and what they
+// lead to lives. None of these functions keeps a pointer to what a reference here leads to. All run on
+// nginx's one thread, like their callers.
 unsafe extern "C" {
     /// Within the call nginx may free the request, and run others.
     pub(crate) safe fn ngx_http_finalize_request(r: Request, code: ngx_int_t);
@@ -19,18 +21,18 @@ unsafe extern "C" {
     pub(crate) safe fn ngx_http_core_run_phases(r: Request);
     pub(crate) safe fn ngx_handle_read_event(rev: Event, flags: ngx_uint_t) -> ngx_int_t;
     pub(crate) safe fn ngx_handle_write_event(wev: Event, least: usize) -> ngx_int_t;
-    /// Calls `f` within the call or later, when all of the body is there.
+    /// Calls `f` when all of the body is there: within the call or later.
     pub(crate) safe fn ngx_http_read_client_request_body(
         r: Request,
         f: extern "C" fn(Request),
     ) -> ngx_int_t;
     pub(crate) safe fn ngx_http_discard_request_body(r: Request) -> ngx_int_t;
     pub(crate) safe fn ngx_http_send_header(r: Request) -> ngx_int_t;
-    /// nginx copies the chain; its buffers must be in the request's memory.
+    /// Copies the chain, and keeps its buffers: they must be in the request's memory.
     pub(crate) safe fn ngx_http_output_filter(r: Request, chain: &mut ngx_chain_t) -> ngx_int_t;
     /// Finds the user's name and password, if the client sent any.
     pub(crate) safe fn ngx_http_auth_basic_user(r: Request) -> ngx_int_t;
-    /// The index must be one that nginx gave out.
+    /// Logs an alert and returns None if the index is not one that nginx gave out.
     pub(crate) safe fn ngx_http_get_indexed_variable(
         r: Request,
         index: ngx_uint_t,
@@ -49,12 +51,12 @@ unsafe extern "C" {
         path: &mut ngx_str_t,
         conf_prefix: ngx_uint_t,
     ) -> ngx_int_t;
-    /// Reads a size such as `10m`, in bytes. Returns NGX_ERROR if it is none.
+    /// Reads a size such as `10m`, in bytes. Returns NGX_ERROR if the text is no size.
     pub(crate) safe fn ngx_parse_size(line: &mut ngx_str_t) -> isize;
-    /// Takes a zone's lock if nobody has it.
+    /// Takes a zone's lock if no process has it. Returns whether it did.
     pub(crate) safe fn ngx_shmtx_trylock(mutex: &ngx_shmtx_t) -> ngx_uint_t;
     pub(crate) safe fn ngx_shmtx_unlock(mutex: &ngx_shmtx_t);
-    /// Gives the lock up for another process, if that has it.
+    /// Unlocks for another process, if that has the lock. Returns whether it did.
     pub(crate) safe fn ngx_shmtx_force_unlock(mutex: &ngx_shmtx_t, pid: ngx_pid_t) -> ngx_uint_t;
     pub(crate) safe fn ngx_http_complex_value(
         r: Request,
@@ -62,22 +64,25 @@ unsafe extern "C" {
         value: &mut ngx_str_t,
     ) -> ngx_int_t;
 
-    // nginx's macros, by C functions of our own.
+    // C functions of our own, for what nginx has as macros.
 
-    /// Makes the event happen after so many milliseconds, whatever was set before.
+    /// Makes the event happen after so many ms. If its timer is set and would end less than 300 ms earlier or
+    /// later than that, nginx leaves the timer as it is.
     #[link_name = "ngx_http_intermission_add_timer"]
     pub(crate) safe fn add_timer(ev: Event, after: ngx_msec_t);
-    /// The event does not happen by its timer any more, if that was set.
+    /// Stops the event's timer, if it is set.
     #[link_name = "ngx_http_intermission_del_timer"]
     pub(crate) safe fn del_timer(ev: Event);
+    /// Makes the event happen in this turn of the event loop, unless it is posted already.
     #[link_name = "ngx_http_intermission_post_now"]
     pub(crate) safe fn post_now(ev: Event);
+    /// Makes the event happen in the next turn of the event loop, unless it is posted already.
     #[link_name = "ngx_http_intermission_post_next"]
     pub(crate) safe fn post_next(ev: Event);
-    /// The event does not happen by having been posted.
+    /// Takes back a post, if there is one.
     #[link_name = "ngx_http_intermission_delete_posted"]
     pub(crate) safe fn delete_posted(ev: Event);
-    /// Makes the event happen within the call, which may free it.
+    /// Calls the event's handler, which may free the event.
     #[link_name = "ngx_http_intermission_handle"]
     pub(crate) safe fn handle(ev: Event);
 }

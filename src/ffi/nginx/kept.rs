@@ -1,8 +1,4 @@
-//! The connections that nginx keeps to the apps' servers.
-//!
-//! An app that was away may have left its connections without a word: nginx would learn so from the
-//! first request that it sends on one, and answer 502 where it may not send that again. So none of
-//! them outlives a pause.
+//! The idle connections that nginx keeps to upstream servers (`keepalive`).
 
 use nginx_sys::ngx_connection_t;
 
@@ -11,13 +7,13 @@ use super::flags::connection;
 use super::{cycle, functions};
 use crate::ffi::os::fd::{is_stream, Fd};
 
-/// Closes the connections that wait for a request, as nginx does it if a worker leaves: the event's
-/// handler sees `close`, and may close any of them.
+/// Closes them all, as nginx does when a worker leaves: it sets `close` and calls the handler of the read
+/// event, which closes the connection, and may close others.
 pub(crate) fn close_all() {
     let Some(cycle) = cycle::running() else { return };
     for index in 0..cycle.connection_n {
-        // SAFETY: within the cycle's table, which stays where it is. No reference is held while a
-        // handler runs.
+        // SAFETY: the index is one of the cycle's table, which stays where it is. The reference ends before
+        // the handler runs.
         let rev = unsafe {
             let connection = &mut *cycle.connections.add(index);
             if !is_kept(connection) {
@@ -32,8 +28,8 @@ pub(crate) fn close_all() {
     }
 }
 
-/// Whether it is to a server. A client's comes from a listening socket; what is no socket is somebody's
-/// doorbell.
+/// Whether this is an idle connection to a server. A client's connection has a listening socket that it
+/// came from. A module may also watch an eventfd by an idle connection: that is no stream.
 fn is_kept(connection: &ngx_connection_t) -> bool {
     connection.fd >= 0
         && connection::IDLE.is_set(connection)

@@ -1,4 +1,4 @@
-//! Lines in nginx's error log.
+//! Writes lines to nginx's error log.
 
 use core::mem::MaybeUninit;
 
@@ -8,12 +8,12 @@ use nginx_sys::{
 
 use crate::log_lines::{Level, Line};
 
-/// Writes a line, if the log wants lines of its level; else it is not formatted. `log` is one that
-/// nginx handed out.
+/// Writes a line, if the log wants lines of its level; if not, the line is not even formatted. `log` is one
+/// of nginx's logs, or null.
 pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
     let level = number(line.level());
-    // SAFETY: nginx's logs live as long as what they belong to: a request, a connection, a cycle. The
-    // line is copied.
+    // SAFETY: null, or the log of a cycle or of a connection that lives: callers ask for it and use it at
+    // once. nginx copies the line.
     unsafe {
         if log.as_ref().is_some_and(|log| log.log_level >= level) {
             let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
@@ -23,7 +23,7 @@ pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
     }
 }
 
-/// What nginx has for this level.
+/// nginx's number for this level.
 fn number(level: Level) -> ngx_uint_t {
     let number = match level {
         Level::Emerg => NGX_LOG_EMERG,

@@ -1,4 +1,4 @@
-//! The channel by which the master tells its workers what to do.
+//! The channel by which the master tells this worker what to do.
 
 use core::cell::Cell;
 
@@ -8,13 +8,14 @@ use super::event::Event;
 use super::per_worker::PerWorker;
 use super::{cycle, pointers};
 
-/// nginx's own handler of the channel.
+/// nginx's own handler of the channel, which ours calls.
 static NGINX_OWN: PerWorker<Cell<ngx_event_handler_pt>> = PerWorker::new(Cell::new(None));
 
-/// What is called when the master has told to leave.
+/// What to call when the master tells this worker to leave.
 static ON_TOLD: PerWorker<Cell<fn()>> = PerWorker::new(Cell::new(|| {}));
 
-/// From now on calls this when the master tells this worker to leave.
+/// From now on calls `on_told` when the master tells this worker to leave. Does nothing if there is no
+/// channel: without a master.
 pub(crate) fn wrap(on_told: fn()) {
     let Some(cycle) = cycle::running() else { return };
     let channel = cycle::process().channel;
@@ -26,8 +27,11 @@ pub(crate) fn wrap(on_told: fn()) {
 }
 
 extern "C" fn on_message(event: *mut ngx_event_t) {
-    // SAFETY: nginx's own event and handler; the flag is this process's. A signal that came before has
-    // set it, and it is set again: the master may say the same in this very turn.
+    // SAFETY: nginx passes the channel's event, and its own handler gets it as without us. `ngx_quit` is a
+    // number that only this thread and its signal handlers write.
+    //
+    // nginx's handler sets it if the master says so. If a signal has set it before, it is cleared for
+    // the call and then set again: the master may say so in the same turn.
     let told = unsafe {
         let before = nginx_sys::ngx_quit;
         if before != 0 {

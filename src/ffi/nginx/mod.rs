@@ -1,7 +1,12 @@
 //! nginx's own things behind thin wrappers, which know nothing of intermission.
 //!
-//! A reference to something of nginx's is good until nginx may free it: within a callback, until the
-//! request is finalized or its phases go on.
+//! Handles: `request` with `waiting`, `answering`, `body` and `evaluate`; `directive` with `conf`; `event`.
+//! What a module adds to nginx: `timer`, `queue`, `attach`, `shm`, `own_connection`, `callbacks`. What
+//! nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`, `master_channel`. How C is read:
+//! `flags`, `pointers`, `functions`, `plain`, `memory`.
+//!
+//! A handle or reference is good until nginx may free what it leads to. For a request in a callback, that
+//! is until it is finalized or its phases go on.
 
 pub(crate) mod flags;
 pub(crate) mod per_worker;
@@ -40,6 +45,6 @@ pub(crate) mod kept;
 pub(crate) mod pages;
 pub(crate) mod server_names;
 
-/// nginx had no memory, or something was wrong that has been logged.
+/// nginx has no memory left, or something is wrong that nginx has logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;

@@ -1,18 +1,18 @@
-//! The entry of this module, as nginx has it.
+//! This module's entry in nginx, `ngx_module_t`, by a type.
 
 use core::ptr;
 
 use nginx_sys::ngx_module_t;
 use ngx::http::HttpModule;
 
-/// This module, for the places of its configurations and contexts.
+/// This module. The entry has the indexes of its configurations and contexts.
 ///
-/// Its entry names everything, and so stands on the highest floor: there `HttpModule` is implemented
-/// for this. It must not be found by its symbol: nginx may have two builds of the module loaded, and
-/// the loader would take the first one's for both.
+/// The entry also names all that nginx calls, so it stands on the highest floor: `HttpModule` is
+/// implemented for this type there. Nothing here may find it by its symbol: nginx may have loaded two
+/// builds of the module, and the loader would take the first one's entry for both.
 pub(crate) struct Module;
 
-/// For nginx's functions that want it.
+/// The entry, as nginx's functions take it.
 pub(crate) fn entry() -> *mut ngx_module_t {
     ptr::from_ref(Module::module()).cast_mut()
 }

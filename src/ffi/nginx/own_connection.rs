@@ -1,4 +1,4 @@
-//! A connection of nginx's that watches a descriptor of our own, and that no client has.
+//! Watching a file descriptor of our own in nginx's event loop, by one of nginx's connections.
 
 use core::cell::Cell;
 
@@ -15,9 +15,9 @@ use crate::ffi::os::fd::Fd;
 /// Why the handler is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// There is something new.
+    /// The descriptor has become readable, perhaps more than once.
     Ready,
-    /// The worker is told to leave.
+    /// This worker is told to leave.
     ToLeave,
 }
 
@@ -25,27 +25,29 @@ type Handler = fn(Told);
 
 static HANDLER: PerWorker<Cell<Option<Handler>>> = PerWorker::new(Cell::new(None));
 
-/// Adds a descriptor to the event loop, edge-triggered, until the worker ends; it must stay open. All
-/// such descriptors have the same handler. Fails if there is no free connection.
+/// Watches a descriptor, edge-triggered, until the worker ends. The descriptor must stay open. All that are
+/// watched have one handler, the last one given. Fails if nginx has no free connection.
 pub(crate) fn watch(fd: Fd, handler: Handler) -> Result<(), Failed> {
     HANDLER.set(Some(handler));
-    // SAFETY: in a worker the event loop is ready; the connection is ours until the end.
+    // SAFETY: callers are workers: nginx has made the event loop and the connections before. A connection
+    // that it gives out has both events, and is nobody else's until it is closed.
     unsafe {
         let c = ngx_get_connection(fd.0, cycle::log());
         let connection = c.as_mut().ok_or(Failed)?;
         let (rev, wev) = (&mut *connection.read, &mut *connection.write);
         (rev.log, wev.log) = (cycle::log(), cycle::log());
-        // Not a client's: nginx does not look for it when the worker leaves.
+        // As nginx marks its own channel. Without it a worker that ends complains of an open connection.
         event::CHANNEL.set(rev);
         event::CHANNEL.set(wev);
-        // Idle: nginx calls its handler, with `close` set, when the worker is told to leave.
+        // nginx sets `close` and calls the handler of each idle connection when the worker is told to
+        // leave.
         connection::IDLE.set(connection);
         rev.handler = Some(on_event);
         let add = ngx_event_actions.add.ok_or(Failed)?;
         if add(rev, NGX_READ_EVENT as ngx_int_t, NGX_CLEAR_EVENT as ngx_uint_t)
             != NGX_OK as ngx_int_t
         {
-            // The descriptor is everybody's: what is closed is a copy.
+            // Other processes use the descriptor too, and this one may: nginx gets a copy to close.
             (*c).fd = libc::dup((*c).fd);
             ngx_close_connection(c);
             return Err(Failed);
@@ -55,7 +57,8 @@ pub(crate) fn watch(fd: Fd, handler: Handler) -> Result<(), Failed> {
 }
 
 extern "C" fn on_event(rev: *mut ngx_event_t) {
-    // SAFETY: our own event, whose data is its connection.
+    // SAFETY: nginx passes the read event that has this handler. Its data is its connection, in nginx's
+    // table; nothing else has a reference to it.
     let connection = unsafe { &mut *(*rev).data.cast::<ngx_connection_t>() };
     let told = if connection::CLOSE.is_set(connection) {
         connection::CLOSE.clear(connection);

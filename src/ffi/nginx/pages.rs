@@ -1,4 +1,4 @@
-//! Who will answer a request that nginx has sent to a page for its error.
+//! Who answers a request that nginx has turned away: nginx itself, or an app that makes the page for it.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -13,32 +13,32 @@ use super::conf::Conf;
 use super::flags::request;
 use super::plain::zero;
 
-/// The directives of nginx's own modules that set a handler which asks no app.
+/// Directives of nginx's own modules that set a content handler which asks no app.
 const OWN: [&[u8]; 4] = [b"empty_gif", b"stub_status", b"flv", b"mp4"];
 
-/// What they set, of those that this nginx has.
+/// The handlers that they set. None for a directive that this nginx does not have.
 pub(crate) type OwnHandlers = [ngx_http_handler_pt; OWN.len()];
 
-/// Whether nginx turned the request away and answers it itself: with a file, say. Then it does not
-/// go to the app. It goes there where the place has a handler for its content, as `proxy_pass` sets
-/// one, whatever the error was.
+/// Whether nginx turned the request away and also makes the page for that, such as a file. The page comes
+/// from an app if its location has a content handler that may ask one, as `proxy_pass` sets it.
 pub(crate) fn is_nginx_own(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
     was_turned_away(r) && !is_app_made(r, own)
 }
 
-/// Whether the place makes its content by a handler of its own that may ask an app.
+/// Whether the request's location has a content handler that may ask an app.
 pub(crate) fn is_app_made(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
     r.content_handler
         .is_some_and(|handler| !own.iter().flatten().any(|one| ptr::fn_addr_eq(*one, handler)))
 }
 
-/// Finds the handlers that ask no app. nginx has no names for them: so their directives are carried
-/// out, for a location that nothing leads to.
+/// Finds the handlers that ask no app. They are private to nginx's modules: so their directives are carried
+/// out, in a location that no request comes to.
 pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
     OWN.map(|name| {
         let command = commands(&cf).find(|command| command.name.as_bytes() == name)?;
-        // SAFETY: in postconfiguration cf has the http block's tables. These directives do nothing
-        // but set the handler of the core's location, which here is one of our own.
+        // SAFETY: in postconfiguration cf has the http block's tables. The handlers of these directives set
+        // the content handler of the location that cf leads to, and use nothing else of cf: here that
+        // location is one of our own.
         unsafe {
             let mut location: ngx_http_core_loc_conf_t = zero();
             let mut places = vec![ptr::null_mut::<c_void>(); nginx_sys::ngx_http_max_module];
@@ -55,10 +55,10 @@ pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
     })
 }
 
-/// All directives of http modules.
+/// All directives of nginx's http modules.
 fn commands(cf: &ngx_conf_t) -> impl Iterator<Item = &ngx_command_t> {
-    // SAFETY: a cycle has a list of modules that ends in null; so have modules of directives, which
-    // end in one without a name.
+    // SAFETY: nginx ends a cycle's list of modules by null, and a module's list of directives by one
+    // without a name.
     unsafe {
         let modules = (*cf.cycle).modules;
         let modules = (0..).map_while(move |index| (*modules.add(index)).as_ref());
@@ -73,8 +73,9 @@ fn has_name(command: &&ngx_command_t) -> bool {
     command.name.len != 0
 }
 
-/// `error_page` with `=` leaves no status. Where these pages may have pages themselves it leaves
-/// nothing but that the request is internal.
+/// Whether nginx turned the request away. `error_page` with `=` clears the error's status. With
+/// `recursive_error_pages` nginx does not set the flag either: then all that tells is that the request is
+/// internal.
 fn was_turned_away(r: &ngx_http_request_t) -> bool {
     r.err_status != 0
         || request::ERROR_PAGE.is_set(r)

@@ -1,13 +1,14 @@
-//! What a process keeps for itself.
+//! Statics that only nginx's one thread uses.
 
 use core::ops::Deref;
 
-/// A static's value that only nginx's callbacks touch: all of a process's run on one thread, and no
-/// other thread of ours uses such a static.
+/// A value of a static that need not be `Sync`: only nginx's callbacks use it, and all of them run on one
+/// thread. The writer's thread must use none of these.
 #[repr(transparent)]
 pub(crate) struct PerWorker<T>(T);
 
-// SAFETY: as its description says.
+// SAFETY: nginx runs all callbacks of a process on one thread, and the jobs of the writer's thread use no
+// such static.
 unsafe impl<T> Sync for PerWorker<T> {}
 
 impl<T> PerWorker<T> {

@@ -1,4 +1,4 @@
-//! Plain C data, which may begin as all zero.
+//! C structures of which all zero is a value.
 
 use core::mem::MaybeUninit;
 
@@ -8,12 +8,12 @@ use nginx_sys::{
 };
 
 /// # Safety
-/// All zero is a value.
+/// All zero must be a value of the type.
 pub(crate) unsafe trait Plain {}
 
 macro_rules! plain {
     ($($structure:ident)*) => {
-        // SAFETY: numbers, pointers that may be null, and functions that there need not be.
+        // SAFETY: these have numbers, raw pointers and optional functions: zero, null and none are values.
         $(unsafe impl Plain for $structure {})*
     };
 }
@@ -25,6 +25,6 @@ plain! {
 
 /// All zero.
 pub(crate) const fn zero<T: Plain>() -> T {
-    // SAFETY: as the type promises.
+    // SAFETY: `Plain` promises that all zero is a value.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }

@@ -1,4 +1,4 @@
-//! Where nginx's structures lead: to what lives as long as the structure that has the pointer.
+//! The pointers in nginx's structures, as references: to what lives as long as the structure does.
 
 use core::slice;
 use core::sync::atomic::AtomicUsize;
@@ -16,7 +16,8 @@ macro_rules! pointers {
     ($($name:ident: $structure:ty, $($field:ident).+ => $target:ty;)*) => {
         $(#[inline]
         pub(crate) fn $name(of: &$structure) -> Option<&$target> {
-            // SAFETY: nginx has null in these fields, or what lives as long as the structure.
+            // SAFETY: for each field listed below: nginx keeps null in it, or a pointer to what it frees no
+            // earlier than the structure, or sets the field to null before.
             unsafe { of.$($field).+.cast::<$target>().as_ref() }
         })*
     };
@@ -53,7 +54,8 @@ macro_rules! slices {
         pub(crate) fn $name(of: &$structure) -> &[$target] {
             match of.$($count).+ {
                 0 => &[],
-                // SAFETY: nginx has so many there, which live as long as the structure.
+                // SAFETY: for each pair listed below: nginx keeps so many elements of this type there,
+                // no shorter than the structure.
                 count => unsafe { slice::from_raw_parts(of.$($first).+.cast(), count) },
             }
         })*

@@ -1,4 +1,4 @@
-//! Making events happen.
+//! Posting events: they happen soon, without a timer.
 
 use nginx_sys::ngx_msec_t;
 
@@ -6,20 +6,20 @@ use super::event::Event;
 use super::flags::event;
 use super::functions;
 
-/// nginx waits for its next timer by an `int` of milliseconds: no timer of ours is longer than a day.
+/// In ms: a day. nginx waits for its next timer for an `int` of ms: a longer time may be too long for that.
 pub(crate) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
 /// When a posted event happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Post {
-    /// Before the event loop turns.
+    /// In this turn of the event loop.
     Now,
-    /// When the event loop has turned, without a wait.
+    /// In the next turn of the event loop, for which nginx then does not wait.
     NextTurn,
 }
 
 impl Event {
-    /// It happens soon, unless it is posted already.
+    /// Makes the event happen, unless it is posted already.
     pub(crate) fn post(self, when: Post) {
         match when {
             Post::Now => functions::post_now(self),
@@ -27,7 +27,7 @@ impl Event {
         }
     }
 
-    /// It happens within this call if it was posted.
+    /// If the event is posted, makes it happen now, within this call.
     pub(crate) fn handle_if_posted(self) {
         if event::POSTED.is_set(&self) {
             functions::delete_posted(self);

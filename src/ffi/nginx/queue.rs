@@ -1,4 +1,4 @@
-//! nginx's intrusive queues, of values that stay where they are until they are dropped.
+//! nginx's intrusive queues. The values in them stay where they are, and leave when they are dropped.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -7,13 +7,13 @@ use nginx_sys::{ngx_queue_init, ngx_queue_insert_before, ngx_queue_remove, ngx_q
 
 use super::per_worker::PerWorker;
 
-/// A queue, which is a static's: it stays where it is.
+/// A queue of values, each by one of its links. It is a static: so it stays where it is.
 pub(crate) struct Queue<T: 'static> {
     head: PerWorker<UnsafeCell<ngx_queue_t>>,
     link: fn(&T) -> &Link<T>,
 }
 
-/// A value's place in a queue; in none at first. A value that is dropped takes itself out.
+/// A value's place in a queue; at first it is in none. A link that is dropped leaves its queue.
 #[repr(C)]
 pub(crate) struct Link<T: 'static> {
     entry: UnsafeCell<ngx_queue_t>,
@@ -21,17 +21,18 @@ pub(crate) struct Link<T: 'static> {
 }
 
 impl<T: 'static> Queue<T> {
-    /// Of values by this link of theirs.
+    /// A queue by the link that `link` picks of a value.
     pub(crate) const fn new(link: fn(&T) -> &Link<T>) -> Self {
         Self { head: PerWorker::new(UnsafeCell::new(NOWHERE)), link }
     }
 
-    /// Puts a value at the end; it leaves the queue that it was in by the same link.
+    /// Puts a value at the end. It leaves the queue that it was in by the same link.
     pub(crate) fn push(&'static self, value: &'static T) {
         let link = (self.link)(value);
         link.leave();
         link.value.set(Some(value));
-        // SAFETY: the head and the value stay where they are, and the value leaves when it goes.
+        // SAFETY: the head and the value are `'static`, so both stay where they are. Values in a request's
+        // memory are dropped before that goes, and leave the queue then.
         unsafe {
             if (*self.head.get()).next.is_null() {
                 ngx_queue_init(self.head.get());
@@ -52,7 +53,7 @@ impl<T: 'static> Queue<T> {
         Some(first)
     }
 
-    /// The values, from the first. None may leave meanwhile except the one that was just given.
+    /// The values, from the first on. Of the values that have not been given yet, none may leave meanwhile.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
         let mut next = self.next_of(self.head.get());
         core::iter::from_fn(move || {
@@ -64,8 +65,8 @@ impl<T: 'static> Queue<T> {
 
     /// The link behind an entry of this queue, or behind its head.
     fn next_of(&self, entry: *const ngx_queue_t) -> Option<&Link<T>> {
-        // SAFETY: an entry leads to the next one, or back to the head, or to nothing if nothing was
-        // ever put into the queue; each but the head is what a live link begins with.
+        // SAFETY: `entry` is the head or in the queue. Its next is another entry, which is the first field
+        // of a link that lives, or the head, or null if nothing was ever put into the queue.
         unsafe {
             let next = (*entry).next;
             let is_end = next.is_null() || ptr::eq(next, self.head.get());
@@ -83,7 +84,7 @@ impl<T: 'static> Link<T> {
     pub(crate) fn leave(&self) {
         if self.is_linked() {
             self.value.set(None);
-            // SAFETY: it is in a queue, whose other entries are live.
+            // SAFETY: the link is in a queue, and so are the entries on both sides of it: they live.
             unsafe { ngx_queue_remove(self.entry.get()) };
         }
     }
@@ -100,4 +101,5 @@ impl<T: 'static> Drop for Link<T> {
     }
 }
 
+/// An entry that is in no queue.
 const NOWHERE: ngx_queue_t = ngx_queue_t { prev: ptr::null_mut(), next: ptr::null_mut() };

@@ -1,4 +1,4 @@
-//! A request, by nginx's pointer to it.
+//! A handle for nginx's requests, by nginx's pointer.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -12,8 +12,8 @@ use super::flags::request;
 use super::module::Module;
 use super::pointers;
 
-/// A request that is live: within a callback until it is finalized or its phases go on, and as long as
-/// something is attached to it.
+/// A request that lives. A callback may use it until it finalizes the request or lets its phases go on. A
+/// value that is attached to the request may use it until the value is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Request(NonNull<ngx_http_request_t>);
@@ -23,7 +23,8 @@ impl Deref for Request {
 
     #[inline]
     fn deref(&self) -> &ngx_http_request_t {
-        // SAFETY: live, as its description says.
+        // SAFETY: nginx frees a request together with its memory, after it has dropped what is attached to
+        // it; and callbacks use no request after a call that may have ended it.
         unsafe { self.0.as_ref() }
     }
 }
@@ -34,29 +35,29 @@ impl Request {
         self.0.as_ptr()
     }
 
-    /// Changes its fields. Nothing of nginx's may be called meanwhile.
+    /// Changes its fields. `f` must not call nginx, or use this request in another way.
     pub(crate) fn update<R>(mut self, f: impl FnOnce(&mut ngx_http_request_t) -> R) -> R {
-        // SAFETY: live, and nobody else runs meanwhile.
+        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of it.
         f(unsafe { self.0.as_mut() })
     }
 
-    /// Whether it is a client's own, and no subrequest.
+    /// Whether it is a client's request, and no subrequest.
     pub(crate) fn is_main(self) -> bool {
         ptr::eq(self.as_ptr(), self.main)
     }
 
-    /// The client's own request, of which this is a part, or which it is.
+    /// The client's request: this one, or the one that this is a subrequest of.
     pub(crate) fn main(self) -> Self {
         NonNull::new(self.main).map_or(self, Self)
     }
 
-    /// Whether it has a connection of its own; a stream of HTTP/2 shares one. The field is in the
-    /// structure of every nginx, with HTTP/2 or without.
+    /// Whether it has a connection of its own: a stream of HTTP/2 shares one. nginx's structure has the
+    /// field also if nginx was built without HTTP/2.
     pub(crate) fn has_connection(self) -> bool {
         self.stream.is_null()
     }
 
-    /// The log of its connection.
+    /// The log of its connection; null if it has none.
     pub(crate) fn log(self) -> *mut ngx_log_t {
         pointers::connection(&self).map_or(ptr::null_mut(), |connection| connection.log)
     }
@@ -66,20 +67,21 @@ impl Request {
         pointers::connection(self).map_or(&[], |connection| connection.addr_text.as_bytes())
     }
 
-    /// A copy of a text, in the request's memory; None if there is none left.
+    /// A copy of a text in the request's memory. None if there is no memory.
     pub(crate) fn copy(self, text: &[u8]) -> Option<ngx_str_t> {
-        // SAFETY: a live request has a pool.
+        // SAFETY: a request that is not finished has a pool.
         unsafe { ngx_str_t::from_bytes(self.pool, text) }
     }
 
-    /// The module's place among the request's contexts.
+    /// The module's context of the request; null at first, and after an internal redirect.
     pub(crate) fn context(&self) -> &Cell<*mut c_void> {
-        // SAFETY: a live request has a table of contexts, one for each HTTP module.
+        // SAFETY: nginx gives each request a table of contexts, with a place for each HTTP module. Only
+        // this module uses its own place, and only through this cell.
         unsafe { Cell::from_mut(&mut *self.ctx.add(Module::module().ctx_index)) }
     }
 
-    /// Its connection is not kept when it is finished.
-    pub(crate) fn closes(self) {
+    /// nginx is to close the connection after the answer.
+    pub(crate) fn forbid_keepalive(self) {
         self.update(|r| request::KEEPALIVE.clear(r));
     }
 }

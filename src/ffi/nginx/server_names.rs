@@ -1,4 +1,4 @@
-//! Whether a request came to one of the server's names.
+//! Whether the host that a client names is a name of the server.
 
 use nginx_sys::{ngx_http_server_name_t, ngx_str_t};
 use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
@@ -13,18 +13,19 @@ use crate::control::origin::is_server_name;
 pub(crate) struct Names(&'static [ngx_http_server_name_t]);
 
 impl Names {
-    /// None.
+    /// No names.
     pub(crate) const NONE: Self = Self(&[]);
 
-    /// Those of the server that is being merged, copied: nginx forgets its own.
+    /// The names of the server whose locations are being merged. A copy: nginx's own table is only there
+    /// while it reads the configuration.
     pub(crate) fn of(cf: Conf) -> Result<Self, Failed> {
         let server = NgxHttpCoreModule::server_conf(&*cf).ok_or(Failed)?;
         cf.copy(pointers::server_names(server)).map(Self)
     }
 }
 
-/// Whether the host that the client named is a name of the server that it came to. nginx gives what
-/// no server has to the default one.
+/// Whether the host that the client named is one of these names. If it is no server's name, nginx gives the
+/// request to the default server.
 pub(crate) fn is_own(r: Request, names: &Names) -> bool {
     let host = r.headers_in.server;
     names.0.iter().any(|one| {
@@ -33,16 +34,16 @@ pub(crate) fn is_own(r: Request, names: &Names) -> bool {
     })
 }
 
-/// Whether a name that is a regular expression matches; none where it is not one.
+/// Whether a name that is a regular expression matches. None if the name is no regular expression.
 #[cfg(ngx_feature = "pcre")]
 fn matches(r: Request, one: &ngx_http_server_name_t, mut host: ngx_str_t) -> Option<bool> {
     if one.regex.is_null() {
         return None;
     }
     let (count, captures, data) = (r.ncaptures, r.captures, r.captures_data);
-    // What the location's own match left there is not to be written over.
+    // The request's captures stay what its location's match made them: nginx makes a new array.
     r.update(|r| r.captures = core::ptr::null_mut());
-    // SAFETY: a live request, and a regular expression of its configuration.
+    // SAFETY: the request lives, and nginx compiled the regular expression for its configuration.
     let matched = unsafe { nginx_sys::ngx_http_regex_exec(r.as_ptr(), one.regex, &mut host) };
     r.update(|r| (r.ncaptures, r.captures, r.captures_data) = (count, captures, data));
     Some(matched == nginx_sys::NGX_OK as nginx_sys::ngx_int_t)

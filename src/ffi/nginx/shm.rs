@@ -1,4 +1,4 @@
-//! Shared memory: nginx's zones, and the slab pool that each begins with, whose lock is the zone's.
+//! nginx's zones of shared memory. Each begins with a slab pool, which has the zone's lock.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -12,13 +12,14 @@ use nginx_sys::{
 use super::conf::Conf;
 use super::{functions, module, pointers, Failed};
 
-/// Asks nginx for a zone of this module's.
+/// Asks nginx for a zone of this module.
 pub(crate) fn add(
     cf: Conf,
     mut name: ngx_str_t,
     size: usize,
 ) -> Result<&'static mut ngx_shm_zone_t, Failed> {
-    // SAFETY: a live cf; the zone lives as long as its cycle, and the name as the process.
+    // SAFETY: nginx gives the zone out while it reads a configuration, and nobody else has a reference to
+    // it then. Callers pass a name that is a literal: nginx keeps a pointer to its text.
     let zone = unsafe {
         ngx_shared_memory_add(cf.as_ptr(), &mut name, size, module::entry().cast()).as_mut()
     };
@@ -31,8 +32,8 @@ pub(crate) fn zones(cycle: &ngx_cycle_t) -> impl Iterator<Item = &ngx_shm_zone_t
     core::iter::successors(first, |part| pointers::next_part(part)).flat_map(pointers::zones)
 }
 
-/// The slab pool of a zone: in memory that is mapped before the workers are forked, at the same address
-/// for all, and is not unmapped while one of them may use it.
+/// The slab pool of a zone. nginx maps the zone before it forks workers, so it has the same address in all of
+/// them. No process unmaps it while it may use it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlabPool(NonNull<ngx_slab_pool_t>);
 
@@ -43,19 +44,21 @@ impl SlabPool {
     }
 
     fn get(&self) -> &ngx_slab_pool_t {
-        // SAFETY: mapped, as its description says. Its lock is a word elsewhere.
+        // SAFETY: the zone is mapped. Other processes change the pool's lock only, which is not a part of
+        // the structure: that has a pointer to it.
         unsafe { self.0.as_ref() }
     }
 
-    /// What a module keeps in the zone; null at first.
+    /// The pointer that a module may keep in the pool; null at first.
     pub(crate) fn data(self) -> *mut c_void {
         self.get().data
     }
 
-    /// Takes all of a new zone, zeroed: it is what a module keeps there from now on, and begins with a
-    /// page. Returns how many bytes that is; None if the zone is too small.
+    /// Takes all memory of a new zone, zeroed and aligned to a page: from now on [`SlabPool::data`] is where
+    /// it begins. Returns how many bytes it has; None if the zone is too small.
     pub(crate) fn take_all(self) -> Option<usize> {
-        // SAFETY: nginx made the pool just now, and nobody else uses it.
+        // SAFETY: callers have just got the zone from nginx, and no other process uses it yet. The slab
+        // gives so many bytes, and the first and the last one are among them.
         unsafe {
             let pool = self.0.as_ptr();
             let bytes = (*pool).pfree * nginx_sys::ngx_pagesize;
@@ -63,8 +66,8 @@ impl SlabPool {
             if all.is_null() {
                 return None;
             }
-            // New memory is all zero, and most of it is better left untouched; a slab that is built
-            // for debugging fills it with junk.
+            // The kernel gives memory that is all zero, and most of it is better left untouched. But an
+            // nginx that is built to debug memory fills it with other bytes.
             let first = all.cast::<u8>();
             if *first != 0 || *first.add(bytes - 1) != 0 {
                 first.write_bytes(0, bytes);
@@ -74,31 +77,32 @@ impl SlabPool {
         }
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if no process has it. Returns whether it did.
     pub(crate) fn try_lock(self) -> bool {
         functions::ngx_shmtx_trylock(&self.get().mutex) != 0
     }
 
-    /// Gives the lock up, which this process has.
+    /// Unlocks, if this process has the lock.
     pub(crate) fn unlock(self) {
         functions::ngx_shmtx_unlock(&self.get().mutex);
     }
 
-    /// The process that has the lock; 0 if none has.
+    /// The pid of the process that has the lock; 0 if none has it.
     pub(crate) fn owner(self) -> ngx_pid_t {
-        // Pairs with nginx's unlock: a process that sees this pid sees what earlier owners wrote.
+        // Pairs with nginx's compare-and-set at lock and unlock: after this pid is read, what the owner
+        // wrote before it took the lock is seen, and what earlier owners wrote.
         let owner =
             pointers::lock_word(&self.get().mutex).map_or(0, |word| word.load(Ordering::Acquire));
         ngx_pid_t::try_from(owner).unwrap_or(0)
     }
 
-    /// Gives the lock up that another process has, if it still has it.
+    /// Unlocks for another process, if that still has the lock.
     pub(crate) fn unlock_for(self, owner: ngx_pid_t) {
         functions::ngx_shmtx_force_unlock(&self.get().mutex, owner);
     }
 }
 
-/// Whether a zone is of this build of the module.
+/// Whether this build of the module asked for this zone.
 pub(crate) fn is_own(zone: &ngx_shm_zone_t) -> bool {
     ptr::eq(zone.tag, module::entry().cast())
 }

@@ -1,4 +1,4 @@
-//! Timers of our own.
+//! Events of our own that a timer or a post makes happen.
 
 use core::cell::UnsafeCell;
 
@@ -13,7 +13,7 @@ use super::posting::{Post, LONGEST_TIMER};
 use super::{cycle, functions};
 use crate::time::Msec;
 
-/// An event of our own that only a timer or a post makes happen. It keeps no worker from leaving.
+/// An event of our own. It keeps no worker from leaving.
 #[repr(C)]
 pub(crate) struct Timer {
     event: PerWorker<UnsafeCell<ngx_event_t>>,
@@ -21,22 +21,23 @@ pub(crate) struct Timer {
 }
 
 callbacks! {
-    /// What happens when a timer is over, which begins with its event.
+    /// The handler of a timer's event. A timer begins with its event: so nginx's pointer leads to both.
     handler: (&Timer) as (*mut ngx_event_t);
 }
 
-/// What our own events have for a connection: at debug level nginx logs the descriptor of each.
+/// The connection of all events of our own: at debug level nginx logs the descriptor of an event's
+/// connection.
 static NO_CONNECTION: PerWorker<UnsafeCell<ngx_connection_t>> =
     PerWorker::new(UnsafeCell::new(ngx_connection_t { fd: -1, ..zero() }));
 
 impl Timer {
-    /// Calls this when it happens. It must be a static's: nginx links it.
+    /// An event that calls `on_event`. It must be a static: nginx has pointers to it while it is to happen.
     pub(crate) const fn new(on_event: fn()) -> Self {
         let event = ngx_event_t { handler: handler(on_timer), ..zero() };
         Self { event: PerWorker::new(UnsafeCell::new(event)), on_event }
     }
 
-    /// It happens after so many milliseconds, unless it is to happen already.
+    /// It happens after so many ms. If its timer is set already, that stays as it is.
     pub(crate) fn start(&'static self, after: ngx_msec_t) {
         let ev = self.event();
         if !event::TIMER_SET.is_set(&ev) {
@@ -44,19 +45,19 @@ impl Timer {
         }
     }
 
-    /// It happens after so many milliseconds, or sooner if it is to happen sooner already.
+    /// It happens after so many ms, or sooner if its timer is set to be over sooner.
     pub(crate) fn start_within(&'static self, after: ngx_msec_t) {
         let ends = cycle::now().monotonic.after(Msec(after as u64));
         let ev = self.event();
-        // A timer's key is when it ends, on the monotonic clock.
+        // The key of a timer is when it is over, on the monotonic clock.
         if event::TIMER_SET.is_set(&ev) && ev.timer.key as u64 > ends.0 {
             functions::del_timer(ev);
         }
         self.start(after);
     }
 
-    /// It happens at this time on the monotonic clock, whatever was set before; never if None. It
-    /// happens after a day at the latest: what it calls must set it again.
+    /// It happens at this time on the monotonic clock, whatever was set before; never if None. It happens
+    /// after a day at the latest: then `on_event` must set it again.
     pub(crate) fn set(&'static self, at: Option<Msec>) {
         functions::del_timer(self.event());
         if let Some(at) = at {
@@ -65,7 +66,7 @@ impl Timer {
         }
     }
 
-    /// It happens soon, unless it is posted already.
+    /// It happens in this turn of the event loop or the next, unless it is posted already.
     pub(crate) fn post(&'static self, when: Post) {
         self.event().post(when);
     }

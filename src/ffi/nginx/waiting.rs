@@ -1,4 +1,4 @@
-//! Letting a request wait, and having it go on.
+//! Letting a request wait, and letting it go on.
 
 use nginx_sys::{
     ngx_event_t, ngx_http_block_reading, ngx_http_core_run_phases, ngx_http_test_reading,
@@ -13,9 +13,11 @@ use super::request::Request;
 use super::{functions, pointers, Failed};
 
 impl Request {
-    /// Lets it wait, as nginx's limit_req does, for at most so many milliseconds. `on_write` is called
-    /// then, and whenever [`Request::wake`] is, and for no reason at all. A client that closes its
+    /// Lets the request wait for at most so many ms, as nginx's limit_req does. A client that closes its
     /// connection ends the request.
+    ///
+    /// `on_write` is called when the time is over, by [`Request::wake`], and at times for no reason.
+    /// Within it, [`Request::is_waiting`] is false if the time is over.
     pub(crate) fn suspend(
         self,
         on_write: extern "C" fn(Request),
@@ -31,14 +33,14 @@ impl Request {
             wev.post(Post::Now);
         }
         if event::READY.is_set(&rev) {
-            // The client may have closed in the very event that brought the request.
+            // The event that brought the request may also have brought that the client closed.
             rev.post(Post::Now);
             return Ok(());
         }
         self.rearm_read()
     }
 
-    /// From now on the request waits for at most so many milliseconds.
+    /// From now on the request waits for at most so many ms, and never longer than a day.
     pub(crate) fn start_timer(self, longest: ngx_msec_t) {
         if let Ok((_, wev)) = self.events() {
             wev.update(|wev| event::DELAYED.set(wev));
@@ -46,7 +48,7 @@ impl Request {
         }
     }
 
-    /// The request waits no longer: no timer calls its handler any more.
+    /// The request waits no longer: stops its timer.
     pub(crate) fn stop_timer(self) {
         if let Ok((_, wev)) = self.events() {
             wev.update(|wev| {
@@ -57,27 +59,28 @@ impl Request {
         }
     }
 
-    /// Whether the time of a request that waits is not over.
+    /// Whether the request waits, and its time is not over.
     pub(crate) fn is_waiting(self) -> bool {
-        self.writes(&event::DELAYED)
+        self.write_event_has(&event::DELAYED)
     }
 
-    /// Whether the client wants no answer any more. Over HTTP/3 it says so on the side that nginx
-    /// writes to.
+    /// Whether nginx cannot write to the client any more. Over HTTP/3 only this tells that the client wants
+    /// no answer.
     pub(crate) fn has_write_error(self) -> bool {
-        self.writes(&event::ERROR)
+        self.write_event_has(&event::ERROR)
     }
 
-    /// Whether nginx may write to the client.
+    /// Whether nginx can write to the client at this moment.
     pub(crate) fn is_writable(self) -> bool {
-        self.writes(&event::READY)
+        self.write_event_has(&event::READY)
     }
 
-    fn writes(self, flag: &Flag<ngx_event_t>) -> bool {
+    /// Whether the event by which nginx writes has this flag.
+    fn write_event_has(self, flag: &Flag<ngx_event_t>) -> bool {
         self.events().is_ok_and(|(_, wev)| flag.is_set(&wev))
     }
 
-    /// nginx is to tell again when it may write to the client.
+    /// Asks nginx to call the write event's handler when it can write to the client.
     pub(crate) fn rearm_write(self) -> Result<(), Failed> {
         match functions::ngx_handle_write_event(self.events()?.1, 0) as u32 {
             NGX_OK => Ok(()),
@@ -85,7 +88,7 @@ impl Request {
         }
     }
 
-    /// nginx reads on from a client that it had stopped reading from.
+    /// Asks nginx to call the read event's handler when the client sends something.
     pub(crate) fn rearm_read(self) -> Result<(), Failed> {
         match functions::ngx_handle_read_event(self.events()?.0, 0) as u32 {
             NGX_OK => Ok(()),
@@ -93,8 +96,8 @@ impl Request {
         }
     }
 
-    /// A request that waits has its handler called within this call, which may end it and others: nginx
-    /// sets the log's request, and runs what the request posts.
+    /// Calls the handler of a request that waits, within this call, which may end this request and others.
+    /// The event's own handler calls it: so nginx sets the log's request, and runs posted subrequests.
     pub(crate) fn wake(self) {
         self.stop_timer();
         if let Ok((_, wev)) = self.events() {
@@ -102,13 +105,13 @@ impl Request {
         }
     }
 
-    /// As [`Request::wake`], with another handler than it was suspended with.
+    /// As [`Request::wake`], but calls this handler instead of the one that [`Request::suspend`] got.
     pub(crate) fn wake_to(self, handler: extern "C" fn(Request)) {
         self.update(|r| r.write_event_handler = on_request(handler));
         self.wake();
     }
 
-    /// The phases go on where they stand, within this call, which may end the request.
+    /// Lets the phases go on where they stand, within this call, which may end the request.
     pub(crate) fn run_phases(self) {
         self.update(|r| {
             r.read_event_handler = Some(ngx_http_block_reading);
@@ -117,21 +120,21 @@ impl Request {
         functions::ngx_http_core_run_phases(self);
     }
 
-    /// Ends the request with what a handler returns, within this call.
+    /// Finalizes the request with what a phase handler may return, within this call, which may end it.
     pub(crate) fn finalize(self, code: ngx_int_t) {
         self.update(|r| r.read_event_handler = Some(ngx_http_block_reading));
         functions::ngx_http_finalize_request(self, code);
     }
 
-    /// Over HTTP/2 nginx takes a body in an event that it posts, however long that body has been there:
-    /// does that now, within this call, which may end the request.
+    /// Over HTTP/2 nginx takes a request's body in an event that it posts, even if all of the body is
+    /// there. Makes that event happen now, within this call, which may end the request.
     pub(crate) fn read_if_posted(self) {
         if let Ok((rev, _)) = self.events() {
             rev.handle_if_posted();
         }
     }
 
-    /// The events of its connection: nginx reads by the first, and writes by the second.
+    /// The events of its connection: the one by which nginx reads, and the one by which it writes.
     fn events(self) -> Result<(Event, Event), Failed> {
         let connection = pointers::connection(&self).ok_or(Failed)?;
         Ok((Event::read(connection)?, Event::write(connection)?))

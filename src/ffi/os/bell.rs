@@ -1,5 +1,5 @@
-//! Bells: eventfds that are watched edge-triggered and never read, so that every ring wakes all who
-//! watch one.
+//! Bells: eventfds. They are watched edge-triggered and never read, so each ring wakes all processes that
+//! watch the bell.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,13 +8,13 @@ use rustix::event::{eventfd, EventfdFlags};
 
 use super::fd::Fd;
 
-/// Makes one.
+/// Makes a bell.
 pub(crate) fn new() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
-/// Wakes all who watch it; any thread may.
+/// Wakes all processes that watch the bell. Any thread may call it.
 pub(crate) fn ring(bell: Fd) {
-    // It fails only if the counter is full, and what filled it has woken everybody.
+    // It fails only if the counter is full: the ring that filled it has woken them.
     let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
 }

@@ -1,13 +1,13 @@
-//! Descriptors that a process knows by their number only.
+//! File descriptors that are known by their number only.
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-/// A descriptor that the process has from the one that forked it, or that nginx has. A number that is
-/// not open is an error to whatever uses it.
+/// A descriptor that this process inherited, or that nginx has. If the number is not open, each use of it
+/// fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fd(pub RawFd);
 
-/// The kernel gives no process so many.
+/// A number that is never open: the kernel allows fewer.
 const NEVER_OPEN: RawFd = RawFd::MAX;
 
 impl AsFd for Fd {
@@ -18,7 +18,7 @@ impl AsFd for Fd {
     }
 }
 
-/// Whether this is a socket for a stream of bytes.
+/// Whether this is a stream socket, such as one of TCP.
 pub(crate) fn is_stream(fd: Fd) -> bool {
     let kind = rustix::net::sockopt::socket_type(fd);
     kind.is_ok_and(|kind| kind == rustix::net::SocketType::STREAM)

@@ -1,7 +1,7 @@
 //! A lock on a whole file, which ends with its process, however that ends.
 //!
-//! It is the process's: a lock that comes with the open file would be shared by all workers, who
-//! inherit that.
+//! It belongs to the process (fcntl), not to the open file (flock): workers inherit the open file from
+//! the master, and would share its lock.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,16 +9,16 @@ use std::os::fd::AsFd;
 use rustix::fs::{fcntl_lock, FlockOperation};
 use rustix::process::{fcntl_getlk, Flock, FlockType, Pid};
 
-/// How a process has a file.
+/// How a process locks a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// As others may at the same time.
+    /// Other processes may have a shared lock at the same time.
     Shared,
-    /// Alone.
+    /// No other process may have a lock.
     Exclusive,
 }
 
-/// Takes the lock; fails with EACCES or EAGAIN if another process is in the way.
+/// Takes the lock. Fails with EACCES or EAGAIN if another process's lock is in the way.
 pub(crate) fn try_lock(file: impl AsFd, mode: Mode) -> io::Result<()> {
     let operation = match mode {
         Mode::Shared => FlockOperation::NonBlockingLockShared,
@@ -29,11 +29,12 @@ pub(crate) fn try_lock(file: impl AsFd, mode: Mode) -> io::Result<()> {
 
 /// Gives the lock up, if this process has it.
 pub(crate) fn unlock(file: impl AsFd) {
-    // It cannot fail for a file that is open.
+    // For an open file it cannot fail.
     let _ = fcntl_lock(file, FlockOperation::NonBlockingUnlock);
 }
 
-/// Another process that has the file locked, in whatever mode: its number. None if there is none.
+/// The pid of another process that has the file locked, in either mode; 0 if that process cannot be seen from
+/// here. None if there is none.
 pub(crate) fn holder(file: impl AsFd) -> io::Result<Option<i32>> {
     let found = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
     Ok(found.map(|lock| lock.pid.map_or(0, Pid::as_raw_pid)))

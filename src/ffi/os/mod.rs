@@ -1,4 +1,4 @@
-//! What the kernel has, without nginx.
+//! Things of the kernel, without nginx: file descriptors, processes, eventfds, locks on files, signals.
 
 pub(crate) mod fd;
 pub(crate) mod process;

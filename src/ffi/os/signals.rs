@@ -1,13 +1,13 @@
-//! Signals to a thread.
+//! Blocking all signals for a while.
 
 use core::{mem, ptr};
 
-/// While it lives, this thread gets no signals.
+/// While it lives, this thread blocks all signals.
 pub(crate) struct Blocked(libc::sigset_t);
 
 impl Blocked {
     pub(crate) fn all() -> Self {
-        // SAFETY: plain C data, for which all zero is a value; both calls fill what they are given.
+        // SAFETY: a signal set is plain C data, for which all zero is a value. Both calls get sets that live.
         unsafe {
             let (mut all, mut before) = (mem::zeroed(), mem::zeroed());
             libc::sigfillset(&raw mut all);
@@ -19,7 +19,7 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // SAFETY: the mask is what this thread had.
+        // SAFETY: the set lives, and is the one that this thread had before.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a pause holds a request.
+//! Asks the core whether a pause holds a request: health checks and privileged clients go by.
 
 use nginx_sys::{NGX_HTTP_GET, NGX_HTTP_HEAD};
 
@@ -10,7 +10,7 @@ use crate::log_lines::variables::BadValue;
 use crate::request::admit::{self, Admission, Rules, Visit};
 use crate::request::agent;
 
-/// Whether a pause holds this request.
+/// Whether a pause holds this request. Logs a pattern for privileged clients that is odd or too costly.
 pub(crate) fn of(r: Request, main: &MainConf) -> Admission {
     let pattern = evaluate::variable(&r, main.variables.privileged_user_agent);
     let rules = Rules {

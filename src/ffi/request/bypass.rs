@@ -1,17 +1,18 @@
-//! Requests that no pause holds, and what nginx answers them while the app cannot be reached.
+//! Requests that went by a pause and that nginx itself answered 502, 503 or 504: counted, and logged once a
+//! second.
 
 use crate::ffi::nginx::cycle;
 use crate::ffi::nginx::log::write;
 use crate::ffi::request::failed::failed;
 use crate::ffi::request::mark::Mark;
-use crate::ffi::worker::this::ThisWorker;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::NameHash;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
 
-/// A request that went by is finished. That it failed while its app is not open is told, at most once
-/// a second: nginx may take the app's servers for dead, and the release find none.
+/// A request that went by a pause is finished. If it failed and its app is still not open, that is logged:
+/// nginx may take the app's servers for dead by it, and then released requests fail too.
 pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     if this.zone.signals().all_open() || !failed(&mark.r) {
         return;

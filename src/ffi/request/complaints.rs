@@ -1,4 +1,4 @@
-//! What requests can bring up again and again: a line a second each, per worker.
+//! Log lines that each request may cause: of each kind a worker writes one a second at most.
 
 use core::cell::Cell;
 
@@ -9,7 +9,7 @@ use crate::ffi::nginx::request::Request;
 use crate::log_lines::variables::BadValue;
 use crate::time::Msec;
 
-/// What a line complains of.
+/// The kinds of such lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Complaint {
     AppName,
@@ -18,10 +18,10 @@ pub(crate) enum Complaint {
     CostlyPattern,
 }
 
-/// When each was last written, on the monotonic clock; 0 if never.
+/// When a line of each kind was last written, on the monotonic clock; 0 if never.
 static WRITTEN: PerWorker<[Cell<Msec>; 4]> = PerWorker::new([const { Cell::new(Msec(0)) }; 4]);
 
-/// Writes a line about a request, unless this worker has complained of the same within a second.
+/// Writes a line about a request, unless this worker has written one of its kind within a second.
 pub(crate) fn write(r: Request, what: Complaint, line: BadValue<'_>) {
     let Some(last) = WRITTEN.get(what as usize) else { return };
     let now = now().monotonic;

@@ -1,4 +1,4 @@
-//! Released requests that nginx itself answers 502, 503 or 504: counted, and told once a second.
+//! Released requests that nginx itself answered 502, 503 or 504: counted, and logged once a second.
 
 use nginx_sys::{
     ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
@@ -11,19 +11,18 @@ use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::{attempts, pointers};
 use crate::ffi::request::mark::Mark;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
 
-/// What a line has not told is told after so long, in ms.
+/// Requests that no line has reported are reported after so many ms.
 const TELLING_INTERVAL: ngx_msec_t = 1000;
 
-/// What no line in the log has told yet is told when it happens.
 static TIMER: Timer = Timer::new(on_timer);
 
-/// Whether nginx itself answered 502, 503 or 504, by what `$status` says. An app's own answer is
-/// none, nor what `error_page` has made of one with another code.
+/// Whether nginx itself answered 502, 503 or 504. This goes by `$status`: not if the app's answer has that
+/// status, and not if `error_page` gave another one.
 pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
     let (error, status) = (r.err_status, r.headers_out.status);
     let upstream = pointers::upstream(r);
@@ -33,22 +32,22 @@ pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
         && !upstream.is_some_and(|upstream| app_said(upstream, status))
 }
 
-/// Whether the error is that of a `post_action`, which no client sees.
+/// Whether the request's error is that of its `post_action`, which no client sees.
 fn is_failed_post_action(r: &ngx_http_request_t, upstream: Option<&ngx_http_upstream_t>) -> bool {
     let last = upstream.and_then(pointers::attempt);
     request::POST_ACTION.is_set(r) && last.is_some_and(|last| !attempts::is_answered(last))
 }
 
-/// Whether the app that was asked last answered this.
+/// Whether the app that was asked last answered with this status.
 fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
     match pointers::attempt(upstream) {
-        // The header that was read may be that of an attempt before.
+        // The upstream's own header may still be that of the attempt before.
         Some(last) => attempts::is_answered(last) && last.status == status,
         None => upstream.headers_in.status_n == status,
     }
 }
 
-/// A request that was released is finished.
+/// A released request is finished: if it failed, that is counted.
 pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     if !failed(&mark.r) {
         return;
@@ -60,9 +59,9 @@ pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     }
 }
 
-/// A line about some may be due.
+/// A line may be due.
 fn on_timer() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     while let Some((name, count)) = this.zone.visit(|zone| zone.failures_due()) {
         tell(&name, count);
     }
@@ -71,7 +70,7 @@ fn on_timer() {
     }
 }
 
-/// This worker leaves, and with it the timer: what no line has told is told now.
+/// This worker ends, and its timer with it: reports what no line has reported.
 pub(crate) fn tell_rest(this: &ThisWorker) {
     while let Some((name, count)) = this.zone.visit(|zone| zone.take_unreported_failures()) {
         tell(&name, count);

@@ -1,18 +1,19 @@
-//! What this worker said of its last request that passed: the next one is mostly like it, and then
-//! there is nothing to say.
+//! What this worker noted in shared memory about the last request that passed. The next one is mostly
+//! like it: then there is nothing to note, and nothing is written that other workers read.
 
 use core::cell::Cell;
 
 use crate::ffi::conf::LocConf;
 
-/// Longer names and values are said again each time.
+/// In bytes, an app's name and its max_time together: if they are longer, they are noted each time.
 const LONGEST: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Said {
     conf: *const LocConf,
-    /// How many pauses had ended: what was seen before counts no longer.
+    /// How many pauses had ended. After the end of one everything is noted again.
     endings: u64,
+    /// How long the two texts are, in bytes.
     name: usize,
     max_time: usize,
     /// The app's name, and `$intermission_max_time` behind it.
@@ -28,7 +29,7 @@ impl Familiar {
         Self(Cell::new(Said { conf, endings: 0, name: 0, max_time: 0, text: [0; LONGEST] }))
     }
 
-    /// Whether all was said of a request like this one.
+    /// Whether the last request was like this one, so that all is noted.
     pub(crate) fn knows(
         &self,
         conf: &LocConf,
@@ -45,7 +46,7 @@ impl Familiar {
             && rest.get(..said.max_time) == Some(max_time)
     }
 
-    /// All was said of a request like this one.
+    /// All is noted about a request like this one.
     pub(crate) fn learn(&self, conf: &LocConf, endings: u64, name: &[u8], max_time: Option<&[u8]>) {
         let max_time = max_time.unwrap_or_default();
         let mut text = [0; LONGEST];

@@ -1,4 +1,4 @@
-//! Where a request meets its app's gate: nginx's phase handlers.
+//! Where a request comes to its app's gate: it passes, is turned away, or is held. Here nginx calls.
 
 use nginx_sys::{
     ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_INTERNAL_SERVER_ERROR,
@@ -16,7 +16,7 @@ use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{body, evaluate, flags, functions, pages};
 use crate::ffi::worker::seek;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, NameHash};
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::variables::BadValue;
@@ -31,13 +31,13 @@ const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
 
 static FAMILIAR: PerWorker<Familiar> = PerWorker::new(Familiar::new());
 
-/// The handler in nginx's phase before the content's.
+/// The handler in nginx's precontent phase.
 pub(crate) extern "C" fn on_precontent(r: Request) -> ngx_int_t {
     if r.is_main() {
         return pass_or_hold(r);
     }
     if conf::loc_conf(&r).is_some_and(|conf| holds(r, conf)) {
-        given_up::is_part(r);
+        given_up::add_part(r);
     }
     GOES_ON
 }
@@ -56,7 +56,7 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     if pages::is_nginx_own(&r, &main.own_handlers) || !holds(r, conf) {
         return GOES_ON;
     }
-    let Some(this) = this::current() else {
+    let Some(this) = ThisWorker::current() else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
     if conf.read_body == Some(true) && body::is_to_come(&r) {
@@ -65,14 +65,14 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     let Ok(mark) = put(r) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
-    mark.belongs_to(evaluate::variable(&mark.r, main.variables.app_name));
+    mark.set_app_name(evaluate::variable(&mark.r, main.variables.app_name));
     let (name, endings) = (mark.app_name(), this.zone.signals().endings());
     let max_time = evaluate::at_hand(&r, main.variables.max_time);
     let familiar = FAMILIAR.knows(conf, endings, name, max_time);
     if !familiar {
         this.zone.signals().hear(NameHash::of(name));
     }
-    seek::is_needed(this);
+    seek::ensure_entry(this);
     in_flight::refresh(this);
     let verdict = decide(r, main, conf, this, mark);
     if verdict == GOES_ON && mark.stage.get() == Stage::Passed {
@@ -88,8 +88,13 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     verdict
 }
 
-/// The request's app, if it may not be open, and whether a pause of it holds the request.
-fn shut_app(r: Request, main: &MainConf, this: &ThisWorker) -> Option<(AppId, AppName, Admission)> {
+/// The request's app, and whether a pause of it holds the request. None if the app is open. It may have
+/// opened by now.
+fn app_not_open(
+    r: Request,
+    main: &MainConf,
+    this: &ThisWorker,
+) -> Option<(AppId, AppName, Admission)> {
     if this.zone.signals().all_open() {
         return None;
     }
@@ -98,7 +103,7 @@ fn shut_app(r: Request, main: &MainConf, this: &ThisWorker) -> Option<(AppId, Ap
     Some((app, name, admission::of(r, main)))
 }
 
-/// Takes the request through its app's gate, or leaves it there.
+/// Decides by the app's state. Returns what a phase handler returns.
 fn decide(
     r: Request,
     main: &MainConf,
@@ -106,7 +111,7 @@ fn decide(
     this: &ThisWorker,
     mark: &Mark,
 ) -> ngx_int_t {
-    let Some((app, name, admission)) = shut_app(r, main, this) else {
+    let Some((app, name, admission)) = app_not_open(r, main, this) else {
         return GOES_ON;
     };
     if admission == Admission::Usual {
@@ -124,21 +129,21 @@ fn decide(
     }
 }
 
-/// Turns a request away whose body is on its way, if its app is stopped.
+/// Turns a request away before its body is read, if its app is stopped. Returns None if it is to go on.
 fn refuse(r: Request, main: &MainConf, this: &ThisWorker) -> Option<ngx_int_t> {
-    let (app, name, admission) = shut_app(r, main, this)?;
+    let (app, name, admission) = app_not_open(r, main, this)?;
     if admission != Admission::Usual {
         return None;
     }
     let seconds = this.zone.visit(|zone| zone.refuse(app, &name))?;
     let mark = put(r).ok()?;
-    mark.belongs_to(evaluate::variable(&mark.r, main.variables.app_name));
+    mark.set_app_name(evaluate::variable(&mark.r, main.variables.app_name));
     mark.stage.set(Stage::Stopped { retry_after: seconds });
     Some(turn_away(r, ErrorStatus::UNAVAILABLE, seconds))
 }
 
-/// A request that has met a gate before comes to one once more: it is held there, or was sent to
-/// another location.
+/// A request that has come to a gate before comes to one again: it is held there, or nginx has sent it to
+/// another location. Returns what a phase handler returns.
 fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) -> ngx_int_t {
     let answer = match mark.stage.get() {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
@@ -148,17 +153,17 @@ fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) 
         Stage::Passed | Stage::Bypassed | Stage::Released | Stage::Left => return GOES_ON,
     };
     let app_made = pages::is_app_made(&r, &main.own_handlers);
-    let Some(this) = this::current().filter(|_| app_made) else {
+    let Some(this) = ThisWorker::current().filter(|_| app_made) else {
         return GOES_ON;
     };
     if mark.in_flight.is_linked() || !holds(r, conf) {
         return GOES_ON;
     }
-    // The page for one that was turned away is to come from an app.
+    // The request was turned away, and an app makes the page for that.
     let name = evaluate::variable(&mark.r, main.variables.app_name);
     let is_open = this.zone.signals().find(NameHash::of(name)).is_none();
     let Some(code) = answer.filter(|_| !is_open) else {
-        mark.belongs_to(name);
+        mark.set_app_name(name);
         in_flight::start(this, mark);
         return GOES_ON;
     };
@@ -169,7 +174,7 @@ fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) 
     }
 }
 
-/// The module answers a health check itself.
+/// The module answers a health check itself. Returns what a phase handler returns.
 fn answer_health_check(r: Request, code: HealthCode, seconds: u64) -> ngx_int_t {
     let status = match code {
         HealthCode::Bad(code) => {
@@ -215,7 +220,7 @@ fn app_name(r: Request, main: &MainConf) -> Option<AppName> {
     .ok()
 }
 
-/// Takes a place in line for the request, if its app is still not open.
+/// Asks the zone for a place in line: by now the app may be open. Returns what a phase handler returns.
 fn arrive(
     r: Request,
     main: &MainConf,
@@ -250,14 +255,15 @@ fn arrive(
     }
 }
 
-/// Operators are told before a pause that requests will go on to the app in the middle of it.
+/// Notes how long the app's requests may be held, if they go on to the app after that: an operator sees it
+/// before a pause.
 fn tell_expiry(this: &ThisWorker, conf: &LocConf, mark: &Mark, max_time: MaxTime) {
     if let None | Some(PassOr::Pass) = conf.expired {
         this.zone.signals().expires(NameHash::of(mark.app_name()), max_time.msec());
     }
 }
 
-/// For how long the request may be held.
+/// How long the request may be held.
 fn max_time(r: Request, main: &MainConf) -> MaxTime {
     match evaluate::variable(&r, main.variables.max_time) {
         [] => MaxTime::DEFAULT,

@@ -1,4 +1,4 @@
-//! Requests that nginx is done with while their app may still be at them.
+//! Requests that nginx is done with while the app may still work on them.
 
 use nginx_sys::{
     ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
@@ -13,13 +13,13 @@ use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{attempts, pointers};
 use crate::time::Msec;
 
-/// A subrequest is about to be answered: it is a part of what its main request asks the app for.
-pub(crate) fn is_part(r: Request) {
+/// Adds a subrequest that may go to the app to its main request's parts, once.
+pub(crate) fn add_part(r: Request) {
     let Some(mark) = find(r.main()) else { return };
     if parts(mark).any(|part| part.r == r) {
         return;
     }
-    // Without memory for it one fewer may be counted.
+    // If there is no memory for it, a request may be missing from the count.
     if let Ok(part) = attach::attach(r, Part { r, next: mark.parts.get() }) {
         mark.parts.set(Some(part));
     }
@@ -29,16 +29,17 @@ fn parts(mark: &Mark) -> impl Iterator<Item = &'static Part> {
     core::iter::successors(mark.parts.get(), |part| part.next)
 }
 
-/// A request is finished, and still counted if it ever was.
+/// A request is finished: counts it if the app may still work on it, or on a part of it. Called while it
+/// is still in flight.
 pub(crate) fn finish(mark: &Mark) {
     let was_passed_on = mark.passed_on_at.get() != Msec(0);
     if was_passed_on && (is_given_up(mark.r) || parts(mark).any(|part| is_given_up(part.r))) {
-        in_flight::given_up(mark);
+        in_flight::count_given_up(mark);
     }
 }
 
-/// Whether some of the request was sent to an app that has not answered all of it, for nginx closed
-/// the connection: its client left, or the app took too long.
+/// Whether some of the request was sent to an app, and nginx closed the connection before it had all of
+/// the answer: because the client left, or the app took too long.
 fn is_given_up(r: Request) -> bool {
     pointers::upstream(&r).is_some_and(|upstream| is_left_alone(r, upstream))
 }
@@ -48,7 +49,8 @@ fn is_left_alone(r: Request, upstream: &ngx_http_upstream_t) -> bool {
     let left_alone = if attempts::is_answered(last) {
         breaks_off(r, upstream, last)
     } else {
-        // An attempt that failed has nginx's status; the app's own may be there before its header is.
+        // If the app failed, the status is nginx's own. The app's status may be there before all of its
+        // header is.
         last.bytes_sent > 0 && last.status != NGX_HTTP_BAD_GATEWAY as ngx_uint_t
     };
     left_alone || attempts::all(&r).iter().any(timed_out)
@@ -67,7 +69,7 @@ fn breaks_off(
     upstream: &ngx_http_upstream_t,
     last: &ngx_http_upstream_state_t,
 ) -> bool {
-    // A header may be all that is wanted of an answer.
+    // Only the header may be wanted of an answer.
     if !flags::upstream::HEADER_SENT.is_set(upstream)
         || flags::upstream::UPGRADE.is_set(upstream)
         || request::HEADER_ONLY.is_set(&r)
@@ -75,15 +77,15 @@ fn breaks_off(
         return false;
     }
     let read_timeout = pointers::upstream_conf(upstream).map_or(0, |conf| conf.read_timeout);
-    // nginx does not keep why it could not read on: what comes to an end before a timeout can have
-    // passed was the app's doing. A timer that is to be later by less than this is left as it was.
+    // nginx does not keep why it stopped reading. If it stopped before the timeout can have passed, the app
+    // ended the answer. nginx moves a timer only if it moves by more than the lazy delay.
     let least = read_timeout.saturating_sub(flags::NGX_TIMER_LAZY_DELAY as ngx_msec_t);
     let waited = attempts::answering_time(last).is_some_and(|time| time >= least);
     if !flags::upstream::BUFFERING.is_set(upstream) {
         let client_failed = pointers::connection(&r).is_some_and(|client| {
             flags::connection::ERROR.is_set(client) || flags::connection::TIMEDOUT.is_set(client)
         });
-        // Below 0: whole when the app closes the connection.
+        // How much is still to come. Below 0: the app closes the connection at the end.
         return match upstream.length {
             0 => false,
             1.. => client_failed || waited,

@@ -1,4 +1,4 @@
-//! What a line waits for: a request that was released and is delayed on its way to the app.
+//! What a line waits for: a released request that is delayed before it connects to the app.
 
 use core::cell::Cell;
 use core::ptr;
@@ -14,26 +14,26 @@ use crate::ffi::nginx::{body, pointers};
 use crate::ids::AppId;
 use crate::time::Msec;
 
-/// A delayed request is looked at after 1 ms, then after an eighth of the time that it has taken, and
-/// at the latest after this: what nginx does for it tells nobody when it is done.
+/// nginx does not tell when a delay is over: the request is looked at after 1 ms, and then again after an
+/// eighth of the time that it has been delayed, but at the latest after this.
 const LONGEST_INTERVAL: Msec = Msec(100);
 
-/// For how long a line waits where `resolver_timeout` sets no end.
+/// How long a line waits if `resolver_timeout` is 0.
 const LONGEST_WAIT: Msec = Msec(30_000);
 
-/// The lines that wait for a request of this worker, each of another app.
+/// The lines that wait for a delayed request of this worker, at most one of each app.
 pub(crate) struct Halts {
     all: PerWorker<Cell<Vec<Halt>>>,
     timer: Timer,
 }
 
-/// A line that has halted; this worker has its baton.
+/// A line that waits. This worker has its baton.
 pub(crate) struct Halt {
     pub app: AppId,
-    /// The delayed one. None when it is gone.
+    /// The delayed request. None when it is gone.
     delayed: Cell<Option<&'static Mark>>,
     since: Msec,
-    /// The line waits no longer.
+    /// The line waits no longer than until then, on the monotonic clock.
     until: Msec,
 }
 
@@ -55,15 +55,16 @@ impl Halts {
             app,
             delayed: Cell::new(Some(delayed)),
             since: now,
-            // Earlier than nginx gives up: then the line has waited once.
+            // Earlier than nginx's own timeout: if that came first, the line would wait as long for each
+            // request behind this one.
             until: now.after(Msec(timeout.unwrap_or(LONGEST_WAIT).0 * 9 / 10)),
         };
         self.with(|all| all.push(halt));
         self.timer.start_within(1);
     }
 
-    /// Takes out one that is over: the request has set out or is gone, or it took too long.
-    pub(crate) fn take_over(&self, now: Msec) -> Option<Halt> {
+    /// Takes out one that has ended: its request goes to the app or is gone, or was delayed for too long.
+    pub(crate) fn take_ended(&self, now: Msec) -> Option<Halt> {
         self.take(|halt| halt.is_over(now))
     }
 
@@ -79,7 +80,7 @@ impl Halts {
         })
     }
 
-    /// Looks again in time.
+    /// Starts the timer for the next look.
     pub(crate) fn look_again(&'static self, now: Msec) {
         let interval = |halt: &Halt| Msec(now.since(halt.since).0 / 8).min(LONGEST_INTERVAL);
         let soonest = self.with(|all| all.iter().map(interval).min());
@@ -88,7 +89,7 @@ impl Halts {
         }
     }
 
-    /// A released request is gone.
+    /// A released request is gone: no line waits for it any more.
     pub(crate) fn forget(&'static self, mark: &Mark) {
         let waited_for = self.with(|all| {
             let is_it = |delayed: &'static Mark| ptr::eq(delayed, mark);
@@ -100,7 +101,7 @@ impl Halts {
         }
     }
 
-    /// Nothing that is done within looks here again.
+    /// `f` must not use the halts itself: meanwhile there are none.
     fn with<R>(&self, f: impl FnOnce(&mut Vec<Halt>) -> R) -> R {
         let mut all = self.all.take();
         let result = f(&mut all);
@@ -120,10 +121,10 @@ impl Halt {
     }
 }
 
-/// Whether something other than its client delays a released request, so that another might overtake
-/// it: a name that is being resolved, a file of nginx's cache that a thread reads, or whatever an
-/// internal redirect has put before the app once more, such as `auth_request` or `limit_req`. That it
-/// waits for another's answer (`proxy_cache_lock`) is no delay.
+/// Whether a released request is delayed, so that the next one might overtake it: its host is being
+/// resolved, a thread reads its file of nginx's cache, or an internal redirect leads through
+/// `auth_request` or `limit_req`. It is no delay if the request waits for its client, or for the answer
+/// to another request (`proxy_cache_lock`).
 pub(crate) fn is_delayed(mark: &Mark) -> bool {
     if !mark.is_starting() || body::is_on_its_way(&mark.r) {
         return false;
@@ -133,11 +134,11 @@ pub(crate) fn is_delayed(mark: &Mark) -> bool {
     resolves || request::AIO.is_set(&mark.r) || !is_in_content_phase(&mark.r)
 }
 
-/// Whether it has come to what makes its answer.
+/// Whether its phases have come to the content handler.
 fn is_in_content_phase(r: &ngx_http_request_t) -> bool {
     const CONTENT: ngx_http_phase_handler_pt = Some(ngx_http_core_content_phase);
     let Some(core) = NgxHttpCoreModule::main_conf(r) else { return true };
-    // SAFETY: nginx's table of handlers, in which a live request has its place.
+    // SAFETY: the phase of a live request is an index of nginx's table of handlers.
     let checker = unsafe { (*core.phase_engine.handlers.offset(r.phase_handler)).checker };
     checker.zip(CONTENT).is_some_and(|(one, content)| ptr::fn_addr_eq(one, content))
 }

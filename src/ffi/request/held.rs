@@ -1,4 +1,4 @@
-//! How many requests this worker holds.
+//! How many requests this worker holds: what its connections have room for depends on it.
 
 use core::cell::Cell;
 
@@ -8,7 +8,7 @@ use crate::request::connections::Kind;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Held {
-    /// Those that have a connection of their own.
+    /// Requests that have a connection of their own.
     pub connections: usize,
     /// Streams of HTTP/2, which share a connection.
     pub streams: usize,
@@ -27,7 +27,7 @@ pub(crate) fn any() -> bool {
     connections + streams > 0
 }
 
-/// What a request takes of its worker.
+/// Whether a request takes a connection of its worker or only a stream.
 pub(crate) fn kind(r: Request) -> Kind {
     if r.has_connection() {
         Kind::Connection

@@ -1,4 +1,5 @@
-//! What this worker has passed on and is not finished, counted per app for all workers to see.
+//! The requests that this worker has passed on and that are not finished, and their counts per app, which
+//! all workers can read.
 
 use core::cell::{Cell, RefCell};
 
@@ -10,21 +11,23 @@ use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::timer::Timer;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, Epoch, WorkerId};
 use crate::shared::in_flight::{AppIndex, CountCell, Counts};
 
-/// While a caller waits for an app to be quiet, those in flight are looked at this often, in ms:
+/// How often the requests in flight are looked at while a caller waits for an app to be quiet, in ms:
 /// nginx does not tell when an upstream's answer is complete.
 const WATCHED_INTERVAL: ngx_msec_t = 20;
-/// As long as nobody waits.
+/// The same while no caller waits.
 const INTERVAL: ngx_msec_t = 500;
 
-/// The apps that those in flight are counted under.
+/// Where the requests in flight are counted.
 struct State {
-    /// This worker's row of counts.
+    /// This worker's row in shared memory, a count for each app.
     row: Cell<&'static [CountCell]>,
+    /// The apps of which this worker counts requests. None before it has looked.
     known: RefCell<Option<AppIndex>>,
+    /// What was the zone's epoch when it looked.
     epoch: Cell<Epoch>,
 }
 
@@ -49,7 +52,7 @@ impl State {
     }
 }
 
-/// Whether all that is in flight are tunnels, for which nobody waits.
+/// Whether all requests in flight are tunnels. No caller waits for a tunnel.
 pub(crate) fn only_tunnels() -> bool {
     IN_FLIGHT.iter().all(Mark::is_upgraded)
 }
@@ -69,7 +72,7 @@ pub(crate) fn start(this: &ThisWorker, mark: &'static Mark) {
     IN_FLIGHT.push(mark);
 }
 
-/// A request is not in flight any more.
+/// A request is not in flight any more. Does nothing if it was not.
 pub(crate) fn end(mark: &Mark) {
     if !mark.in_flight.is_linked() {
         return;
@@ -82,13 +85,13 @@ pub(crate) fn end(mark: &Mark) {
     }
 }
 
-/// nginx is done with a request, and the app may not be; before [`end`].
-pub(crate) fn given_up(mark: &Mark) {
+/// Counts a request that nginx is done with and the app may not be. Called before [`end`].
+pub(crate) fn count_given_up(mark: &Mark) {
     let count = STATE.find(mark.app_name()).and_then(|app| STATE.count(app));
     count.into_iter().for_each(|count| count.give_up(now().monotonic));
 }
 
-/// Counts in the row of this entry from now on, beginning anew.
+/// From now on counts in the row of this entry, from 0. [`refresh`] then counts what is in flight.
 pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
     IN_FLIGHT.iter().for_each(|mark| mark.in_flight_as.set(InFlightAs::Nothing));
     STATE.row.set(this.zone.counts().row(id));
@@ -96,8 +99,8 @@ pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
     STATE.known.replace(None);
 }
 
-/// Counts under the apps that there are now, if these are others than before; says that everything
-/// is counted that was passed on up to now.
+/// If the zone's epoch is a new one, the apps may be others, or a caller asks what is in flight: counts
+/// everything again, and says in the zone that all requests passed on up to now are counted.
 pub(crate) fn refresh(this: &ThisWorker) {
     if !this.id().is_some() || this.zone.signals().epoch() == STATE.epoch.get() {
         return;
@@ -117,8 +120,8 @@ pub(crate) fn refresh(this: &ThisWorker) {
     this.zone.counts().set_seen(this.id(), epoch);
 }
 
-/// What is in flight is counted under these apps. What was counted of an app that has the same entry
-/// as before is kept.
+/// Counts what is in flight for these apps. The totals of an app are kept if it has the same entry as
+/// before.
 fn count_anew(known: AppIndex) {
     let row = STATE.row.get();
     let mut counts = vec![Counts::default(); row.len()];
@@ -148,7 +151,7 @@ fn count_anew(known: AppIndex) {
     STATE.known.replace(Some(known));
 }
 
-/// Looks at those in flight after a while: soon if a caller waits.
+/// Starts the timer for the next look at the requests in flight: sooner if a caller waits.
 pub(crate) fn watch(this: &ThisWorker) {
     let knows_none =
         STATE.known.try_borrow().is_ok_and(|known| known.as_ref().is_none_or(AppIndex::is_empty));
@@ -160,22 +163,22 @@ pub(crate) fn watch(this: &ThisWorker) {
 }
 
 fn on_timer() {
-    let Some(this) = this::current() else { return };
-    look();
+    let Some(this) = ThisWorker::current() else { return };
+    review();
     watch(this);
 }
 
-/// The bell rang: counts exactly, if there is anything that was not seen yet.
+/// The bell rang: if the zone's epoch is a new one, counts everything again.
 pub(crate) fn answer_questions(this: &ThisWorker) {
     if this.zone.signals().epoch() != STATE.epoch.get() {
-        look();
+        review();
         refresh(this);
     }
 }
 
-/// Looks which are answered in full, though their client still takes the answer, and whose connection
-/// has become a tunnel.
-fn look() {
+/// Finds the requests whose answer is complete, although the client has not taken all of it yet, and those
+/// whose connection has become a tunnel.
+fn review() {
     for mark in IN_FLIGHT.iter() {
         if mark.is_answered() {
             end(mark);

@@ -1,4 +1,4 @@
-//! The mark that a request carries from its app's gate on, whatever becomes of it.
+//! The mark: what is known of a request that has come to its app's gate, from there to its end.
 
 use core::cell::Cell;
 use core::ptr;
@@ -17,23 +17,26 @@ use crate::settings::ErrorStatus;
 use crate::time::Msec;
 use crate::zone::{Given, Release};
 
-/// The mark on a main request that has met its app's gate, in the request's own memory.
+/// Lies in the memory of its request, a main one, and goes with it.
 pub(crate) struct Mark {
-    /// Among the granted while [`Stage::Granted`], among the released while that is unfinished.
+    /// In the queue of the granted while [`Stage::Granted`]; in that of the released from
+    /// [`Stage::Released`] until the request is finished.
     pub turn: Link<Mark>,
-    /// Among those in flight while it is.
+    /// In the queue of those in flight while it is in flight.
     pub in_flight: Link<Mark>,
     pub in_flight_as: Cell<InFlightAs>,
-    /// In the request's own memory.
+    /// `$app_name`, in the request's or the configuration's memory.
     app_name: Cell<&'static [u8]>,
     /// The slot that a released request keeps until it is finished.
     pub kept_slot: Cell<Option<SlotId>>,
     pub released_by: Cell<Release>,
     pub r: Request,
     pub stage: Cell<Stage>,
+    /// How many were ahead of it in line when it came.
     ahead: Cell<u32>,
     /// When it was held, on the monotonic clock; 0 if it was not.
     since: Cell<Msec>,
+    /// How long it was held, when that has ended.
     waited: Cell<Msec>,
     /// When it was passed on, on the monotonic clock; 0 if it was not.
     pub passed_on_at: Cell<Msec>,
@@ -43,22 +46,22 @@ pub(crate) struct Mark {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It went on without having been held.
+    /// It has come to the gate, or goes on without having been held.
     Passed,
+    /// It went by a pause: a health check, or a privileged client.
     Bypassed,
-    /// There was no room for it: its location answers with this.
+    /// There was no room to hold it: it is answered with this status.
     Rejected(ErrorStatus),
-    /// It waits in this slot.
+    /// It waits in line, in this slot.
     Held(SlotId),
-    /// Out of the line, among the granted: its turn comes at once.
+    /// It was taken out of the line: it is released or turned away at once.
     Granted,
-    /// It goes on, or has. Among the released until it is finished.
+    /// Its turn has come: it goes on to the app.
     Released,
+    /// It was held for its max_time.
     Expired,
-    /// It is turned away, or was; it may come again in so many seconds.
-    Stopped {
-        retry_after: u64,
-    },
+    /// It is turned away because its app is stopped or nginx quits; it may come again in so many seconds.
+    Stopped { retry_after: u64 },
     /// Its client closed the connection while it was held.
     Left,
 }
@@ -72,8 +75,9 @@ pub(crate) enum InFlightAs {
     Upgraded(AppId),
 }
 
-/// A subrequest (SSI, mirror, addition) of a request that has met its app's gate, in the memory of
-/// both.
+/// A subrequest (SSI, mirror, addition) that may go to the app, of a request with a mark. It lies in the
+/// memory that both requests share. nginx drops it before the mark; the memory is there until both are
+/// dropped, and there is nothing in it to drop.
 pub(crate) struct Part {
     pub r: Request,
     pub next: Option<&'static Part>,
@@ -85,12 +89,12 @@ impl Attached for Part {
     const KIND: &'static Kind = &PART;
 }
 
-/// The mark that a request carries, if it has met its app's gate.
+/// A request's mark. None if it has not come to its app's gate.
 pub(crate) fn find(r: Request) -> Option<&'static Mark> {
     attach::at_hand(r)
 }
 
-/// Marks a request that has met its app's gate. Fails if there is no memory.
+/// Marks a request that comes to its app's gate. Fails if there is no memory.
 pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
     let mark = Mark {
         turn: Link::new(),
@@ -111,7 +115,7 @@ pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
 }
 
 impl Mark {
-    /// For `$intermission_status`.
+    /// What `$intermission_status` says.
     pub(crate) fn status(&self) -> &'static str {
         match self.stage.get() {
             Stage::Passed => "PASSED",
@@ -132,7 +136,7 @@ impl Mark {
         }
     }
 
-    /// How many were ahead when it came. None if it was not held.
+    /// How many were ahead of it in line when it came. None if it was not held.
     pub(crate) fn ahead(&self) -> Option<u32> {
         self.was_held().then(|| self.ahead.get())
     }
@@ -147,8 +151,8 @@ impl Mark {
         self.app_name.get()
     }
 
-    /// At the gate: the request is one of this app's.
-    pub(crate) fn belongs_to(&self, app_name: &'static [u8]) {
+    /// At the gate: notes `$app_name`.
+    pub(crate) fn set_app_name(&self, app_name: &'static [u8]) {
         self.app_name.set(app_name);
     }
 
@@ -157,18 +161,18 @@ impl Mark {
         self.upstream().is_some_and(|upstream| flags::upstream::UPGRADE.is_set(upstream))
     }
 
-    /// Whether it may still want a connection to its upstream.
+    /// Whether it may still ask nginx for a connection to the app.
     pub(crate) fn is_starting(&self) -> bool {
         let connected = |upstream| pointers::upstream_connection(upstream).is_some();
         !request::HEADER_SENT.is_set(&self.r) && !self.upstream().is_some_and(connected)
     }
 
-    /// Whether its upstream is done and no subrequest runs: all that is left is that the client takes
-    /// what nginx has for it, or sends a body that is discarded.
+    /// Whether its upstream is done and no subrequest runs. Then only the client is left: it takes the rest
+    /// of the answer, or sends a body that nginx throws away.
     pub(crate) fn is_answered(&self) -> bool {
         let (r, upstream) = (&*self.r, self.upstream());
         let only_clients = if request::DONE.is_set(r) {
-            // Else a subrequest in the background keeps it.
+            // Done and not gone: nginx discards its body, or else a subrequest runs in the background.
             r.lingering_time != 0
         } else {
             upstream.is_some() && request::HEADER_SENT.is_set(r) && request::COUNT.value(r) == 1
@@ -176,19 +180,19 @@ impl Mark {
         only_clients && upstream.is_none_or(|one| one.cleanup.is_null())
     }
 
-    /// What its worker and the zone know it by.
+    /// How its worker and the zone identify it.
     pub(crate) fn cookie(&self) -> Cookie {
         Cookie(ptr::from_ref(self) as usize as u64)
     }
 
-    /// It is out of the line: its turn comes.
+    /// It was taken out of the line.
     pub(crate) fn grant(&self, given: &Given) {
         self.stage.set(Stage::Granted);
         self.kept_slot.set(given.counted);
         self.released_by.set(given.by);
     }
 
-    /// Its wait begins, with so many ahead of it.
+    /// Its hold begins, in this slot, with so many ahead of it.
     pub(crate) fn begin(&self, slot: SlotId, ahead: u32) {
         self.stage.set(Stage::Held(slot));
         self.ahead.set(ahead);
@@ -196,7 +200,7 @@ impl Mark {
         held::begin(self.r);
     }
 
-    /// Its wait is over.
+    /// Its hold ends. Called once for each [`Mark::begin`].
     pub(crate) fn end(&self, stage: Stage) {
         self.stage.set(stage);
         self.waited.set(now().monotonic.since(self.since.get()));

@@ -1,16 +1,16 @@
-//! Which of this worker's requests have been in flight longest, and what they wait for.
+//! Tells an operator which of this worker's requests have been in flight longest, and what they wait for.
 
 use nginx_sys::ngx_http_upstream_t;
 
 use super::mark::{InFlightAs, Mark};
 use crate::ffi::nginx::flags::{self, request};
 use crate::ffi::nginx::{body, pointers};
-use crate::ffi::worker::this::ThisWorker;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, Epoch, WorkerId};
 use crate::shared::oldest::{Told, WaitsFor, MAX_TOLD};
 use crate::text::{Address, Text};
 
-/// Answers the question that was asked then, by what is in flight, the oldest first.
+/// Answers the question that was asked in this epoch. `in_flight` gives the oldest first.
 pub(crate) fn tell(
     this: &ThisWorker,
     asked: Epoch,
@@ -66,7 +66,7 @@ fn waits_for(mark: &Mark) -> WaitsFor {
     }
 }
 
-/// Whether the upstream is not read from because the client does not take what was read.
+/// Whether nginx does not read from the upstream because the client does not take what it has read.
 fn client_is_full(mark: &Mark, upstream: &ngx_http_upstream_t) -> bool {
     let blocked =
         pointers::pipe(upstream).is_some_and(|pipe| flags::pipe::UPSTREAM_BLOCKED.is_set(pipe));

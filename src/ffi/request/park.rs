@@ -1,5 +1,5 @@
-//! Letting a request wait, and what ends its wait other than its turn: its max_time, a stop, its
-//! client, the end of its memory.
+//! Here a request is held. Also what ends its hold other than its turn: its max_time, a stop, its client,
+//! the end of its memory.
 
 use nginx_sys::{
     ngx_int_t, ngx_msec_t, NGX_AGAIN, NGX_HTTP_CLIENT_CLOSED_REQUEST,
@@ -13,7 +13,7 @@ use crate::ffi::nginx::attach::{Attached, Kind};
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::request::Request;
-use crate::ffi::worker::this;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::SlotId;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
@@ -22,8 +22,7 @@ use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
 
-/// max_time is over, but the app drains: the request keeps its place, and asks again after this, in
-/// ms.
+/// If max_time is over while the app drains, the request keeps its place, and asks again after so many ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
 /// Lets the request wait for its turn. Returns what a phase handler returns.
@@ -35,8 +34,8 @@ pub(crate) fn park(r: Request, max_time: MaxTime) -> ngx_int_t {
     NGX_AGAIN as ngx_int_t
 }
 
-/// The write event of a request that waits: it was held too long, it is turned away, its client is
-/// gone, or nothing at all. Its turn has a handler of its own: [`release::go_on`].
+/// The write event of a held request: its max_time is over, it is turned away, its client is gone, or
+/// nothing has happened. Its turn has another handler: [`release::go_on`].
 extern "C" fn on_write(r: Request) {
     let Some(mark) = mark::find(r) else { return };
     match mark.stage.get() {
@@ -52,7 +51,7 @@ extern "C" fn on_write(r: Request) {
         Stage::Stopped { retry_after } => {
             r.finalize(turn_away(r, ErrorStatus::UNAVAILABLE, retry_after));
         }
-        // These do not wait.
+        // These are not held.
         Stage::Passed
         | Stage::Bypassed
         | Stage::Rejected(_)
@@ -64,7 +63,7 @@ extern "C" fn on_write(r: Request) {
 
 /// The request was held for its max_time.
 fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     let answer = match conf::loc_conf(&r).and_then(|conf| conf.expired) {
         Some(PassOr::Answer(code)) => Some(code),
         Some(PassOr::Pass) | None => None,
@@ -73,7 +72,7 @@ fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
     match this.zone.visit(|zone| zone.depart(slot, this.id(), mark.cookie(), why)) {
         Departure::Stays => {
             r.start_timer(ASK_AGAIN);
-            // The worker that was to wake this one may have died before it did.
+            // The worker that should have woken this one may have died.
             release::schedule(Post::Now);
             release::watch_for_deaths();
         }
@@ -107,23 +106,23 @@ fn tell_expired(mark: &Mark, count: u32, answer: Option<ErrorStatus>) {
     write(mark.r.log(), &About(&name, event));
 }
 
-/// A rejected or stopped request is told when to come again.
+/// Adds when the client may come again.
 pub(crate) fn say_retry_after(r: Request, seconds: u64) {
-    // Without memory for it the answer goes out all the same.
+    // If there is no memory for it, the answer goes out without it.
     let _ = r.add_header("Retry-After", &seconds.to_string());
 }
 
-/// A request for which there is no room is not to keep its connection either. Returns what a phase
-/// handler returns for nginx to answer it.
+/// Turns a request away, and closes its connection after the answer: it takes room. Returns what a phase
+/// handler returns.
 pub(crate) fn turn_away(r: Request, code: ErrorStatus, seconds: u64) -> ngx_int_t {
-    r.closes();
+    r.forbid_keepalive();
     if code.is_temporary() {
         say_retry_after(r, seconds);
     }
     status_of(code)
 }
 
-/// What a phase handler returns for nginx to answer with this status.
+/// What a phase handler returns if nginx is to answer with this status.
 pub(crate) fn status_of(code: ErrorStatus) -> ngx_int_t {
     ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
 }
@@ -133,9 +132,9 @@ static MARK: Kind = Kind::new();
 impl Attached for Mark {
     const KIND: &'static Kind = &MARK;
 
-    /// The request's memory is about to go: its place goes with it.
+    /// The request is about to go: gives back all that it has in this worker and in the zone.
     fn gone(&self) {
-        let Some(this) = this::current() else { return };
+        let Some(this) = ThisWorker::current() else { return };
         given_up::finish(self);
         in_flight::end(self);
         release::forget(self);
@@ -147,7 +146,7 @@ impl Attached for Mark {
             }
             Stage::Granted => {
                 self.end(Stage::Left);
-                release::give_up_slot(this, self);
+                release::free_slot(this, self);
             }
             Stage::Released => {
                 if self.turn.is_linked() {

@@ -1,5 +1,5 @@
-//! This worker's turn: the requests of the line that are its own go on in order, then it hands the
-//! baton on.
+//! This worker's turn: it takes an app's baton, lets its own requests go on in the order of the line, and
+//! gives the baton back.
 
 use core::cell::Cell;
 
@@ -16,13 +16,13 @@ use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::worker::reap;
-use crate::ffi::worker::this::{self, ThisWorker};
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, Cookie};
 use crate::shared::app::Spacing;
 use crate::time::Msec;
 use crate::zone::{Given, Spare, Turn};
 
-/// A released request that takes longer than this is waited for no more.
+/// A released request that takes longer than this counts as finished.
 const LONG: Msec = Msec(10_000);
 
 /// How often the released requests are looked at, in ms.
@@ -32,49 +32,50 @@ const RELEASED_INTERVAL: ngx_msec_t = 500;
 /// often whether another worker died, in ms.
 const WATCH_INTERVAL: ngx_msec_t = 200;
 
-/// Those whose turn it is.
+/// The requests that were taken out of the line just now.
 static GRANTED: Queue<Mark> = Queue::new(|mark| &mark.turn);
 
-/// Those that were released and are not finished, and how many they are.
+/// The requests that were released and are not finished, and how many they are.
 static RELEASED: Queue<Mark> = Queue::new(|mark| &mark.turn);
 static UNFINISHED: PerWorker<Cell<usize>> = PerWorker::new(Cell::new(0));
 
 static HALTS: Halts = Halts::new(on_delayed);
 
-/// The request that goes on within [`resume`] at this moment. None as soon as it is gone.
+/// The request that [`resume`] lets go on at this moment. None as soon as it is gone: it may end within
+/// the call.
 static RESUMING: PerWorker<Cell<Option<Cookie>>> = PerWorker::new(Cell::new(None));
 
-/// The app that was served last.
+/// The app that had this worker's last turn. The next turn is another app's, if that has one.
 static LAST: PerWorker<Cell<AppId>> = PerWorker::new(Cell::new(AppId::NONE));
 
-/// How many pauses had ended when this worker's connections to the apps were last made anew.
+/// How many pauses had ended when this worker last closed its idle connections to upstreams.
 static ENDINGS: PerWorker<Cell<u64>> = PerWorker::new(Cell::new(0));
 
 static TURN: Timer = Timer::new(on_turn);
 static RELEASED_TIMER: Timer = Timer::new(on_released_timer);
 static DEATH_WATCH: Timer = Timer::new(on_watch);
 
-/// The worker begins: its connections to the apps are new.
+/// The worker begins: it has no connections to upstreams from before the last pause.
 pub(crate) fn begin(this: &ThisWorker) {
     ENDINGS.set(this.zone.signals().endings());
 }
 
-/// Whether no request is on its way out of a hold.
+/// Whether no request of this worker is between its turn and its end.
 pub(crate) fn is_empty() -> bool {
     GRANTED.is_empty() && RELEASED.is_empty() && HALTS.is_empty()
 }
 
-/// Looks whether it is this worker's turn.
+/// Posts an event that looks whether it is this worker's turn, if it can be.
 pub(crate) fn schedule(when: Post) {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     if held::any() && (this.cut_off.get() || this.zone.signals().any_moving()) {
         TURN.post(when);
     }
 }
 
-/// Looks again soon whether a worker died, if a request held here may wait for it.
+/// If a request held here may wait for another worker, starts the timer that looks whether one died.
 pub(crate) fn watch_for_deaths() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     if this.cut_off.get() {
         schedule(Post::Now);
     }
@@ -86,16 +87,16 @@ pub(crate) fn watch_for_deaths() {
 }
 
 fn on_watch() {
-    let Some(this) = this::current() else { return };
-    this::check_for_quit();
+    let Some(this) = ThisWorker::current() else { return };
+    this.check_for_quit();
     reap::reap_dead_workers(&this.zone);
     schedule(Post::Now);
     watch_for_deaths();
 }
 
-/// An app that was away may have left its connections without a word: nginx would learn so from the
-/// first request that it sends on one, and answer 502 if it may not send that again. So none of those
-/// that nginx keeps outlives a pause.
+/// If a pause has ended since the last time, closes the idle connections to upstreams: the app may have
+/// gone away without closing them. nginx would find that out with the first request that it sends on one,
+/// and would answer 502 if it may not send that one again.
 pub(crate) fn freshen_connections(this: &ThisWorker) {
     let endings = this.zone.signals().endings();
     if ENDINGS.replace(endings) != endings {
@@ -103,9 +104,9 @@ pub(crate) fn freshen_connections(this: &ThisWorker) {
     }
 }
 
-/// Happens between two turns of the event loop, and when the next of a paced drain is due.
+/// It may be this worker's turn: posted, or the next request of a paced drain is due.
 fn on_turn() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     let starting = || RELEASED.iter().filter(|mark| mark.is_starting()).count();
     let mut passed_on = None;
     for room in (0..=room::for_release(UNFINISHED.get(), starting)).rev() {
@@ -130,8 +131,8 @@ fn on_turn() {
     }
 }
 
-/// Gives back the baton of the app of which one was passed on, and takes the next turn. Requests are
-/// taken one by one: those behind a delayed one stay in line, where every verb acts on them.
+/// Gives back the baton of the app of which a request was passed on, and takes the next turn. Requests are
+/// taken one at a time: those behind a delayed one stay in line, where a stop still finds them.
 fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, spare: Spare) -> Turn {
     let (last, turn) = this.zone.visit(|zone| {
         if let Some(app) = passed_on {
@@ -147,16 +148,17 @@ fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, spare: Spare) -> Turn 
     turn
 }
 
-/// The turn of a request of this worker comes.
+/// A request of this worker is taken out of the line. Called under the zone's lock.
 fn grant(given: Given) {
-    // SAFETY: this process filled the slot, and its mark lives while it is held.
+    // SAFETY: the zone gives this worker its own cookies only: addresses of its marks. A mark that goes
+    // takes its slot out of the line, so the mark is there.
     let mark: &'static Mark = unsafe { &*(given.cookie.0 as usize as *const Mark) };
     mark.grant(&given);
     GRANTED.push(mark);
 }
 
-/// Lets the one go on whose turn it is. Returns its app, whose baton is to be given back; None if it
-/// is delayed: the baton waits for it.
+/// Lets the granted request go on. Returns its app, whose baton is then given back; None if the request is
+/// delayed, and this worker keeps the baton.
 fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
     while let Some(mark) = GRANTED.pop() {
@@ -169,8 +171,8 @@ fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     None
 }
 
-/// The hold of a request ends by its turn: it goes on within this call, which may end it and others.
-/// Returns its mark if it is still there.
+/// The hold of a request ends by its turn: it goes on within this call, which may end it and other
+/// requests. Returns its mark if it is still there.
 fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
     let mark = mark::find(r)?;
     mark.end(Stage::Released);
@@ -192,7 +194,7 @@ pub(crate) extern "C" fn go_on(r: Request) {
     }
 }
 
-/// A request is gone.
+/// A request is gone: no pointer to it is kept here.
 pub(crate) fn forget(mark: &Mark) {
     if RESUMING.get() == Some(mark.cookie()) {
         RESUMING.set(None);
@@ -200,11 +202,11 @@ pub(crate) fn forget(mark: &Mark) {
     HALTS.forget(mark);
 }
 
-/// Looks whether the delayed ones have set out.
+/// Gives back the batons of the lines whose delayed request goes to the app, is gone, or took too long.
 fn on_delayed() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     let now = now().monotonic;
-    while let Some(halt) = HALTS.take_over(now) {
+    while let Some(halt) = HALTS.take_ended(now) {
         this.zone.visit(|zone| {
             if halt.is_late(now) {
                 zone.hurry(halt.app, this.id());
@@ -216,42 +218,42 @@ fn on_delayed() {
     schedule(Post::Now);
 }
 
-/// nginx is about to close all connections: no line waits for a delayed request any more.
-pub(crate) fn hurry(this: &ThisWorker) {
+/// nginx is about to close all connections: no line waits for a delayed request of this worker any more.
+pub(crate) fn end_halts(this: &ThisWorker) {
     while let Some(halt) = HALTS.take_any() {
         this.zone.visit(|zone| zone.give_back(halt.app, this.id()));
     }
 }
 
-/// A released request is on its way.
+/// A request is released: it counts as unfinished from now on.
 fn start(mark: &'static Mark) {
     RELEASED.push(mark);
     UNFINISHED.set(UNFINISHED.get() + 1);
     RELEASED_TIMER.start(RELEASED_INTERVAL);
 }
 
-/// A released request is finished, or is taken for such: another one may have its room.
+/// A released request is finished, or counts as finished: another one may have its room.
 pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     mark.turn.leave();
     UNFINISHED.set(UNFINISHED.get().saturating_sub(1));
-    give_up_slot(this, mark);
-    // Before, it has been said as each came.
+    free_slot(this, mark);
+    // Until then the zone hears of the room with each request that comes.
     if !held::any() && UNFINISHED.get() == 0 {
         this.zone.visit(|zone| zone.set_room(this.id(), room::of(this)));
     }
     schedule(Post::NextTurn);
 }
 
-/// A granted or released request does not keep its slot any more.
-pub(crate) fn give_up_slot(this: &ThisWorker, mark: &Mark) {
+/// If a granted or released request keeps a slot, frees it.
+pub(crate) fn free_slot(this: &ThisWorker, mark: &Mark) {
     if let Some(slot) = mark.kept_slot.take() {
         this.zone.visit(|zone| zone.finish(slot, this.id(), mark.cookie()));
     }
 }
 
-/// Looks after released requests that take long, or for ever.
+/// Finishes the released requests that take long, whose answer is complete, or that became tunnels.
 fn on_released_timer() {
-    let Some(this) = this::current() else { return };
+    let Some(this) = ThisWorker::current() else { return };
     let now = now().monotonic;
     for mark in RELEASED.iter() {
         let long = now.since(mark.released_at()) >= LONG;

@@ -1,7 +1,7 @@
 //! Whether it was nginx's master that told this worker to leave.
 //!
-//! The master tells its workers by a channel; somebody who sends one of them a signal does not. nginx
-//! keeps no note of which it was: so the channel's handler is wrapped.
+//! The master writes to a worker's channel; anybody else sends the worker a signal. nginx does not keep
+//! which of them it was. So the handler of the channel is wrapped.
 
 use core::cell::Cell;
 
@@ -13,19 +13,20 @@ use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::timer::Timer;
 use crate::ffi::os::process;
 
-/// Whether the master said it.
+/// Whether the channel said it.
 static TOLD: PerWorker<Cell<bool>> = PerWorker::new(Cell::new(false));
 
-/// Happens once, when nginx has added the channel: it does so after the modules' init_process.
+/// Happens once. nginx adds the channel after the init_process of its modules: by now it is there.
 static BEGINNING: Timer = Timer::new(on_beginning);
 
-/// In init_process. The event loop turns at once, without a wait.
+/// In init_process: watches the channel from the first turn of the event loop on.
 pub(crate) fn begin() {
+    // An event that is posted for the next turn keeps nginx from waiting in this one.
     BEGINNING.post(Post::NextTurn);
 }
 
-/// Whether the master told this worker to leave; or is gone, so that nobody can.
-pub(crate) fn told_to_leave() -> bool {
+/// Whether the master told this worker to leave, or is gone and can tell nothing.
+pub(crate) fn is_told_to_leave() -> bool {
     TOLD.get() || master_is_gone()
 }
 
@@ -35,14 +36,14 @@ pub(crate) fn master_is_gone() -> bool {
 }
 
 fn on_beginning() {
-    // So early nobody but the master can have told it.
-    TOLD.set(cycle::process().leaves);
+    // A worker that is told to leave so early was told by the master: nobody else knew its pid.
+    TOLD.set(cycle::process().is_leaving);
     master_channel::wrap(on_told);
 }
 
 fn on_told() {
     TOLD.set(true);
     if let Some(hooks) = hooks::get() {
-        (hooks.told_to_leave)();
+        (hooks.on_told_to_leave)();
     }
 }

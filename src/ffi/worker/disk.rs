@@ -1,5 +1,5 @@
-//! The state file as the operating system has it: whose it is, and its two records. Nothing here
-//! calls nginx, so that a thread may use it.
+//! The state file as the operating system has it: who may use it, and its two records. Nothing here
+//! calls nginx: the writer's thread uses it.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -16,15 +16,15 @@ use crate::ffi::os::file_lock::{self, Mode};
 use crate::saved::{self, Snapshot};
 use crate::shared::health::Problem;
 
-/// For so long a process that is none of ours may have the file locked.
+/// A write waits so long for a process that has the file locked and is not of this nginx.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// It is looked so often whether it still has.
+/// How often it tries to lock the file.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Bits of a mode that let others than the owner do anything, or write.
+/// The bits of a mode that let others than the owner do anything, and those that let them write.
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
-/// In a folder with this bit nobody can rename or remove what is another's.
+/// In a folder with this bit no user but root can rename or remove what another user owns.
 const STICKY: u32 = libc::S_ISVTX;
 
 /// An open state file, fit to be written.
@@ -43,11 +43,11 @@ impl Disk {
             let file = options.create_new(true).open(path).map_err(unopened)?;
             // Whatever the umask is.
             file.set_permissions(Permissions::from_mode(0o600)).map_err(unopened)?;
-            // Where a file system cannot do that, it has no need.
+            // A file system that cannot sync a folder needs no sync: a failure is ignored.
             let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
             file
         };
-        fit(&file.metadata().map_err(unopened)?, &[user()])?;
+        check(&file.metadata().map_err(unopened)?, &[user()])?;
         Ok(Self(file))
     }
 
@@ -64,9 +64,9 @@ impl Disk {
         self.0.metadata().map_or(1, |found| found.dev().rotate_left(32) ^ found.ino()).max(1)
     }
 
-    /// Writes a record; it is on the disk when this returns. The state is asked for while no other
-    /// process writes; where none is given there is nothing to write. Others of ours, each of whom
-    /// says in `writer` that it is the one, may take so long.
+    /// Writes a record, and returns when it is on the disk. `snapshot` is called while no other process
+    /// writes; if it returns None, nothing is written. Each process of this nginx notes in `writer` that
+    /// it writes: for such a process this one waits for `longest`.
     pub(crate) fn write<'s>(
         &self,
         writer: &AtomicU32,
@@ -99,19 +99,18 @@ impl Disk {
     }
 }
 
-/// Whether there is a file; if so, it seems to be fit. It may be root's although another user asks,
-/// for whom nginx only tests its configuration.
+/// Whether there is a file. If there is, and it is not fit to be the state file, fails. Root may own the
+/// file although another user asks: `nginx -t` need not be run by root.
 pub(crate) fn exists(path: &Path) -> Result<bool, Problem> {
     match fs::symlink_metadata(path) {
-        Ok(found) => fit(&found, &[0, user()]).map(|()| true),
+        Ok(found) => check(&found, &[0, user()]).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unopened(error)),
     }
 }
 
-/// Only who starts nginx may have anything to do with the file: workers have it open, and what
-/// stands in it is believed.
-fn fit(found: &Metadata, owners: &[u32]) -> Result<(), Problem> {
+/// Only the user that starts nginx may have any right to the file: nginx believes what stands in it.
+fn check(found: &Metadata, owners: &[u32]) -> Result<(), Problem> {
     match found {
         _ if found.is_symlink() => Err(Problem::Link),
         _ if !found.is_file() => Err(Problem::NotRegular),
@@ -126,7 +125,7 @@ fn fit(found: &Metadata, owners: &[u32]) -> Result<(), Problem> {
 #[derive(Debug)]
 pub(crate) enum Unfit {
     Missing(PathBuf, io::Error),
-    /// Somebody else could put another file in the place of ours.
+    /// Another user could put another file in the place of ours.
     Open(PathBuf),
 }
 
@@ -148,8 +147,8 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Looks whether only root, or who starts nginx, can say what the file with this path is: so it must
-/// be with its folder, and with all folders above.
+/// Checks that only root and the user that starts nginx can put a file at this path: by the owner and the
+/// mode of its folder and of all folders above.
 pub(crate) fn check_folder(path: &Path) -> Result<(), Unfit> {
     let folder = folder_of(path);
     let missing = |error| Unfit::Missing(folder.into(), error);
@@ -174,7 +173,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A path as nginx has it.
+/// A path, by its bytes as nginx has them.
 pub(crate) fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
@@ -198,7 +197,7 @@ fn unwritten(error: io::Error) -> Problem {
     Problem::Unwritten(number(&error))
 }
 
-/// This process has the file locked; ends with the process at the latest.
+/// While it lives, this process has the file locked.
 struct Lock<'a>(&'a File);
 
 impl<'a> Lock<'a> {

@@ -1,8 +1,8 @@
 //! Waking workers, from any worker, without polling.
 //!
-//! A doorbell is a bell that the master makes before it forks, so that its number means the same to all
-//! workers, those of earlier and later reloads included. A few bells are shared by all workers: ringing
-//! one wakes one in as many.
+//! A doorbell is a bell that the master makes before it forks. So its number means the same in all
+//! workers, also in those of earlier and later configurations. All workers share a few bells: a ring
+//! wakes the worker that is meant, and those that have the same bell.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -18,6 +18,7 @@ use crate::ffi::os::fd::Fd;
 use crate::ids::WorkerId;
 use crate::zone::Wake;
 
+/// How many bells there are.
 const COUNT: usize = 16;
 
 /// The doorbells' file descriptors, in the zone. The master writes them before it forks.
@@ -25,7 +26,7 @@ const COUNT: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Bells([AtomicI32; COUNT]);
 
-/// The doorbells while they are open: the master's, and those of all that it forks.
+/// The doorbells while they are open, in the master and in each process that it forks.
 #[derive(Debug)]
 pub(crate) struct OpenBells([OwnedFd; COUNT]);
 
@@ -38,39 +39,40 @@ impl OpenBells {
 }
 
 impl Bells {
-    /// These from now on: no worker of their zone is forked yet.
+    /// The zone has these bells from now on. Only while no worker of the zone is forked.
     pub(crate) fn set(&self, open: &OpenBells) {
         for (bell, fd) in self.0.iter().zip(&open.0) {
             bell.store(fd.as_raw_fd(), Ordering::Relaxed);
         }
     }
 
-    /// A worker's.
+    /// The bell of the worker that has this entry; for NONE one of the bells.
     pub(crate) fn of(&self, worker: WorkerId) -> Fd {
         Fd(self.0.get(number(worker)).map_or(-1, |bell| bell.load(Ordering::Relaxed)))
     }
 }
 
-/// Which of the bells is a worker's.
+/// Which of the bells a worker has, from 0 to [`COUNT`] - 1.
 pub(crate) fn number(worker: WorkerId) -> usize {
     worker.index() % COUNT
 }
 
-/// This worker's entry, as far as it has one.
+/// This worker's entry; NONE if it has none, and in the master.
 static OWN: PerWorker<Cell<WorkerId>> = PerWorker::new(Cell::new(WorkerId::NONE));
 
-/// This worker has this entry from now on, or none.
-pub(crate) fn is_own(worker: WorkerId) {
+/// This worker has this entry from now on; none if NONE.
+pub(crate) fn set_own(worker: WorkerId) {
     OWN.set(worker);
 }
 
-/// Wakes those that may have become able to release; this worker too, if it is one of them.
-pub(crate) fn wake(bells: &Bells, whom: Wake) {
-    match whom {
+/// Wakes the workers that may have something to do now. If that is this worker alone, its hook is called
+/// instead of a bell.
+pub(crate) fn wake(bells: &Bells, workers: Wake) {
+    match workers {
         Wake::Nobody => {}
         Wake::One(worker) if worker.is_some() && worker == OWN.get() => {
             if let Some(hooks) = hooks::get() {
-                (hooks.my_turn)();
+                (hooks.on_my_turn)();
             }
         }
         Wake::One(worker) => bell::ring(bells.of(worker)),
@@ -78,7 +80,7 @@ pub(crate) fn wake(bells: &Bells, whom: Wake) {
     }
 }
 
-/// Adds a worker's bell to this worker's event loop.
+/// Adds the bell of an entry to this worker's event loop. Fails if there is no free connection.
 pub(crate) fn listen(bells: &Bells, worker: WorkerId) -> Result<(), Failed> {
     own_connection::watch(bells.of(worker), on_ring)
 }
@@ -86,7 +88,7 @@ pub(crate) fn listen(bells: &Bells, worker: WorkerId) -> Result<(), Failed> {
 fn on_ring(told: Told) {
     let Some(hooks) = hooks::get() else { return };
     if told == Told::ToLeave {
-        (hooks.leaving)();
+        (hooks.on_leaving)();
     }
-    (hooks.rang)();
+    (hooks.on_ring)();
 }

@@ -1,4 +1,4 @@
-//! This worker's entry in the zone, and how it comes to one.
+//! This worker's entry in the zone's table of workers.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,10 +11,10 @@ use crate::ffi::os::process;
 use crate::ids::{Generation, Process, WorkerId};
 use crate::shared::workers::Orders;
 
-/// The newest configuration's, in the master; a worker has what it was when the master forked it.
+/// In the master, the newest configuration's generation. A worker has what it was at its fork.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// The workers that are forked from now on serve this one.
+/// Workers that are forked from now on are of this generation.
 pub(crate) fn set_generation(generation: Generation) {
     GENERATION.store(generation.0, Ordering::Relaxed);
 }
@@ -24,48 +24,49 @@ pub(crate) struct Entry {
     zone: SharedZone,
     id: Cell<WorkerId>,
     process: Process,
-    /// It stays what it was when the process came, whatever is loaded after that.
+    /// Without a master, GENERATION changes at a reload: this stays what it was at the start.
     generation: Generation,
-    /// Whether all can see that it has none.
-    unlisted: Cell<bool>,
-    /// A bit for each doorbell that it listens to.
+    /// Whether this process is on the roll of those without an entry.
+    is_on_roll: Cell<bool>,
+    /// The bells that it listens to, a bit each.
     bells: Cell<u32>,
 }
 
 impl Entry {
-    /// Asks for one.
+    /// Asks for an entry.
     pub(crate) fn new(zone: SharedZone) -> Self {
         let entry = Self {
             zone,
             id: Cell::new(WorkerId::NONE),
             process: process::own(),
             generation: Generation(GENERATION.load(Ordering::Relaxed)),
-            unlisted: Cell::new(false),
+            is_on_roll: Cell::new(false),
             bells: Cell::new(0),
         };
-        let id = entry.find(Orders::Stay);
+        let id = entry.register(Orders::Stay);
         if id.is_some() {
-            entry.have(id);
+            entry.take(id);
         }
         entry
     }
 
-    /// Its place in the zone's tables; [`WorkerId::NONE`] if it has no entry.
+    /// Its place in the zone's table; [`WorkerId::NONE`] if this worker has no entry.
     pub(crate) fn id(&self) -> WorkerId {
         self.id.get()
     }
 
-    /// The process ends, or gives its entry to another one.
+    /// Gives the entry back: the process ends, or another worker needs the entry.
     pub(crate) fn end(&self) {
         self.zone.visit(|zone| zone.reap(self.id(), self.process));
         self.set(WorkerId::NONE);
     }
 
-    /// Asks for an entry. NONE if there is none.
-    pub(crate) fn find(&self, orders: Orders) -> WorkerId {
-        // Before it asks: a worker that has found nobody without an entry cannot have missed this one.
-        if !self.unlisted.get() {
-            self.unlisted.set(unlisted::enter(self.zone.roll()).is_ok());
+    /// Asks the zone for an entry, which is then taken or declined. Returns NONE if the table is full,
+    /// also without the workers that are dead.
+    pub(crate) fn register(&self, orders: Orders) -> WorkerId {
+        // Before it asks: a worker that finds the roll empty after that cannot have missed this one.
+        if !self.is_on_roll.get() {
+            self.is_on_roll.set(unlisted::enter(self.zone.roll()).is_ok());
         }
         let register =
             || self.zone.visit(|zone| zone.register(self.process, self.generation, orders));
@@ -78,24 +79,24 @@ impl Entry {
     }
 
     /// This is its entry from now on.
-    pub(crate) fn have(&self, id: WorkerId) {
+    pub(crate) fn take(&self, id: WorkerId) {
         self.set(id);
-        self.is_not_meant();
+        self.leave_roll();
     }
 
-    /// An entry that it has found is of no use to it.
+    /// Gives back an entry that it was given and cannot use.
     pub(crate) fn decline(&self, id: WorkerId) {
         self.zone.visit(|zone| zone.decline(id, self.process));
     }
 
-    /// It has an entry, or need not be asked.
-    pub(crate) fn is_not_meant(&self) {
-        if self.unlisted.replace(false) {
+    /// It has an entry, or needs none.
+    pub(crate) fn leave_roll(&self) {
+        if self.is_on_roll.replace(false) {
             unlisted::leave(self.zone.roll());
         }
     }
 
-    /// Listens to the doorbell of an entry, or to any if it has none.
+    /// Listens to the bell of an entry; for NONE to any bell. Fails if there is no free connection.
     pub(crate) fn listen(&self, id: WorkerId) -> Result<(), Failed> {
         let bell = 1 << doorbell::number(id);
         if self.bells.get() & bell == 0 {
@@ -107,16 +108,17 @@ impl Entry {
 
     fn set(&self, id: WorkerId) {
         self.id.set(id);
-        doorbell::is_own(id);
+        doorbell::set_own(id);
     }
 }
 
-/// Whether there is a worker without an entry. Only a worker that has one may ask.
-pub(crate) fn is_lacking(zone: &SharedZone) -> bool {
+/// Whether any other worker has no entry. Only a worker with an entry may ask: the kernel does not tell a
+/// process of its own lock.
+pub(crate) fn any_lacks_entry(zone: &SharedZone) -> bool {
     let Some(seen) = zone.visit(|zone| zone.lacks_entries()) else { return false };
-    let lacking = unlisted::any_other(zone.roll());
-    if !lacking {
+    let any = unlisted::any_other(zone.roll());
+    if !any {
         zone.visit(|zone| zone.all_are_listed(seen));
     }
-    lacking
+    any
 }

@@ -26,7 +26,7 @@ pub(crate) fn arm_if_told() {
 }
 
 fn die() {
-    // There is no way back.
+    // The signal comes at once; until then this must not return.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     std::thread::park();
 }

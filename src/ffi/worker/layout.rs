@@ -1,11 +1,11 @@
-//! What lies where in the zone: the front, and tables one behind the other without gaps.
+//! What lies where in the zone: the front, and behind it the tables, without gaps.
 
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
 use super::doorbell::Bells;
-use super::words::Words;
+use super::file_status::FileStatus;
 use crate::shared::app::App;
 use crate::shared::holder::Holder;
 use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
@@ -15,19 +15,19 @@ use crate::shared::workers::Worker;
 use crate::zone::Header;
 
 const MIN_APPS: usize = 4;
-/// At most this many apps.
 const MAX_APPS: usize = 1024;
-/// In words of 64 bits: how many names are told from each other of which a request has come.
+/// In words of 64 bits: a bit for each name that a request has come with; names may share one.
 const HEARD: usize = 64;
-/// How many names are told from each other of which it is known when requests expire.
+/// How many names can be told apart by when their requests expire.
 const EXPIRIES: usize = 256;
-/// At most this many worker processes at a time, those of reloads included; more only if so many are
-/// configured.
+/// The most worker processes that the zone has entries for, old ones after reloads included; more only if
+/// more are configured.
 const MAX_WORKERS: usize = 1024;
-/// At most this many callers that wait for an app to be quiet, or drained.
+/// The most callers that can wait at a time for an app to be quiet, or drained.
 const MAX_WAITS: usize = 64;
 
-/// What the zone begins with. Another build of the module reads `not_open`, and nothing else.
+/// What the zone begins with. Another build of the module reads `not_open`, and nothing else; so it
+/// stands first in all builds.
 #[repr(C, align(64))]
 pub(crate) struct Front {
     pub not_open: AtomicU32,
@@ -37,16 +37,16 @@ pub(crate) struct Front {
     pub epoch: AtomicU64,
     pub endings: AtomicU64,
     pub bells: Bells,
-    /// The file that says which workers have no entry; the master writes it before it forks.
+    /// The roll's file descriptor. The master writes it before it forks.
     pub roll: AtomicI32,
     pub moving: [AtomicU64; MAX_APPS / 64],
     pub heard: [AtomicU64; HEARD],
     pub expiries: [AtomicU32; EXPIRIES],
     pub lease: AtomicU64,
     pub state_file: AtomicU64,
-    pub file: Words,
+    pub file: FileStatus,
     pub holder: Holder,
-    /// Under the lock.
+    /// Used under the lock only.
     pub header: UnsafeCell<Header>,
 }
 
@@ -61,11 +61,11 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// A quarter at most for apps, which each worker counts, and a sixty-fourth for callers that wait;
-    /// the rest for held requests.
+    /// Of so many bytes apps get a quarter at most, because each worker has counts for each app. Callers
+    /// that wait get a sixty-fourth, and held requests get what is left.
     ///
-    /// There are entries for eight generations of as many workers as are configured, as long as these
-    /// take no more than an eighth.
+    /// `processes` is how many workers are configured. There are entries for eight times as many, for
+    /// old workers after reloads, as long as these take no more than an eighth.
     pub(crate) fn for_bytes(bytes: usize, processes: usize) -> Self {
         let least = size_of::<Worker>()
             + size_of::<SeenEpoch>()
@@ -80,7 +80,7 @@ impl Sizes {
         Self { slots, ..tables }
     }
 
-    /// Where each table is.
+    /// Where tables of these sizes lie.
     pub(crate) fn layout(&self) -> Layout {
         let counts = self.workers * CountTable::row_length(self.apps);
         let mut end = size_of::<Front>();
@@ -108,7 +108,7 @@ pub(crate) struct Layout {
     pub slots: Table<Slot>,
 }
 
-/// Where a table is, in bytes behind the front's beginning, and how many entries it has.
+/// Where a table begins, in bytes behind the front's beginning, and how many entries it has.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     pub offset: usize,
@@ -125,7 +125,7 @@ impl<T> Clone for Table<T> {
 impl<T> Copy for Table<T> {}
 
 impl<T> Table<T> {
-    /// Behind what ends there; it ends there itself afterwards.
+    /// The table that begins at `end`, which is moved to the table's own end.
     fn behind(end: &mut usize, count: usize) -> Self {
         let offset = *end;
         *end += count * size_of::<T>();
@@ -133,7 +133,7 @@ impl<T> Table<T> {
     }
 }
 
-// The tables follow each other without gaps.
+// No table needs a gap before it: all sizes are multiples of 8, and no type wants more alignment.
 const _: () = assert!(align_of::<App>() <= 8 && size_of::<App>().is_multiple_of(8));
 const _: () = assert!(align_of::<Worker>() <= 8 && size_of::<Worker>().is_multiple_of(8));
 const _: () = assert!(align_of::<Wait>() <= 8 && size_of::<Wait>().is_multiple_of(8));

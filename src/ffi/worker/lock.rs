@@ -1,7 +1,8 @@
-//! The zone's lock, which is nginx's own, taken even from a holder that died.
+//! The zone's lock, which is nginx's own; it is also taken from a process that died with it.
 //!
-//! The master unlocks what a dead worker held, but only in zones of the present configuration, and
-//! an old worker's may be another. So a worker that waits for long looks whether the holder lives.
+//! The master unlocks what a dead worker had locked, but only in the zones of its present configuration.
+//! The zone of an old worker may be another. So a worker that waits for long looks whether the holder of
+//! the lock lives.
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +14,12 @@ use crate::ffi::nginx::shm::SlabPool;
 use crate::ffi::os::process;
 use crate::shared::holder::{Holder, Name};
 
-/// So many tries a round, as nginx has: each with twice as many pauses as the one before.
+/// How often the lock is tried in a round, as in nginx's own `ngx_shmtx_lock`. After each try the
+/// processor pauses twice as long as after the one before.
 const TRIES: u32 = 11;
-/// In these rounds others are let run; later ones sleep as well.
+/// Between the first rounds, so many, it yields the processor; between later ones it sleeps.
 const YIELDS: u32 = 4;
-/// How often the holder is looked at, in rounds: some 25 ms.
+/// After so many rounds it looks whether the holder lives: after some 25 ms.
 const PATIENCE: u32 = 16;
 
 /// This process has the lock, until this is dropped.
@@ -27,7 +29,7 @@ pub(crate) struct Locked<'z> {
 }
 
 impl<'z> Locked<'z> {
-    /// Takes the lock, which this process must not have, and leaves in `holder` who has it.
+    /// Takes the lock, and notes in `holder` which process has it. This process must not have it yet.
     pub(crate) fn new(pool: SlabPool, holder: &'z Holder) -> Self {
         let mut round = 0_u32;
         while !try_for_a_round(pool) {
@@ -67,14 +69,14 @@ fn try_for_a_round(pool: SlabPool) -> bool {
 fn take_from_the_dead(pool: SlabPool, holder: &Holder) {
     let pid = pool.owner();
     let process = holder.process(pid);
-    // A name that has gone meanwhile was that of one that gave the lock up before it ended.
+    // If the name is another one by now, the process gave the lock up before it ended.
     if pid != 0 && process::is_gone(process) && holder.process(pid) == process {
-        // It unlocks nothing that this process does not hold.
+        // nginx unlocks only if this pid still has the lock.
         pool.unlock_for(pid);
     }
 }
 
-/// This process. What a fork has from its parent is looked up anew.
+/// This process. A forked process has its parent's name here, and looks up its own.
 fn own_name() -> Name {
     static KNOWN: AtomicU64 = AtomicU64::new(0);
     let known = Name(KNOWN.load(Ordering::Relaxed));

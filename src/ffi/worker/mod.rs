@@ -1,10 +1,16 @@
 //! The zone as processes share it, and this process.
+//!
+//! What lies where in the zone, and how it is lent to the core: `layout`, `lock`, `zone`. What wakes a
+//! worker: `doorbell`, and what it does then: `hooks`. This process: `this_worker`; how it gets its
+//! entry in the zone: `entry`, `seek`, and who has none: `unlisted`; who told it to leave: `channel`.
+//! Workers that died: `reap`. The state file: `disk`, `writer`, `state_file`, and what the zone says of
+//! it: `file_status`.
 
 pub(crate) mod hooks;
 
 pub(crate) mod doorbell;
+pub(crate) mod file_status;
 pub(crate) mod unlisted;
-pub(crate) mod words;
 
 mod layout;
 
@@ -24,6 +30,6 @@ pub(crate) mod state_file;
 pub(crate) mod channel;
 pub(crate) mod entry;
 
-pub(crate) mod this;
+pub(crate) mod this_worker;
 
 pub(crate) mod seek;

@@ -1,11 +1,10 @@
-//! A worker without an entry seeks one for as long as it has none, and one that is to leave and has
-//! nothing left that it could be asked about gives its entry away.
+//! How a worker without an entry comes to one, and how one that is to leave gives its entry to another.
 
 use nginx_sys::ngx_msec_t;
 
-use super::entry::is_lacking;
+use super::entry::any_lacks_entry;
 use super::hooks;
-use super::this::{current, ThisWorker};
+use super::this_worker::ThisWorker;
 use crate::ffi::nginx::timer::Timer;
 use crate::ids::WorkerId;
 
@@ -14,35 +13,37 @@ const INTERVAL: ngx_msec_t = 500;
 
 static TIMER: Timer = Timer::new(on_timer);
 
-/// Seeks an entry from now on, if this worker has none.
+/// If this worker has no entry, it asks for one again and again from now on.
 pub(crate) fn begin(this: &ThisWorker) {
     if !this.id().is_some() {
         TIMER.start(INTERVAL);
     }
 }
 
-/// A worker that is to leave and has nothing left gives its entry to one that has none.
+/// If this worker is to leave, has nothing left that needs its entry, and another worker has none, it
+/// gives its entry back.
 pub(crate) fn give_way(this: &ThisWorker) {
     let may = this.is_leaving() && this.id().is_some() && has_nothing_left();
-    if may && is_lacking(&this.zone) {
-        takes_row(WorkerId::NONE);
+    if may && any_lacks_entry(&this.zone) {
+        take_row(WorkerId::NONE);
         this.entry.end();
     }
 }
 
-/// A request comes. If this worker gave its entry away, it is to be asked again.
-pub(crate) fn is_needed(this: &ThisWorker) {
+/// A request comes. If this worker has given its entry back, it asks for one at once.
+pub(crate) fn ensure_entry(this: &ThisWorker) {
     if !this.id().is_some() && this.is_leaving() {
         seek(this);
     }
 }
 
+/// Asks for an entry; if there is none, or it cannot be used, the timer asks again.
 fn seek(this: &ThisWorker) {
     let entry = &this.entry;
-    let id = entry.find(this.orders());
+    let id = entry.register(this.orders());
     if id.is_some() && entry.listen(id).is_ok() {
-        entry.have(id);
-        return takes_row(id);
+        entry.take(id);
+        return take_row(id);
     }
     if id.is_some() {
         entry.decline(id);
@@ -51,9 +52,9 @@ fn seek(this: &ThisWorker) {
 }
 
 fn on_timer() {
-    let Some(this) = current().filter(|this| !this.id().is_some()) else { return };
+    let Some(this) = ThisWorker::current().filter(|this| !this.id().is_some()) else { return };
     if this.is_leaving() && has_nothing_left() {
-        this.entry.is_not_meant();
+        this.entry.leave_roll();
     } else {
         seek(this);
     }
@@ -63,8 +64,8 @@ fn has_nothing_left() -> bool {
     hooks::get().is_some_and(|hooks| (hooks.has_nothing_left)())
 }
 
-fn takes_row(id: WorkerId) {
+fn take_row(id: WorkerId) {
     if let Some(hooks) = hooks::get() {
-        (hooks.takes_row)(id);
+        (hooks.take_row)(id);
     }
 }

@@ -1,4 +1,4 @@
-//! The state file. The master opens it; the workers, who may not, inherit it open.
+//! The state file of a configuration. The master opens it. Workers have no right to: they inherit it open.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
@@ -19,9 +19,9 @@ use crate::saved::{self, Saved, Snapshot, Unusable, Written};
 use crate::shared::app::{App, State};
 use crate::shared::health::{Health, Problem};
 
-/// For so long others of this nginx may take to write: a start or a reload waits for them, or an
-/// operator does.
+/// A start or a reload waits so long for other processes of this nginx that write the file.
 const AT_START: Duration = Duration::from_secs(5);
+/// A worker's writer waits so long for them.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The state file of a configuration.
@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) struct StateFile {
     disk: Result<Arc<Disk>, Problem>,
     path: PathBuf,
-    /// The kernel's name for the machine's start.
+    /// The kernel's identifier for this start of the machine; empty if it cannot be read.
     boot: Arc<str>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct StateFile {
 pub(crate) enum Restore {
     /// Its pauses, into a new zone.
     Pauses,
-    /// Nothing: the zone has lived through a reload.
+    /// Nothing: the zone has the pauses from before the reload.
     Nothing,
 }
 
@@ -74,7 +74,7 @@ impl StateFile {
         Self { disk, path: path.into(), boot }
     }
 
-    /// Says what is wrong with the file, if there is one already.
+    /// For `nginx -t`: logs what is wrong with the file, if there is one already. Makes and opens none.
     pub(crate) fn test(path: &[u8], log: *mut ngx_log_t) {
         let path = disk::path(path);
         if let Err(problem) = disk::exists(path) {
@@ -82,54 +82,54 @@ impl StateFile {
         }
     }
 
-    /// This is the configuration's file from now on. Writes the pauses as they are; they are on the
-    /// disk when it returns. A failure is logged, and the pauses go on in memory.
+    /// This is the newest configuration's file from now on. Writes the pauses as they are, and returns
+    /// when they are on the disk. A failure is logged; the pauses go on all the same.
     pub(crate) fn take_over(&self, zone: &SharedZone, log: *mut ngx_log_t) {
-        let (words, file) = (zone.file(), self.file());
-        words.begin(file);
+        let (status, file) = (zone.file(), self.file());
+        status.begin(file);
         let mut version = 0;
         let written = self.disk.as_ref().map_err(|problem| *problem).and_then(|disk| {
-            disk.write(&words.writer, AT_START, || {
+            disk.write(&status.writer, AT_START, || {
                 let (snapshot, at) = self.snapshot(zone);
                 version = at;
                 Some(Cow::Owned(snapshot))
             })
         });
-        words.note(file, version, zone.signals(), written);
+        status.note(file, version, zone.signals(), written);
         if let Some(problem) = written.err().filter(|_| self.disk.is_ok()) {
             self.complain(log, problem);
         }
     }
 
-    /// No file is the configuration's.
-    pub(crate) fn give_up(zone: &SharedZone) {
+    /// The newest configuration has no state file.
+    pub(crate) fn turn_off(zone: &SharedZone) {
         zone.file().retire();
         zone.signals().set_state_file(Health::Off);
     }
 
-    /// Whether this is the newest configuration's file: those of earlier ones are not written.
+    /// Whether this is the newest configuration's file. The files of earlier ones are not written.
     pub(crate) fn is_newest(&self, zone: &SharedZone) -> bool {
         zone.file().is_newest(self.file())
     }
 
     /// Whether the file does not have the pauses as they are now.
-    pub(crate) fn lags(&self, zone: &SharedZone) -> bool {
+    pub(crate) fn is_behind(&self, zone: &SharedZone) -> bool {
         let version = zone.visit(|zone| zone.version());
         !zone.file().has(self.file(), version)
     }
 
-    /// What writes the pauses as they are now, unless newer ones have been written until then. None
-    /// if the file cannot be used.
+    /// A job that writes the pauses as they are now, unless newer ones are written before it is done.
+    /// None if the file cannot be used.
     pub(crate) fn job(&self, zone: &SharedZone) -> Option<Job> {
         let disk = Arc::clone(self.disk.as_ref().ok()?);
         let (snapshot, version) = self.snapshot(zone);
-        let (words, signals, file) = (zone.file(), zone.signals(), self.file());
+        let (status, signals, file) = (zone.file(), zone.signals(), self.file());
         Some(Box::new(move || {
-            let overtaken = || words.has(file, version);
-            let written = disk.write(&words.writer, LONGEST, || {
+            let overtaken = || status.has(file, version);
+            let written = disk.write(&status.writer, LONGEST, || {
                 (!overtaken()).then_some(Cow::Borrowed(&snapshot))
             });
-            words.note(file, version, signals, written);
+            status.note(file, version, signals, written);
             written
         }))
     }

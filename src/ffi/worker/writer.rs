@@ -1,8 +1,8 @@
-//! The thread that writes the state file for a worker, so that a slow disk delays nobody but who
-//! asks for it.
+//! The thread that writes the state file for a worker. So a slow disk delays only the answers that wait
+//! for it.
 //!
-//! A worker hands it what is to be written, and goes on. It rings the worker's own doorbell when that
-//! is on the disk, or could not be written. It touches neither nginx nor the tables of the zone.
+//! A worker gives the thread a job, and goes on. The thread rings the worker's own doorbell when the job
+//! is done, also if it failed. It uses nothing of nginx, and nothing of the zone that needs the lock.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::ffi::os::fd::Fd;
 use crate::ffi::os::signals::Blocked;
 use crate::shared::health::Problem;
 
-/// A worker that leaves waits for so long for what is still to be written.
+/// A worker that ends waits so long for its last job.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// More than a snapshot's way to the disk ever needs, in bytes.
+/// The thread's stack, in bytes: more than a job ever needs.
 const STACK: usize = 256 << 10;
 
-/// What is to be written, and how.
+/// Writes something, and returns when it is on the disk.
 pub(crate) type Job = Box<dyn FnOnce() -> Result<(), Problem> + Send>;
 
 /// The thread, as its worker knows it.
@@ -32,15 +32,14 @@ struct Shared {
 
 #[derive(Default)]
 struct Work {
-    /// The newest job; those before it need not be done any more.
+    /// The newest job, if it has not begun. It takes the place of one before it.
     next: Option<Job>,
-    /// How many jobs there were.
+    /// How many jobs were given; the newest one's number.
     given: u64,
-    /// The last one that is done, or has been overtaken by one that is.
     done: Done,
 }
 
-/// How far the thread has come.
+/// How far the thread has come: the number of the last job that is done, and what was wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
     pub job: u64,
@@ -48,18 +47,18 @@ pub(crate) struct Done {
 }
 
 impl Writer {
-    /// Starts the thread, which rings this bell.
+    /// Starts the thread, which rings this bell after each job.
     pub(crate) fn start(bell: Fd) -> io::Result<Self> {
         let shared = Arc::new(Shared { work: Mutex::default(), changed: Condvar::new() });
         let its_own = Arc::clone(&shared);
-        // Signals are for nginx's own thread: a new one has what the one that starts it blocks.
+        // Signals are for nginx's own thread. A new thread blocks what the thread that starts it blocks.
         let _blocked = Blocked::all();
         let name = String::from("intermission");
         thread::Builder::new().name(name).stack_size(STACK).spawn(move || its_own.run(bell))?;
         Ok(Self(shared))
     }
 
-    /// Hands a job over that makes those before it needless; returns its number.
+    /// Gives the thread a job; one that was given before and has not begun is dropped. Returns its number.
     pub(crate) fn give(&self, job: Job) -> u64 {
         let mut work = self.0.lock();
         work.next = Some(job);
@@ -68,12 +67,12 @@ impl Writer {
         work.given
     }
 
-    /// How far it has come.
+    /// How far the thread has come.
     pub(crate) fn done(&self) -> Done {
         self.0.lock().done
     }
 
-    /// Waits a while for what is still to be done.
+    /// Waits until the last job is done, for a second at most.
     pub(crate) fn finish(&self) {
         let end = Instant::now() + PATIENCE;
         let mut work = self.0.lock();

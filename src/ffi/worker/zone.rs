@@ -1,13 +1,13 @@
-//! The zone: shared memory, carved once, then lent to the core under nginx's own lock.
+//! The zone: shared memory that is carved once, and then lent to the core under nginx's own lock.
 
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::doorbell::{self, Bells};
+use super::file_status::FileStatus;
 use super::layout::{Front, Layout, Sizes, Table};
 use super::lock::Locked;
-use super::words::Words;
 
 use nginx_sys::ngx_log_t;
 
@@ -30,7 +30,7 @@ use crate::zone::{Effects, Zone};
 #[derive(Clone, Copy)]
 pub(crate) struct SharedZone {
     pool: SlabPool,
-    /// Where the front begins; the tables are behind it.
+    /// Where the front begins. The tables lie behind the front.
     begin: *mut c_void,
     front: &'static Front,
     layout: Layout,
@@ -40,7 +40,8 @@ impl SharedZone {
     /// The smallest size of a zone, in bytes.
     pub(crate) const LEAST: usize = 128 << 10;
 
-    /// Carves a new zone, for so many worker processes. None if it is too small.
+    /// Carves a new zone. `processes` is how many worker processes are configured. Returns None if the
+    /// zone is too small.
     pub(crate) fn carve(pool: SlabPool, processes: usize) -> Option<Self> {
         let bytes = pool.take_all()?;
         let front = Self::front(pool)?;
@@ -50,21 +51,21 @@ impl SharedZone {
         Some(zone)
     }
 
-    /// A zone that this build of the module has carved. None if none has.
+    /// A zone that this build of the module has carved. None if it has not been carved.
     pub(crate) fn attach(pool: SlabPool) -> Option<Self> {
         let front = Self::front(pool)?;
         Some(Self { pool, begin: pool.data(), front, layout: front.sizes.get().layout() })
     }
 
-    /// What the zone begins with. None if nothing has been carved.
+    /// What the zone begins with. None if it has not been carved.
     fn front(pool: SlabPool) -> Option<&'static Front> {
         // SAFETY: null, or what `take_all` left there for this build: memory for a front, aligned to a
         // page, all zero at first. All zero is a front; its parts are atomics or in cells.
         unsafe { pool.data().cast::<Front>().as_ref() }
     }
 
-    /// How many apps are not open in a zone that another build of the module has carved: in each build
-    /// a front begins with that. None if nothing has been carved.
+    /// How many apps are not open in a zone that another build of the module has carved: the front of
+    /// each build begins with that. None if it has not been carved.
     pub(crate) fn not_open_in_another_build(pool: SlabPool) -> Option<u32> {
         // SAFETY: null, or what that build's `take_all` left there: its front begins with this atomic.
         let not_open = unsafe { pool.data().cast::<AtomicU32>().as_ref() };
@@ -76,7 +77,7 @@ impl SharedZone {
         let front = self.front;
         Signals {
             not_open: &front.not_open,
-            // SAFETY: atomics, of which nobody has an exclusive reference.
+            // SAFETY: the table was carved for these atomics. No visit makes an exclusive reference to it.
             names: unsafe { &*self.table(self.layout.names) },
             moving: &front.moving,
             heard: &front.heard,
@@ -91,7 +92,8 @@ impl SharedZone {
 
     /// What the workers count.
     pub(crate) fn counts(&self) -> CountTable<'static> {
-        // SAFETY: as above.
+        // SAFETY: both tables were carved for these types, whose fields are atomics. No visit makes an
+        // exclusive reference to them.
         unsafe {
             CountTable {
                 seen: &*self.table(self.layout.seen),
@@ -101,8 +103,8 @@ impl SharedZone {
         }
     }
 
-    /// What the workers know of the state file.
-    pub(crate) fn file(&self) -> &'static Words {
+    /// What all workers know of the state file.
+    pub(crate) fn file(&self) -> &'static FileStatus {
         &self.front.file
     }
 
@@ -121,27 +123,27 @@ impl SharedZone {
         &self.front.bells
     }
 
-    /// The file that says which workers have no entry.
+    /// The roll of the workers that have no entry.
     pub(crate) fn roll(&self) -> Fd {
         Fd(self.front.roll.load(Ordering::Relaxed))
     }
 
-    /// It is this file from now on: no worker of the zone is forked yet.
+    /// The roll is this file from now on. Only while no worker of the zone is forked.
     pub(crate) fn set_roll(&self, roll: Fd) {
         self.front.roll.store(roll.0, Ordering::Relaxed);
     }
 
-    /// Lends the tables to `f` under the lock, then does what they ask for. `f` must not log, allocate,
-    /// call into nginx's event loop, or visit again.
+    /// Lends the tables to `f` under the lock. Then, without the lock, wakes workers and writes log lines
+    /// as the tables ask for. `f` must not log, allocate, release or end a request, or visit again.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
         let now = now();
         let locked = Locked::new(self.pool, &self.front.holder);
         #[cfg(feature = "faults")]
         super::faults::arm_if_told();
         let Layout { apps, workers, waits, slots, .. } = self.layout;
-        // SAFETY: the lock keeps others from the tables, and a visit has the only reference to them in
-        // this process. Each was filled with valid entries by reset, or is all zero and of a type for
-        // which that is valid until then.
+        // SAFETY: the lock keeps other processes out, and this process is in no other visit: these are
+        // the only references to the header and the tables. All of them were valid as zeroed memory,
+        // and only visits change them.
         let mut zone = unsafe {
             Zone {
                 header: &mut *self.front.header.get(),
@@ -186,7 +188,7 @@ impl SharedZone {
     }
 }
 
-/// Says what happened to a pause, and what no line has said yet of the app's requests.
+/// Logs what happened to a pause, and then what no line has said yet of the app's requests.
 pub(crate) fn write_event(log: *mut ngx_log_t, name: &AppName, event: PauseEvent<'_>) {
     write(log, &About(name, event));
     if let Some(unreported) = event.unreported() {
@@ -198,7 +200,8 @@ fn write_rest(log: *mut ngx_log_t, name: &AppName, unreported: Unreported) {
     RequestEvent::rest(unreported).for_each(|event| write(log, &About(name, event)));
 }
 
-/// The zone that a new configuration replaces. Unless that is accepted, the old one goes on.
+/// The zone that a new configuration replaces: no pause begins there. When this is dropped, pauses may
+/// begin there again, because the new configuration was refused. One that is accepted forgets it.
 pub(crate) struct Retired(pub SharedZone);
 
 impl Drop for Retired {
