@@ -1,7 +1,8 @@
 //! What nginx finds in the library when it loads it, and calls.
 //!
-//! The directives and what they set: `directives`, `configurations`. The variables: `variables`. The
-//! zone at a start and a reload: `zone`. A worker's start, its bell, its leases and its end: `process`.
+//! The directives and what they set: `directives`, `configurations`. The variables: `variables`. What a
+//! start and a reload do: `zone`. A worker's start and end, what it does when its bell rings, and where
+//! a lease ends: `process`.
 
 mod variables;
 mod zone;

@@ -55,8 +55,9 @@ pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'stat
 /// Places a value into the request's memory, with a cleanup that drops it.
 #[inline]
 fn place<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
-    // SAFETY: a request that is not finished has a pool. It gives memory that is aligned for anything that C
-    // has. nginx runs no cleanup before this returns: by then the memory is a holder.
+    // SAFETY: a request that is not finished has a pool. It gives memory that is aligned to a machine word,
+    // which is all that a holder wants. nginx runs no cleanup before this returns: by then the memory
+    // is a holder.
     unsafe {
         let cleanup =
             ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;

@@ -20,7 +20,7 @@ pub(crate) fn is_gone(process: Process) -> bool {
     none || started(process.pid).is_some_and(another)
 }
 
-/// The pid of the parent: the process that forked this one, or another one after that has ended.
+/// The pid of the parent: the process that forked this one, or, after that has ended, another one.
 pub(crate) fn parent() -> i32 {
     rustix::process::getppid().map_or(0, Pid::as_raw_pid)
 }

@@ -13,7 +13,7 @@ use crate::text::AppName;
 
 /// A request that went by a pause is finished. If it failed and its app is still not open, that is logged:
 /// nginx may take the app's servers for dead by it, and then released requests fail too.
-pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
+pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
     if this.zone.signals().all_open() || !failed(&mark.r) {
         return;
     }

@@ -48,7 +48,7 @@ fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
 }
 
 /// A released request is finished: if it failed, that is counted.
-pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
+pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
     if !failed(&mark.r) {
         return;
     }

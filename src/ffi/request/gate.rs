@@ -1,4 +1,4 @@
-//! Where a request comes to its app's gate: it passes, is turned away, or is held. Here nginx calls.
+//! Where a request comes to its app's gate: it passes, is turned away, or is held.
 
 use nginx_sys::{
     ngx_int_t, ngx_uint_t, NGX_AGAIN, NGX_DECLINED, NGX_DONE, NGX_HTTP_INTERNAL_SERVER_ERROR,
@@ -88,8 +88,8 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     verdict
 }
 
-/// The request's app, and whether a pause of it holds the request. None if the app is open. It may have
-/// opened by now.
+/// The request's app, and whether a pause of it holds the request. None if the app is open. Read without
+/// the lock: when the app is returned, it may be open by now.
 fn app_not_open(
     r: Request,
     main: &MainConf,
@@ -159,7 +159,7 @@ fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) 
     if mark.in_flight.is_linked() || !holds(r, conf) {
         return GOES_ON;
     }
-    // The request was turned away, and an app makes the page for that.
+    // An app makes the page for its refusal: that is a request to this app.
     let name = evaluate::variable(&mark.r, main.variables.app_name);
     let is_open = this.zone.signals().find(NameHash::of(name)).is_none();
     let Some(code) = answer.filter(|_| !is_open) else {
@@ -255,8 +255,8 @@ fn arrive(
     }
 }
 
-/// Notes how long the app's requests may be held, if they go on to the app after that: an operator sees it
-/// before a pause.
+/// Notes how long the app's requests may be held, if they go on to the app after that: before a pause an
+/// operator is told when the first of them would.
 fn tell_expiry(this: &ThisWorker, conf: &LocConf, mark: &Mark, max_time: MaxTime) {
     if let None | Some(PassOr::Pass) = conf.expired {
         this.zone.signals().expires(NameHash::of(mark.app_name()), max_time.msec());

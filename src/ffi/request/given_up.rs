@@ -31,7 +31,7 @@ fn parts(mark: &Mark) -> impl Iterator<Item = &'static Part> {
 
 /// A request is finished: counts it if the app may still work on it, or on a part of it. Called while it
 /// is still in flight.
-pub(crate) fn finish(mark: &Mark) {
+pub(crate) fn count_if_given_up(mark: &Mark) {
     let was_passed_on = mark.passed_on_at.get() != Msec(0);
     if was_passed_on && (is_given_up(mark.r) || parts(mark).any(|part| is_given_up(part.r))) {
         in_flight::count_given_up(mark);

@@ -106,7 +106,7 @@ fn tell_expired(mark: &Mark, count: u32, answer: Option<ErrorStatus>) {
     write(mark.r.log(), &About(&name, event));
 }
 
-/// Adds when the client may come again.
+/// Adds a Retry-After header to the answer.
 pub(crate) fn say_retry_after(r: Request, seconds: u64) {
     // If there is no memory for it, the answer goes out without it.
     let _ = r.add_header("Retry-After", &seconds.to_string());
@@ -135,7 +135,7 @@ impl Attached for Mark {
     /// The request is about to go: gives back all that it has in this worker and in the zone.
     fn gone(&self) {
         let Some(this) = ThisWorker::current() else { return };
-        given_up::finish(self);
+        given_up::count_if_given_up(self);
         in_flight::end(self);
         release::forget(self);
         match self.stage.get() {
@@ -152,9 +152,9 @@ impl Attached for Mark {
                 if self.turn.is_linked() {
                     release::finish(this, self);
                 }
-                failed::finish(this, self);
+                failed::count_if_failed(this, self);
             }
-            Stage::Bypassed => bypass::finish(this, self),
+            Stage::Bypassed => bypass::count_if_failed(this, self),
             Stage::Passed
             | Stage::Rejected(_)
             | Stage::Expired

@@ -109,6 +109,7 @@ fn on_turn() {
     let Some(this) = ThisWorker::current() else { return };
     let starting = || RELEASED.iter().filter(|mark| mark.is_starting()).count();
     let mut passed_on = None;
+    // The last turn, without room, gives back the baton of the one before.
     for room in (0..=room::for_release(UNFINISHED.get(), starting)).rev() {
         let spare = if room > 0 { Spare::One } else { Spare::None };
         match take_turn(this, passed_on.take(), spare) {

@@ -51,7 +51,7 @@ impl Disk {
         Ok(Self(file))
     }
 
-    /// All that stands in it.
+    /// Reads all of it.
     pub(crate) fn read(&self) -> Result<Vec<u8>, Problem> {
         let mut content = Vec::new();
         let read = (&self.0).take(2 * saved::RECORD as u64).read_to_end(&mut content);
@@ -59,7 +59,7 @@ impl Disk {
         Ok(content)
     }
 
-    /// Names the file, among all that there are at a time; never 0.
+    /// Identifies the file among all that exist at a time; never 0.
     pub(crate) fn identity(&self) -> u64 {
         self.0.metadata().map_or(1, |found| found.dev().rotate_left(32) ^ found.ino()).max(1)
     }
@@ -86,7 +86,7 @@ impl Disk {
         }
     }
 
-    /// The record at a place, whole or not.
+    /// What is read as a record at this place, in bytes from the beginning. It need not be a whole one.
     fn record_at(&self, place: usize) -> Result<Vec<u8>, Problem> {
         let read_at = |record: &mut [u8]| self.0.read_at(record, place as u64).map_err(unwritten);
         let mut record = vec![0; saved::LINE];
