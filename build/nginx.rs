@@ -40,6 +40,7 @@ const STRUCTURES: &[Structure] = &[
         fields: &[
             "args",
             "connection",
+            "content_handler",
             "ctx",
             "err_status",
             "headers_in",
@@ -69,7 +70,7 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_headers_in_t",
         module: "headers_in",
         flags: &["chunked"],
-        fields: &["content_length_n", "content_type", "host", "user_agent"],
+        fields: &["content_length_n", "content_type", "host", "server", "user", "user_agent"],
     },
     Structure {
         name: "ngx_http_upstream_t",

@@ -3,7 +3,7 @@
 use nginx_sys::ngx_msec_t;
 
 use super::parked::{answer_those, park, Awaited, Parked};
-use crate::ffi::nginx::attach::{attached, Kind};
+use crate::ffi::nginx::attach::attached;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
@@ -19,7 +19,6 @@ pub(crate) const PATIENCE: ngx_msec_t = zone::PATIENCE.0 as ngx_msec_t;
 const INTERVAL: ngx_msec_t = 5;
 
 static ASKING: Queue<Parked<Asking>> = Queue::new(Parked::link);
-static KIND: Kind = Kind::new();
 static TIMER: Timer = Timer::new(on_timer);
 
 /// The reports of all workers.
@@ -71,8 +70,6 @@ fn on_timer() {
 }
 
 impl Awaited for Asking {
-    const KIND: &'static Kind = &KIND;
-
     fn queue() -> &'static Queue<Parked<Self>> {
         &ASKING
     }

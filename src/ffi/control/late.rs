@@ -9,7 +9,6 @@ use super::saving::Point;
 use super::sending::send;
 use crate::control::answer::Answer;
 use crate::ffi::conf;
-use crate::ffi::nginx::attach::Kind;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
@@ -23,7 +22,6 @@ const PATIENCE: ngx_msec_t = 60_000;
 const INTERVAL: ngx_msec_t = 20;
 
 static LATE: Queue<Parked<Late>> = Queue::new(Parked::link);
-static KIND: Kind = Kind::new();
 static TIMER: Timer = Timer::new(on_timer);
 
 /// An answer about the app `name` that waits for this point.
@@ -67,8 +65,6 @@ fn send_now(r: Request, name: AppName, answer: Answer) -> ngx_int_t {
 }
 
 impl Awaited for Late {
-    const KIND: &'static Kind = &KIND;
-
     fn queue() -> &'static Queue<Parked<Self>> {
         &LATE
     }

@@ -8,16 +8,13 @@ use core::cell::Cell;
 
 use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_HTTP_CLIENT_CLOSED_REQUEST};
 
-use crate::ffi::nginx::attach::{attach, attached, Attached, Kind};
+use crate::ffi::nginx::attach::{attach, attached, Attached};
 use crate::ffi::nginx::queue::{Link, Queue};
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::Failed;
 
 /// What a control request waits for.
 pub(crate) trait Awaited: Sized + 'static {
-    /// The type's own static.
-    const KIND: &'static Kind;
-
     /// The requests of this worker that wait for something of this type.
     fn queue() -> &'static Queue<Parked<Self>>;
 
@@ -51,8 +48,6 @@ impl<T> Parked<T> {
 }
 
 impl<T: Awaited> Attached for Parked<T> {
-    const KIND: &'static Kind = T::KIND;
-
     fn gone(&self) {
         if !self.over.get() {
             self.awaited.gone(self.r);

@@ -8,7 +8,6 @@ use super::parked::{answer_those, park, Awaited, Parked};
 use super::{ask, late, saving};
 use crate::control::carry_out::{Wait, Waited};
 use crate::control::status::Status;
-use crate::ffi::nginx::attach::Kind;
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
@@ -25,7 +24,6 @@ use crate::zone::{Deadline, WaitResult, Zone};
 const INTERVAL: ngx_msec_t = 20;
 
 static WAITING: Queue<Parked<Waiting>> = Queue::new(Parked::link);
-static KIND: Kind = Kind::new();
 static TIMER: Timer = Timer::new(on_timer);
 
 /// The end of a wait.
@@ -131,8 +129,6 @@ impl Waiting {
 }
 
 impl Awaited for Waiting {
-    const KIND: &'static Kind = &KIND;
-
     fn queue() -> &'static Queue<Parked<Self>> {
         &WAITING
     }

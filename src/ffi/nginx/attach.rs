@@ -1,5 +1,6 @@
 //! Values of our own that live in a request's memory, and are dropped when that goes.
 
+use core::any::TypeId;
 use core::ffi::c_void;
 use core::ptr;
 
@@ -10,20 +11,8 @@ use nginx_sys::{
 use super::request::Request;
 use super::{pointers, Failed};
 
-/// Identifies a type by the address of a static. A byte, because the addresses must differ.
-pub(crate) struct Kind(#[allow(dead_code)] u8);
-
-impl Kind {
-    pub(crate) const fn new() -> Self {
-        Self(0)
-    }
-}
-
 /// A value that can be attached to a request.
 pub(crate) trait Attached: 'static {
-    /// The type's own static.
-    const KIND: &'static Kind;
-
     /// The request's memory is about to go; after this call the value is dropped. The request is finished:
     /// its fields can be read, but nginx has set its `pool` to null, so nothing can be attached, found
     /// or allocated. Values that were attached later are dropped by now.
@@ -33,7 +22,8 @@ pub(crate) trait Attached: 'static {
 /// The data of a cleanup with our handler.
 #[repr(C)]
 struct Holder<T> {
-    kind: &'static Kind,
+    /// The value's.
+    kind: TypeId,
     end: fn(*mut c_void),
     value: T,
 }
@@ -62,7 +52,7 @@ fn place<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed
         let cleanup =
             ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;
         let holder = cleanup.data.cast::<Holder<T>>();
-        holder.write(Holder { kind: T::KIND, end: end::<T>, value });
+        holder.write(Holder { kind: TypeId::of::<T>(), end: end::<T>, value });
         cleanup.handler = ON_CLEANUP;
         Ok(&*holder)
     }
@@ -98,7 +88,7 @@ fn value_of<T: Attached>(holder: *const c_void) -> Option<&'static T> {
     // SAFETY: `attach` made the holder, in the memory of a request that is not finished. Each type has its
     // own kind, so the value is of this type if the kind is this type's.
     unsafe {
-        let is_of_type = ptr::eq((*holder.cast::<Holder<()>>()).kind, T::KIND);
+        let is_of_type = (*holder.cast::<Holder<()>>()).kind == TypeId::of::<T>();
         is_of_type.then(|| &(*holder.cast::<Holder<T>>()).value)
     }
 }

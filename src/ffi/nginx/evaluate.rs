@@ -20,8 +20,9 @@ use super::{callbacks, flags, functions, pointers};
 /// A variable's value; empty if it has none.
 pub(crate) fn variable(r: &Request, index: ngx_uint_t) -> &[u8] {
     at_hand(r, index).unwrap_or_else(|| {
-        let read = || functions::ngx_http_get_indexed_variable(*r, index);
-        undisturbed(*r, read).map_or(&[], |value| bytes(value))
+        // A copy: the value's own place is put back.
+        let read = || functions::ngx_http_get_indexed_variable(*r, index).map(|value| *value);
+        undisturbed(*r, read).map_or(&[], |value| bytes(&value))
     })
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn complex<'r>(r: &'r Request, complex: &ngx_http_complex_value_t) ->
     (made == NGX_OK as ngx_int_t).then(|| slice(value.data, value.len))
 }
 
-fn bytes(value: &ngx_http_variable_value_t) -> &[u8] {
+fn bytes<'r>(value: &ngx_http_variable_value_t) -> &'r [u8] {
     if flags::value::NOT_FOUND.is_set(value) {
         return &[];
     }

@@ -5,8 +5,8 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
 use nginx_sys::{
-    ngx_cycle_t, ngx_pid_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t,
-    ngx_str_t,
+    ngx_cycle_t, ngx_pid_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_t, ngx_slab_alloc,
+    ngx_slab_pool_t, ngx_str_t,
 };
 
 use super::conf::Conf;
@@ -43,15 +43,16 @@ impl SlabPool {
         NonNull::new(zone.shm.addr.cast()).map(Self)
     }
 
-    fn get(&self) -> &ngx_slab_pool_t {
-        // SAFETY: the zone is mapped. Other processes change the pool's lock only, which is not a part of
-        // the structure: that has a pointer to it.
-        unsafe { self.0.as_ref() }
+    fn mutex(&self) -> &ngx_shmtx_t {
+        // SAFETY: the zone is mapped, and nginx has made the mutex. What other processes change of it, they
+        // change in C: the lock's word, which it points to, and its semaphore.
+        unsafe { &(*self.0.as_ptr()).mutex }
     }
 
     /// The pointer that a module may keep in the pool; null at first.
     pub(crate) fn data(self) -> *mut c_void {
-        self.get().data
+        // SAFETY: the zone is mapped. A module writes this once, before other processes have the zone.
+        unsafe { (*self.0.as_ptr()).data }
     }
 
     /// Takes all memory of a new zone, zeroed and aligned to a page: from now on [`SlabPool::data`] is where
@@ -79,12 +80,12 @@ impl SlabPool {
 
     /// Takes the lock if no process has it. Returns whether it did.
     pub(crate) fn try_lock(self) -> bool {
-        functions::ngx_shmtx_trylock(&self.get().mutex) != 0
+        functions::ngx_shmtx_trylock(self.mutex()) != 0
     }
 
     /// Unlocks, if this process has the lock.
     pub(crate) fn unlock(self) {
-        functions::ngx_shmtx_unlock(&self.get().mutex);
+        functions::ngx_shmtx_unlock(self.mutex());
     }
 
     /// The pid of the process that has the lock; 0 if none has it.
@@ -92,13 +93,13 @@ impl SlabPool {
         // Pairs with nginx's compare-and-set at lock and unlock: after this pid is read, what the owner
         // wrote before it took the lock is seen, and what earlier owners wrote.
         let owner =
-            pointers::lock_word(&self.get().mutex).map_or(0, |word| word.load(Ordering::Acquire));
+            pointers::lock_word(self.mutex()).map_or(0, |word| word.load(Ordering::Acquire));
         ngx_pid_t::try_from(owner).unwrap_or(0)
     }
 
     /// Unlocks for another process, if that still has the lock.
     pub(crate) fn unlock_for(self, owner: ngx_pid_t) {
-        functions::ngx_shmtx_force_unlock(&self.get().mutex, owner);
+        functions::ngx_shmtx_force_unlock(self.mutex(), owner);
     }
 }
 

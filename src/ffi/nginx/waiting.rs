@@ -23,21 +23,23 @@ impl Request {
         on_write: extern "C" fn(Request),
         longest: ngx_msec_t,
     ) -> Result<(), Failed> {
+        let (rev, wev) = self.events()?;
+        if event::READY.is_set(&rev) {
+            // The event that brought the request may also have brought that the client closed.
+            rev.post(Post::Now);
+        } else {
+            // Nothing has changed if this fails: nginx can still answer.
+            self.rearm_read()?;
+        }
         self.update(|r| {
             r.read_event_handler = Some(ngx_http_test_reading);
             r.write_event_handler = on_request(on_write);
         });
         self.start_timer(longest);
-        let (rev, wev) = self.events()?;
         if event::ERROR.is_set(&wev) {
             wev.post(Post::Now);
         }
-        if event::READY.is_set(&rev) {
-            // The event that brought the request may also have brought that the client closed.
-            rev.post(Post::Now);
-            return Ok(());
-        }
-        self.rearm_read()
+        Ok(())
     }
 
     /// From now on the request waits for at most so many ms, and never longer than a day.

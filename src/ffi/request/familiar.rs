@@ -15,7 +15,7 @@ struct Said {
     endings: u64,
     /// How long the two texts are, in bytes.
     name: usize,
-    max_time: usize,
+    max_time: Option<usize>,
     /// The app's name, and `$intermission_max_time` behind it.
     text: [u8; LONGEST],
 }
@@ -26,7 +26,7 @@ pub(crate) struct Familiar(Cell<Said>);
 impl Familiar {
     pub(crate) const fn new() -> Self {
         let conf = core::ptr::null();
-        Self(Cell::new(Said { conf, endings: 0, name: 0, max_time: 0, text: [0; LONGEST] }))
+        Self(Cell::new(Said { conf, endings: 0, name: 0, max_time: None, text: [0; LONGEST] }))
     }
 
     /// Whether the last request was like this one, so that all is noted.
@@ -37,23 +37,22 @@ impl Familiar {
         name: &[u8],
         max_time: Option<&[u8]>,
     ) -> bool {
-        let max_time = max_time.unwrap_or_default();
         let said = self.0.get();
         let (old_name, rest) = said.text.split_at_checked(said.name).unwrap_or_default();
         core::ptr::eq(said.conf, conf)
             && said.endings == endings
             && old_name == name
-            && rest.get(..said.max_time) == Some(max_time)
+            && said.max_time.map(|len| rest.get(..len).unwrap_or_default()) == max_time
     }
 
     /// All is noted about a request like this one.
     pub(crate) fn learn(&self, conf: &LocConf, endings: u64, name: &[u8], max_time: Option<&[u8]>) {
-        let max_time = max_time.unwrap_or_default();
+        let (length, max_time) = (max_time.map(<[u8]>::len), max_time.unwrap_or_default());
         let mut text = [0; LONGEST];
         let Some((place, rest)) = text.split_at_mut_checked(name.len()) else { return };
         let Some(rest) = rest.get_mut(..max_time.len()) else { return };
         place.copy_from_slice(name);
         rest.copy_from_slice(max_time);
-        self.0.set(Said { conf, endings, name: name.len(), max_time: max_time.len(), text });
+        self.0.set(Said { conf, endings, name: name.len(), max_time: length, text });
     }
 }

@@ -250,7 +250,7 @@ fn arrive(
             mark.begin(slot, ahead);
             tell_expiry(this, conf, mark, max_time);
             write(r.log(), &About(name, RequestEvent::Held { ticket, ahead }));
-            park(r, max_time)
+            park(this, mark, slot, max_time)
         }
     }
 }

@@ -6,7 +6,7 @@ use core::ptr;
 use nginx_sys::ngx_http_upstream_t;
 
 use super::held;
-use crate::ffi::nginx::attach::{self, Attached, Kind};
+use crate::ffi::nginx::attach::{self, Attached};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::flags::{self, request};
 use crate::ffi::nginx::queue::Link;
@@ -83,11 +83,7 @@ pub(crate) struct Part {
     pub next: Option<&'static Part>,
 }
 
-static PART: Kind = Kind::new();
-
-impl Attached for Part {
-    const KIND: &'static Kind = &PART;
-}
+impl Attached for Part {}
 
 /// A request's mark. None if it has not come to its app's gate.
 pub(crate) fn find(r: Request) -> Option<&'static Mark> {

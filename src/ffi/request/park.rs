@@ -9,7 +9,7 @@ use nginx_sys::{
 use super::mark::{self, Mark, Stage};
 use super::{bypass, failed, given_up, in_flight, release};
 use crate::ffi::conf;
-use crate::ffi::nginx::attach::{Attached, Kind};
+use crate::ffi::nginx::attach::Attached;
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::request::Request;
@@ -25,9 +25,10 @@ use crate::zone::{DepartReason, Departure};
 /// If max_time is over while the app drains, the request keeps its place, and asks again after so many ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
-/// Lets the request wait for its turn. Returns what a phase handler returns.
-pub(crate) fn park(r: Request, max_time: MaxTime) -> ngx_int_t {
-    if r.suspend(on_write, max_time.msec().0 as ngx_msec_t).is_err() {
+/// Lets the request of this mark wait for its turn in its slot. Returns what a phase handler returns.
+pub(crate) fn park(this: &ThisWorker, mark: &Mark, slot: SlotId, max_time: MaxTime) -> ngx_int_t {
+    if mark.r.suspend(on_write, max_time.msec().0 as ngx_msec_t).is_err() {
+        leave(this, mark, slot);
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     }
     release::watch_for_deaths();
@@ -97,6 +98,13 @@ fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
     }
 }
 
+/// A held request leaves the line, and is not passed on.
+fn leave(this: &ThisWorker, mark: &Mark, slot: SlotId) {
+    mark.end(Stage::Left);
+    let (id, cookie) = (this.id(), mark.cookie());
+    this.zone.visit(|zone| zone.depart(slot, id, cookie, DepartReason::Left));
+}
+
 fn tell_expired(mark: &Mark, count: u32, answer: Option<ErrorStatus>) {
     let event = match answer {
         Some(_) => RequestEvent::Expired { count },
@@ -127,11 +135,7 @@ pub(crate) fn status_of(code: ErrorStatus) -> ngx_int_t {
     ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
 }
 
-static MARK: Kind = Kind::new();
-
 impl Attached for Mark {
-    const KIND: &'static Kind = &MARK;
-
     /// The request is about to go: gives back all that it has in this worker and in the zone.
     fn gone(&self) {
         let Some(this) = ThisWorker::current() else { return };
@@ -139,11 +143,7 @@ impl Attached for Mark {
         in_flight::end(self);
         release::forget(self);
         match self.stage.get() {
-            Stage::Held(slot) => {
-                self.end(Stage::Left);
-                let cookie = self.cookie();
-                this.zone.visit(|zone| zone.depart(slot, this.id(), cookie, DepartReason::Left));
-            }
+            Stage::Held(slot) => leave(this, self, slot),
             Stage::Granted => {
                 self.end(Stage::Left);
                 release::free_slot(this, self);
