@@ -8,6 +8,7 @@
 //! Read [`zone`] first: all workers share it, and its methods are the rules. Modules stand here in
 //! floors: each uses only those above it in the list.
 #![cfg_attr(not(feature = "module"), forbid(unsafe_code))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 pub mod flag;
 pub mod sync;

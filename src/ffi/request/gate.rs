@@ -164,6 +164,7 @@ fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) 
     let is_open = this.zone.signals().find(NameHash::of(name)).is_none();
     let Some(code) = answer.filter(|_| !is_open) else {
         mark.set_app_name(name);
+        release::freshen_connections(this);
         in_flight::start(this, mark);
         return GOES_ON;
     };

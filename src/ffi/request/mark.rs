@@ -62,7 +62,7 @@ pub(crate) enum Stage {
     Expired,
     /// It is turned away because its app is stopped or nginx quits; it may come again in so many seconds.
     Stopped { retry_after: u64 },
-    /// Its client closed the connection while it was held.
+    /// It was finished while it was held: mostly its client closed the connection.
     Left,
 }
 

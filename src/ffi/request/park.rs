@@ -90,6 +90,7 @@ fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
                     r.finalize(status_of(code));
                 }
                 None => {
+                    release::freshen_connections(this);
                     in_flight::start(this, mark);
                     release::go_on(r);
                 }

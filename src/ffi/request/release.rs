@@ -187,7 +187,7 @@ fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
     RESUMING.take().and_then(|_| mark::find(r))
 }
 
-/// nginx runs the phases behind the gate.
+/// nginx runs the phases from the gate's on: the gate lets it pass.
 pub(crate) extern "C" fn go_on(r: Request) {
     match r.rearm_read() {
         Ok(()) => r.run_phases(),
