@@ -94,7 +94,7 @@ pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
 
 /// `intermission_max_held`. Returns [`u32::MAX`] for 0, which is no limit.
 pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
-    let max_held = number(value).ok_or(Allowed("a number, 0 for no limit but the room"))?;
+    let max_held = number(value).ok_or(Allowed("a number; with 0 the room is the only limit"))?;
     Ok(if max_held == 0 { u32::MAX } else { max_held })
 }
 

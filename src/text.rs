@@ -1,4 +1,4 @@
-//! Byte strings of bounded length, as they lie in shared memory, and how they are printed.
+//! Byte strings of bounded length, as they lie in shared memory, and how texts and counts are printed.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -20,6 +20,17 @@ pub type AppName = Text<128>;
 pub type Reason = Text<256>;
 /// A client's address, or what a caller gives as `by=`.
 pub type Address = Text<64>;
+
+/// A count of what the noun names: "1 request", "2 requests".
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<N>(pub N, pub &'static str);
+
+impl<N: fmt::Display + From<u8> + PartialEq> fmt::Display for Counted<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == N::from(1) { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
 
 /// A value that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

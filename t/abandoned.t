@@ -90,11 +90,11 @@ subtest 'abandoned requests are shown in the status, and told to a caller who wa
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'only one request in flight, since five clients left');
     is $t->status->{abandoned}, 5, 'five clients left: the status counts five abandoned';
     is decode_json($t->control('apps')->{body})->{apps}[0]{abandoned}, 5, 'five clients left: the list of apps counts five abandoned';
-    my $told = '5 given up within the last minute: the app may still work on them';
+    my $told = 'nginx gave up 5 requests within the last minute: the app may still work on them';
     my $answer = $t->control('enable?wait=300ms');
     is $answer->{status}, 504, 'enable?wait= with one request still in flight: 504';
     my @lines = split /\n/, $answer->{body};
-    is_deeply [@lines[0, 2]], ['1 request is still in flight: rolled back, the app is not paused any more', $told], 'the 504 tells what is in flight, and how many were given up';
+    is_deeply [@lines[0, 2]], ['1 request is still in flight: this call was rolled back, the app is not paused any more', $told], 'the 504 tells what is in flight, and how many were given up';
     $own->answer('/own/6');
     is $clients[5]->response->{status}, 200, 'the request still in flight is answered';
     quiet();
@@ -104,7 +104,7 @@ subtest 'abandoned requests are shown in the status, and told to a caller who wa
     ok $t->wait_log(qr/\[notice\].*nothing is in flight, pause \d+; \Q$told\E,/), 'the log tells how many requests were given up';
     is decode_json($t->control('enable?wait=5s&format=json')->{body})->{abandoned}, 5, 'enable?wait= as JSON tells how many requests were given up';
     $t->control('disable');
-    unlike $t->control('status?app=basecamp')->{body}, qr/given up/, 'the status of an open app says nothing of abandoned requests';
+    unlike $t->control('status?app=basecamp')->{body}, qr/gave up/, 'the status of an open app says nothing of abandoned requests';
 };
 
 subtest 'a request is abandoned when its client leaves' => sub {

@@ -126,7 +126,7 @@ my %values = (
         ['spread=', 'spread=0', 'spread=soon', 'concurrency=0', 'concurrency=-1', 'concurrency=1.5', 'pace=1', '5s', 'spread=1s spread=1s'],
         '"spread=" with a time or "concurrency=" with a number',
     ],
-    intermission_max_held => [['0', '1', '5000'], ['-1', '1.5', 'all', 'off', '1k', '99999999999'], 'a number, 0 for no limit but the room'],
+    intermission_max_held => [['0', '1', '5000'], ['-1', '1.5', 'all', 'off', '1k', '99999999999'], 'a number; with 0 the room is the only limit'],
     intermission_overflow => [[qw(400 429 493 500 503 599)], [@no_status, 'pass'], $statuses],
     intermission_health_check => [[qw(pass 200 204 400 404 503 599)], [grep({ !/^20[04]$/ } @no_status), 201], "\"pass\", 200, 204 or a status from $statuses"],
 );

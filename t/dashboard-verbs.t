@@ -47,7 +47,7 @@ subtest 'an operator pauses, watches, resumes and reads how it went' => sub {
     $browser->click('#disable .main');
     is_deeply [map { $_->response->{status} } @held], [(200) x 4], 'resume: all held requests are answered';
     my $verdict = $browser->wait_text(field('note'), qr/^Open again/);
-    like $verdict, qr/^Open again: 4 released in [\d.]+\s+s\. During the pause: 1 left\.$/, 'resume: the card has the verdict';
+    like $verdict, qr/^Open again: 4 released in [\d.]+\s+s\. During the pause: 1 whose client left\.$/, 'resume: the card has the verdict';
     is $browser->text(field('state')), 'Open', 'resume: the card says Open';
     $browser->script('document.querySelector("details").open = true');
     my $totals = $t->status->{totals};
@@ -67,7 +67,7 @@ subtest 'an operator who waits for a quiet app sees what is in flight, and can c
     $browser->click('#enable .main');
     $browser->wait_text('#enable .progress', qr/at most 900ms/);
     is $browser->text('#enable .cancel'), 'Cancel and roll back', 'waiting: the dialog says what cancelling does';
-    $browser->wait_text('#enable .problem', qr/^504: 1 request is still in flight: rolled back/);
+    $browser->wait_text('#enable .problem', qr/^504: 1 request is still in flight: this call was rolled back/);
     $t->wait_state('open');
     $browser->type('#enable-wait', '1m');
     $browser->click('#enable .main');
@@ -102,7 +102,7 @@ subtest 'stop asks twice' => sub {
     is $browser->text('#stop .main'), 'Stop basecamp', 'stop: the first question';
     $browser->type('#stop-reason', 'too long');
     $browser->click('#stop .main');
-    $browser->wait_text('#stop .effect', qr/^Are you sure\? 2 requests that are held are answered 503 now, and so is every new request\.$/);
+    $browser->wait_text('#stop .effect', qr/^Are you sure\? This answers 2 held requests with 503, and every new request too\.$/);
     is $t->status->{state}, 'paused', 'stop: nothing has happened after the first question';
     picture('stop');
     is $browser->text('#stop .main'), 'Yes, stop basecamp', 'stop: the second question';
@@ -117,7 +117,7 @@ subtest 'stop asks twice' => sub {
     $browser->wait_text(field('state'), qr/^Paused$/);
     $browser->click($button{stop});
     wait_dialog('stop');
-    is $browser->text('#stop .effect'), 'Held requests and new ones are answered 503 at once.', 'the next stop begins with the first question';
+    is $browser->text('#stop .effect'), 'Held requests and new ones are answered with 503 at once.', 'the next stop begins with the first question';
     $browser->press('Escape');
     wait_no_dialog();
     $t->control('disable');
@@ -131,7 +131,7 @@ subtest 'a page that is not up to date does not end another pause' => sub {
     wait_dialog('disable');
     $t->control($_) for 'disable', 'enable?reason=second';
     $browser->click('#disable .main');
-    $browser->wait_text('#disable .problem', qr/^409: the pause of this "id" is not under way/);
+    $browser->wait_text('#disable .problem', qr/^409: the pause with this "id" is not active/);
     is $t->status->{state}, 'paused', 'another pause goes on although the page wanted to end the one before';
     $browser->press('Escape');
     $browser->wait_text(field('reason'), qr/second/);
@@ -157,7 +157,7 @@ subtest 'a stopped app can be paused again' => sub {
     $t->control('stop?reason=too%20long');
     visit();
     $browser->wait_text(field('state'), qr/^Stopped$/);
-    like $browser->text(field('cause')), qr/^Requests are answered 503/, 'the card of a stopped app says that requests are answered 503';
+    like $browser->text(field('cause')), qr/^Requests are answered with 503/, 'the card of a stopped app says that requests are answered 503';
     $browser->click($button{enable});
     $browser->click('#enable .main');
     $browser->wait_text(field('state'), qr/^Paused$/);
@@ -175,13 +175,13 @@ subtest 'the verdict tells of released requests that failed' => sub {
     $t->wait_held(3);
     $t->control('disable');
     my $verdict = $browser->wait_text(field('note'), qr/^Open again/);
-    like $verdict, qr/^Open again: 3 released, 2 of them answered 502, 503 or 504 by nginx, in .*: 2 failed\.$/, 'the verdict counts the failed requests';
+    like $verdict, qr/^Open again: 3 released in .*; nginx answered 2 of them with 502, 503 or 504\. .*: 2 failed\.$/, 'the verdict counts the failed requests';
     is $held[2]->response->{status}, 504, 'a released request fails when the app has long been open';
-    $browser->wait_text(field('note'), qr/3 of them answered.*: 3 failed\.$/);
+    $browser->wait_text(field('note'), qr/nginx answered 3 of them.*: 3 failed\.$/);
     pass 'a late failure changes the verdict';
     $browser->script('document.querySelector("details").open = true');
     is $browser->text('[data-total=failed]'), 3, 'the totals count the failed requests';
-    like $browser->text(field('drain')), qr/3 released, 3 of them answered 502/, 'the last drain counts the failed requests';
+    like $browser->text(field('drain')), qr/3 released in .*; nginx answered 3 of them with 502/, 'the last drain counts the failed requests';
 };
 
 finish();

@@ -42,7 +42,7 @@ subtest 'a pause that may be rolled back is shown as such' => sub {
     my $slow = $t->send('/slow?delay=4000');
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     my $waiting = $t->send('/_intermission/enable?wait=20s');
-    $browser->wait_text(field('cause'), qr/a caller waits for quiet: may be rolled back until [\d:]{8} \(1?\d\ss\)/);
+    $browser->wait_text(field('cause'), qr/a caller waits until the app is quiet: the pause may be rolled back until [\d:]{8} \(1?\d\ss\)/);
     $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · from 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
     picture('may-be-taken-back');
     is $waiting->response->{status}, 200, 'the app is quiet: the caller is answered 200';

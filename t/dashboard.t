@@ -113,7 +113,7 @@ subtest 'every control has a name, and the page fits a telephone' => sub {
     my %names = (
         enable => 'Lease; Wait until the app is quiet; Reason; Cancel; Extend basecamp’s pause',
         stop => 'Lease; Reason; Cancel; Stop basecamp',
-        disable => 'Spread over; Unfinished at a time; Cancel; Resume basecamp',
+        disable => 'Spread over; Limit of unfinished requests; Cancel; Resume basecamp',
     );
     for my $verb (sort keys %names) {
         $browser->click($button{$verb});

@@ -118,7 +118,7 @@ subtest 'disable?wait=, paused again or stopped meanwhile: 409' => sub {
     is $t->control('enable')->{status}, 200, 'enable during a drain is answered 200';
     my $answer = $caller->response;
     is $answer->{status}, 409, 'enable during a drain: the caller of disable?wait= is answered 409';
-    like $answer->{body}, qr/changed or ended while this call waited/, 'the 409 says that another caller paused';
+    like $answer->{body}, qr/changed or ended the pause or drain while this call waited/, 'the 409 says that another caller paused';
     is $t->status->{state}, 'paused', 'enable during a drain: the pause goes on';
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');

@@ -127,7 +127,7 @@ subtest 'the status and the 504 name the oldest requests in flight' => sub {
     my $answer = $t->control('enable?wait=300ms');
     is $answer->{status}, 504, 'enable?wait= is too late for four requests';
     my ($first, @lines) = split /\n/, $answer->{body};
-    is $first, '4 requests are still in flight: rolled back, the app is not paused any more', 'the 504 counts four requests in flight';
+    is $first, '4 requests are still in flight: this call was rolled back, the app is not paused any more', 'the 504 counts four requests in flight';
     is scalar @lines, 3, 'the 504 names three requests in flight';
     like $lines[0], qr{^GET /slow/[12]\?delay=4000 from 127\.0\.0\.1, for \d+(?:\.\d+)? s, waits for the app$}, 'the 504 has a line for each request that it names';
     $answer = $t->control('enable?wait=100ms&format=json');

@@ -96,7 +96,7 @@ subtest 'a full zone rejects with 503' => sub {
     is scalar(grep { $_->{status} == 503 } @over), 20, 'a full zone: requests are answered 503';
     is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'a full zone: the 503 has Retry-After';
     is $t->get('/up')->{status}, 200, 'a full zone: health checks pass';
-    $t->wait_log(qr/\[warn\].*app "basecamp": no room: \d+ rejected, the last one by the limit of intermission_zone/);
+    $t->wait_log(qr/\[warn\].*app "basecamp": no room: \d+ requests? rejected, the last one because of intermission_zone/);
     my @lines = $t->error_log =~ /no room/g;
     cmp_ok scalar @lines, '<', 10, 'a full zone: the log has a line a second at most';
     is $t->status->{totals}{rejected}, 20, 'a full zone: the rejected are counted';

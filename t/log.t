@@ -136,7 +136,7 @@ subtest 'enable?wait=: the log says how it ended' => sub {
 # The sum of the rejected or expired requests in the lines of a log.
 sub told {
     my ($what, $log) = @_;
-    return sum0($log =~ /$app: (?:no room: )?(\d+) (?:more )?$what\b/g);
+    return sum0($log =~ /$app: (?:no room: )?(\d+) (?:more )?requests? $what\b/g);
 }
 
 subtest 'rejected and expired: a line a second at most, and all are counted' => sub {
@@ -156,11 +156,11 @@ subtest 'rejected and expired: a line a second at most, and all are counted' => 
     is_deeply [@$totals{qw(rejected expired)}], [$rejected, $expired], "the totals count $rejected rejected and $expired expired";
     reopen();
     my $log = substr $t->error_log, $read;
-    says(warn => qr/$app: no room: \d+ rejected/, 'rejected requests: at warn');
-    says(warn => qr/$app: \d+ expired/, 'expired requests: at warn');
+    says(warn => qr/$app: no room: \d+ requests? rejected/, 'rejected requests: at warn');
+    says(warn => qr/$app: \d+ requests? expired/, 'expired requests: at warn');
     is told(rejected => $log), $rejected, 'the log counts all rejected requests';
     is told(expired => $log), $expired, 'the log counts all expired requests';
-    for my $what ('no room', '\d+ expired') {
+    for my $what ('no room', '\d+ requests? expired') {
         my %in_second;
         $in_second{$_}++ for $log =~ /^(\S+ \S+) \[warn\] [^\n]*$app: $what/mg;
         cmp_ok max(values %in_second), '<=', 1, "the log of all four workers has at most one line '$what' in a second";

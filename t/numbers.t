@@ -77,8 +77,8 @@ sub all_agree {
     is $metrics->{'intermission_hold_seconds_count{}'}, $totals{held}, 'the histogram has all holds';
     is $metrics->{'intermission_hold_seconds_bucket{le="+Inf"}'}, $totals{held}, 'the last bucket of the histogram has all holds';
     is $totals{held}, $totals{released} + $totals{expired} + $totals{left} + $while_held + $totals{lost}, 'held is the sum of the outcomes of held requests';
-    is told(qr/intermission: app "basecamp": no room: (\d+) rejected/) + told(qr/: (\d+) more rejected/), $totals{rejected}, 'the error log counts all rejected requests';
-    is told(qr/intermission: app "basecamp": (\d+) expired/) + told(qr/: (\d+) more expired/), $totals{expired}, 'the error log counts all expired requests';
+    is told(qr/intermission: app "basecamp": no room: (\d+) requests? rejected/) + told(qr/: (\d+) more requests? rejected/), $totals{rejected}, 'the error log counts all rejected requests';
+    is told(qr/intermission: app "basecamp": (?:nginx passed )?(\d+) (?:expired requests?|requests? expired)/) + told(qr/: (\d+) more requests? expired/), $totals{expired}, 'the error log counts all expired requests';
     is scalar(() = $t->error_log =~ /\[info\][^\n]*held, ticket/g), $totals{held}, 'the error log has a line for each held request';
     is told(qr/app "basecamp": drained, (\d+) released/), $totals{released}, 'the error log counts all released requests';
 }

@@ -54,7 +54,7 @@ subtest 'disabled or stopped while a caller waits: 409' => sub {
         is $caller->response->{status}, 409, "$verb while a caller waits: the caller is answered 409";
         my $answer = $keeper->response;
         is $answer->{status}, 409, "$verb while a caller with keep=1 waits: the caller is answered 409";
-        like eval { decode_json($answer->{body})->{error} } // '', qr/changed or ended while this call waited/, "$verb while a caller waits: the 409 says \"by somebody else\"";
+        like eval { decode_json($answer->{body})->{error} } // '', qr/changed or ended the pause or drain while this call waited/, "$verb while a caller waits: the 409 says that the pause changed or ended";
         is $held->response->{status}, $verb eq 'stop' ? 503 : 200, "$verb while a caller waits: held requests are answered as by the verb";
         is $t->status->{state}, $verb eq 'stop' ? 'stopped' : 'open', "$verb while a caller waits is not rolled back";
         $t->control('disable');

@@ -167,7 +167,7 @@ subtest 'a killed master: workers that quit answer their requests' => sub {
     $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the master to end');
     kill QUIT => @workers;
     is $crowd->done->{statuses}{503}, 20, 'a killed master: held requests are answered 503 when the workers quit';
-    my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /: (\d+) held requests answered 503: nginx quits/g; return $sum };
+    my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /nginx quits while the app is paused: it answered (\d+) held requests? with 503/g; return $sum };
     $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the workers to end');
     is $said->(), 20, 'a killed master: the log says how many were answered';
     $t->stop;

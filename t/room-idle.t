@@ -65,7 +65,7 @@ subtest 'streams of HTTP/2 take no connection, and their number has a limit' => 
     is $t->status->{totals}{rejected}, 0, 'streams of HTTP/2 up to the limit: none is rejected';
     $other->request("/other/$_") for 1 .. 60;
     $t->wait_for(sub { $t->status->{totals}{rejected} == 56 }, '56 streams to be rejected');
-    $t->wait_log(qr/no room: \d+ rejected, the last one by the limit of streams of HTTP\/2/);
+    $t->wait_log(qr/no room: \d+ requests? rejected, the last one because of streams of HTTP\/2/);
     is_deeply [@{$t->status}{qw(held room)}], [64, 0], 'as many streams are held as the worker has connections';
     like $t->control('metrics')->{body}, qr/^intermission_rejected_total\{app="basecamp",reason="streams"\} 56$/m, 'more streams than the limit: the metrics say why they are rejected';
     $t->control('disable');

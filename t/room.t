@@ -22,7 +22,7 @@ subtest 'a full nginx answers control and health checks' => sub {
     $quick->('/up',    sub { $t->get('/up') });
     $crowd->wait_event('sent', 30);
     my $held = $t->status->{held};
-    $t->wait_log(qr/no room: \d+ rejected, the last one by the limit of worker_connections/);
+    $t->wait_log(qr/no room: \d+ requests? rejected, the last one because of worker_connections/);
     cmp_ok $held, '>=', 310, "a full nginx holds five eighths of 512: $held";
     $quick->('disable', sub { $t->control('disable') });
     my $done = $crowd->done;
@@ -65,7 +65,7 @@ END
     $crowd->wait_event('sent');
     $t->wait_for(sub { $t->status->{totals}{rejected} == 200 }, '200 requests to be rejected');
     is $t->status->{held}, 100, 'intermission_max_held 100: 100 are held over all workers';
-    $t->wait_log(qr/no room: \d+ rejected, the last one by the limit of intermission_max_held/);
+    $t->wait_log(qr/no room: \d+ requests? rejected, the last one because of intermission_max_held/);
     my $over = $t->get('/over');
     is $over->{status}, 429, 'intermission_max_held 100: one more is answered with intermission_overflow';
     is $over->{headers}{'retry-after'}, undef, 'intermission_overflow 429 has no Retry-After';

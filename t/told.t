@@ -29,8 +29,8 @@ sub says {
 subtest 'an answer names the app, and warns if the app has no requests' => sub {
     is $t->get('/')->{status}, 200, 'a request of the app is answered';
     says 'enable?for=60s&by=alice&reason=db%20switch', 200,
-        qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice, since $time, until $time, reason "db switch"\n\z/, 'enable tells app, pause, caller, lease and reason';
-    says 'status?app=shop', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'status?app= tells app, pause and caller';
+        qr/^Pause enabled\.\napp "shop": pause \d+ is active, by alice, since $time, until $time, reason "db switch"\n\z/, 'enable tells app, pause, caller, lease and reason';
+    says 'status?app=shop', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is active, by alice/, 'status?app= tells app, pause and caller';
     is $t->control('status')->{body}, "Pause enabled.\n", 'status without parameters: the exact text';
     is $t->control('status?format=text')->{body}, "Pause enabled.\n", 'status with format=text only: the exact text';
     says 'disable?by=alice', 200, qr/^Pause disabled\.\napp "shop": pause \d+ was ended by alice at $time\n/, 'disable tells who ended which pause';
@@ -55,14 +55,14 @@ END
     my $doubts = sub {
         my ($app, $lease) = @_;
         my $body = $t->control("enable?app=$app&for=$lease")->{body};
-        return $body =~ /^requests that are held for (\S+) s are passed on to the app before the lease ends$/m ? $1 : undef;
+        return $body =~ /^a request that is held for (\S+) s will be passed on to the app, although it is paused: the lease ends later$/m ? $1 : undef;
     };
     my $open = sub { $t->control("disable?app=$_[0]"); $t->wait_state('open', app => $_[0]) };
     is $doubts->('shop', '2m'), undef, 'a lease, and no request seen: no warning';
     $open->('shop');
     $t->get($_) for '/', '/coded', '/unset', '/mapped?max=5';
     is $doubts->('shop', '2m'), 90, 'an answer warns of a lease that is longer than the max_time';
-    like $t->control('status?app=shop')->{body}, qr/^requests that are held for 90 s are passed on to the app/m, 'a lease longer than the max_time: the status says so';
+    like $t->control('status?app=shop')->{body}, qr/^a request that is held for 90 s will be passed on to the app/m, 'a lease longer than the max_time: the status says so';
     is $doubts->('coded', '2m'), undef, 'a lease longer than the max_time, but expired requests are answered: no warning';
     is $doubts->('unset', '2m'), undef, 'a lease shorter than the max_time: no warning';
     $open->('unset');
@@ -94,12 +94,12 @@ subtest 'an answer says if nothing was changed' => sub {
 subtest "an answer says whose pause it is, and what was changed" => sub {
     my $id = $t->control('enable?for=60s&by=alice&reason=db%20switch')->{headers}{'intermission-pause'};
     my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, "enable in a colleague's pause says whose pause it is";
-    like $answer->{body}, qr/^the reason was changed, before it was "db switch"$/m, "enable in a colleague's pause tells the old reason";
-    like $answer->{body}, qr/^the end was changed, before it was $time$/m, "enable in a colleague's pause tells the old end";
-    $t->wait_log(qr/pause changed by bob, pause $id, until $time, reason "deploy", was "db switch", begun by alice/);
-    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is under way, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause says whose pause it is";
-    says "enable?id=9", 409, qr/the pause of this "id" is not under way: pause $id is under way, by alice/, "enable with another number in a colleague's pause says whose pause it is";
-    says 'disable?id=9', 409, qr/pause $id is under way, by alice/, "disable with another number in a colleague's pause says whose pause it is";
+    like $answer->{body}, qr/^the reason was changed; the old reason was "db switch"$/m, "enable in a colleague's pause tells the old reason";
+    like $answer->{body}, qr/^the end was changed; the old end was $time$/m, "enable in a colleague's pause tells the old end";
+    $t->wait_log(qr/pause changed by bob, pause $id, until $time, reason "deploy", old reason "db switch", begun by alice/);
+    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is active, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause says whose pause it is";
+    says "enable?id=9", 409, qr/the pause with this "id" is not active: pause $id is active, by alice/, "enable with another number in a colleague's pause says whose pause it is";
+    says 'disable?id=9', 409, qr/pause $id is active, by alice/, "disable with another number in a colleague's pause says whose pause it is";
     $t->control('disable?by=bob');
     $t->wait_log(qr/resumed by bob, pause $id, after [\d.]+ s, 0 held, begun by alice/);
     is $t->status->{drained_by}, 'bob', 'the status has the caller that resumed';
@@ -119,7 +119,7 @@ subtest 'a disable of a pause that is over says how it ended' => sub {
     $t->wait_state('open');
     says "disable?id=$leased", 410, qr/was ended by its lease at $time/, 'disable of a pause that its lease has ended: 410';
     my $next = $enable->('new=1');
-    says "disable?id=$leased", 409, qr/pause $next is under way/, "disable of an old pause while another is under way: 409";
+    says "disable?id=$leased", 409, qr/pause $next is active/, "disable of an old pause while another is active: 409";
     $t->control('disable');
 };
 
@@ -157,7 +157,7 @@ subtest 'disable tells how the drain goes on' => sub {
 };
 
 subtest 'enable?wait= tells the same as enable' => sub {
-    says 'enable?wait=1s&by=alice', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is under way, by alice/, 'enable?wait= tells whose pause it is';
+    says 'enable?wait=1s&by=alice', 200, qr/^Pause enabled\.\napp "shop": pause \d+ is active, by alice/, 'enable?wait= tells whose pause it is';
     is decode_json($t->control('enable?wait=1s&format=json')->{body})->{changed}, JSON::PP::false, 'enable?wait= in a pause as JSON: changed is false';
     $t->control('disable');
 };

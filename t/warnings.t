@@ -40,9 +40,9 @@ subtest 'bypassed requests that fail while the app is not open are counted in a 
     $t->get('/ok?app=a', headers => {'User-Agent' => 'Pingdom'});
     is scalar(lines($t, qr/bypassed/)), 0, 'a 502 of the app itself is not warned of';
     $t->get('/up?app=a') for 1 .. 10;
-    $t->wait_log(qr/\[warn\].*app "a": 1 bypassed requests answered 502, 503 or 504 by nginx while the app is not open/);
+    $t->wait_log(qr/\[warn\].*app "a": nginx answered 1 bypassed request with 502, 503 or 504 while the app was not open/);
     $t->wait_for(sub { $t->get('/down?app=a', headers => {'User-Agent' => 'Pingdom'}); lines($t, qr/bypassed/) > 1 }, 'the next line about bypassed requests');
-    my ($count) = (lines($t, qr/\[warn\].*bypassed/))[1] =~ /app "a": (\d+) bypassed/;
+    my ($count) = (lines($t, qr/\[warn\].*bypassed/))[1] =~ /app "a": nginx answered (\d+) bypassed/;
     cmp_ok $count, '>=', 10, 'failed requests that bypassed the pause are all counted, in a line a second';
     is scalar(lines($t, qr/app "b": .*bypassed/)), 0, "another app's log has no failed requests";
     $t->control("disable?app=$_") for 'a', 'b';
@@ -53,10 +53,10 @@ subtest 'expired requests that go on to a paused app are counted in a warning' =
     my $t = Intermission->new(%conf);
     $t->control('enable?app=a');
     is $t->get('/?app=a&max=0.1')->{status}, 200, 'a request that expires in the pause goes on to the app';
-    $t->wait_log(qr/\[warn\].*app "a": 1 expired and were passed on to the app although it is paused/);
+    $t->wait_log(qr/\[warn\].*app "a": nginx passed 1 expired request on to the app, although it is paused/);
     $t->control('enable?app=b');
     is $t->get('/coded?app=b&max=0.1')->{status}, 504, 'a request that expires with a code is answered';
-    $t->wait_log(qr/\[warn\].*app "b": 1 expired,/);
+    $t->wait_log(qr/\[warn\].*app "b": 1 request expired,/);
     is scalar(lines($t, qr/app "b": .*although/)), 0, 'an answered request is not warned of';
     $t->control("disable?app=$_") for 'a', 'b';
     $t->clean_ok(apps => ['a', 'b']);
@@ -75,9 +75,9 @@ subtest 'a quit in the middle of pauses: the log counts the answered requests' =
     $t->wait_held(25, app => 'a');
     ok $t->end_nginx(signal => 'QUIT'), 'nginx quits in the middle of pauses';
     is scalar(grep { $_->response->{status} == 503 } @held), 35, 'nginx quits in the middle of pauses: all are answered 503';
-    like $t->error_log, qr/\[notice\].*app "a": 25 held requests answered 503: nginx quits while the app is paused/, 'nginx quits: the log says how many of app a were answered';
-    like $t->error_log, qr/\[notice\].*app "b": 10 held requests answered 503/, 'nginx quits: the log says how many of app b were answered';
-    is scalar(lines($t, qr/answered 503: nginx quits/)), 2, 'nginx quits: one line for each app that held requests';
+    like $t->error_log, qr/\[notice\].*app "a": nginx quits while the app is paused: it answered 25 held requests with 503/, 'nginx quits: the log says how many of app a were answered';
+    like $t->error_log, qr/\[notice\].*app "b": nginx quits while the app is paused: it answered 10 held requests with 503/, 'nginx quits: the log says how many of app b were answered';
+    is scalar(lines($t, qr/nginx quits while the app is paused/)), 2, 'nginx quits: one line for each app that held requests';
     $t->stop;
     my @bad = lines($t, qr/\[(?:emerg|alert|crit|error)\]/);
     is_deeply \@bad, [], 'the log has no errors';

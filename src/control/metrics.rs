@@ -13,7 +13,7 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Outcome = (&'static str, fn(&Totals) -> u64);
 
-/// What becomes of a request in the end: each request is counted in one of these.
+/// The outcomes of requests: each request is counted in one of these.
 const OUTCOMES: [Outcome; 8] = [
     ("passed", |totals| totals.passed),
     ("released", |totals| totals.released),
@@ -57,15 +57,15 @@ impl Page {
         let help = "Requests that were passed on to the app and are unfinished.";
         self.gauge("in_flight", help, apps, |app| app.in_flight)?;
         let help =
-            "For how many seconds the oldest request in flight has been so, 0 if there is none.";
+            "For how many seconds the oldest request in flight has been in flight, 0 if there is none.";
         self.gauge("oldest_in_flight_seconds", help, apps, |app| {
             app.oldest_in_flight.iter().next().map_or(0.0, |oldest| oldest.seconds.as_f64())
         })?;
         let help = "Connections that became WebSockets or other tunnels.";
         self.gauge("upgraded", help, apps, |app| app.upgraded)?;
-        let help = "Requests that nginx gave up while the app may have gone on with them.";
+        let help = "Requests that nginx gave up although the app may still work on them.";
         self.per_app("abandoned_total", "counter", help, apps, |app| app.all_abandoned)?;
-        self.head("requests_total", "counter", "Requests, by what became of them.")?;
+        self.head("requests_total", "counter", "Requests, by outcome.")?;
         for app in apps {
             for (outcome, count) in OUTCOMES {
                 let (name, count) = (Label(&app.app), count(&app.totals));
@@ -73,7 +73,7 @@ impl Page {
                 writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
             }
         }
-        let help = "Released requests that nginx itself answered 502, 503 or 504.";
+        let help = "Released requests that nginx itself answered with 502, 503 or 504.";
         self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
         self.head("rejected_total", "counter", "Rejected requests, by what ran out.")?;
         for app in apps {
@@ -85,7 +85,7 @@ impl Page {
         }
         let help = "Expired requests that were passed on to the app although it was paused.";
         self.per_app("expired_to_app_total", "counter", help, apps, |app| app.all_expired_to_app)?;
-        let help = "Requests that took a place in line.";
+        let help = "Requests that took a ticket.";
         self.per_app("holds_total", "counter", help, apps, |app| app.totals.held)?;
         self.per_app("pauses_total", "counter", "Pauses that began.", apps, |app| app.pauses)?;
         self.head("hold_seconds", "histogram", "For how many seconds requests were held.")?;
@@ -99,13 +99,9 @@ impl Page {
             app.last_drain.map_or(0.0, |drain| drain.ended.as_f64())
         })?;
         self.gauge("room", "How many more requests can be held now.", apps, |app| app.room)?;
-        self.head(
-            "slots",
-            "gauge",
-            "Places for held requests in the zone, for all apps together.",
-        )?;
+        self.head("slots", "gauge", "Slots for held requests in the zone, for all apps together.")?;
         writeln!(self.0, "intermission_slots {}", slots.total)?;
-        self.head("slots_used", "gauge", "Places for held requests that are in use.")?;
+        self.head("slots_used", "gauge", "Slots for held requests that are in use.")?;
         writeln!(self.0, "intermission_slots_used {}", slots.used)?;
         let help = "0 if intermission_state_file is set but a restart would forget pauses, else 1.";
         self.head("state_file_ok", "gauge", help)?;

@@ -21,8 +21,8 @@ impl fmt::Display for Standing<'_> {
         write!(f, "pause {}", pause.0 .0)?;
         match (state, self.0.drained_by.0) {
             (Word::Paused | Word::Stopped, _) => {
-                let stopped = if *state == Word::Stopped { ", stopped" } else { "" };
-                write!(f, " is under way{stopped}")?;
+                let stopped = if *state == Word::Stopped { " (stopped)" } else { "" };
+                write!(f, " is active{stopped}")?;
                 self.0.by.iter().try_for_each(|by| write!(f, ", by {}", Who(by)))?;
                 since.iter().try_for_each(|since| write!(f, ", since {since}"))?;
                 match until {

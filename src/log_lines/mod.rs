@@ -61,9 +61,9 @@ mod tests {
         let event = RequestEvent::MoreRejected { count: 3 };
         let name = AppName::new(b"a\"b\n").unwrap();
         let line = About(&name, event);
-        assert_eq!(line.to_string(), "intermission: app \"a\\\"b\\n\": 3 more rejected");
+        assert_eq!(line.to_string(), "intermission: app \"a\\\"b\\n\": 3 more requests rejected");
         assert_eq!(line.level(), Level::Warn);
         let line = About(&AppName::EMPTY, event);
-        assert_eq!(line.to_string(), "intermission: the default app: 3 more rejected");
+        assert_eq!(line.to_string(), "intermission: the default app: 3 more requests rejected");
     }
 }

@@ -9,7 +9,7 @@ use crate::shared::app::{Drained, Ended, Unreported};
 use crate::shared::given_up::Abandoned;
 use crate::shared::pace::Pace;
 use crate::shared::word::Word;
-use crate::text::{Address, Reason, Who};
+use crate::text::{Address, Counted, Reason, Who};
 use crate::time::{rfc3339, Msec};
 
 /// What happened to an app's pause.
@@ -21,12 +21,12 @@ pub enum PauseEvent<'a> {
     Changed(NewTerms<'a>),
     /// The table of apps had no room for it.
     NotPaused,
-    /// A caller that waited for quiet was answered 200.
+    /// A caller that waited for quiet was answered with 200.
     Quiet {
         pause: PauseId,
         abandoned: Option<Abandoned>,
     },
-    /// A caller that waited for quiet was not answered 200; the app is now in this state.
+    /// A caller that waited for quiet was not answered with 200; the app is now in this state.
     RolledBack {
         pause: PauseId,
         state: Word,
@@ -120,11 +120,14 @@ impl fmt::Display for PauseEvent<'_> {
                 write!(f, "drained, {released} released in {} s", took.seconds())?;
                 match failed {
                     0 => Ok(()),
-                    failed => write!(f, ", {failed} of them answered 502, 503 or 504 by nginx"),
+                    failed => {
+                        write!(f, "; nginx answered {failed} of them with 502, 503 or 504")
+                    }
                 }
             }
             Self::Quit { count } => {
-                write!(f, "{count} held requests answered 503: nginx quits while the app is paused")
+                let held = Counted(*count, "held request");
+                write!(f, "nginx quits while the app is paused: it answered {held} with 503")
             }
         }
     }
@@ -135,7 +138,7 @@ impl fmt::Display for NewTerms<'_> {
         write!(f, "by {}, pause {}", Who(self.by), self.pause.0)?;
         self.until.iter().try_for_each(|until| write!(f, ", until {}", rfc3339(*until)))?;
         self.reason.iter().try_for_each(|reason| write!(f, ", reason \"{reason}\""))?;
-        self.was.iter().try_for_each(|was| write!(f, ", was \"{was}\""))?;
+        self.was.iter().try_for_each(|was| write!(f, ", old reason \"{was}\""))?;
         begun(f, &self.begun_by)
     }
 }
@@ -205,7 +208,7 @@ mod tests {
         });
         assert_eq!(
             changed.to_string(),
-            "pause changed by bob, pause 7, reason \"new\", was \"old\", begun by \"al, ice\""
+            "pause changed by bob, pause 7, reason \"new\", old reason \"old\", begun by \"al, ice\""
         );
     }
 
@@ -242,7 +245,7 @@ mod tests {
         assert_eq!(PauseEvent::Drained(drained(0)).to_string(), "drained, 9 released in 0.040 s");
         assert_eq!(
             PauseEvent::Drained(drained(2)).to_string(),
-            "drained, 9 released in 0.040 s, 2 of them answered 502, 503 or 504 by nginx"
+            "drained, 9 released in 0.040 s; nginx answered 2 of them with 502, 503 or 504"
         );
     }
 
@@ -255,8 +258,8 @@ mod tests {
         assert_eq!(quiet(0), "nothing is in flight, pause 7");
         assert_eq!(
             quiet(2),
-            "nothing is in flight, pause 7; 2 given up within the last minute: the app may still \
-             work on them"
+            "nothing is in flight, pause 7; nginx gave up 2 requests within the last minute: the \
+             app may still work on them"
         );
         let states = [
             (Word::Open, "not paused any more"),
@@ -284,7 +287,7 @@ mod tests {
         let quit = PauseEvent::Quit { count: 5 };
         assert_eq!(
             quit.to_string(),
-            "5 held requests answered 503: nginx quits while the app is paused"
+            "nginx quits while the app is paused: it answered 5 held requests with 503"
         );
     }
 }

@@ -7,6 +7,7 @@ use super::{Event, Level};
 use crate::ids::Ticket;
 use crate::shared::app::Unreported;
 use crate::shared::room::Lack;
+use crate::text::Counted;
 
 /// What became of requests of an app. Each request is counted in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,27 +76,34 @@ impl fmt::Display for RequestEvent {
                 write!(f, "held, ticket {}, {ahead} ahead", ticket.0)
             }
             Self::Rejected { count, lack } => {
-                write!(f, "no room: {count} rejected, the last one by the limit of {lack}")
+                let rejected = Counted(*count, "request");
+                write!(f, "no room: {rejected} rejected, the last one because of {lack}")
             }
-            Self::Expired { count } => write!(f, "{count} expired"),
+            Self::Expired { count } => write!(f, "{} expired", Counted(*count, "request")),
             Self::ExpiredToApp { count } => {
-                write!(f, "{count} expired and were passed on to the app although it is paused")
+                let expired = Counted(*count, "expired request");
+                write!(f, "nginx passed {expired} on to the app, although it is paused")
             }
             Self::ReleasedFailed { count } => write!(
                 f,
-                "{count} released requests answered 502, 503 or 504 by nginx: the app was not \
-                 reached, or did not answer in time"
+                "nginx answered {} with 502, 503 or 504: it did not reach the app, or the app did \
+                 not answer in time",
+                Counted(*count, "released request")
             ),
             Self::BypassedFailed { count } => write!(
                 f,
-                "{count} bypassed requests answered 502, 503 or 504 by nginx while the app is not \
-                 open: nginx may still take the app's servers for dead (\"max_fails\") when they \
-                 are back; see \"intermission_health_check\""
+                "nginx answered {} with 502, 503 or 504 while the app was not open: it may keep \
+                 the app's servers out of service (\"max_fails\") for some time after they are \
+                 back; see \"intermission_health_check\"",
+                Counted(*count, "bypassed request")
             ),
-            Self::MoreRejected { count } => write!(f, "{count} more rejected"),
-            Self::MoreExpired { count } => write!(f, "{count} more expired"),
+            Self::MoreRejected { count } => {
+                write!(f, "{} rejected", Counted(*count, "more request"))
+            }
+            Self::MoreExpired { count } => write!(f, "{} expired", Counted(*count, "more request")),
             Self::MoreBypassedFailed { count } => {
-                write!(f, "{count} more bypassed requests answered 502, 503 or 504 by nginx")
+                let bypassed = Counted(*count, "more bypassed request");
+                write!(f, "nginx answered {bypassed} with 502, 503 or 504")
             }
         }
     }
@@ -117,23 +125,23 @@ mod tests {
         let lines = [
             (
                 RequestEvent::Rejected { count: 20, lack: Lack::Connections },
-                "no room: 20 rejected, the last one by the limit of worker_connections",
+                "no room: 20 requests rejected, the last one because of worker_connections",
             ),
-            (RequestEvent::Expired { count: 3 }, "3 expired"),
+            (RequestEvent::Expired { count: 3 }, "3 requests expired"),
             (
                 RequestEvent::ExpiredToApp { count: 3 },
-                "3 expired and were passed on to the app although it is paused",
+                "nginx passed 3 expired requests on to the app, although it is paused",
             ),
             (
                 RequestEvent::ReleasedFailed { count: 2 },
-                "2 released requests answered 502, 503 or 504 by nginx: the app was not reached, \
-                 or did not answer in time",
+                "nginx answered 2 released requests with 502, 503 or 504: it did not reach the \
+                 app, or the app did not answer in time",
             ),
             (
                 RequestEvent::BypassedFailed { count: 12 },
-                "12 bypassed requests answered 502, 503 or 504 by nginx while the app is not open: \
-                 nginx may still take the app's servers for dead (\"max_fails\") when they are \
-                 back; see \"intermission_health_check\"",
+                "nginx answered 12 bypassed requests with 502, 503 or 504 while the app was not \
+                 open: it may keep the app's servers out of service (\"max_fails\") for some time \
+                 after they are back; see \"intermission_health_check\"",
             ),
         ];
         for (line, text) in lines {
@@ -147,10 +155,13 @@ mod tests {
         let lines: Vec<_> = RequestEvent::rest(unreported).map(|line| line.to_string()).collect();
         assert_eq!(
             lines,
-            ["4 more rejected", "2 more bypassed requests answered 502, 503 or 504 by nginx"]
+            [
+                "4 more requests rejected",
+                "nginx answered 2 more bypassed requests with 502, 503 or 504"
+            ]
         );
         let one = Unreported { rejected: 0, expired: 1, failed: 0 };
         let lines: Vec<_> = RequestEvent::rest(one).map(|line| line.to_string()).collect();
-        assert_eq!(lines, ["1 more expired"]);
+        assert_eq!(lines, ["1 more request expired"]);
     }
 }

@@ -33,9 +33,9 @@ impl fmt::Display for WorkerLine {
         f.write_str(match self {
             Self::Repaired => "a worker died while it held the lock: the tables were repaired",
             Self::NoEntry => {
-                "the worker table is full: until another worker gives up its entry, this worker \
-                 rejects requests instead of holding them, and \"wait=\" finds no app quiet; \
-                 increase \"intermission_zone\""
+                "the worker table is full: until another worker frees its entry, this worker \
+                 rejects requests instead of holding them, and no \"enable\" with \"wait=\" can \
+                 succeed; increase \"intermission_zone\""
             }
             Self::NoDoorbell => {
                 "no free connection for the doorbell: increase \"worker_connections\""
@@ -98,9 +98,9 @@ mod tests {
             (
                 WorkerLine::NoEntry,
                 Level::Error,
-                "intermission: the worker table is full: until another worker gives up its entry, \
-                 this worker rejects requests instead of holding them, and \"wait=\" finds no app \
-                 quiet; increase \"intermission_zone\"",
+                "intermission: the worker table is full: until another worker frees its entry, \
+                 this worker rejects requests instead of holding them, and no \"enable\" with \
+                 \"wait=\" can succeed; increase \"intermission_zone\"",
             ),
             (
                 WorkerLine::NoDoorbell,

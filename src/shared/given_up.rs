@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::text::Counted;
 use crate::time::Msec;
 
 /// The counts of one worker for one app, or the sum of several.
@@ -71,7 +72,12 @@ impl Abandoned {
 /// A line about them.
 impl fmt::Display for Abandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} given up within the last minute: the app may still work on them", self.0)
+        let them = if self.0 == 1 { "it" } else { "them" };
+        write!(
+            f,
+            "nginx gave up {} within the last minute: the app may still work on {them}",
+            Counted(self.0, "request")
+        )
     }
 }
 

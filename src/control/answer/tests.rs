@@ -61,7 +61,7 @@ fn a_call_with_parameters_gets_further_lines() {
     let manner = Manner { detail: Detail::More, ..ORIGINAL };
     let reader = Reader { manner, ..READER };
     let response = sent(Answer::done(Done::Changed).between(open(), paused()), reader);
-    assert!(text(&response).starts_with("Pause enabled.\napp \"shop\": pause 13 is under way"));
+    assert!(text(&response).starts_with("Pause enabled.\napp \"shop\": pause 13 is active"));
 }
 
 #[test]

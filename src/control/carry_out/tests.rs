@@ -137,7 +137,7 @@ fn another_callers_change_says_what_it_was_and_whose_the_pause_is() {
     let changed = scene.call_by("bob", Verb::Enable, "reason=new");
     assert_eq!(
         changed.line(),
-        "pause changed by bob, pause 1, reason \"new\", was \"old\", begun by alice"
+        "pause changed by bob, pause 1, reason \"new\", old reason \"old\", begun by alice"
     );
     let resumed = scene.call_by("bob", Verb::Disable, "");
     assert!(resumed.line().ends_with("0 held, begun by alice"), "{}", resumed.line());
@@ -173,7 +173,7 @@ fn a_verb_for_another_pause_is_refused_without_a_line() {
     scene.call(Verb::Enable, "");
     let other = scene.call(Verb::Disable, "id=13");
     assert_eq!((other.status(), other.line()), (409, ""));
-    assert!(other.text().starts_with("the pause of this \"id\" is not under way: pause 1 "));
+    assert!(other.text().starts_with("the pause with this \"id\" is not active: pause 1 "));
     assert_eq!(scene.call(Verb::Enable, "new=1").status(), 409);
     scene.call_by("bob", Verb::Disable, "");
     let over = scene.call(Verb::Disable, "id=1");

@@ -84,7 +84,7 @@ pub struct PauseArgs {
 }
 
 impl PauseArgs {
-    /// Whether a pause that is under way is to be changed.
+    /// Whether an active pause is to be changed.
     pub fn intent(&self) -> Intent {
         match (self.reason, self.lease) {
             (None, None) => Intent::State,

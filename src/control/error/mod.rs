@@ -102,15 +102,15 @@ impl fmt::Display for Error<'_> {
             }
             Self::RolledBack(remaining, app) => {
                 let state = app.state.after_rollback();
-                write!(f, "{remaining}: rolled back, the app is {state}")?;
+                write!(f, "{remaining}: this call was rolled back, the app is {state}")?;
                 unfinished(f, *remaining, app)
             }
             Self::Superseded(app) => {
                 let standing = Standing(app);
                 write!(
                     f,
-                    "the pause changed or ended while this call waited (by another call or its \
-                     lease): {standing}"
+                    "another call, or the lease, changed or ended the pause or drain while this \
+                     call waited: {standing}"
                 )
             }
         }
@@ -120,7 +120,7 @@ impl fmt::Display for Error<'_> {
 fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::Result {
     let standing = Standing(app);
     match refusal {
-        Refusal::OtherPause => write!(f, "the pause of this \"id\" is not under way: {standing}"),
+        Refusal::OtherPause => write!(f, "the pause with this \"id\" is not active: {standing}"),
         Refusal::NotOpen if app.state == Word::Draining => {
             write!(f, "the app still drains: {standing}")
         }

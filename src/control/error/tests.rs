@@ -60,10 +60,10 @@ fn a_wrong_method_is_told_the_right_ones() {
 fn a_refused_caller_learns_who_holds_the_pause_or_has_ended_it() {
     let refused = |why, app: &Status| said(Error::Refused(why, app));
     let holds =
-        format!("pause 13 is under way, by alice, since {THEN}, without end, reason \"db switch\"");
+        format!("pause 13 is active, by alice, since {THEN}, without end, reason \"db switch\"");
     assert_eq!(
         refused(Refusal::OtherPause, &paused()),
-        (409, format!("the pause of this \"id\" is not under way: {holds}"))
+        (409, format!("the pause with this \"id\" is not active: {holds}"))
     );
     assert_eq!(
         refused(Refusal::NotOpen, &paused()),
@@ -115,7 +115,7 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
     };
     let busy = Status { oldest_in_flight: Oldest::one(import), abandoned: 2, ..paused() };
     let lines = "POST /import from 192.0.2.7, for 12.031 s, waits for the app\n\
-                 2 given up within the last minute: the app may still work on them";
+                 nginx gave up 2 requests within the last minute: the app may still work on them";
     assert_eq!(
         said(Error::TimedOut(Remaining::InFlight(1), &busy)),
         (504, format!("1 request is still in flight\n{lines}"))
@@ -126,8 +126,8 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
         (
             504,
             format!(
-                "5 requests are still in flight: rolled back, the app is not paused any \
-                 more\n{lines}"
+                "5 requests are still in flight: this call was rolled back, the app is not paused \
+                 any more\n{lines}"
             )
         )
     );
@@ -148,8 +148,8 @@ fn a_wait_in_vain_is_told_what_is_left_and_what_became_of_the_pause() {
 #[test]
 fn a_wait_that_another_caller_or_the_lease_ended_is_told_so() {
     let text = format!(
-        "the pause changed or ended while this call waited (by another call or its lease): pause \
-         13 was ended by its lease at {THEN}"
+        "another call, or the lease, changed or ended the pause or drain while this call waited: \
+         pause 13 was ended by its lease at {THEN}"
     );
     assert_eq!(said(Error::Superseded(&ended(Ender::Lease))), (409, text));
 }

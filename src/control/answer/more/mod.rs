@@ -8,7 +8,7 @@ use crate::control::standing::Standing;
 use crate::control::status::{LastDrain, Seconds, Status};
 use crate::shared::given_up::Abandoned;
 use crate::shared::word::Word;
-use crate::text::Named;
+use crate::text::{Counted, Named};
 use crate::time::Msec;
 
 /// The further lines: which pause the app has, what a verb changed, and what is doubtful.
@@ -21,7 +21,7 @@ pub(super) struct More<'a> {
 }
 
 impl More<'_> {
-    /// The app before the verb, if its pause is still under way in the same state.
+    /// The app before the verb, if its pause is still active, in the same state.
     fn same_pause(&self) -> Option<&Status> {
         self.before.filter(|before| {
             let what = |status: &Status| (status.state, status.pause.0);
@@ -49,14 +49,14 @@ impl fmt::Display for More<'_> {
             if before.reason != app.reason {
                 match &before.reason {
                     Some(reason) => {
-                        writeln!(f, "the reason was changed, before it was \"{reason}\"")?
+                        writeln!(f, "the reason was changed; the old reason was \"{reason}\"")?
                     }
-                    None => writeln!(f, "the reason was changed, before there was none")?,
+                    None => writeln!(f, "the reason was changed; there was none before")?,
                 }
             }
             match (until, before.until) {
                 ((old, new), Some(time)) if old != new => {
-                    writeln!(f, "the end was changed, before it was {time}")?;
+                    writeln!(f, "the end was changed; the old end was {time}")?;
                 }
                 _ if self.done == Some(Done::Changed) => {}
                 _ => match app.until {
@@ -68,10 +68,8 @@ impl fmt::Display for More<'_> {
             }
         }
         if app.state == Word::Draining {
-            match app.held {
-                1 => f.write_str("1 held request is released")?,
-                held => write!(f, "{held} held requests are released")?,
-            }
+            let are = if app.held == 1 { "is" } else { "are" };
+            write!(f, "{} {are} released", Counted(app.held, "held request"))?;
             match &app.pace {
                 Some(pace) => writeln!(f, "{pace}")?,
                 None => writeln!(f, " at once")?,
@@ -81,18 +79,19 @@ impl fmt::Display for More<'_> {
             .last_drain
             .filter(|drain| !app.is_paused_or_stopped() && drain.pause == app.pause.0);
         if let Some(LastDrain { released, failed: failed @ 1.., .. }) = drain {
-            writeln!(f, "{released} released, {failed} of them answered 502, 503 or 504 by nginx")?;
+            let all = Counted(released, "released request");
+            writeln!(f, "nginx answered {failed} of {all} with 502, 503 or 504")?;
         }
         if app.is_paused_or_stopped() && app.expired_to_app > 0 {
-            let count = app.expired_to_app;
-            writeln!(f, "{count} expired and were passed on to the app although it is paused")?;
+            let expired = Counted(app.expired_to_app, "expired request");
+            writeln!(f, "nginx passed {expired} on to the app, although it was paused")?;
         }
         if let Some(after) = self.expire_before_the_lease_ends() {
             let after = Seconds(after);
             writeln!(
                 f,
-                "requests that are held for {after} s are passed on to the app before the lease \
-                 ends"
+                "a request that is held for {after} s will be passed on to the app, although it is \
+                 paused: the lease ends later"
             )?;
         }
         if app.is_paused_or_stopped() {

@@ -18,7 +18,7 @@ fn an_answer_says_which_app_and_pause_it_is_about() {
     assert_eq!(
         more(Some(&open()), &until, Done::Changed),
         format!(
-            "app \"shop\": pause 13 is under way, by alice, since {THEN}, until {THEN}, \
+            "app \"shop\": pause 13 is active, by alice, since {THEN}, until {THEN}, \
              reason \"db switch\"\n"
         )
     );
@@ -31,9 +31,9 @@ fn an_answer_says_what_was_changed_and_what_was_not() {
     let now = Status { until: Some(Time(Msec(0))), reason: Reason::new(b"mine").ok(), ..paused() };
     let earlier = Status { until: Some(Time(Msec(1))), ..paused() };
     let text = more(Some(&earlier), &now, Done::Changed);
-    assert!(text.contains("the reason was changed, before it was \"db switch\"\n"), "{text}");
+    assert!(text.contains("the reason was changed; the old reason was \"db switch\"\n"), "{text}");
     assert!(
-        text.contains("the end was changed, before it was 1970-01-01T00:00:00.001Z\n"),
+        text.contains("the end was changed; the old end was 1970-01-01T00:00:00.001Z\n"),
         "{text}"
     );
     let text = more(Some(&now), &now, Done::NotChanged);
@@ -82,7 +82,8 @@ fn a_lease_longer_than_requests_are_held_is_doubted() {
     };
     let doubted = |status: &Status| {
         more(None, status, Done::Changed).contains(
-            "requests that are held for 300 s are passed on to the app before the lease ends\n",
+            "a request that is held for 300 s will be passed on to the app, although it is paused: \
+             the lease ends later\n",
         )
     };
     assert!(doubted(&leased(301, Some(300))));
@@ -102,11 +103,11 @@ fn an_answer_counts_the_failed_requests_of_the_newest_drain() {
         ended: Time(Msec(0)),
     };
     let open = |drain| Status { last_drain: Some(drain), ..ended(Ender::Lease) };
-    let line = "9 released, 2 of them answered 502, 503 or 504 by nginx\n";
+    let line = "nginx answered 2 of 9 released requests with 502, 503 or 504\n";
     assert!(more(None, &open(drain(13, 2)), Done::Changed).ends_with(line));
     for other in [open(drain(13, 0)), open(drain(12, 2))] {
-        assert!(!more(None, &other, Done::Changed).contains("by nginx"));
+        assert!(!more(None, &other, Done::Changed).contains("nginx answered"));
     }
     let paused = Status { last_drain: Some(drain(13, 2)), ..paused() };
-    assert!(!more(None, &paused, Done::Changed).contains("by nginx"));
+    assert!(!more(None, &paused, Done::Changed).contains("nginx answered"));
 }

@@ -55,7 +55,7 @@ class Card {
         fields.lease.classList.toggle('soon', left !== null && left <= 10);
     }
 
-    // Which requests a drain waits for.
+    // Which requests keep the app from being quiet.
     showOldest() {
         const oldest = this.app.state === 'open' ? [] : this.app.oldest_in_flight;
         const lines = oldest.map((one) => [`${one.method} ${one.uri}`, `from ${one.client}`, duration(one.seconds, 1),

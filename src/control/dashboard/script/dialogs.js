@@ -21,8 +21,8 @@ function ask(verb, card) {
 function makeSure(asked) {
     const { dialog, card } = asked;
     asked.sure = true;
-    const held = card.app.held === 1 ? '1 request that is held is' : `${count(card.app.held)} requests that are held are`;
-    write(find('.effect', dialog), `Are you sure? ${held} answered 503 now, and so is every new request.`);
+    const held = card.app.held === 1 ? '1 held request' : `${count(card.app.held)} held requests`;
+    write(find('.effect', dialog), `Are you sure? This answers ${held} with 503, and every new request too.`);
     find('.main', dialog).replaceChildren('Yes, stop ', element('bdi', nameOf(card.app)));
 }
 
@@ -32,7 +32,7 @@ function showProgress({ dialog, request, card }) {
     find('fieldset', dialog).disabled = Boolean(request);
     find('.main', dialog).ariaDisabled = String(Boolean(request));
     write(find('.cancel', dialog), wait ? 'Cancel and roll back' : 'Cancel');
-    write(find('.progress', dialog), wait ? `Requests are held. Waiting for quiet, at most ${wait}.` : '');
+    write(find('.progress', dialog), wait ? `Requests are held. Waiting until the app is quiet, at most ${wait}.` : '');
     write(find('.elapsed', dialog), wait ? `After ${elapsed}: ${count(card.app.in_flight)} in flight.` : '');
 }
 
@@ -57,12 +57,12 @@ async function carryOut(asked) {
     try {
         const url = `${endpoint}${verb}?app=${card.app.app_encoded}&${query}`;
         const answer = await fetch(url, { method: 'POST', signal: abort.signal })
-            .catch(() => { throw new Error('nginx cannot be reached. It may have done this already.'); });
+            .catch(() => { throw new Error('nginx cannot be reached. Perhaps it has carried out this command already.'); });
         if (answer.status !== 200 && answer.status !== 304) throw new Error(await explain(answer));
         const now = answer.status === 200 ? await answer.json() : { changed: false };
         if (now.state) card.told = asSet(now);
         const quiet = wait ? ' The app is quiet.' : '';
-        card.say(now.changed ? `${done}${quiet}` : 'Nothing was changed: it was so already.');
+        card.say(now.changed ? `${done}${quiet}` : 'Nothing was changed: the app was already in this state, or has a later end.');
         asked.request = null;
         dialog.close();
     } catch (error) {

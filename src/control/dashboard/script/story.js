@@ -11,7 +11,7 @@ function terms(app, now) {
     const until = app.waiting_until && new Date(app.waiting_until);
     const left = until && duration(Math.max(0, Math.ceil((until - now) / 1000)));
     return [
-        until && `a caller waits for quiet: may be rolled back until ${time(until)} (${left})`,
+        until && `a caller waits until the app is quiet: the pause may be rolled back until ${time(until)} (${left})`,
         app.pace && `${app.state === 'draining' ? '' : 'then '}${paceOf(app.pace)}`,
         app.state === 'draining' && app.drained_by && `ended by ${enders[app.drained_by] ?? app.drained_by}`,
     ];
@@ -44,7 +44,7 @@ function changes(app, before) {
     const set = (key) => app[key] !== before[key];
     const parts = [
         set('until') && (app.until ? `the lease ends at ${time(new Date(app.until))}` : 'no lease any more'),
-        set('waiting_until') && (app.waiting_until ? `may be rolled back until ${time(new Date(app.waiting_until))}` : 'it cannot be rolled back any more'),
+        set('waiting_until') && (app.waiting_until ? `it may be rolled back until ${time(new Date(app.waiting_until))}` : 'it cannot be rolled back any more'),
         set('reason') && (app.reason ? `the reason is ${app.reason}` : 'no reason any more'),
         app.pace?.spread !== before.pace?.spread || app.pace?.concurrency !== before.pace?.concurrency
             ? (app.pace ? paceOf(app.pace) : 'all at once') : '',
@@ -53,8 +53,8 @@ function changes(app, before) {
 }
 
 function drained({ released, failed, seconds }) {
-    const bad = failed ? `, ${count(failed)} of them answered 502, 503 or 504 by nginx,` : '';
-    return `${count(released)} released${bad} in ${duration(seconds, 3)}`;
+    const bad = failed ? `; nginx answered ${count(failed)} of them with 502, 503 or 504` : '';
+    return `${count(released)} released in ${duration(seconds, 3)}${bad}`;
 }
 
 // How a pause ended, as far as this page saw it.
@@ -62,9 +62,10 @@ function verdict({ last_drain: drain, totals }, before, { totals: start, whole }
     const isNew = drain && drain.ended !== before.last_drain?.ended;
     const end = isNew && drain.released ? `Open again: ${drained(drain)}.` : 'Open again.';
     const costs = ['failed', 'expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
-    const happened = costs.filter(([number]) => number > 0).map(([number, key]) => `${count(number)} ${key}`);
+    const happened = costs.filter(([number]) => number > 0)
+        .map(([number, key]) => `${count(number)} ${key === 'left' ? 'whose client left' : key}`);
     const since = whole ? 'During the pause' : 'Since this page first saw the pause';
-    return `${end} ${since}: ${happened.join(', ') || 'no request failed, expired, was rejected, left or was lost'}.`;
+    return `${end} ${since}: ${happened.join(', ') || 'no request failed or expired, none was rejected, stopped or lost, and no client left'}.`;
 }
 
 // What this page saw, newest first. Without an app it is about nginx.

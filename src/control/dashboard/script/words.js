@@ -11,7 +11,7 @@ const units = [['d', 86400, Infinity], ['h', 3600, 24], ['min', 60, 60], ['s', 1
 
 const meaning = {
     paused: 'Requests are held',
-    stopped: 'Requests are answered 503',
+    stopped: 'Requests are answered with 503',
     draining: 'Held requests are released in order',
     open: 'Requests pass',
 };
@@ -31,19 +31,19 @@ const enders = { lease: 'its lease', rollback: 'a rollback' };
 const verbs = ['stop', 'enable', 'disable'];
 const actions = {
     stop: {
-        open: ['Stop', '', 'Every request is answered 503 at once, until somebody resumes the app.', 'Stopped.'],
-        paused: ['Stop', '', 'Held requests and new ones are answered 503 at once.', 'Stopped.'],
-        draining: ['Stop', '', 'The drain ends now. Requests that are still held and new ones are answered 503 at once.', 'Stopped.'],
+        open: ['Stop', '', 'Every request is answered with 503 at once, until somebody resumes the app.', 'Stopped.'],
+        paused: ['Stop', '', 'Held requests and new ones are answered with 503 at once.', 'Stopped.'],
+        draining: ['Stop', '', 'The drain ends now. Requests that are still held and new ones are answered with 503 at once.', 'Stopped.'],
     },
     enable: {
         open: ['Pause', '', 'New requests are held in nginx. They are released in order when you resume.', 'Paused.'],
-        paused: ['Extend', '’s pause', 'The lease counts from now. It moves the end to a later time only.', 'Changed.'],
-        draining: ['Pause', ' again', 'The drain ends now. Requests that are still held keep their places.', 'Paused again.'],
-        stopped: ['Pause', '', 'New requests are held again, instead of being answered 503.', 'Paused.'],
+        paused: ['Extend', '’s pause', 'The new lease begins now. It can move the end of the pause only to a later time.', 'Changed.'],
+        draining: ['Pause', ' again', 'The drain ends now. Requests that are still held keep their tickets.', 'Paused again.'],
+        stopped: ['Pause', '', 'New requests are held again, instead of being answered with 503.', 'Paused.'],
     },
     disable: {
         paused: ['Resume', '', 'All held requests go on to the app, in the order in which they came.', 'Resumed.'],
-        draining: ['Pace', '’s drain', 'All requests that are still held are released at this pace.', 'Changed.'],
+        draining: ['Change the pace of', '’s drain', 'All requests that are still held are released at this pace.', 'Changed.'],
         stopped: ['Resume', '', 'The app opens: new requests pass.', 'Resumed.'],
     },
 };
