@@ -7,8 +7,8 @@
 //! is woken in `worker/doorbell.rs`; what it does then, also when a lease ends, is in
 //! `module/process.rs`. A reload takes the zone over in `module/zone.rs`.
 //!
-//! These are the floors, from the lowest to the highest. Each uses only itself and those that stand above
-//! it in this list.
+//! These are the floors, from the lowest to the highest. Each uses only itself and those that stand
+//! above it in this list.
 
 /// What the kernel has, without nginx.
 mod os;

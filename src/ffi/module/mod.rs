@@ -53,8 +53,8 @@ pub(crate) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
 
 impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
-        // SAFETY: nginx writes the indexes once, before it calls anything of this module. Nothing else of
-        // it is read here.
+        // SAFETY: nginx writes the indexes once, before it calls anything of this module. Nothing else
+        // of it is read here.
         unsafe { &*ptr::addr_of!(ngx_http_intermission_module) }
     }
 }

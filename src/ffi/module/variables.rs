@@ -24,8 +24,8 @@ const STATUS: ngx_str_t = ngx_string!("intermission_status");
 const HOLD_TIME: ngx_str_t = ngx_string!("intermission_hold_time");
 const POSITION: ngx_str_t = ngx_string!("intermission_position");
 
-/// Adds the variables, before the http block is read. The operator's variables are unset at first, so that
-/// it is no error to leave one out; `set`, `map` and `geo` take the place of our getter. They are
+/// Adds the variables, before the http block is read. The operator's variables are unset at first, so
+/// that it is no error to leave one out; `set`, `map` and `geo` take the place of our getter. They are
 /// cacheable: reading one again must not lose what `set` gave it.
 pub(crate) extern "C" fn add(cf: Conf) -> ngx_int_t {
     let unset = evaluate::UNSET;

@@ -43,15 +43,16 @@ pub(crate) fn add(cf: Conf) -> Result<(), Failed> {
 }
 
 callbacks! {
-    /// What is called when a zone is mapped. The second argument is what `zone.data` was in the configuration
-    /// before, if its zone goes on.
+    /// What is called when a zone is mapped. The second argument is what `zone.data` was in the
+    /// configuration before, if its zone goes on.
     on_zone: (&ngx_shm_zone_t, Option<&'static MainConf>)
         as (*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t;
 }
 
 /// The zone is mapped: a new one, or that of the configuration before.
 extern "C" fn init(zone: &ngx_shm_zone_t, before: Option<&'static MainConf>) -> ngx_int_t {
-    // SAFETY: `add` put our own configuration there. While nginx makes a cycle, nothing else of ours runs.
+    // SAFETY: `add` put our own configuration there. While nginx makes a cycle, nothing else of ours
+    // runs.
     let conf = unsafe { &mut *zone.data.cast::<MainConf>() };
     conf.before.set(before);
     let (log, only_tests) = (conf.cycle().log, cycle::process().only_tests);
@@ -143,8 +144,8 @@ pub(crate) fn say_turned_away(zone: &SharedZone, log: *mut ngx_log_t) {
     }
 }
 
-/// If the running configuration has a zone of this name, no pause begins there any more. Fails if a pause
-/// or a held request is there.
+/// If the running configuration has a zone of this name, no pause begins there any more. Fails if a
+/// pause or a held request is there.
 ///
 /// That zone is not the new one: nginx keeps a zone only if its size and its module are the same.
 fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
@@ -154,7 +155,8 @@ fn retire_the_old_one() -> Result<Option<Retired>, ConfRefused<'static>> {
         return Ok(None);
     };
     if !shm::is_own(zone) {
-        // It is another build's: its layout is not known, except where it says whether apps are not open.
+        // It is another build's: its layout is not known, except where it says whether apps are not
+        // open.
         return match SharedZone::not_open_in_another_build(pool) {
             Some(0) | None => Ok(None),
             Some(_) => Err(ConfRefused::Occupied),

@@ -8,8 +8,8 @@ use super::request::Request;
 use super::{functions, memory, pointers, Failed};
 
 impl Request {
-    /// The host that the client names: the Host header, or the authority of HTTP/3, which has no such header.
-    /// Empty if there is neither.
+    /// The host that the client names: the Host header, or the authority of HTTP/3, which has no such
+    /// header. Empty if there is neither.
     pub(crate) fn host(&self) -> &[u8] {
         if let Some(host) = pointers::host(&self.headers_in) {
             return host.value.as_bytes();
@@ -17,8 +17,8 @@ impl Request {
         let len = (self.host_end as usize).saturating_sub(self.host_start as usize);
         match len {
             0 => &[],
-            // SAFETY: nginx's parser has set both: to the begin and the end of the host, in one buffer of
-            // the request's. They are not null here, because their difference is not 0.
+            // SAFETY: nginx's parser has set both: to the begin and the end of the host, in one buffer
+            // of the request's. They are not null here, because their difference is not 0.
             _ => unsafe { core::slice::from_raw_parts(self.host_start, len) },
         }
     }

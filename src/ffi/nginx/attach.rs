@@ -13,9 +13,9 @@ use super::{pointers, Failed};
 
 /// A value that can be attached to a request.
 pub(crate) trait Attached: 'static {
-    /// The request's memory is about to go; after this call the value is dropped. The request is finished:
-    /// its fields can be read, but nginx has set its `pool` to null, so nothing can be attached, found
-    /// or allocated. Values that were attached later are dropped by now.
+    /// The request's memory is about to go; after this call the value is dropped. The request is
+    /// finished: its fields can be read, but nginx has set its `pool` to null, so nothing can be
+    /// attached, found or allocated. Values that were attached later are dropped by now.
     fn gone(&self) {}
 }
 
@@ -45,9 +45,9 @@ pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'stat
 /// Places a value into the request's memory, with a cleanup that drops it.
 #[inline]
 fn place<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
-    // SAFETY: a request that is not finished has a pool. It gives memory that is aligned to a machine word,
-    // which is all that a holder wants. nginx runs no cleanup before this returns: by then the memory
-    // is a holder.
+    // SAFETY: a request that is not finished has a pool. It gives memory that is aligned to a machine
+    // word, which is all that a holder wants. nginx runs no cleanup before this returns: by then the
+    // memory is a holder.
     unsafe {
         let cleanup =
             ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;
@@ -63,8 +63,8 @@ pub(crate) fn attached<T: Attached>(r: Request) -> Option<&'static T> {
     cleanups(&r).find_map(|cleanup| value_of(cleanup.data))
 }
 
-/// As [`attached`], but quick if the request's context of this module has the value. An internal redirect
-/// clears the contexts: then the value is looked for once more.
+/// As [`attached`], but quick if the request's context of this module has the value. An internal
+/// redirect clears the contexts: then the value is looked for once more.
 pub(crate) fn at_hand<T: Attached>(r: Request) -> Option<&'static T> {
     let context = r.context();
     if context.get().is_null() {
@@ -85,8 +85,8 @@ fn cleanups(r: &ngx_http_request_t) -> impl Iterator<Item = &ngx_pool_cleanup_t>
 
 /// A holder's value, if it is of this type.
 fn value_of<T: Attached>(holder: *const c_void) -> Option<&'static T> {
-    // SAFETY: `attach` made the holder, in the memory of a request that is not finished. Each type has its
-    // own kind, so the value is of this type if the kind is this type's.
+    // SAFETY: `attach` made the holder, in the memory of a request that is not finished. Each type has
+    // its own kind, so the value is of this type if the kind is this type's.
     unsafe {
         let is_of_type = (*holder.cast::<Holder<()>>()).kind == TypeId::of::<T>();
         is_of_type.then(|| &(*holder.cast::<Holder<T>>()).value)
@@ -94,7 +94,8 @@ fn value_of<T: Attached>(holder: *const c_void) -> Option<&'static T> {
 }
 
 fn end<T: Attached>(holder: *mut c_void) {
-    // SAFETY: nginx calls this once for each holder that `attach` made for this type, when the memory goes.
+    // SAFETY: nginx calls this once for each holder that `attach` made for this type, when the memory
+    // goes.
     unsafe {
         let value = &raw mut (*holder.cast::<Holder<T>>()).value;
         (*value).gone();
@@ -103,8 +104,8 @@ fn end<T: Attached>(holder: *mut c_void) {
 }
 
 extern "C" fn on_cleanup(holder: *mut c_void) {
-    // SAFETY: nginx passes the data of a cleanup with this handler: a holder that `attach` made. Holders of
-    // all types begin alike.
+    // SAFETY: nginx passes the data of a cleanup with this handler: a holder that `attach` made.
+    // Holders of all types begin alike.
     let end = unsafe { (*holder.cast::<Holder<()>>()).end };
     end(holder);
 }

@@ -47,7 +47,8 @@ pub(crate) fn length(r: &ngx_http_request_t) -> u64 {
     buffers(r).map(length_of).sum()
 }
 
-/// The bytes of the body that nginx has read. Fails if nginx has put some into a file that cannot be read.
+/// The bytes of the body that nginx has read. Fails if nginx has put some into a file that cannot be
+/// read.
 pub(crate) fn bytes(r: &ngx_http_request_t) -> Result<Vec<u8>, Failed> {
     let mut body = Vec::new();
     for buffer in buffers(r) {

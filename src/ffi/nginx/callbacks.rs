@@ -7,8 +7,8 @@ use nginx_sys::{
 use super::directive::Conf;
 use super::request::Request;
 
-/// `name: (our arguments) as (nginx's arguments) -> what both return;` makes a function `name` that turns
-/// a function of ours into one of nginx's type.
+/// `name: (our arguments) as (nginx's arguments) -> what both return;` makes a function `name` that
+/// turns a function of ours into one of nginx's type.
 ///
 /// Each of our arguments must be a handle, or a reference to what nginx's pointer leads to.
 macro_rules! callbacks {
@@ -17,9 +17,9 @@ macro_rules! callbacks {
         $visible const fn $name(
             f: extern "C" fn($($ours),*) $(-> $returns)?,
         ) -> Option<unsafe extern "C" fn($($nginx),*) $(-> $returns)?> {
-            // SAFETY: handles and references are passed as the pointers that they replace. nginx promises,
-            // for each of its callbacks, that these pointers lead to what lives during the call, and
-            // that nothing else uses it meanwhile. Null is passed for an `Option` only.
+            // SAFETY: handles and references are passed as the pointers that they replace. nginx
+            // promises, for each of its callbacks, that these pointers lead to what lives during the
+            // call, and that nothing else uses it meanwhile. Null is passed for an `Option` only.
             Some(unsafe {
                 core::mem::transmute::<
                     extern "C" fn($($ours),*) $(-> $returns)?,

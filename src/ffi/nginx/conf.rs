@@ -25,7 +25,8 @@ impl Conf {
         self.arguments().get(1).copied().unwrap_or(ngx_str_t::empty())
     }
 
-    /// Refuses a value of the directive, and says what is allowed. Returns what the handler is to return.
+    /// Refuses a value of the directive, and says what is allowed. Returns what the handler is to
+    /// return.
     pub(crate) fn refuse(self, value: ngx_str_t, allowed: impl fmt::Display) -> *mut c_char {
         let name = self.arguments().first().copied().unwrap_or(ngx_str_t::empty());
         let (name, value) = (name.as_bytes().escape_ascii(), value.as_bytes().escape_ascii());
@@ -73,8 +74,8 @@ impl Conf {
         }
     }
 
-    /// Compiles a value with variables. None if it is malformed, which nginx has logged, or if there is no
-    /// memory.
+    /// Compiles a value with variables. None if it is malformed, which nginx has logged, or if there
+    /// is no memory.
     pub(crate) fn compile(
         self,
         value: &mut ngx_str_t,

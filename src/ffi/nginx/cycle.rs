@@ -14,8 +14,8 @@ use crate::time::{Msec, Now};
 /// nginx has any.
 #[inline]
 pub(crate) fn running() -> Option<&'static ngx_cycle_t> {
-    // SAFETY: null, or a cycle. nginx frees one when it sets the next one, and calls nothing in between that
-    // asks for it. Nothing of ours keeps the reference over a reload.
+    // SAFETY: null, or a cycle. nginx frees one when it sets the next one, and calls nothing in
+    // between that asks for it. Nothing of ours keeps the reference over a reload.
     unsafe { nginx_sys::ngx_cycle.cast_const().as_ref() }
 }
 
@@ -70,8 +70,8 @@ pub(crate) fn process() -> ThisProcess {
     }
 }
 
-/// How many connections this worker has, and how many of them a new client can have: free ones, and those
-/// of idle clients, which nginx closes for a new one.
+/// How many connections this worker has, and how many of them a new client can have: free ones, and
+/// those of idle clients, which nginx closes for a new one.
 pub(crate) fn connections() -> (usize, usize) {
     running().map_or((0, 0), |cycle| {
         (cycle.connection_n, cycle.free_connection_n + cycle.reusable_connections_n)
@@ -86,8 +86,8 @@ pub(crate) fn core_conf(cycle: &ngx_cycle_t) -> &ngx_core_conf_t {
 
 /// The event method that the configuration uses, such as `epoll`.
 pub(crate) fn event_method(cycle: &ngx_cycle_t) -> &[u8] {
-    // SAFETY: nginx refuses a configuration without an `events` block. With one it makes the event core's
-    // configuration, and gives it the name of a method before it makes the zones.
+    // SAFETY: nginx refuses a configuration without an `events` block. With one it makes the event
+    // core's configuration, and gives it the name of a method before it makes the zones.
     unsafe {
         let events = cycle.conf_ctx.add(nginx_sys::ngx_events_module.index).read();
         let table = events.read().cast::<*mut ngx_event_conf_t>();

@@ -107,9 +107,9 @@ impl Kept {
         self.variables.extend_from_slice(values(r));
     }
 
-    /// Variables that had a value get it again. Those that had none keep the new one, as nginx itself does:
-    /// a random value (`$request_id`) would be another one the next time. Those that were not found now
-    /// may be there later (`$request_body`): nginx is to look for them again.
+    /// Variables that had a value get it again. Those that had none keep the new one, as nginx itself
+    /// does: a random value (`$request_id`) would be another one the next time. Those that were not
+    /// found now may be there later (`$request_body`): nginx is to look for them again.
     fn put_back(&self, r: Request) {
         self.captures.put_back(r);
         for (now, before) in values(r).iter_mut().zip(&self.variables) {
@@ -154,8 +154,8 @@ impl Captures {
         self.places.extend_from_slice(captures(r, r.ncaptures));
     }
 
-    /// A match overwrites nginx's array. If a subrequest shares it, nginx takes a new array of the same size.
-    /// In both cases what stood there before is copied back.
+    /// A match overwrites nginx's array. If a subrequest shares it, nginx takes a new array of the
+    /// same size. In both cases what stood there before is copied back.
     fn put_back(&self, r: Request) {
         let data = self.data.map_or(ptr::null_mut(), NonNull::as_ptr);
         r.update(|r| (r.ncaptures, r.captures_data) = (self.count, data));

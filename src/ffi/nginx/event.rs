@@ -42,7 +42,8 @@ impl Event {
 
     /// Changes its fields. `f` must not call nginx, or use this event in another way.
     pub(crate) fn update<R>(mut self, f: impl FnOnce(&mut ngx_event_t) -> R) -> R {
-        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of it.
+        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of
+        // it.
         f(unsafe { self.0.as_mut() })
     }
 }

@@ -7,13 +7,13 @@ use super::flags::connection;
 use super::{cycle, functions};
 use crate::ffi::os::fd::{is_stream, Fd};
 
-/// Closes them all, as nginx does when a worker leaves: it sets `close` and calls the handler of the read
-/// event, which closes the connection, and may close others.
+/// Closes them all, as nginx does when a worker leaves: it sets `close` and calls the handler of the
+/// read event, which closes the connection, and may close others.
 pub(crate) fn close_all() {
     let Some(cycle) = cycle::running() else { return };
     for index in 0..cycle.connection_n {
-        // SAFETY: the index is one of the cycle's table, which stays where it is. The reference ends before
-        // the handler runs.
+        // SAFETY: the index is one of the cycle's table, which stays where it is. The reference ends
+        // before the handler runs.
         let rev = unsafe {
             let connection = &mut *cycle.connections.add(index);
             if !is_kept(connection) {

@@ -8,12 +8,12 @@ use nginx_sys::{
 
 use crate::log_lines::{Level, Line};
 
-/// Writes a line, if the log wants lines of its level; if not, the line is not even formatted. `log` is one
-/// of nginx's logs, or null.
+/// Writes a line, if the log wants lines of its level; if not, the line is not even formatted. `log`
+/// is one of nginx's logs, or null.
 pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
     let level = number(line.level());
-    // SAFETY: null, or the log of a cycle or of a connection that lives: callers ask for it and use it at
-    // once. nginx copies the line.
+    // SAFETY: null, or the log of a cycle or of a connection that lives: callers ask for it and use it
+    // at once. nginx copies the line.
     unsafe {
         if log.as_ref().is_some_and(|log| log.log_level >= level) {
             let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];

@@ -27,8 +27,8 @@ pub(crate) fn wrap(on_told: fn()) {
 }
 
 extern "C" fn on_message(event: *mut ngx_event_t) {
-    // SAFETY: nginx passes the channel's event, and its own handler gets it as without us. `ngx_quit` is a
-    // number that only this thread and its signal handlers write.
+    // SAFETY: nginx passes the channel's event, and its own handler gets it as without us. `ngx_quit`
+    // is a number that only this thread and its signal handlers write.
     //
     // nginx's handler sets it if the master says so. If a signal has set it before, it is cleared for
     // the call and then set again: the master may say so in the same turn.

@@ -12,8 +12,8 @@ pub(super) fn copy<T: Copy>(pool: &Pool, values: &[T]) -> Option<&'static mut [T
     if place.is_null() {
         return None;
     }
-    // SAFETY: the pool has just given room for these values, aligned to a machine word, which is all that
-    // nginx's structures want. Callers use the copy only while the pool is there.
+    // SAFETY: the pool has just given room for these values, aligned to a machine word, which is all
+    // that nginx's structures want. Callers use the copy only while the pool is there.
     unsafe {
         place.copy_from_nonoverlapping(values.as_ptr(), values.len());
         Some(core::slice::from_raw_parts_mut(place, values.len()))
@@ -25,9 +25,9 @@ pub(super) fn copy<T: Copy>(pool: &Pool, values: &[T]) -> Option<&'static mut [T
 /// # Safety
 /// The pool is live.
 pub(super) unsafe fn keep<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
-    // SAFETY: the caller promises a live pool. It gives memory that is aligned to a machine word, which is
-    // all that our configurations want. nginx runs no cleanup before this returns: by then the memory
-    // is a value.
+    // SAFETY: the caller promises a live pool. It gives memory that is aligned to a machine word,
+    // which is all that our configurations want. nginx runs no cleanup before this returns: by then
+    // the memory is a value.
     unsafe {
         let cleanup = ngx_pool_cleanup_add(pool, size_of::<T>());
         let Some(cleanup) = cleanup.as_mut() else { return ptr::null_mut() };

@@ -1,12 +1,12 @@
 //! nginx's own things behind thin wrappers, which know nothing of intermission.
 //!
-//! Handles: `request` with `waiting`, `answering`, `body` and `evaluate`; `directive` with `conf`; `event`.
-//! What a module adds to nginx: `timer`, `queue`, `attach`, `shm`, `own_connection`, `callbacks`. What
-//! nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`, `master_channel`. How C is read:
-//! `flags`, `pointers`, `functions`, `plain`, `memory`.
+//! Handles: `request` with `waiting`, `answering`, `body` and `evaluate`; `directive` with `conf`;
+//! `event`. What a module adds to nginx: `timer`, `queue`, `attach`, `shm`, `own_connection`,
+//! `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
+//! `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
 //!
-//! A handle or reference is good until nginx may free what it leads to. For a request in a callback, that
-//! is until it is finalized or its phases go on.
+//! A handle or reference is good until nginx may free what it leads to. For a request in a callback,
+//! that is until it is finalized or its phases go on.
 
 pub(crate) mod flags;
 pub(crate) mod per_worker;

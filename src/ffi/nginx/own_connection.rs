@@ -25,12 +25,12 @@ type Handler = fn(Told);
 
 static HANDLER: PerWorker<Cell<Option<Handler>>> = PerWorker::new(Cell::new(None));
 
-/// Watches a descriptor, edge-triggered, until the worker ends. The descriptor must stay open. All that are
-/// watched have one handler, the last one given. Fails if nginx has no free connection.
+/// Watches a descriptor, edge-triggered, until the worker ends. The descriptor must stay open. All
+/// that are watched have one handler, the last one given. Fails if nginx has no free connection.
 pub(crate) fn watch(fd: Fd, handler: Handler) -> Result<(), Failed> {
     HANDLER.set(Some(handler));
-    // SAFETY: callers are workers: nginx has made the event loop and the connections before. A connection
-    // that it gives out has both events, and is nobody else's until it is closed.
+    // SAFETY: callers are workers: nginx has made the event loop and the connections before. A
+    // connection that it gives out has both events, and is nobody else's until it is closed.
     unsafe {
         let c = ngx_get_connection(fd.0, cycle::log());
         let connection = c.as_mut().ok_or(Failed)?;

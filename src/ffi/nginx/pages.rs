@@ -19,8 +19,8 @@ const OWN: [&[u8]; 4] = [b"empty_gif", b"stub_status", b"flv", b"mp4"];
 /// The handlers that they set. None for a directive that this nginx does not have.
 pub(crate) type OwnHandlers = [ngx_http_handler_pt; OWN.len()];
 
-/// Whether nginx turned the request away and also makes the page for that, such as a file. The page comes
-/// from an app if its location has a content handler that may ask one, as `proxy_pass` sets it.
+/// Whether nginx turned the request away and also makes the page for that, such as a file. The page
+/// comes from an app if its location has a content handler that may ask one, as `proxy_pass` sets it.
 pub(crate) fn is_nginx_own(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
     was_turned_away(r) && !is_app_made(r, own)
 }
@@ -31,14 +31,14 @@ pub(crate) fn is_app_made(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
         .is_some_and(|handler| !own.iter().flatten().any(|one| ptr::fn_addr_eq(*one, handler)))
 }
 
-/// Finds the handlers that ask no app. They are private to nginx's modules: so their directives are carried
-/// out, in a location that no request comes to.
+/// Finds the handlers that ask no app. They are private to nginx's modules: so their directives are
+/// carried out, in a location that no request comes to.
 pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
     OWN.map(|name| {
         let command = commands(&cf).find(|command| command.name.as_bytes() == name)?;
-        // SAFETY: in postconfiguration cf has the http block's tables. The handlers of these directives set
-        // the content handler of the location that cf leads to, and use nothing else of cf: here that
-        // location is one of our own.
+        // SAFETY: in postconfiguration cf has the http block's tables. The handlers of these
+        // directives set the content handler of the location that cf leads to, and use nothing else of
+        // cf: here that location is one of our own.
         unsafe {
             let mut location: ngx_http_core_loc_conf_t = zero();
             let mut places = vec![ptr::null_mut::<c_void>(); nginx_sys::ngx_http_max_module];
@@ -74,8 +74,8 @@ fn has_name(command: &&ngx_command_t) -> bool {
 }
 
 /// Whether nginx turned the request away. `error_page` with `=` clears the error's status. With
-/// `recursive_error_pages` nginx does not set the flag either: then all that tells is that the request is
-/// internal.
+/// `recursive_error_pages` nginx does not set the flag either: then all that tells is that the request
+/// is internal.
 fn was_turned_away(r: &ngx_http_request_t) -> bool {
     r.err_status != 0
         || request::ERROR_PAGE.is_set(r)

@@ -13,7 +13,8 @@ pub(crate) unsafe trait Plain {}
 
 macro_rules! plain {
     ($($structure:ident)*) => {
-        // SAFETY: these have numbers, raw pointers and optional functions: zero, null and none are values.
+        // SAFETY: these have numbers, raw pointers and optional functions: zero, null and none are
+        // values.
         $(unsafe impl Plain for $structure {})*
     };
 }

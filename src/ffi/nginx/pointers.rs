@@ -16,8 +16,8 @@ macro_rules! pointers {
     ($($name:ident: $structure:ty, $($field:ident).+ => $target:ty;)*) => {
         $(#[inline]
         pub(crate) fn $name(of: &$structure) -> Option<&$target> {
-            // SAFETY: for each field listed below: nginx keeps null in it, or a pointer to what it frees no
-            // earlier than the structure, or sets the field to null before.
+            // SAFETY: for each field listed below: nginx keeps null in it, or a pointer to what it
+            // frees no earlier than the structure, or sets the field to null before.
             unsafe { of.$($field).+.cast::<$target>().as_ref() }
         })*
     };

@@ -6,7 +6,8 @@ use super::event::Event;
 use super::flags::event;
 use super::functions;
 
-/// In ms: a day. nginx waits for its next timer for an `int` of ms: a longer time may be too long for that.
+/// In ms: a day. nginx waits for its next timer for an `int` of ms: a longer time may be too long for
+/// that.
 pub(crate) const LONGEST_TIMER: ngx_msec_t = 24 * 60 * 60 * 1000;
 
 /// When a posted event happens.

@@ -31,8 +31,8 @@ impl<T: 'static> Queue<T> {
         let link = (self.link)(value);
         link.leave();
         link.value.set(Some(value));
-        // SAFETY: the head and the value are `'static`, so both stay where they are. Values in a request's
-        // memory are dropped before that goes, and leave the queue then.
+        // SAFETY: the head and the value are `'static`, so both stay where they are. Values in a
+        // request's memory are dropped before that goes, and leave the queue then.
         unsafe {
             if (*self.head.get()).next.is_null() {
                 ngx_queue_init(self.head.get());
@@ -53,7 +53,8 @@ impl<T: 'static> Queue<T> {
         Some(first)
     }
 
-    /// The values, from the first on. Of the values that have not been given yet, none may leave meanwhile.
+    /// The values, from the first on. Of the values that have not been given yet, none may leave
+    /// meanwhile.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
         let mut next = self.next_of(self.head.get());
         core::iter::from_fn(move || {
@@ -65,8 +66,8 @@ impl<T: 'static> Queue<T> {
 
     /// The link behind an entry of this queue, or behind its head.
     fn next_of(&self, entry: *const ngx_queue_t) -> Option<&Link<T>> {
-        // SAFETY: `entry` is the head or in the queue. Its next is another entry, which is the first field
-        // of a link that lives, or the head, or null if nothing was ever put into the queue.
+        // SAFETY: `entry` is the head or in the queue. Its next is another entry, which is the first
+        // field of a link that lives, or the head, or null if nothing was ever put into the queue.
         unsafe {
             let next = (*entry).next;
             let is_end = next.is_null() || ptr::eq(next, self.head.get());

@@ -12,8 +12,8 @@ use super::flags::request;
 use super::module::Module;
 use super::pointers;
 
-/// A request that lives. A callback may use it until it finalizes the request or lets its phases go on. A
-/// value that is attached to the request may use it until the value is dropped.
+/// A request that lives. A callback may use it until it finalizes the request or lets its phases go
+/// on. A value that is attached to the request may use it until the value is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Request(NonNull<ngx_http_request_t>);
@@ -23,8 +23,8 @@ impl Deref for Request {
 
     #[inline]
     fn deref(&self) -> &ngx_http_request_t {
-        // SAFETY: nginx frees a request together with its memory, after it has dropped what is attached to
-        // it; and callbacks use no request after a call that may have ended it.
+        // SAFETY: nginx frees a request together with its memory, after it has dropped what is
+        // attached to it; and callbacks use no request after a call that may have ended it.
         unsafe { self.0.as_ref() }
     }
 }
@@ -37,7 +37,8 @@ impl Request {
 
     /// Changes its fields. `f` must not call nginx, or use this request in another way.
     pub(crate) fn update<R>(mut self, f: impl FnOnce(&mut ngx_http_request_t) -> R) -> R {
-        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of it.
+        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of
+        // it.
         f(unsafe { self.0.as_mut() })
     }
 

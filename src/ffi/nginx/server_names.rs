@@ -24,8 +24,8 @@ impl Names {
     }
 }
 
-/// Whether the host that the client named is one of these names. If it is no server's name, nginx gives the
-/// request to the default server.
+/// Whether the host that the client named is one of these names. If it is no server's name, nginx
+/// gives the request to the default server.
 pub(crate) fn is_own(r: Request, names: &Names) -> bool {
     let host = r.headers_in.server;
     names.0.iter().any(|one| {

@@ -18,8 +18,8 @@ pub(crate) fn add(
     mut name: ngx_str_t,
     size: usize,
 ) -> Result<&'static mut ngx_shm_zone_t, Failed> {
-    // SAFETY: nginx gives the zone out while it reads a configuration, and nobody else has a reference to
-    // it then. Callers pass a name that is a literal: nginx keeps a pointer to its text.
+    // SAFETY: nginx gives the zone out while it reads a configuration, and nobody else has a reference
+    // to it then. Callers pass a name that is a literal: nginx keeps a pointer to its text.
     let zone = unsafe {
         ngx_shared_memory_add(cf.as_ptr(), &mut name, size, module::entry().cast()).as_mut()
     };
@@ -32,8 +32,8 @@ pub(crate) fn zones(cycle: &ngx_cycle_t) -> impl Iterator<Item = &ngx_shm_zone_t
     core::iter::successors(first, |part| pointers::next_part(part)).flat_map(pointers::zones)
 }
 
-/// The slab pool of a zone. nginx maps the zone before it forks workers, so it has the same address in all of
-/// them. No process unmaps it while it may use it.
+/// The slab pool of a zone. nginx maps the zone before it forks workers, so it has the same address in
+/// all of them. No process unmaps it while it may use it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlabPool(NonNull<ngx_slab_pool_t>);
 
@@ -44,8 +44,8 @@ impl SlabPool {
     }
 
     fn mutex(&self) -> &ngx_shmtx_t {
-        // SAFETY: the zone is mapped, and nginx has made the mutex. What other processes change of it, they
-        // change in C: the lock's word, which it points to, and its semaphore.
+        // SAFETY: the zone is mapped, and nginx has made the mutex. What other processes change of it,
+        // they change in C: the lock's word, which it points to, and its semaphore.
         unsafe { &(*self.0.as_ptr()).mutex }
     }
 
@@ -55,8 +55,8 @@ impl SlabPool {
         unsafe { (*self.0.as_ptr()).data }
     }
 
-    /// Takes all memory of a new zone, zeroed and aligned to a page: from now on [`SlabPool::data`] is where
-    /// it begins. Returns how many bytes it has; None if the zone is too small.
+    /// Takes all memory of a new zone, zeroed and aligned to a page: from now on [`SlabPool::data`] is
+    /// where it begins. Returns how many bytes it has; None if the zone is too small.
     pub(crate) fn take_all(self) -> Option<usize> {
         // SAFETY: callers have just got the zone from nginx, and no other process uses it yet. The slab
         // gives so many bytes, and the first and the last one are among them.

@@ -31,7 +31,8 @@ static NO_CONNECTION: PerWorker<UnsafeCell<ngx_connection_t>> =
     PerWorker::new(UnsafeCell::new(ngx_connection_t { fd: -1, ..zero() }));
 
 impl Timer {
-    /// An event that calls `on_event`. It must be a static: nginx has pointers to it while it is to happen.
+    /// An event that calls `on_event`. It must be a static: nginx has pointers to it while it is to
+    /// happen.
     pub(crate) const fn new(on_event: fn()) -> Self {
         let event = ngx_event_t { handler: handler(on_timer), ..zero() };
         Self { event: PerWorker::new(UnsafeCell::new(event)), on_event }
@@ -56,8 +57,8 @@ impl Timer {
         self.start(after);
     }
 
-    /// It happens at this time on the monotonic clock, whatever was set before; never if None. It happens
-    /// after a day at the latest: then `on_event` must set it again.
+    /// It happens at this time on the monotonic clock, whatever was set before; never if None. It
+    /// happens after a day at the latest: then `on_event` must set it again.
     pub(crate) fn set(&'static self, at: Option<Msec>) {
         functions::del_timer(self.event());
         if let Some(at) = at {

@@ -66,8 +66,8 @@ impl Request {
         self.write_event_has(&event::DELAYED)
     }
 
-    /// Whether nginx cannot write to the client any more. Over HTTP/3 only this tells that the client wants
-    /// no answer.
+    /// Whether nginx cannot write to the client any more. Over HTTP/3 only this tells that the client
+    /// wants no answer.
     pub(crate) fn has_write_error(self) -> bool {
         self.write_event_has(&event::ERROR)
     }
@@ -98,8 +98,9 @@ impl Request {
         }
     }
 
-    /// Calls the handler of a request that waits, within this call, which may end this request and others.
-    /// The event's own handler calls it: so nginx sets the log's request, and runs posted subrequests.
+    /// Calls the handler of a request that waits, within this call, which may end this request and
+    /// others. The event's own handler calls it: so nginx sets the log's request, and runs posted
+    /// subrequests.
     pub(crate) fn wake(self) {
         self.stop_timer();
         if let Ok((_, wev)) = self.events() {

@@ -1,5 +1,5 @@
-//! Bells: eventfds. They are watched edge-triggered and never read, so each ring wakes all processes that
-//! watch the bell.
+//! Bells: eventfds. They are watched edge-triggered and never read, so each ring wakes all processes
+//! that watch the bell.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-/// A descriptor that this process inherited, or that nginx has. If the number is not open, each use of it
-/// fails.
+/// A descriptor that this process inherited, or that nginx has. If the number is not open, each use of
+/// it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fd(pub RawFd);
 

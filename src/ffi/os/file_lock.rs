@@ -33,8 +33,8 @@ pub(crate) fn unlock(file: impl AsFd) {
     let _ = fcntl_lock(file, FlockOperation::NonBlockingUnlock);
 }
 
-/// The pid of another process that has the file locked, in either mode; 0 if that process cannot be seen from
-/// here. None if there is none.
+/// The pid of another process that has the file locked, in either mode; 0 if that process cannot be
+/// seen from here. None if there is none.
 pub(crate) fn holder(file: impl AsFd) -> io::Result<Option<i32>> {
     let found = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
     Ok(found.map(|lock| lock.pid.map_or(0, Pid::as_raw_pid)))

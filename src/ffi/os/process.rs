@@ -11,7 +11,8 @@ pub(crate) fn own() -> Process {
     Process { pid, started: started(pid).unwrap_or(0) }
 }
 
-/// Whether a process has ended. Another one may have its pid by now: then that one started at another time.
+/// Whether a process has ended. Another one may have its pid by now: then that one started at another
+/// time.
 pub(crate) fn is_gone(process: Process) -> bool {
     let Some(pid) = Pid::from_raw(process.pid) else { return true };
     let none = test_kill_process(pid) == Err(Errno::SRCH);

@@ -7,7 +7,8 @@ pub(crate) struct Blocked(libc::sigset_t);
 
 impl Blocked {
     pub(crate) fn all() -> Self {
-        // SAFETY: a signal set is plain C data, for which all zero is a value. Both calls get sets that live.
+        // SAFETY: a signal set is plain C data, for which all zero is a value. Both calls get sets
+        // that live.
         unsafe {
             let (mut all, mut before) = (mem::zeroed(), mem::zeroed());
             libc::sigfillset(&raw mut all);

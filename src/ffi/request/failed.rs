@@ -21,8 +21,8 @@ const TELLING_INTERVAL: ngx_msec_t = 1000;
 
 static TIMER: Timer = Timer::new(on_timer);
 
-/// Whether nginx itself answered 502, 503 or 504. This goes by `$status`: not if the app's answer has that
-/// status, and not if `error_page` gave another one.
+/// Whether nginx itself answered 502, 503 or 504. This goes by `$status`: not if the app's answer has
+/// that status, and not if `error_page` gave another one.
 pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
     let (error, status) = (r.err_status, r.headers_out.status);
     let upstream = pointers::upstream(r);

@@ -142,8 +142,8 @@ fn refuse(r: Request, main: &MainConf, this: &ThisWorker) -> Option<ngx_int_t> {
     Some(turn_away(r, ErrorStatus::UNAVAILABLE, seconds))
 }
 
-/// A request that has come to a gate before comes to one again: it is held there, or nginx has sent it to
-/// another location. Returns what a phase handler returns.
+/// A request that has come to a gate before comes to one again: it is held there, or nginx has sent it
+/// to another location. Returns what a phase handler returns.
 fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) -> ngx_int_t {
     let answer = match mark.stage.get() {
         Stage::Held(_) | Stage::Granted => return NGX_AGAIN as ngx_int_t,
@@ -248,7 +248,7 @@ fn arrive(
             turn_away(r, code, retry_after)
         }
         Arrival::Held { slot, ticket, ahead } => {
-            mark.begin(slot, ahead);
+            mark.begin_hold(slot, ahead);
             tell_expiry(this, conf, mark, max_time);
             write(r.log(), &About(name, RequestEvent::Held { ticket, ahead }));
             park(this, mark, slot, max_time)

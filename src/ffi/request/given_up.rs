@@ -77,8 +77,8 @@ fn breaks_off(
         return false;
     }
     let read_timeout = pointers::upstream_conf(upstream).map_or(0, |conf| conf.read_timeout);
-    // nginx does not keep why it stopped reading. If it stopped before the timeout can have passed, the app
-    // ended the answer. nginx moves a timer only if it moves by more than the lazy delay.
+    // nginx does not keep why it stopped reading. If it stopped before the timeout can have passed,
+    // the app ended the answer. nginx moves a timer only if it moves by more than the lazy delay.
     let least = read_timeout.saturating_sub(flags::NGX_TIMER_LAZY_DELAY as ngx_msec_t);
     let waited = attempts::answering_time(last).is_some_and(|time| time >= least);
     if !flags::upstream::BUFFERING.is_set(upstream) {

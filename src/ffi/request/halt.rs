@@ -14,8 +14,8 @@ use crate::ffi::nginx::{body, pointers};
 use crate::ids::AppId;
 use crate::time::Msec;
 
-/// nginx does not tell when a delay is over: the request is looked at after 1 ms, and then again after an
-/// eighth of the time that it has been delayed, but at the latest after this.
+/// nginx does not tell when a delay is over: the request is looked at after 1 ms, and then again after
+/// an eighth of the time that it has been delayed, but at the latest after this.
 const LONGEST_INTERVAL: Msec = Msec(100);
 
 /// How long a line waits if `resolver_timeout` is 0.
@@ -63,7 +63,8 @@ impl Halts {
         self.timer.start_within(1);
     }
 
-    /// Takes out one that has ended: its request goes to the app or is gone, or was delayed for too long.
+    /// Takes out one that has ended: its request goes to the app or is gone, or was delayed for too
+    /// long.
     pub(crate) fn take_ended(&self, now: Msec) -> Option<Halt> {
         self.take(|halt| halt.is_over(now))
     }

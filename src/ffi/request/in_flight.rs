@@ -1,5 +1,5 @@
-//! The requests that this worker has passed on and that are not finished, and their counts per app, which
-//! all workers can read.
+//! The requests that this worker has passed on and that are not finished, and their counts per app,
+//! which all workers can read.
 
 use core::cell::{Cell, RefCell};
 
@@ -176,8 +176,8 @@ pub(crate) fn answer_questions(this: &ThisWorker) {
     }
 }
 
-/// Finds the requests whose answer is complete, although the client has not taken all of it yet, and those
-/// whose connection has become a tunnel.
+/// Finds the requests whose answer is complete, although the client has not taken all of it yet, and
+/// those whose connection has become a tunnel.
 fn review() {
     for mark in IN_FLIGHT.iter() {
         if mark.is_answered() {

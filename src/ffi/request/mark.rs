@@ -60,7 +60,8 @@ pub(crate) enum Stage {
     Released,
     /// It was held for its max_time.
     Expired,
-    /// It is turned away because its app is stopped or nginx quits; it may come again in so many seconds.
+    /// It is turned away because its app is stopped or nginx quits; it may come again in so many
+    /// seconds.
     Stopped { retry_after: u64 },
     /// It was finished while it was held: mostly its client closed the connection.
     Left,
@@ -163,8 +164,8 @@ impl Mark {
         !request::HEADER_SENT.is_set(&self.r) && !self.upstream().is_some_and(connected)
     }
 
-    /// Whether its upstream is done and no subrequest runs. Then only the client is left: it takes the rest
-    /// of the answer, or sends a body that nginx throws away.
+    /// Whether its upstream is done and no subrequest runs. Then only the client is left: it takes the
+    /// rest of the answer, or sends a body that nginx throws away.
     pub(crate) fn is_answered(&self) -> bool {
         let (r, upstream) = (&*self.r, self.upstream());
         let only_clients = if request::DONE.is_set(r) {
@@ -189,15 +190,15 @@ impl Mark {
     }
 
     /// Its hold begins, in this slot, with so many ahead of it.
-    pub(crate) fn begin(&self, slot: SlotId, ahead: u32) {
+    pub(crate) fn begin_hold(&self, slot: SlotId, ahead: u32) {
         self.stage.set(Stage::Held(slot));
         self.ahead.set(ahead);
         self.since.set(now().monotonic);
         held::begin(self.r);
     }
 
-    /// Its hold ends. Called once for each [`Mark::begin`].
-    pub(crate) fn end(&self, stage: Stage) {
+    /// Its hold ends. Called once for each [`Mark::begin_hold`].
+    pub(crate) fn end_hold(&self, stage: Stage) {
         self.stage.set(stage);
         self.waited.set(now().monotonic.since(self.since.get()));
         held::end(self.r);

@@ -1,4 +1,5 @@
-//! Tells an operator which of this worker's requests have been in flight longest, and what they wait for.
+//! Tells an operator which of this worker's requests have been in flight longest, and what they wait
+//! for.
 
 use nginx_sys::ngx_http_upstream_t;
 

@@ -1,5 +1,5 @@
-//! Here a request is held. Also what ends its hold other than its turn: its max_time, a stop, its client,
-//! the end of its memory.
+//! Here a request is held. Also what ends its hold other than its turn: its max_time, a stop, its
+//! client, the end of its memory.
 
 use nginx_sys::{
     ngx_int_t, ngx_msec_t, NGX_AGAIN, NGX_HTTP_CLIENT_CLOSED_REQUEST,
@@ -22,7 +22,8 @@ use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
 
-/// If max_time is over while the app drains, the request keeps its place, and asks again after so many ms.
+/// If max_time is over while the app drains, the request keeps its place, and asks again after so many
+/// ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
 /// Lets the request of this mark wait for its turn in its slot. Returns what a phase handler returns.
@@ -78,7 +79,7 @@ fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
             release::watch_for_deaths();
         }
         Departure::Gone { report, retry_after } => {
-            mark.end(Stage::Expired);
+            mark.end_hold(Stage::Expired);
             if let Some(count) = report {
                 tell_expired(mark, count, answer);
             }
@@ -101,7 +102,7 @@ fn expire(r: Request, mark: &'static Mark, slot: SlotId) {
 
 /// A held request leaves the line, and is not passed on.
 fn leave(this: &ThisWorker, mark: &Mark, slot: SlotId) {
-    mark.end(Stage::Left);
+    mark.end_hold(Stage::Left);
     let (id, cookie) = (this.id(), mark.cookie());
     this.zone.visit(|zone| zone.depart(slot, id, cookie, DepartReason::Left));
 }
@@ -146,7 +147,7 @@ impl Attached for Mark {
         match self.stage.get() {
             Stage::Held(slot) => leave(this, self, slot),
             Stage::Granted => {
-                self.end(Stage::Left);
+                self.end_hold(Stage::Left);
                 release::free_slot(this, self);
             }
             Stage::Released => {

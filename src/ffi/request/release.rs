@@ -1,5 +1,5 @@
-//! This worker's turn: it takes an app's baton, lets its own requests go on in the order of the line, and
-//! gives the baton back.
+//! This worker's turn: it takes an app's baton, lets its own requests go on in the order of the line,
+//! and gives the baton back.
 
 use core::cell::Cell;
 
@@ -94,9 +94,9 @@ fn on_watch() {
     watch_for_deaths();
 }
 
-/// If a pause has ended since the last time, closes the idle connections to upstreams: the app may have
-/// gone away without closing them. nginx would find that out with the first request that it sends on one,
-/// and would answer 502 if it may not send that one again.
+/// If a pause has ended since the last time, closes the idle connections to upstreams: the app may
+/// have gone away without closing them. nginx would find that out with the first request that it sends
+/// on one, and would answer 502 if it may not send that one again.
 pub(crate) fn freshen_connections(this: &ThisWorker) {
     let endings = this.zone.signals().endings();
     if ENDINGS.replace(endings) != endings {
@@ -117,7 +117,7 @@ fn on_turn() {
             Turn::Later(at) => return TURN.set(Some(at)),
             Turn::TurnAway { retry_after } => {
                 while let Some(mark) = GRANTED.pop() {
-                    mark.end(Stage::Stopped { retry_after });
+                    mark.end_hold(Stage::Stopped { retry_after });
                     mark.r.wake();
                 }
                 return schedule(Post::NextTurn);
@@ -132,8 +132,8 @@ fn on_turn() {
     }
 }
 
-/// Gives back the baton of the app of which a request was passed on, and takes the next turn. Requests are
-/// taken one at a time: those behind a delayed one stay in line, where a stop still finds them.
+/// Gives back the baton of the app of which a request was passed on, and takes the next turn. Requests
+/// are taken one at a time: those behind a delayed one stay in line, where a stop still finds them.
 fn take_turn(this: &ThisWorker, passed_on: Option<AppId>, spare: Spare) -> Turn {
     let (last, turn) = this.zone.visit(|zone| {
         if let Some(app) = passed_on {
@@ -158,8 +158,8 @@ fn grant(given: Given) {
     GRANTED.push(mark);
 }
 
-/// Lets the granted request go on. Returns its app, whose baton is then given back; None if the request is
-/// delayed, and this worker keeps the baton.
+/// Lets the granted request go on. Returns its app, whose baton is then given back; None if the
+/// request is delayed, and this worker keeps the baton.
 fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
     while let Some(mark) = GRANTED.pop() {
@@ -176,7 +176,7 @@ fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
 /// requests. Returns its mark if it is still there.
 fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
     let mark = mark::find(r)?;
-    mark.end(Stage::Released);
+    mark.end_hold(Stage::Released);
     start(mark);
     in_flight::start(this, mark);
     RESUMING.set(Some(mark.cookie()));

@@ -147,8 +147,8 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Checks that only root and the user that starts nginx can put a file at this path: by the owner and the
-/// mode of its folder and of all folders above.
+/// Checks that only root and the user that starts nginx can put a file at this path: by the owner and
+/// the mode of its folder and of all folders above.
 pub(crate) fn check_folder(path: &Path) -> Result<(), Unfit> {
     let folder = folder_of(path);
     let missing = |error| Unfit::Missing(folder.into(), error);

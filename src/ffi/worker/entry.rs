@@ -112,8 +112,8 @@ impl Entry {
     }
 }
 
-/// Whether any other worker has no entry. Only a worker with an entry may ask: the kernel does not tell a
-/// process of its own lock.
+/// Whether any other worker has no entry. Only a worker with an entry may ask: the kernel does not
+/// tell a process of its own lock.
 pub(crate) fn any_lacks_entry(zone: &SharedZone) -> bool {
     let Some(seen) = zone.visit(|zone| zone.lacks_entries()) else { return false };
     let any = unlisted::any_other(zone.roll());

@@ -40,15 +40,15 @@ impl FileStatus {
         self.file.load(Ordering::Relaxed) == file
     }
 
-    /// Whether the file has this version of the zone or a newer one, or need not have it because it is not
-    /// the newest configuration's file.
+    /// Whether the file has this version of the zone or a newer one, or need not have it because it is
+    /// not the newest configuration's file.
     pub(crate) fn has(&self, file: u64, version: u64) -> bool {
         let written = self.written.load(Ordering::Relaxed);
         file != self.file.load(Ordering::Relaxed) || written > version
     }
 
-    /// A worker that does not have the newest configuration's file open leaves it to others to write this
-    /// version. Returns what they owe it; None if there is no such file.
+    /// A worker that does not have the newest configuration's file open leaves it to others to write
+    /// this version. Returns what they owe it; None if there is no such file.
     pub(crate) fn owe(&self, version: u64) -> Option<Owed> {
         if self.file.load(Ordering::Relaxed) == 0 {
             return None;

@@ -20,8 +20,8 @@ const MAX_APPS: usize = 1024;
 const HEARD: usize = 64;
 /// How many names can be told apart by when their requests expire.
 const EXPIRIES: usize = 256;
-/// The most worker processes that the zone has entries for, old ones after reloads included; more only if
-/// more are configured.
+/// The most worker processes that the zone has entries for, old ones after reloads included; more only
+/// if more are configured.
 const MAX_WORKERS: usize = 1024;
 /// The most callers that can wait at a time for an app to be quiet, or drained.
 const MAX_WAITS: usize = 64;

@@ -1,4 +1,5 @@
-//! The state file of a configuration. The master opens it. Workers have no right to: they inherit it open.
+//! The state file of a configuration. The master opens it. Workers have no right to: they inherit it
+//! open.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;

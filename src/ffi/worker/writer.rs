@@ -58,7 +58,8 @@ impl Writer {
         Ok(Self(shared))
     }
 
-    /// Gives the thread a job; one that was given before and has not begun is dropped. Returns its number.
+    /// Gives the thread a job; one that was given before and has not begun is dropped. Returns its
+    /// number.
     pub(crate) fn give(&self, job: Job) -> u64 {
         let mut work = self.0.lock();
         work.next = Some(job);

@@ -77,7 +77,8 @@ impl SharedZone {
         let front = self.front;
         Signals {
             not_open: &front.not_open,
-            // SAFETY: the table was carved for these atomics. No visit makes an exclusive reference to it.
+            // SAFETY: the table was carved for these atomics. No visit makes an exclusive reference to
+            // it.
             names: unsafe { &*self.table(self.layout.names) },
             moving: &front.moving,
             heard: &front.heard,
@@ -133,8 +134,9 @@ impl SharedZone {
         self.front.roll.store(roll.0, Ordering::Relaxed);
     }
 
-    /// Lends the tables to `f` under the lock. Then, without the lock, wakes workers and writes log lines
-    /// as the tables ask for. `f` must not log, allocate, release or end a request, or visit again.
+    /// Lends the tables to `f` under the lock. Then, without the lock, wakes workers and writes log
+    /// lines as the tables ask for. `f` must not log, allocate, release or end a request, or visit
+    /// again.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
         let now = now();
         let locked = Locked::new(self.pool, &self.front.holder);
