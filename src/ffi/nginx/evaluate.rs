@@ -5,7 +5,7 @@
 //! request's own location made them.
 
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use nginx_sys::{
     ngx_http_complex_value_t, ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_t,
@@ -141,7 +141,7 @@ fn values<'r>(r: Request) -> &'r mut [ngx_http_variable_value_t] {
 struct Captures {
     count: ngx_uint_t,
     places: Vec<core::ffi::c_int>,
-    data: Option<NonNull<u8>>,
+    data: Option<ptr::NonNull<u8>>,
 }
 
 #[cfg(ngx_feature = "pcre")]
@@ -149,7 +149,7 @@ impl Captures {
     const NONE: Self = Self { count: 0, places: Vec::new(), data: None };
 
     fn keep(&mut self, r: Request) {
-        (self.count, self.data) = (r.ncaptures, NonNull::new(r.captures_data));
+        (self.count, self.data) = (r.ncaptures, ptr::NonNull::new(r.captures_data));
         self.places.clear();
         self.places.extend_from_slice(captures(r, r.ncaptures));
     }
@@ -157,7 +157,7 @@ impl Captures {
     /// A match overwrites nginx's array. If a subrequest shares it, nginx takes a new array of the
     /// same size. In both cases what stood there before is copied back.
     fn put_back(&self, r: Request) {
-        let data = self.data.map_or(ptr::null_mut(), NonNull::as_ptr);
+        let data = self.data.map_or(ptr::null_mut(), ptr::NonNull::as_ptr);
         r.update(|r| (r.ncaptures, r.captures_data) = (self.count, data));
         let now = captures(r, self.places.len());
         now.iter_mut().zip(&self.places).for_each(|(now, before)| *now = *before);
