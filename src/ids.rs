@@ -39,7 +39,7 @@ index! {
     AppId
 }
 index! {
-    /// An entry of the table of workers.
+    /// An entry of the worker table.
     WorkerId
 }
 index! {

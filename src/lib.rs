@@ -2,11 +2,11 @@
 //! afterwards in the order in which they came.
 //!
 //! There are two halves. The core decides: it takes plain values and returns plain values, without
-//! nginx, clock, log or unsafe. The edge, in [`ffi`], borrows from nginx, asks the core and
-//! translates its answer; it is built with the feature `module`.
+//! nginx, clock, log or unsafe. The edge, in [`ffi`], takes values from nginx, asks the core
+//! and translates its answer; it is built with the feature `module`.
 //!
 //! Read [`zone`] first: all workers share it, and its methods are the rules. Modules stand here in
-//! floors: each uses only those above it in the list.
+//! floors, from the lowest to the highest: each uses only lower floors.
 #![cfg_attr(not(feature = "module"), forbid(unsafe_code))]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 

@@ -1,5 +1,5 @@
-# Requests that nginx has given up while the app may still work on them: the client left, or the app took
-# too long. They are no longer in flight. A caller that waits for quiet is told how many there were.
+# Requests that nginx has given up although the app may still work on them: the client left, or the app took
+# too long. They are no longer in flight. A caller that waits until the app is quiet is told how many there were.
 
 use strict;
 use warnings;
@@ -239,7 +239,7 @@ subtest 'a request that the app has never seen, or that does not count, is not a
     };
 };
 
-subtest 'the count of abandoned requests outlives the worker' => sub {
+subtest 'the count of abandoned requests stays when the worker ends' => sub {
     my ($before, $lately) = (total(), $t->status->{abandoned});
     cmp_ok $lately, '>', 0, 'some requests were abandoned in the last minute';
     $t->reload;

@@ -77,7 +77,7 @@ subtest 'a location controls its own app and those that it names, no others' => 
     is $t->control('status?app=' . 'x' x 129, at => '/any')->{status}, 400, 'a name that is too long: 400';
     is $t->control('status?app=%4', at => '/any')->{status}, 400, 'a name that is not percent-encoded: 400';
     for my $verb ('apps', 'metrics') {
-        is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app= is answered 400: the verb always shows all apps";
+        is $t->control("$verb?app=alpha", at => '/any')->{status}, 400, "$verb?app= is answered with 400: the verb always shows all apps";
     }
 };
 

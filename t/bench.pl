@@ -152,7 +152,7 @@ sub times_of {
 
 # ---- a paced drain
 
-# How evenly so many requests come to the app over so many seconds.
+# How evenly this many requests come to the app over this many seconds.
 sub spread {
     my ($number, $seconds) = @_;
     my $server = server($number);

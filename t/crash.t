@@ -1,4 +1,4 @@
-# A worker that dies takes only its own requests along: no other request waits for it, and no ticket is lost.
+# When a worker dies, only its own requests are lost: no other request waits for it, and no ticket is lost.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ sub all_but_the_dead_are_served {
 }
 
 for my $workers (2, 4) {
-    subtest "a worker that is killed while it holds takes only its own requests along, $workers workers" => sub {
+    subtest "when a worker is killed while it holds requests, only its own are lost, $workers workers" => sub {
         my $t = Intermission->new(workers => $workers);
         $t->control('enable');
         my $crowd = $t->crowd('--count', 400);
@@ -42,7 +42,7 @@ for my $workers (2, 4) {
 }
 
 for my $round (1 .. 5) {
-    subtest "a worker that is killed while it releases takes only its own requests along, round $round" => sub {
+    subtest "when a worker is killed while it releases requests, only its own are lost, round $round" => sub {
         my $t = Intermission->new(workers => 4);
         $t->control('enable');
         my $crowd = $t->crowd('--count', 2000);
@@ -55,7 +55,7 @@ for my $round (1 .. 5) {
     };
 }
 
-subtest 'an old worker that is killed after a reload takes only its own requests along' => sub {
+subtest 'when an old worker is killed after a reload, only its own requests are lost' => sub {
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
     my $crowd = $t->crowd('--count', 300);
@@ -97,7 +97,7 @@ subtest 'a worker that is killed while it releases is noticed without a call or 
 SKIP: {
     skip 'no module with faults: scripts/test builds it', 1 if !-e $faulty;
     for my $step (0 .. 24) {
-        subtest "a worker that dies inside the lock at step $step is repaired, and no client waits for ever" => sub {
+        subtest "a worker dies while it holds the lock, at step $step: the tables are repaired, and no client waits for ever" => sub {
             my $t = Intermission->new(workers => 2, module => $faulty);
             chmod 0777, $t->dir;
             $t->control('enable');
@@ -114,8 +114,8 @@ SKIP: {
             my $disable = sub { $t->wait_for(sub { ($t->control('disable')->{status} // '') =~ /^(?:200|304)$/ }, 'an answer to disable') };
             $disable->();
             my ($done, $rest) = ($crowd->done, $more->done);
-            is $done->{timed_out} + $rest->{timed_out}, 0, "killed in the lock at step $step: no client waits for ever";
-            is $t->ticket_inversions, 0, "killed in the lock at step $step: released in order";
+            is $done->{timed_out} + $rest->{timed_out}, 0, "killed while it holds the lock at step $step: no client waits for ever";
+            is $t->ticket_inversions, 0, "killed while it holds the lock at step $step: released in order";
             # The worker may have had too little to do to reach the step.
             $t->wait_for(sub { $t->error_log =~ /exited on signal 9/ || do { $t->control('enable'); $disable->(); 0 } }, 'a worker to die at its step');
             $t->wait_log(qr/died while it held the lock: the tables were repaired/);
@@ -126,7 +126,7 @@ SKIP: {
 
     # The master does not unlock a zone that the present configuration does not have.
     for my $round (1 .. 3) {
-        subtest "an old worker that dies in the lock of a former zone stops no other, round $round" => sub {
+        subtest "an old worker that dies while it holds the lock of a former zone stops no other, round $round" => sub {
             # With reuseport each worker gets some requests.
             my $t = Intermission->new(
                 workers => 2, module => $faulty, backend => ['--delay', 2000], server => 'listen 127.0.0.2:@PORT@ reuseport;',
@@ -145,7 +145,7 @@ SKIP: {
             kill CONT => $old[1];
             $crowd->done;
             $t->wait_old_workers_gone;
-            is scalar($t->old_workers), 0, 'an old worker that dies in the lock of a former zone stops no other';
+            is scalar($t->old_workers), 0, 'an old worker that dies while it holds the lock of a former zone stops no other';
             $t->clean_ok(killed_process => 1);
         };
     }

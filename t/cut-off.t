@@ -21,7 +21,7 @@ subtest 'a paced drain that takes longer than worker_shutdown_timeout ends with 
     my ($served, $turned_away) = map { $done->{statuses}{$_} // 0 } 200, 503;
     is $served + $turned_away, 40, 'a paced drain that is cut off: all clients are answered';
     cmp_ok $served, '>', 0, 'a paced drain that is cut off: the app answers the requests that were released';
-    cmp_ok $turned_away, '>', 20, 'a paced drain that is cut off: the other requests are answered 503';
+    cmp_ok $turned_away, '>', 20, 'a paced drain that is cut off: the other requests are answered with 503';
     is $t->position_inversions, 0, 'a paced drain that is cut off: the app gets them in order';
     my $totals = $t->status->{totals};
     is_deeply [@{$totals}{qw(released stopped left lost)}], [$served, $turned_away, 0, 0], 'a paced drain that is cut off: the totals say released and stopped';

@@ -108,7 +108,7 @@ subtest 'stop asks twice' => sub {
     is $browser->text('#stop .main'), 'Yes, stop basecamp', 'stop: the second question';
     $browser->click('#stop .main');
     wait_no_dialog();
-    is_deeply [map { $_->response->{status} } @held], [503, 503], 'stop: held requests are answered 503';
+    is_deeply [map { $_->response->{status} } @held], [503, 503], 'stop: held requests are answered with 503';
     is_deeply [@{$t->status}{qw(state reason)}], ['stopped', 'too long'], 'stop: the app is stopped, with the reason';
     $browser->wait_text(field('state'), qr/^Stopped$/);
     is $browser->text(field('note')), 'Stopped.', 'stop: the page says Stopped';
@@ -157,7 +157,7 @@ subtest 'a stopped app can be paused again' => sub {
     $t->control('stop?reason=too%20long');
     visit();
     $browser->wait_text(field('state'), qr/^Stopped$/);
-    like $browser->text(field('cause')), qr/^Requests are answered with 503/, 'the card of a stopped app says that requests are answered 503';
+    like $browser->text(field('cause')), qr/^Requests are answered with 503/, 'the card of a stopped app says that requests are answered with 503';
     $browser->click($button{enable});
     $browser->click('#enable .main');
     $browser->wait_text(field('state'), qr/^Paused$/);

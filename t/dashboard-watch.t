@@ -45,7 +45,7 @@ subtest 'a pause that may be rolled back is shown as such' => sub {
     $browser->wait_text(field('cause'), qr/a caller waits until the app is quiet: the pause may be rolled back until [\d:]{8} \(1?\d\ss\)/);
     $browser->wait_text(field('flying'), qr{GET /slow\?delay=4000 · from 127\.0\.0\.1 · \d\.\d\ss · waits for the app});
     picture('may-be-taken-back');
-    is $waiting->response->{status}, 200, 'the app is quiet: the caller is answered 200';
+    is $waiting->response->{status}, 200, 'the app is quiet: the caller is answered with 200';
     $browser->wait_text('#events', qr/it cannot be rolled back any more/);
     unlike $browser->text(field('cause')), qr/rolled back/, 'a pause whose caller was answered is not shown as one that may be rolled back';
     $slow->response;
@@ -74,7 +74,7 @@ subtest 'after the counters started again the page does not say what a pause cos
     $browser->wait_text(field('state'), qr/^Paused$/);
     # There is no state file: the counters start again.
     $t->end_nginx;
-    is $held->response->{status}, 503, 'the held request is answered 503 at the restart';
+    is $held->response->{status}, 503, 'the held request is answered with 503 at the restart';
     $t->start_nginx(port => $t->port);
     my $note = $browser->wait_text(field('note'), qr/^Open/, 20);
     is $note, 'Open. What the pause cost is not known: the counters started again.', 'after the counters started again there is no verdict';

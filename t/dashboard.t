@@ -18,7 +18,7 @@ my $odd_reason = q{"><script>document.title='hit'</script><b>&amp;};
 subtest 'the page has a policy that lets nothing of other origins in' => sub {
     for my $path ('/_intermission', '/_intermission/') {
         my $answer = $t->get($path);
-        is $answer->{status}, 200, "$path: answered 200";
+        is $answer->{status}, 200, "$path: answered with 200";
         like $answer->{headers}{'content-type'}, qr{^text/html; charset=utf-8$}i, "$path: HTML";
         is $answer->{headers}{'cache-control'}, 'no-store', "$path: not stored";
         my $sources = qr{default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'};
@@ -33,12 +33,12 @@ subtest 'script and style are files of the endpoint' => sub {
     my %type = ('dashboard.js' => 'text/javascript; charset=utf-8', 'dashboard.css' => 'text/css; charset=utf-8');
     for my $file (sort keys %type) {
         my $answer = $t->control($file);
-        is $answer->{status}, 200, "$file: answered 200";
+        is $answer->{status}, 200, "$file: answered with 200";
         is $answer->{headers}{'content-type'}, $type{$file}, "$file: its type";
         is $answer->{headers}{'x-content-type-options'}, 'nosniff', "$file: nosniff";
         is $answer->{headers}{'cache-control'}, 'no-store', "$file: not stored";
-        is $t->control($file, method => 'HEAD')->{status}, 200, "$file: HEAD is answered 200";
-        is $t->control($file, method => 'POST')->{status}, 405, "$file: POST is answered 405";
+        is $t->control($file, method => 'HEAD')->{status}, 200, "$file: HEAD is answered with 200";
+        is $t->control($file, method => 'POST')->{status}, 405, "$file: POST is answered with 405";
     }
     is $t->control('dashboard.html')->{status}, 404, 'dashboard.html: 404';
 };

@@ -106,7 +106,7 @@ subtest 'a dead name server delays only requests that need it' => sub {
     is $other->done->{statuses}{200}, 50, 'a dead name server: requests that need no name are answered';
     cmp_ok Time::HiRes::time() - $start, '<', 1.5, 'a dead name server: requests that need no name are answered soon';
     my $done = $crowd->done;
-    is $done->{statuses}{502}, 100, 'a dead name server: requests that need the name are answered 502';
+    is $done->{statuses}{502}, 100, 'a dead name server: requests that need the name are answered with 502';
     cmp_ok Time::HiRes::time() - $start, '<', 6, 'a dead name server: the line waits for one timeout only';
     $t->wait_state('open');
     $t->clean_ok(at => [qw(/_intermission /_other)], allow => [qr/could not be resolved/]);

@@ -15,7 +15,7 @@ location /_intermission { intermission_control; }
 location /paced { intermission_control; intermission_release spread=1s; }
 END_OF_CONF
 
-# Sends so many requests, and waits until they are held in this order.
+# Sends this many requests, and waits until they are held in this order.
 sub held {
     my ($number) = @_;
     my @held;
@@ -44,7 +44,7 @@ subtest 'disable?wait= with no held request is answered at once' => sub {
     $t->control('enable');
     my $start = time;
     my $answer = $t->control('disable?wait=60s', timeout => 20);
-    is $answer->{status}, 200, 'no request is held: disable?wait= is answered 200';
+    is $answer->{status}, 200, 'no request is held: disable?wait= is answered with 200';
     like $answer->{body}, qr/^Pause disabled\.\napp "/, 'no request is held: disable?wait= answers Pause disabled';
     cmp_ok time - $start, '<', 10, 'no request is held: disable?wait= does not wait for its time to pass';
     is $t->control('disable?wait=60s', timeout => 20)->{status}, 304, 'disable?wait= of an open app: 304';
@@ -56,7 +56,7 @@ subtest 'disable?wait= is answered when all held requests are released' => sub {
     my $crowd = $t->crowd('--count', 500);
     $t->wait_held(500, seconds => 20);
     my $answer = $t->control('disable?wait=60s&format=json', timeout => 30);
-    is $answer->{status}, 200, '500 held: disable?wait= is answered 200';
+    is $answer->{status}, 200, '500 held: disable?wait= is answered with 200';
     is released() - $before, 500, 'disable?wait= is answered when all 500 are released';
     my $status = eval { decode_json($answer->{body}) } // {};
     is_deeply [@$status{qw(state held)}], ['open', 0], 'disable?wait= says in JSON that the app is open and no request is held';
@@ -73,21 +73,21 @@ subtest 'disable?wait= with a pace waits for the whole drain' => sub {
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1s');
     my $answer = $caller->response(20);
     cmp_ok time - $start, '>=', 0.7, sprintf 'disable?wait= with spread=1s takes its time: %.3f s', time - $start;
-    is $answer->{status}, 200, 'disable?wait= with spread=1s is answered 200';
+    is $answer->{status}, 200, 'disable?wait= with spread=1s is answered with 200';
     is released() - $before, 6, 'disable?wait= with spread=1s is answered when all are released';
     answered_well('all held requests are served', @held);
 
     $t->control('enable', at => '/paced');
     @held = held(6);
     $start = time;
-    is $t->control('disable?wait=60s', timeout => 20)->{status}, 200, "disable?wait= with the pause's own pace is answered 200";
+    is $t->control('disable?wait=60s', timeout => 20)->{status}, 200, "disable?wait= with the pause's own pace is answered with 200";
     cmp_ok time - $start, '>=', 0.7, sprintf "disable?wait= with the pause's own pace takes its time: %.3f s", time - $start;
     answered_well('all held requests are served', @held);
 
     $t->control('enable');
     @held = map { $t->send("/held/$_?delay=200") } 1 .. 4;
     $t->wait_held(4);
-    is $t->control('disable?wait=60s&concurrency=2', timeout => 20)->{status}, 200, 'disable?wait= with concurrency=2 is answered 200';
+    is $t->control('disable?wait=60s&concurrency=2', timeout => 20)->{status}, 200, 'disable?wait= with concurrency=2 is answered with 200';
     answered_well('all held requests are served', @held);
 };
 
@@ -101,7 +101,7 @@ subtest 'disable?wait= too late: 504 with how many are left, and the drain goes 
     is $t->status->{state}, 'draining', 'after the 504 the drain goes on';
     is $t->control('disable?spread=1h')->{status}, 304, 'after the 504 the drain has the same pace';
     my $json = $t->control('disable?wait=100ms&spread=1h&format=json');
-    is $json->{status}, 504, 'disable?wait= of a drain that is under way: 504';
+    is $json->{status}, 504, 'disable?wait= of a drain that has begun: 504';
     like eval { decode_json($json->{body})->{error} } // '', qr/^\d+ requests are still held/, 'disable?wait= too late in JSON: an error with how many are held';
     my $caller = $t->send('/_intermission/disable?wait=60s');
     reopen();
@@ -115,16 +115,16 @@ subtest 'disable?wait=, paused again or stopped meanwhile: 409' => sub {
     my @held = held(5);
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
-    is $t->control('enable')->{status}, 200, 'enable during a drain is answered 200';
+    is $t->control('enable')->{status}, 200, 'enable during a drain is answered with 200';
     my $answer = $caller->response;
-    is $answer->{status}, 409, 'enable during a drain: the caller of disable?wait= is answered 409';
+    is $answer->{status}, 409, 'enable during a drain: the caller of disable?wait= is answered with 409';
     like $answer->{body}, qr/changed or ended the pause or drain while this call waited/, 'the 409 says that another caller paused';
     is $t->status->{state}, 'paused', 'enable during a drain: the pause goes on';
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     my $provisional = $t->send('/_intermission/enable?wait=60s');
-    is $caller->response->{status}, 409, 'enable?wait= during a drain: the caller of disable?wait= is answered 409';
-    is $provisional->response->{status}, 200, 'enable?wait= during a drain is answered 200';
+    is $caller->response->{status}, 409, 'enable?wait= during a drain: the caller of disable?wait= is answered with 409';
+    is $provisional->response->{status}, 200, 'enable?wait= during a drain is answered with 200';
     reopen();
     answered_well('no held client sees an error', @held);
 
@@ -133,8 +133,8 @@ subtest 'disable?wait=, paused again or stopped meanwhile: 409' => sub {
     $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     $t->control('stop');
-    is $caller->response->{status}, 409, 'stop during a drain: the caller of disable?wait= is answered 409';
-    is scalar(grep { $_->response->{status} == 503 } @held[1, 2]), 2, 'stop during a drain: held requests are answered 503';
+    is $caller->response->{status}, 409, 'stop during a drain: the caller of disable?wait= is answered with 409';
+    is scalar(grep { $_->response->{status} == 503 } @held[1, 2]), 2, 'stop during a drain: held requests are answered with 503';
     $held[0]->response;
     reopen();
 };
@@ -158,7 +158,7 @@ subtest 'disable?wait= does not wait for requests that left or expired' => sub {
     my $caller = $t->send('/_intermission/disable?wait=60s&spread=1h');
     $t->wait_state('draining');
     $_->close for @held[1 .. 3];
-    is $caller->response->{status}, 200, 'all remaining held clients leave: disable?wait= is answered 200';
+    is $caller->response->{status}, 200, 'all remaining held clients leave: disable?wait= is answered with 200';
     $held[0]->response;
     is $t->status->{state}, 'open', 'all remaining held clients leave: the app is open';
 };

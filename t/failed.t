@@ -87,7 +87,7 @@ subtest 'the app is down when the pause ends' => sub {
     my %holders = map { $_ => 1 } $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/g;
     cmp_ok scalar keys %holders, '>', 1, 'more than one worker holds requests';
     my $answer = $t->control('disable?wait=10s');
-    is $answer->{status}, 200, 'the app is down: disable?wait= is answered 200';
+    is $answer->{status}, 200, 'the app is down: disable?wait= is answered with 200';
     like $answer->{body}, qr/^nginx answered 85 of 85 released requests with 502, 503 or 504$/m, 'disable?wait= tells how many of the released requests failed';
     is_deeply [map { $_->done->{statuses}{502} } @crowds], [60, 20], 'the app is down: all released requests get 502';
     is $_->response->{status}, 502, 'the app is down: a held request on a kept connection gets 502' for @kept;
@@ -124,7 +124,7 @@ for my $what (sort keys %one) {
     subtest $what => sub {
         my ($target, $expected, $fails) = @{$one{$what}};
         my $before = failed();
-        is $_->response->{status}, $expected, "$what: answered $expected" for pause_with($target);
+        is $_->response->{status}, $expected, "$what: answered with $expected" for pause_with($target);
         $t->wait_state('open');
         $t->wait_for(sub { failed() == $before + $fails }, 'the request to count as failed') if $fails;
         is failed(), $before + $fails, $fails ? "$what: counted as failed" : "$what: not counted as failed";
@@ -187,7 +187,7 @@ subtest 'the failed requests of a paced drain count for it' => sub {
     $t->control('enable');
     my @held = map { $t->send("/down/paced/$_") } 1 .. 6;
     $t->wait_held(6);
-    is $t->control('disable?concurrency=2&wait=10s')->{status}, 200, 'a drain of two at a time with a dead app is answered 200';
+    is $t->control('disable?concurrency=2&wait=10s')->{status}, 200, 'a drain of two at a time with a dead app is answered with 200';
     is $_->response->{status}, 502, 'a drain of two at a time with a dead app: 502' for @held;
     $t->wait_for(sub { failed() == $before + 6 }, 'all six failures to be counted');
     is $t->status->{last_drain}{failed}, 6, 'the paced drain counts its six failures';

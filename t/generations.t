@@ -30,7 +30,7 @@ END
     is $t->status->{totals}{rejected}, 0, 'new workers hold although many old workers live';
     is $t->control('enable?wait=5s', timeout => 20)->{status}, 200, 'the app is quiet although many old workers live';
     kill QUIT => $t->master;
-    is $crowd->done->{statuses}{503}, 100, 'nginx quits: the held requests are answered 503';
+    is $crowd->done->{statuses}{503}, 100, 'nginx quits: the held requests are answered with 503';
     $_->close for @sockets;
     ok $t->stop, 'nginx ends with the last WebSocket';
 };

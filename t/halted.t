@@ -52,7 +52,7 @@ subtest 'stop answers the requests behind a delayed one' => sub {
     my ($first, $delayed, $behind) = halted($t);
     my $start = Time::HiRes::time();
     $t->control('stop');
-    is $behind->done->{statuses}{503}, 100, 'stop while a released request is delayed: the requests behind it are answered 503';
+    is $behind->done->{statuses}{503}, 100, 'stop while a released request is delayed: the requests behind it are answered with 503';
     cmp_ok Time::HiRes::time() - $start, '<', 2, 'stop while a released request is delayed: the requests behind it are answered soon';
     $dns->thaw;
     is $delayed->done->{statuses}{200}, 1, 'stop while a released request is delayed: the released request is answered';
@@ -87,7 +87,7 @@ subtest 'disable?wait= waits for a delayed request' => sub {
     my $held = $t->send('/dead');
     $t->wait_held(1);
     my $answer = $t->control('disable?wait=300ms');
-    is $answer->{status}, 504, 'the last released request is delayed: disable?wait= is answered 504';
+    is $answer->{status}, 504, 'the last released request is delayed: disable?wait= is answered with 504';
     like $answer->{body}, qr/^no request is held any more, but the last one is delayed on its way to the app$/m, 'the last released request is delayed: the answer says so';
     is $t->status->{held}, 0, 'the last released request is delayed: the status counts no held request';
     $dns->thaw;

@@ -27,7 +27,7 @@ subtest "nginx's cache helpers are no workers" => sub {
     is $t->status->{held}, 3, 'a helper dies: the held requests stay held';
     $t->freeze(grep { $_ != $helpers[1] } helpers($t));
     kill QUIT => $t->master;
-    is $_->response->{status}, 503, 'nginx quits: held requests are answered 503 although helpers stand still' for @held;
+    is $_->response->{status}, 503, 'nginx quits: held requests are answered with 503 although helpers stand still' for @held;
     kill CONT => @helpers, helpers($t);
     $t->stop;
 };

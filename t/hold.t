@@ -111,10 +111,10 @@ subtest 'intermission_expired answers a request whose max_time is over' => sub {
     is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'access log: an answered request is EXPIRED';
 
     my $body = $t->send('/504/body', body => 'x' x 5000, keepalive => 1);
-    is $body->response->{status}, 504, 'an expired request with a body is answered 504';
+    is $body->response->{status}, 504, 'an expired request with a body is answered with 504';
     is $body->request('/503/next', keepalive => 1)->response->{status}, 503, 'an expired request with a body: the connection goes on';
     my $late = $t->send('/504/late', keepalive => 1, method => 'POST', headers => {'Content-Length' => 5000});
-    is $late->response->{status}, 504, 'an expired request whose body has not come is answered 504';
+    is $late->response->{status}, 504, 'an expired request whose body has not come is answered with 504';
     $late->write('x' x 5000);
     is $late->request('/503/next', keepalive => 1)->response->{status}, 503, 'an expired request whose body comes late: the connection goes on';
     $t->control('disable');
@@ -291,7 +291,7 @@ subtest 'streams of HTTP/2 expire like other requests' => sub {
     $t->control('enable');
     my ($pass, $answer) = map { $t->crowd_http2('--count', 20, '--connections', 1, '--path', "/$_/{i}") } 'pass', 'answer';
     is $pass->done->{statuses}{200}, 20, 'HTTP/2: expired streams are passed on';
-    is $answer->done->{statuses}{503}, 20, 'HTTP/2: expired streams are answered 503';
+    is $answer->done->{statuses}{503}, 20, 'HTTP/2: expired streams are answered with 503';
     is $t->backend_log, 20, 'HTTP/2: the backend gets only the streams that are passed on';
     $t->control('disable');
     $t->clean_ok;

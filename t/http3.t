@@ -30,7 +30,7 @@ sub instance {
 # Starts a client with one connection. t/lib/http3.py says which commands it takes.
 sub connection { return (connections($_[0], 1))[0] }
 
-# Starts so many clients at the same time, so that no connection becomes idle while others are made.
+# Starts this many clients at the same time, so that no connection becomes idle while others are made.
 sub connections {
     my ($t, $number) = @_;
     my @clients = map {
@@ -136,7 +136,7 @@ subtest 'a stream that ends while it is held is out of the line' => sub {
     $t->clean_ok;
 };
 
-subtest 'a connection that ends takes its held streams along' => sub {
+subtest 'when a connection ends, its held streams end too' => sub {
     my $t = instance(http => 'keepalive_timeout 2s;');
     my ($closes, $vanishes, $pings) = connections($t, 3);
     $t->control('enable');
@@ -151,10 +151,10 @@ subtest 'a connection that ends takes its held streams along' => sub {
     }
     $closes->say('close');
     $t->wait_held(4);
-    is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a closed connection takes its held streams along: $_" for 1, 2;
+    is $t->logged("/closes/$_")->{intermission}, 'LEFT', "a connection is closed: its held streams end too: $_" for 1, 2;
     $vanishes->kill;
     $t->wait_for(sub { $pings->say('ping'); $t->status->{held} == 2 }, 'nginx to give up the silent connection');
-    is $t->logged("/vanishes/$_")->{intermission}, 'LEFT', "a connection that is silent for keepalive_timeout takes its held streams along: $_" for 1, 2;
+    is $t->logged("/vanishes/$_")->{intermission}, 'LEFT', "a connection is silent for keepalive_timeout: its held streams end too: $_" for 1, 2;
     $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'more than twice keepalive_timeout to pass');
     $t->control('disable');
     is answer($pings, $_)->{status}, 200, "a connection that sends pings keeps its held streams: $_" for 1, 2;
@@ -225,7 +225,7 @@ END
     $client->say('reset reset');
     $t->logged($_) for '/reset', '/silent';
     is $t->logged($_)->{intermission}, '-', "read_body: a stream that leaves or stalls before its body is whole has no status: $_" for '/reset', '/silent';
-    is $t->logged('/silent')->{status}, 408, 'read_body: a stream that stalls is answered 408 by nginx';
+    is $t->logged('/silent')->{status}, 408, 'read_body: a stream that stalls is answered with 408 by nginx';
     $t->control('disable');
     is answer($client, $_)->{status}, 200, "read_body: released: $_" for 'first', @uploads, 'whole';
     my @line = sort { $a->{position} <=> $b->{position} } $t->backend_log;

@@ -1,5 +1,5 @@
 # Requests in flight are counted from the first control request on, whatever its verb, and the status
-# says which requests a drain waits for.
+# says which requests keep the app from being quiet.
 
 use strict;
 use warnings;

@@ -93,7 +93,7 @@ subtest 'a full zone rejects with 503' => sub {
     my $crowd = $t->crowd('--count', $room);
     $t->wait_held($room, seconds => 30);
     my @over = map { $t->get("/over/$_") } 1 .. 20;
-    is scalar(grep { $_->{status} == 503 } @over), 20, 'a full zone: requests are answered 503';
+    is scalar(grep { $_->{status} == 503 } @over), 20, 'a full zone: requests are answered with 503';
     is scalar(grep { ($_->{headers}{'retry-after'} // '') eq '10' } @over), 20, 'a full zone: the 503 has Retry-After';
     is $t->get('/up')->{status}, 200, 'a full zone: health checks pass';
     $t->wait_log(qr/\[warn\].*app "basecamp": no room: \d+ requests? rejected, the last one because of intermission_zone/);

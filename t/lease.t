@@ -17,7 +17,7 @@ END
 subtest 'a lease ends by itself' => sub {
     my $t = Intermission->new(workers => 2, locations => $control);
     my $start = Time::HiRes::time();
-    is $t->control('enable?for=1s')->{status}, 200, 'enable?for=1s is answered 200';
+    is $t->control('enable?for=1s')->{status}, 200, 'enable?for=1s is answered with 200';
     like $t->status->{until}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'the status has the end of the lease';
     my $held = $t->send('/');
     is $held->response->{status}, 200, 'the lease ends by itself, and releases the held request';
@@ -39,9 +39,9 @@ subtest 'a shorter lease changes nothing, a longer one moves the end' => sub {
     my $until = $t->status->{until};
     is $t->control('enable?for=1s')->{status}, 200, 'an enable with a shorter lease is answered';
     is $t->status->{until}, $until, 'an enable with a shorter lease does not change the end';
-    is $t->control('enable?for=2m')->{status}, 200, 'an enable with a longer lease is answered 200';
+    is $t->control('enable?for=2m')->{status}, 200, 'an enable with a longer lease is answered with 200';
     cmp_ok $t->status->{until}, 'gt', $until, 'an enable with a longer lease moves the end';
-    is $t->control('enable')->{status}, 200, 'an enable without a lease is answered 200';
+    is $t->control('enable')->{status}, 200, 'an enable without a lease is answered with 200';
     is $t->status->{until}, undef, 'an enable without a lease makes the pause endless';
     is $t->control('enable')->{status}, 304, 'enable of an endless pause: 304';
     $t->control('enable?for=1s');

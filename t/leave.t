@@ -8,7 +8,7 @@ use Intermission;
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 
-# The bytes of an HTTP/2 connection with so many streams, each of which requests the target.
+# The bytes of an HTTP/2 connection with this many streams, each of which requests the target.
 sub http2 {
     my ($target, $streams) = @_;
     my $header = "\x82\x86\x04" . pack('C/a*', $target) . "\x01\x01x";    # GET, http, path, authority

@@ -29,7 +29,7 @@ C
 my $built = system(qw(cc -shared -fPIC -o), "$dir/fail.so", "$dir/fail.c", '-ldl');
 plan skip_all => 'there is no C compiler' if $built != 0;
 
-# So many locations that the module asks for memory at any time.
+# Enough locations: the module asks for memory again and again.
 my $locations = join '', map { "location /$_ { intermission \$arg_hold; intermission_expired 504; }\n" } 1 .. 300;
 
 # Runs nginx -t with the failing library. Returns how it exits.

@@ -29,7 +29,7 @@ sub crowd {
     return $t->crowd('--to', '127.0.0.2:' . $t->port, '--count', $count, '--path', $path, @more);
 }
 
-# Waits until so many requests have taken a ticket, in all pauses together.
+# Waits until this many requests have taken a ticket, in all pauses together.
 sub wait_tickets {
     my ($number) = @_;
     $t->wait_for(sub { $t->status->{totals}{held} == $number }, "$number requests to have a ticket", 20);
@@ -42,7 +42,7 @@ sub outcomes {
     return \%count;
 }
 
-# Waits for so many lines in the access log: nginx writes them after the answers.
+# Waits for this many lines in the access log: nginx writes them after the answers.
 sub wait_logged {
     my ($number) = @_;
     $t->wait_for(sub { $number == grep { $_->{target} !~ m{^/_intermission} } $t->access_log }, "$number lines in the access log", 20);

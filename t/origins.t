@@ -110,7 +110,7 @@ subtest "a browser's GET without an origin changes nothing" => sub {
     like $answer->{body}, qr/dashboard.*curl/, "a browser's GET without origin: the answer says what to do instead";
     is $t->status->{state}, 'open', "a browser's GET without origin has changed nothing";
     is $t->control('status', host => $host, headers => \%browser)->{status}, 200, 'a browser may read the status without an origin';
-    is $t->control('enable', host => $host, method => 'POST', headers => \%browser)->{status}, 200, "a browser's POST without origin: 200, as a foreign page's would have an Origin";
+    is $t->control('enable', host => $host, method => 'POST', headers => \%browser)->{status}, 200, "a browser's POST without origin: 200, because a POST of a foreign page would have an Origin";
     is $t->control('disable', host => $host, headers => {%browser, 'Sec-Fetch-Site' => 'none'})->{status}, 200, 'a URL that was typed, over https: 200';
     is $t->control('enable', host => $host, headers => {%browser, Referer => "http://$host/_intermission/"})->{status}, 200, "the endpoint's own page: 200";
     $t->control('disable');

@@ -93,7 +93,7 @@ subtest 'new requests behind a paced drain go on at a pace too' => sub {
     $t->clean_ok;
 };
 
-subtest 'a client that leaves, or a worker that dies, gives its place back' => sub {
+subtest 'a client that leaves, or a worker that dies, lets the next request go' => sub {
     my $t = Intermission->new(workers => 2, locations => $control, backend => ['--delay', 800]);
     my $crowd = held($t, 8, '--path', '/r/{i}', '--leave', 0.5, '--leave-on-stdin');
     $t->control('disable?concurrency=2');
@@ -102,7 +102,7 @@ subtest 'a client that leaves, or a worker that dies, gives its place back' => s
     $crowd->wait_event('left');
     my $start = Time::HiRes::time();
     is $crowd->done->{answered}, 4, 'some released clients leave: the others are served';
-    cmp_ok Time::HiRes::time() - $start, '<', 20, 'some released clients leave: their places are given to others at once';
+    cmp_ok Time::HiRes::time() - $start, '<', 20, 'some released clients leave: others go at once';
     $t->wait_state('open');
 
     $crowd = held($t, 20);
@@ -114,7 +114,7 @@ subtest 'a client that leaves, or a worker that dies, gives its place back' => s
     $t->clean_ok(killed_process => 1);
 };
 
-subtest 'WebSockets and streams without end give their places back' => sub {
+subtest 'WebSockets and streams without end let the next request go' => sub {
     # A WebSocket counts until it is upgraded, a stream without end for ten seconds.
     my $t = Intermission->new(workers => 2, locations => $control);
     $t->control('enable');
@@ -131,7 +131,7 @@ subtest 'WebSockets and streams without end give their places back' => sub {
     my $last = $t->send('/last');
     $t->wait_held(3);
     $t->control('disable?concurrency=2');
-    is $last->response(25)->{status}, 200, 'disable with concurrency: a request without end gives its place away after ten seconds';
+    is $last->response(25)->{status}, 200, 'disable with concurrency: a request without end lets the next one go after ten seconds';
     $_->close for @streams;
     $t->clean_ok;
 };

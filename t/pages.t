@@ -279,7 +279,7 @@ location /_intermission { intermission_control apps=other; }
 END
     my $login = $t->send('/');
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'the login page to be in flight');
-    is $t->control('enable?wait=0.3')->{status}, 504, 'a page that the app serves counts as in flight: enable?wait= is answered 504';
+    is $t->control('enable?wait=0.3')->{status}, 504, 'a page that the app serves counts as in flight: enable?wait= is answered with 504';
     is $login->response->{status}, 401, 'the page that the app serves is answered';
     $t->control('enable');
     my $expired = $t->send('/expired');

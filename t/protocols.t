@@ -64,7 +64,7 @@ subtest 'HTTP/2: each stream is held by itself' => sub {
     is $one->answer($one->request('/up'))->{status}, 200, 'HTTP/2: a connection with held streams answers a health check';
     $other->close;
     $t->wait_held(4);
-    is $t->logged("/other/$_")->{intermission}, 'LEFT', "HTTP/2: a lost connection takes its held streams along: $_" for 1 .. 3;
+    is $t->logged("/other/$_")->{intermission}, 'LEFT', "HTTP/2: a connection is lost: its held streams end too: $_" for 1 .. 3;
     $t->control('disable');
     is $one->answer($stream{$_})->{status}, 200, "HTTP/2: stream $_ is released" for 1, 3, 4, 5;
     $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'HTTP/2: only streams that stay come to the backend, in order');
@@ -302,7 +302,7 @@ END
     $t->clean_ok;
 };
 
-subtest "bodies that take their time outlive nginx's own timeouts while held" => sub {
+subtest "held requests whose bodies take long are not ended by nginx's own timeouts" => sub {
     my $t = Intermission->new(
         workers => 2, http2 => 1,
         server => 'client_body_timeout 1s; client_header_timeout 1s; send_timeout 1s; keepalive_timeout 1s;',

@@ -14,11 +14,11 @@ instance();
 subtest 'a caller over HTTP/2 is answered as over HTTP/1.1' => sub {
     my $client = unfinished('/own/late');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
-    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller that is too late is answered 504';
+    is $http2->answer($http2->request('/_intermission/enable?wait=300ms'))->{status}, 504, 'HTTP/2: a caller that is too late is answered with 504';
     my $stream = $http2->request('/_intermission/enable?wait=20s');
     $t->wait_state('paused');
     $own->answer('/own/late');
-    is $http2->answer($stream)->{status}, 200, 'HTTP/2: a caller is answered 200 when all is finished';
+    is $http2->answer($stream)->{status}, 200, 'HTTP/2: a caller is answered with 200 when all is finished';
     $http2->close;
     reopen();
 };
@@ -51,9 +51,9 @@ subtest 'disabled or stopped while a caller waits: 409' => sub {
         my $held = $t->send("/held/$verb");
         $t->wait_held(1);
         is $t->control($verb)->{status}, 200, "$verb while two callers wait: 200";
-        is $caller->response->{status}, 409, "$verb while a caller waits: the caller is answered 409";
+        is $caller->response->{status}, 409, "$verb while a caller waits: the caller is answered with 409";
         my $answer = $keeper->response;
-        is $answer->{status}, 409, "$verb while a caller with keep=1 waits: the caller is answered 409";
+        is $answer->{status}, 409, "$verb while a caller with keep=1 waits: the caller is answered with 409";
         like eval { decode_json($answer->{body})->{error} } // '', qr/changed or ended the pause or drain while this call waited/, "$verb while a caller waits: the 409 says that the pause changed or ended";
         is $held->response->{status}, $verb eq 'stop' ? 503 : 200, "$verb while a caller waits: held requests are answered as by the verb";
         is $t->status->{state}, $verb eq 'stop' ? 'stopped' : 'open', "$verb while a caller waits is not rolled back";
@@ -87,7 +87,7 @@ subtest 'the lease ends while a caller waits: 409' => sub {
 subtest "another caller's enable meanwhile: too late, but the pause stays as that caller's" => sub {
     my $client = unfinished('/own/late');
     my $caller = waiter('enable?wait=800ms&reason=mine');
-    is $t->control('enable?for=60s&reason=his')->{status}, 200, "another caller's enable is answered 200";
+    is $t->control('enable?for=60s&reason=his')->{status}, 200, "another caller's enable is answered with 200";
     too_late($caller->response, 1, "another caller's enable: the one that waits is too late");
     my $status = $t->status;
     is_deeply [@$status{qw(state reason)}], ['paused', 'his'], "another caller's enable: the pause stays with its reason";
@@ -109,7 +109,7 @@ subtest 'two callers wait, each for itself' => sub {
     my @callers = map { waiter("enable?wait=20s&for=${_}0m") } 3, 6;
     ok !$_->answered, 'two callers wait: neither is answered yet' for @callers;
     $own->answer('/own/late');
-    is $_->response->{status}, 200, 'two callers wait: both are answered 200' for @callers;
+    is $_->response->{status}, 200, 'two callers wait: both are answered with 200' for @callers;
     is $client->response->{status}, 200, 'two callers wait: the request in flight is answered';
     reopen();
 
@@ -124,7 +124,7 @@ subtest 'two callers wait, each for itself' => sub {
     cmp_ok substr($status->{until}, 0, 13), 'le', substr(later($end, 120), 0, 13), "the first of two callers is too late: the end is the second's";
     ok !$held->answered && !$long->answered, 'the first of two callers is too late: a new request stays held';
     $own->answer('/own/later');
-    is $long->response->{status}, 200, 'the second of two callers is answered 200';
+    is $long->response->{status}, 200, 'the second of two callers is answered with 200';
     is $t->status->{state}, 'paused', 'the second of two callers has its pause';
     reopen();
     is $_->response->{status}, 200, 'two callers: no client sees an error' for $held, $client;
@@ -163,12 +163,12 @@ subtest 'the table of waiting callers is full: 503, and nothing has changed' => 
     like eval { decode_json($_->response->{body})->{error} } // '', qr/too many/, 'beyond 64 callers: the answer says too many' for @over;
     is $t->status->{state}, 'paused', 'beyond 64 callers: the pause of the others goes on';
     $own->answer('/own/late');
-    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'the 64 callers that wait are answered 200';
+    is scalar(grep { $_->response->{status} == 200 } @callers), 64, 'the 64 callers that wait are answered with 200';
     reopen();
     is $client->response->{status}, 200, 'many callers do not cut off the request in flight';
 };
 
-# A time of RFC 3339 that is so many seconds later.
+# A time of RFC 3339 that is this many seconds later.
 sub later {
     my ($time, $seconds) = @_;
     my ($year, $month, $day, $hour, $minute, $second) = $time =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)/;

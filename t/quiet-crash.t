@@ -1,4 +1,4 @@
-# A worker dies inside the lock while an enable?wait= begins, is answered or is rolled back: an answered
+# A worker that holds the lock dies while an enable?wait= begins, is answered or is rolled back: an answered
 # pause stays, a pause that was not answered is rolled back, and no caller waits for ever.
 
 use strict;

@@ -96,7 +96,7 @@ subtest 'too late: a stopped app is stopped again' => sub {
     too_late($caller->response, 1, 'enable?wait= of a stopped app is too late');
     my $after = $t->status;
     is_deeply [@$after{qw(state pause until reason by)}], [@$before{qw(state pause until reason by)}], 'rolled back into a stop: the app is stopped as before';
-    is $held->response->{status}, 503, 'rolled back into a stop: the request that was held meanwhile is answered 503';
+    is $held->response->{status}, 503, 'rolled back into a stop: the request that was held meanwhile is answered with 503';
     reopen();
     is $client->response->{status}, 200, 'rolled back into a stop: the request in flight is answered';
 };

@@ -62,7 +62,7 @@ subtest 'a long request on an old worker keeps the caller waiting' => sub {
     is $t->status->{in_flight}, 1, "the old worker's request is in flight";
     ok !$caller->answered, 'the caller waits while the old worker has a request';
     $own->answer('/own/old');
-    is $caller->response->{status}, 200, "the old worker's request is finished: the caller is answered 200";
+    is $caller->response->{status}, 200, "the old worker's request is finished: the caller is answered with 200";
     is $client->response->{status}, 200, "the old worker's request is answered";
     $t->wait_old_workers_gone;
     reopen();
@@ -73,7 +73,7 @@ subtest 'a caller that waits on a worker that has become an old one is answered'
         my $client = unfinished('/own/1');
         my $caller = waiter($late ? 'enable?wait=3s' : 'enable?wait=20s');
         $t->reload;
-        is $t->status->{state}, 'paused', 'a pause that waits lives through a reload';
+        is $t->status->{state}, 'paused', 'a reload keeps a pause that waits';
         my $held = $t->send('/held');
         $t->wait_for(sub { $t->status->{held} || $held->answered }, 'the new request to be held');
         $own->answer('/own/1') if !$late;
@@ -186,11 +186,11 @@ subtest 'a worker that does not report does not count as one without requests' =
     my ($silent, $other) = sort keys %to;
     $t->freeze($silent);
     my $answer = $to{$other}->request('/_intermission/enable?wait=500ms', keepalive => 1)->response;
-    is $answer->{status}, 504, 'a worker stands still: the caller is answered 504';
+    is $answer->{status}, 504, 'a worker stands still: the caller is answered with 504';
     like $answer->{body}, qr/^1 worker has not reported its requests in flight yet/, 'a worker stands still: the answer says that it has not reported';
     $to{$other}->request('/_intermission/enable?wait=20s');
     kill CONT => $silent;
-    is $to{$other}->response->{status}, 200, 'the worker goes on: a caller is answered 200';
+    is $to{$other}->response->{status}, 200, 'the worker goes on: a caller is answered with 200';
     reopen();
 };
 
@@ -201,7 +201,7 @@ subtest 'nginx quits while a caller waits: the caller is answered, and nginx end
     $t->wait_held(1);
     kill QUIT => $t->master;
     my $answer = $caller->response;
-    is $answer->{status}, 504, 'nginx quits: the waiting caller is answered 504 at once';
+    is $answer->{status}, 504, 'nginx quits: the waiting caller is answered with 504 at once';
     like $answer->{body}, qr/^1 request is still in flight: rolled back/, 'nginx quits: the answer tells how many requests are left';
     like $held->response->{status}, qr/^(?:200|503)$/, 'nginx quits: the held request is answered';
     ok !$client->answered, 'nginx quits: the request in flight goes on';
@@ -215,7 +215,7 @@ subtest 'nginx quits while a caller waits with keep=1, or for a drain' => sub {
     my $client = unfinished('/own/1');
     my $keeper = waiter('enable?wait=60s&keep=1');
     kill QUIT => $t->master;
-    is $keeper->response->{status}, 504, 'nginx quits: a caller with keep=1 is answered 504';
+    is $keeper->response->{status}, 504, 'nginx quits: a caller with keep=1 is answered with 504';
     $own->answer('/own/1');
     is $client->response->{status}, 200, 'nginx quits with keep=1: the request in flight is answered';
     ok $t->end_nginx(seconds => 10), 'nginx quits with keep=1: nginx ends';
@@ -227,7 +227,7 @@ subtest 'nginx quits while a caller waits with keep=1, or for a drain' => sub {
     my $drainer = $t->send('/_intermission/disable?wait=60s&spread=2s');
     $t->wait_state('draining');
     kill QUIT => $t->master;
-    is $drainer->response->{status}, 200, 'nginx quits in a drain: the drain goes on, and its caller is answered 200';
+    is $drainer->response->{status}, 200, 'nginx quits in a drain: the drain goes on, and its caller is answered with 200';
     is scalar(grep { $_->response->{status} == 200 } @held), 20, 'nginx quits in a drain: all held requests are answered';
     ok $t->end_nginx(seconds => 10), 'nginx quits in a drain: nginx ends';
     $t->start_nginx;
@@ -260,9 +260,9 @@ subtest 'a pause that may still be rolled back is not in the state file' => sub 
     $t->control('disable');
     $t->wait_state('open');
 
-    is $t->control('enable?wait=20s&reason=sure', timeout => 20)->{status}, 200, 'enable?wait= is answered 200 before nginx is killed';
+    is $t->control('enable?wait=20s&reason=sure', timeout => 20)->{status}, 200, 'enable?wait= is answered with 200 before nginx is killed';
     $kill_all->();
-    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'sure'], 'an enable?wait= that was answered 200 is in the state file';
+    is_deeply [@{$t->status}{qw(state reason)}], ['paused', 'sure'], 'an enable?wait= that was answered with 200 is in the state file';
     $t->control('disable');
     $t->wait_state('open');
 

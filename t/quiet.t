@@ -29,7 +29,7 @@ subtest 'enable?wait= is answered when the last request of any worker is finishe
     ok !$caller->answered, 'the caller waits while one of four requests is unfinished';
     $own->answer('/own/4');
     my $answer = $caller->response;
-    is $answer->{status}, 200, 'all four requests are finished: the caller is answered 200';
+    is $answer->{status}, 200, 'all four requests are finished: the caller is answered with 200';
     like $answer->{body}, qr{^Pause enabled\.\n}, 'all four requests are finished: the answer is Pause enabled';
     ok !$newcomer->answered, 'a request that comes meanwhile is held';
     is $t->status->{in_flight}, 0, 'all four requests are finished: nothing is in flight';
@@ -41,7 +41,7 @@ subtest 'enable?wait= is answered when the last request of any worker is finishe
 
 subtest 'enable?wait= with nothing in flight is answered at once' => sub {
     my $start = time;
-    is $t->control('enable?wait=60s', timeout => 20)->{status}, 200, 'nothing in flight: enable?wait= is answered 200';
+    is $t->control('enable?wait=60s', timeout => 20)->{status}, 200, 'nothing in flight: enable?wait= is answered with 200';
     cmp_ok time - $start, '<', 10, 'nothing in flight: enable?wait= does not wait for its time to pass';
     my $json = $t->control('enable?wait=60s&format=json', timeout => 20);
     is eval { decode_json($json->{body})->{state} }, 'paused', 'nothing in flight: enable?wait= in a pause is answered as JSON';
@@ -73,7 +73,7 @@ subtest 'without an upstream a request counts until it is finished' => sub {
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, 'one request without an upstream goes on: the caller waits';
     $clients[1]->close;
-    is $caller->response->{status}, 200, 'all requests without an upstream are over: the caller is answered 200';
+    is $caller->response->{status}, 200, 'all requests without an upstream are over: the caller is answered with 200';
     reopen();
 };
 
@@ -101,7 +101,7 @@ subtest 'a client that uploads slowly does not count once the backend has answer
     $own->wait('/own/streamed/1');
     my $caller = waiter('enable?wait=20s');
     $own->answer('/own/streamed/1');
-    is $caller->response->{status}, 200, 'the backend has answered a slow upload: the caller is answered 200';
+    is $caller->response->{status}, 200, 'the backend has answered a slow upload: the caller is answered with 200';
     is $client->response->{status}, 200, 'the slow upload is answered';
     $client->close;
     reopen();
@@ -117,7 +117,7 @@ subtest 'released requests are in flight' => sub {
     too_late($t->control('enable?wait=300ms'), 3, 'enable?wait= after a drain: too late for three released requests');
     my $caller = waiter('enable?wait=20s');
     $own->answer("/own/$_") for 1 .. 3;
-    is $caller->response->{status}, 200, 'the released requests are finished: the caller is answered 200';
+    is $caller->response->{status}, 200, 'the released requests are finished: the caller is answered with 200';
     is $_->response->{status}, 200, 'the released requests are answered' for @clients;
     reopen();
 };
@@ -135,7 +135,7 @@ subtest 'pauses under load: no request is cut off or answered with an error' => 
     my $done = $load->done;
     is_deeply [@$done{qw(answered failed timed_out)}], [1500, 0, 0], 'pauses under load: 1500 requests are answered, none fails';
     is $done->{statuses}{200}, 1500, 'pauses under load: the backend answers all requests';
-    is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'pauses under load: the callers are answered 200 or 504';
+    is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'pauses under load: the callers are answered with 200 or 504';
     $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
     pass 'pauses under load: in the end nothing is in flight';
 };
@@ -180,7 +180,7 @@ subtest 'a request counts as long as its mirror is unfinished' => sub {
     is $client->response->{status}, 200, 'the request with a mirror is answered';
     too_late($t->control('enable?wait=300ms'), 1, 'enable?wait= is too late for the mirror of a request');
     reopen();
-    is $t->control('enable?wait=10s')->{status}, 200, 'the mirror is finished: enable?wait= is answered 200';
+    is $t->control('enable?wait=10s')->{status}, 200, 'the mirror is finished: enable?wait= is answered with 200';
     reopen();
 };
 

@@ -18,7 +18,7 @@ subtest 'a quit answers the requests of a paused app' => sub {
     $t->control('enable');
     my $crowd = held($t, 500);
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits although it is paused';
-    is $crowd->done->{statuses}{503}, 500, 'nginx quits: all held requests are answered 503';
+    is $crowd->done->{statuses}{503}, 500, 'nginx quits: all held requests are answered with 503';
     is scalar(grep { /\[alert\]/ } split /\n/, $t->error_log), 0, 'nginx quits: no alert in the log';
 };
 
@@ -33,7 +33,7 @@ subtest 'a quit answers the requests of old workers' => sub {
     $t->reload;
     is $t->status->{held}, 200, 'reloads answer no held request';
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after reloads under a pause';
-    is $_->done->{statuses}{503}, 100, 'nginx quits after reloads: requests of old and new workers are answered 503' for $old, $new;
+    is $_->done->{statuses}{503}, 100, 'nginx quits after reloads: requests of old and new workers are answered with 503' for $old, $new;
 };
 
 subtest 'a drain goes on while nginx quits' => sub {
@@ -79,7 +79,7 @@ subtest 'one worker that leaves and one that dies are no quit' => sub {
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx quits after one worker left and one died';
     my %statuses;
     $statuses{$_->response->{status}}++ for @clients;
-    is $statuses{503} // 0, $held, 'nginx quits: the requests that were still held are answered 503';
+    is $statuses{503} // 0, $held, 'nginx quits: the requests that were still held are answered with 503';
 };
 
 subtest "a quit does not wait for the cache's helpers" => sub {
@@ -87,7 +87,7 @@ subtest "a quit does not wait for the cache's helpers" => sub {
     is $t->control('enable?wait=3s')->{status}, 200, 'an app is quiet although a helper has said nothing';
     my $crowd = held($t, 20);
     ok $t->stop(signal => 'QUIT', seconds => 10), "nginx with a cache's helpers quits";
-    is $crowd->done->{statuses}{503}, 20, "nginx with a cache's helpers quits: held requests are answered 503";
+    is $crowd->done->{statuses}{503}, 20, "nginx with a cache's helpers quits: held requests are answered with 503";
 };
 
 subtest 'one worker that leaves is no quit' => sub {
@@ -119,7 +119,7 @@ for my $round (1 .. 3) {
         kill CONT => $t->master;
         $t->wait_for(sub { grep { $_ != $killed } $t->workers }, 'another worker to be up');
         $t->wait_for(sub { ($t->status->{totals}{lost} // 0) + $t->status->{held} == $theirs }, 'the requests of the dead worker to count as lost');
-        is $t->status->{totals}{stopped}, 0, 'one worker leaves and the other is killed: no request is answered 503';
+        is $t->status->{totals}{stopped}, 0, 'one worker leaves and the other is killed: no request is answered with 503';
         my $left = $t->status->{held};
         $t->control('disable');
         is $crowd->done->{statuses}{200} // 0, $left, 'one worker leaves and the other is killed: the remaining requests are served';
@@ -134,7 +134,7 @@ subtest 'worker_shutdown_timeout answers held requests before it cuts them off' 
     $t->wait_held(4);
     $t->reload;
     my @answers = map { $_->response } @held;
-    is scalar(grep { $_->{status} == 503 } @answers), 4, 'worker_shutdown_timeout: held requests of an old worker are answered 503';
+    is scalar(grep { $_->{status} == 503 } @answers), 4, 'worker_shutdown_timeout: held requests of an old worker are answered with 503';
     is scalar(grep { ($_->{headers}{'retry-after'} // 0) > 50 } @answers), 4, 'worker_shutdown_timeout: the 503 says when the lease ends';
     is $t->logged('/1')->{intermission}, 'STOPPED', 'worker_shutdown_timeout: the access log says STOPPED';
     is $t->status->{totals}{left}, 0, 'worker_shutdown_timeout: no held request counts as left';
@@ -153,7 +153,7 @@ subtest 'a worker that hangs when nginx quits does not keep the others from quit
     kill KILL => $hangs;
     my $done = $crowd->done;
     is $done->{timed_out}, 0, 'a quit does not wait for a worker that dies before it was told to quit';
-    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to quit: the other worker's requests are answered 503";
+    is $done->{statuses}{503} + $done->{errors}{reset} + $done->{errors}{eof}, 200, "a worker dies before it was told to quit: the other worker's requests are answered with 503";
     $t->stop;
 };
 
@@ -166,7 +166,7 @@ subtest 'a killed master: workers that quit answer their requests' => sub {
     kill KILL => $t->master;
     $t->wait_for(sub { !Intermission::Process::is_alive($t->master) }, 'the master to end');
     kill QUIT => @workers;
-    is $crowd->done->{statuses}{503}, 20, 'a killed master: held requests are answered 503 when the workers quit';
+    is $crowd->done->{statuses}{503}, 20, 'a killed master: held requests are answered with 503 when the workers quit';
     my $said = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /nginx quits while the app is paused: it answered (\d+) held requests? with 503/g; return $sum };
     $t->wait_for(sub { !grep { Intermission::Process::is_alive($_) } @workers }, 'the workers to end');
     is $said->(), 20, 'a killed master: the log says how many were answered';
@@ -178,7 +178,7 @@ subtest 'a reload without the module answers held requests as a quit does' => su
     $t->control('enable');
     my $crowd = held($t, 100);
     $t->reload(with_module => 0, locations => 'location / { proxy_pass http://backend; }');
-    is $crowd->done->{statuses}{503}, 100, 'a reload without the module: held requests are answered 503';
+    is $crowd->done->{statuses}{503}, 100, 'a reload without the module: held requests are answered with 503';
     $t->wait_old_workers_gone;
     pass 'a reload without the module: the old workers leave';
     $t->clean_ok;

@@ -1,5 +1,5 @@
-# client_body_early_read: nginx reads a request's body before it chooses the location. So every request comes when its
-# whole body is there.
+# client_body_early_read: nginx reads a request's body before it chooses the location. So the module
+# sees every request only when its whole body is there.
 
 use strict;
 use warnings;
@@ -61,7 +61,7 @@ subtest 'early bodies: privileged, expired, left and HTTP/2 uploads work as othe
     $t->control('enable');
     my $post = sub { return $t->send($_[0], body => 'x' x 20_000, @_[1 .. $#_]) };
     is answer($post->('/plain', headers => {'User-Agent' => 'Pingdom'}))->{status}, 200, "a privileged client's upload passes";
-    is answer($post->('/short'))->{status}, 504, 'an upload that is held for its max_time is answered 504';
+    is answer($post->('/short'))->{status}, 504, 'an upload that is held for its max_time is answered with 504';
     is $t->get('/good', body => 'x' x 100, method => 'GET')->{status}, 200, 'a health check with a body passes';
     my $leaver = $post->('/leaver');
     $t->wait_held(1);
@@ -86,7 +86,7 @@ subtest 'the control endpoint reads forms in early bodies' => sub {
     is $t->control('enable', body => 'app=campfire&reason=a+reason+that+is+too+long+for+sixteen+bytes', headers => \%form)->{status}, 200, 'a control form that nginx has put into a file is read';
     is $t->status(app => 'campfire')->{reason}, 'a reason that is too long for sixteen bytes', 'a control form that nginx has put into a file is read to its end';
     is $t->control('enable', body => 'reason=' . 'x' x 9000, headers => \%form)->{status}, 413, 'a control form that is too large: 413';
-    is $t->control('enable?wait=2s', method => 'POST')->{status}, 200, 'enable?wait= by POST is answered 200';
+    is $t->control('enable?wait=2s', method => 'POST')->{status}, 200, 'enable?wait= by POST is answered with 200';
 };
 
 subtest 'a stop answers an upload when its body is whole' => sub {

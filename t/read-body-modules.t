@@ -85,7 +85,7 @@ END_OF_PLACES
         $t->wait_for(sub { $evil->answered || $t->status->{held} == 4 }, 'the request with evil in its body to be answered or held');
         $t->control('disable');
         is answer($_)->{status}, 200, "ModSecurity loaded $where: all allowed requests are answered" for $begun, $spills, $whole;
-        is answer($evil)->{status}, 403, "ModSecurity loaded $where: an upload that its rules deny is answered 403";
+        is answer($evil)->{status}, 403, "ModSecurity loaded $where: an upload that its rules deny is answered with 403";
         is_deeply arrived($t), {'/begun' => '10 -', '/spills' => '5000 -', '/whole' => '3000 -'}, "ModSecurity loaded $where: bodies arrive whole";
         $t->clean_ok(allow => [qr/ModSecurity: /]);
     };

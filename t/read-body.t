@@ -1,4 +1,4 @@
-# intermission_read_body: a request comes when its whole body is there.
+# intermission_read_body: the module sees a request only when its whole body is there.
 
 use strict;
 use warnings;
@@ -92,8 +92,8 @@ subtest 'an upload that stalls is not in flight' => sub {
     $t->control('status');
     my $streamed = upload($t, '/streamed/stalls', $length->(10), '1234');
     my $stalls = upload($t, '/stalls', $chunked, "5\r\n123");
-    is $t->status->{in_flight}, 0, 'an upload under way is not in flight';
-    is $t->control('enable?wait=5s')->{status}, 200, 'enable?wait= does not wait for an upload under way';
+    is $t->status->{in_flight}, 0, 'an unfinished upload is not in flight';
+    is $t->control('enable?wait=5s')->{status}, 200, 'enable?wait= does not wait for an unfinished upload';
     $streamed->write('567890');
     $stalls->write("45\r\n0\r\n\r\n");
     $t->wait_held(2);
@@ -104,7 +104,7 @@ subtest 'an upload that stalls is not in flight' => sub {
     $t->wait_state('open');
 
     my $later = upload($t, '/later', $length->(10), '1234');
-    is $t->control('enable?wait=300ms')->{status}, 504, 'without intermission_read_body an upload under way is in flight';
+    is $t->control('enable?wait=300ms')->{status}, 504, 'without intermission_read_body an unfinished upload is in flight';
     $later->write('567890');
     is answer($later)->{status}, 200, 'without intermission_read_body an upload goes on in the pause';
 
@@ -220,7 +220,7 @@ subtest 'uploads are rejected or stopped when they are whole' => sub {
     is answer($privileged)->{status}, 200, 'a privileged upload passes a stop';
     is $t->logged('/privileged')->{intermission}, 'BYPASSED', 'access log: a privileged upload is BYPASSED';
     $under_way->write('567890');
-    is answer($under_way)->{status}, 503, 'an upload under way when a stop began is answered when its body is whole';
+    is answer($under_way)->{status}, 503, 'an upload that was unfinished when a stop began is answered when its body is whole';
     is $t->status->{totals}{stopped}, 4, 'all stopped uploads are counted';
     $t->clean_ok;
 };

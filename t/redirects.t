@@ -155,7 +155,7 @@ subtest 'try_files holds a request once' => sub {
     $t->clean_ok;
 };
 
-subtest 'a request that is under way is not held by a pause that begins' => sub {
+subtest 'a request in flight is not held by a pause that begins' => sub {
     # A redirect in the pause leads the passed request to a gate once more.
     my $t = Intermission->new(
         workers => 2,
@@ -177,9 +177,9 @@ END
     my $off = [$t->send('/off'), accepted()];
     $t->control('enable');
     answer($open{$_}[1], @{$answer{$_}}) for keys %open;
-    is $open{$_}[0]->response->{status}, 200, "$_: a request that was under way is not held by a later redirect" for sort keys %open;
-    is $t->status->{totals}{held}, 0, 'a request that was under way is not held by a redirect: no ticket';
-    is $t->logged('/accel')->{intermission}, 'PASSED', 'access log: a request that was under way is PASSED';
+    is $open{$_}[0]->response->{status}, 200, "$_: a request that was in flight is not held by a later redirect" for sort keys %open;
+    is $t->status->{totals}{held}, 0, 'a request that was in flight is not held by a redirect: no ticket';
+    is $t->logged('/accel')->{intermission}, 'PASSED', 'access log: a request that was in flight is PASSED';
 
     my $expired = [$t->send('/expired'), accepted()];
     answer($expired->[1], 404);

@@ -1,4 +1,4 @@
-# Pauses, held requests and their order live through a reload.
+# A reload keeps pauses, held requests and their order.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ sub nginx {
     return ($status >> 8, Intermission::Process::slurp($t->dir . '/output'));
 }
 
-# Waits until so many workers are left, old ones included.
+# Waits until this many workers are left, old ones included.
 sub wait_only {
     my ($t, $number) = @_;
     return $t->wait_for(sub { Intermission::Process::children($t->master) == $number }, "only $number workers to be left");
@@ -36,7 +36,7 @@ sub holder {
     return $t->wait_for(sub { $t->error_log =~ /\[info\] (\d+)#[^\n]*intermission: [^\n]*held/ ? $1 : undef }, 'the line of the worker that holds the request');
 }
 
-subtest 'a pause and its requests live through reloads under load' => sub {
+subtest 'reloads under load keep a pause and its requests' => sub {
     my $t = Intermission->new(workers => 4, http2 => 1);
     $t->control('enable?reason=upgrade');
     my $pause = $t->status;
@@ -47,7 +47,7 @@ subtest 'a pause and its requests live through reloads under load' => sub {
         $t->wait_for(sub { $t->status->{held} >= $held }, "$held requests to be held");
         $t->reload;
     }
-    is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'a pause lives through three reloads';
+    is_deeply [@{$t->status}{qw(state pause since reason)}], [@$pause{qw(state pause since reason)}], 'three reloads keep a pause';
     $t->wait_held(1000);
     cmp_ok scalar $t->old_workers, '>', 4, 'old workers of more than one reload stay for the requests that they hold';
     is $t->backend_log, 0, 'reloads in a pause: no request has passed';
@@ -248,7 +248,7 @@ subtest 'a reload that fails leaves the zone as it was' => sub {
     for my $round (1 .. 3) {
         $t->hup(http => 'intermission_zone 2m;', server => 'listen 192.0.2.1:80;');
         $t->wait_log(qr/(?:\[emerg\][^\n]*bind\(\) to 192\.0\.2\.1:80 failed.*?){$round}/s);
-        $t->wait_for(sub { $t->control('enable')->{status} == 200 }, 'enable to be answered 200');
+        $t->wait_for(sub { $t->control('enable')->{status} == 200 }, 'enable to be answered with 200');
         $t->control('disable');
         $t->reload(http => '', server => '');
     }
@@ -259,7 +259,7 @@ subtest 'a reload that fails leaves the zone as it was' => sub {
     $t->clean_ok(allow => [qr/bind\(\)|still could not bind/]);
 };
 
-subtest 'a drain lives through a reload' => sub {
+subtest 'a drain goes on over a reload' => sub {
     # A frozen worker makes the drain last.
     my $t = Intermission->new(workers => 2);
     $t->control('enable');
@@ -272,7 +272,7 @@ subtest 'a drain lives through a reload' => sub {
     $t->control('disable');
     $t->wait_state('draining');
     $t->reload;
-    is $t->status->{state}, 'draining', 'a drain lives through a reload';
+    is $t->status->{state}, 'draining', 'a drain goes on over a reload';
     my @late = map { $t->send("/late/$_") } 1 .. 20;
     $t->wait_held(41);
     is $t->backend_log, 0, 'a drain over a reload: no new request overtakes';

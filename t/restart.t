@@ -15,7 +15,7 @@ sub instance {
 
 my $file = sub { $_[0]->dir . '/state' };
 
-subtest 'a pause lives through a restart' => sub {
+subtest 'a restart keeps a pause' => sub {
     my $t = instance();
     is sprintf('%o', (stat $file->($t))[2] & 07777), '600', "the state file is its owner's alone";
     $t->control('enable?reason=db%20switch');
@@ -37,7 +37,7 @@ subtest 'a pause lives through a restart' => sub {
     $t->control('stop');
     ok $t->end_nginx(signal => 'QUIT'), 'nginx with a stopped app quits';
     $t->start_nginx;
-    is $t->status->{state}, 'stopped', 'a stop lives through a restart';
+    is $t->status->{state}, 'stopped', 'a restart keeps a stop';
     $t->control('disable');
     $t->clean_ok;
 };
@@ -74,7 +74,7 @@ subtest 'kill -9 of all processes loses no answered change' => sub {
             $last = $verb if $answer->{status} == 200;
             $verb = $verb eq 'enable' ? 'disable' : 'enable';
         }
-        # One more change is under way: it may be answered or not.
+        # One more change has begun: it may be answered or not.
         my $racing = $t->send("/_intermission/$verb");
         my @pids = ($t->master, $t->workers);
         kill KILL => @pids;
@@ -120,7 +120,7 @@ subtest 'a state file that cannot be used does not stop a pause' => sub {
     is $t->control('enable')->{status}, 200, "a file that is no state file: the pause works";
     $t->wait_log(qr/\[error\].*notes\.txt" is not a state file: it is not changed/);
     open $f, '<', $notes or die $!;
-    is join('', <$f>), "my notes\n", "a file that is no state file is left alone";
+    is join('', <$f>), "my notes\n", "a file that is no state file is not changed";
     $t->control('disable');
     $t->clean_ok(allow => [qr/is not a state file/]);
 };

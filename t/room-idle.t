@@ -9,7 +9,7 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes ();
 
-# Connects so many clients. Each gets an answer, and keeps its connection open.
+# Connects this many clients. Each gets an answer, and keeps its connection open.
 sub idle_clients {
     my ($t, $count) = @_;
     return map {

@@ -16,7 +16,7 @@ sub metric {
 
 sub rejected_for { return metric($_[0], "rejected_total{app=\"basecamp\",reason=\"$_[1]\"}") }
 
-# Sends so many requests at once. Returns the crowd when each request is held or rejected.
+# Sends this many requests at once. Returns the crowd when each request is held or rejected.
 sub come {
     my ($t, $count) = @_;
     my $before = $t->status->{totals};

@@ -1,4 +1,4 @@
-# The script for a maintenance in docs/recipes.md, exactly as it is there.
+# The script for maintenance in docs/recipes.md, exactly as it is there.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ location /_intermission { intermission_control; }
 location /moved/ { return 301 https://127.0.0.1$request_uri; }
 location /anything/ { return 200 "welcome\n"; }
 location = /healthy { return 200; }
-location = /ill { return 404; }
+location = /broken { return 404; }
 END
 );
 my $here = 'http://127.0.0.1:' . $t->port;
@@ -54,21 +54,21 @@ sub mark { my $text = -e $mark ? do { open my $file, '<', $mark; local $/; <$fil
 
 $t->get('/');
 
-subtest 'a good maintenance is done in a pause' => sub {
+subtest 'good maintenance is done in a pause' => sub {
     my ($exit, $printed) = run(maintenance => $look);
-    is $exit, 0, 'a good maintenance: the script ends with 0' or diag $printed;
-    is mark(), "Pause enabled.\n", 'a good maintenance is done in the pause';
-    is $t->status->{state}, 'open', 'a good maintenance: the app is open again';
-    like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, "a good maintenance: the server's answers are shown";
+    is $exit, 0, 'good maintenance: the script ends with 0' or diag $printed;
+    is mark(), "Pause enabled.\n", 'good maintenance is done in the pause';
+    is $t->status->{state}, 'open', 'good maintenance: the app is open again';
+    like $printed, qr/Pause enabled.*app "basecamp": pause \d+.*Pause disabled/s, "good maintenance: the server's answers are shown";
 };
 
 subtest 'without a pause no maintenance is done' => sub {
     $t->control('enable?by=alice');
     my ($exit, $printed) = run(maintenance => $look);
-    isnt $exit, 0, 'another pause is under way: the script fails';
-    like $printed, qr/by alice/, 'another pause is under way: the script shows whose it is';
-    is mark(), '', 'another pause is under way: no maintenance is done';
-    is $t->status->{state}, 'paused', 'another pause is under way: that pause goes on';
+    isnt $exit, 0, 'another pause is active: the script fails';
+    like $printed, qr/by alice/, 'another pause is active: the script shows whose it is';
+    is mark(), '', 'another pause is active: no maintenance is done';
+    is $t->status->{state}, 'paused', 'another pause is active: that pause goes on';
     $t->control('disable');
     for my $control ('/moved', '/anything', '/none') {
         ($exit) = run(control => $control, maintenance => $look);
@@ -78,18 +78,18 @@ subtest 'without a pause no maintenance is done' => sub {
     is $t->status->{state}, 'open', 'no control endpoint at that place: the app stays open';
 };
 
-subtest 'a maintenance that fails, or leaves the app ill, fails the script' => sub {
+subtest 'maintenance that fails, or leaves the app broken, fails the script' => sub {
     my ($exit) = run(maintenance => "$look; false");
-    isnt $exit, 0, 'a maintenance that fails: the script fails';
-    is mark(), "Pause enabled.\n", 'a maintenance that fails was done in the pause';
-    is $t->status->{state}, 'open', 'a maintenance that fails: the app is well, and open again';
+    isnt $exit, 0, 'maintenance that fails: the script fails';
+    is mark(), "Pause enabled.\n", 'maintenance that fails was done in the pause';
+    is $t->status->{state}, 'open', 'maintenance that fails: the app works, and is open again';
     my $printed;
-    ($exit, $printed) = run(app => '/ill', maintenance => 'true');
-    isnt $exit, 0, 'an app that is ill after the maintenance: the script fails';
-    is $t->status->{state}, 'paused', 'an app that is ill after the maintenance stays paused';
-    like $printed, qr/lease/, 'an app that is ill after the maintenance: the script names the lease';
+    ($exit, $printed) = run(app => '/broken', maintenance => 'true');
+    isnt $exit, 0, 'an app that is broken after the maintenance: the script fails';
+    is $t->status->{state}, 'paused', 'an app that is broken after the maintenance stays paused';
+    like $printed, qr/lease/, 'an app that is broken after the maintenance: the script names the lease';
     my ($disable) = $printed =~ /(disable\?id=\d+)/;
-    is $t->control($disable)->{status}, 200, 'an app that is ill after the maintenance: the command that the script shows ends the pause';
+    is $t->control($disable)->{status}, 200, 'an app that is broken after the maintenance: the command that the script shows ends the pause';
 };
 
 subtest 'a pause that another caller ended fails the script' => sub {

@@ -30,7 +30,7 @@ subtest 'one process without a master pauses and resumes' => sub {
     $t->control('enable?reason=alone');
     my $status = $t->status;
     is_deeply [@$status{qw(state reason by held)}], ['paused', 'alone', '127.0.0.1', 0], 'one process: the app is paused';
-    is $t->control('enable')->{status}, 304, 'one process: enable in a pause is answered 304';
+    is $t->control('enable')->{status}, 304, 'one process: enable in a pause is answered with 304';
     my @held = map { my $held = $t->send("/$_"); $t->wait_held($_); $held } 1 .. 5;
     $held[2]->close;
     $t->wait_held(4);

@@ -230,7 +230,7 @@ END
     $_->response(20) for @many;
     cmp_ok since($start), '<', 10, 'a slow disk: many changes are written together';
     $start = Time::HiRes::time();
-    is $t->control('enable?wait=5s')->{status}, 200, 'a slow disk: enable?wait= is answered 200';
+    is $t->control('enable?wait=5s')->{status}, 200, 'a slow disk: enable?wait= is answered with 200';
     cmp_ok since($start), '>', 1.9, 'a slow disk: enable?wait= is answered when the pause is on the disk';
     $t->control('disable');
     $start = Time::HiRes::time();

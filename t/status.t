@@ -75,8 +75,8 @@ subtest 'waiting_until says until when a caller waits' => sub {
     $t->wait_for(sub { seconds($t->status->{waiting_until}) > seconds($now->{waiting_until}) + 10 }, 'waiting_until to be that of the longer wait');
     pass "two callers wait: waiting_until is the later one's";
     is $t->control('enable')->{status}, 200, 'enable without wait= while others wait: 200';
-    is $longer->response(20)->{status}, 200, 'the caller with the longer wait= is answered 200';
-    is $waiting->response->{status}, 504, 'the caller with the shorter wait= is answered 504';
+    is $longer->response(20)->{status}, 200, 'the caller with the longer wait= is answered with 200';
+    is $waiting->response->{status}, 504, 'the caller with the shorter wait= is answered with 504';
     my $after = $t->status;
     is_deeply [@$after{qw(state waiting_until)}], ['paused', undef], 'a pause whose caller was answered: waiting_until is null';
     $slow->response;

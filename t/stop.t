@@ -32,7 +32,7 @@ subtest 'a stop answers all requests at once' => sub {
     is $t->control('stop')->{status}, 304, 'stop of a stopped app: 304';
     is $t->control('status')->{body}, "Stopped.\n", 'status of a stopped app: Stopped';
     my $answer = $t->get('/');
-    is $answer->{status}, 503, 'a stopped app: a request is answered 503';
+    is $answer->{status}, 503, 'a stopped app: a request is answered with 503';
     is $answer->{body}, "we are sorry\n", "a stopped app: the 503 has the site's own page";
     is $answer->{headers}{'retry-after'}, 10, 'a stopped app: the 503 has Retry-After';
     is $t->logged('/')->{intermission}, 'STOPPED', 'a stopped app: the access log says STOPPED';
@@ -46,7 +46,7 @@ subtest 'a stop answers all requests at once' => sub {
     is $t->control('stop?for=30s&reason=rollback')->{status}, 200, 'stop of a paused app: 200';
     is $t->status->{pause}, $pause, "stop of a paused app keeps the pause's number";
     my $done = $crowd->done;
-    is $done->{statuses}{503}, 1000, 'stop of a paused app: all held requests are answered 503';
+    is $done->{statuses}{503}, 1000, 'stop of a paused app: all held requests are answered with 503';
     is $t->status->{totals}{stopped}, 1001, 'all stopped requests are counted';
     $t->wait_log(qr/app "basecamp": stopped by 127\.0\.0\.1, pause \d+, until \S+Z, reason "rollback"/);
     is $t->control('disable')->{status}, 200, 'disable of a stopped app: 200';
@@ -69,7 +69,7 @@ subtest 'the module answers health checks while the app is not open' => sub {
     my $answer = $check->('/checked/up');
     is $answer->{status}, 200, 'a stopped app: the module answers its health check 200';
     is $answer->{body}, '', "a stopped app: the health check's answer is empty";
-    is $t->get('/checked/up', method => 'GET', body => 'x' x 5000)->{status}, 200, 'a stopped app: a health check with a body is answered 200';
+    is $t->get('/checked/up', method => 'GET', body => 'x' x 5000)->{status}, 200, 'a stopped app: a health check with a body is answered with 200';
     is $check->('/sick/up')->{status}, 503, 'a stopped app: the health check of a sick place is 503';
     is $check->('/sick/up')->{headers}{'retry-after'}, 10, 'a stopped app: the 503 to a health check has Retry-After';
     my $twice = $t->send('/checked/up', keepalive => 1);

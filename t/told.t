@@ -93,19 +93,19 @@ subtest 'an answer says if nothing was changed' => sub {
 
 subtest "an answer says whose pause it is, and what was changed" => sub {
     my $id = $t->control('enable?for=60s&by=alice&reason=db%20switch')->{headers}{'intermission-pause'};
-    my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, "enable in a colleague's pause says whose pause it is";
-    like $answer->{body}, qr/^the reason was changed; the old reason was "db switch"$/m, "enable in a colleague's pause tells the old reason";
-    like $answer->{body}, qr/^the end was changed; the old end was $time$/m, "enable in a colleague's pause tells the old end";
+    my $answer = says 'enable?for=10m&by=bob&reason=deploy', 200, qr/by alice/, "enable in another caller's pause says whose pause it is";
+    like $answer->{body}, qr/^the reason was changed; the old reason was "db switch"$/m, "enable in another caller's pause tells the old reason";
+    like $answer->{body}, qr/^the end was changed; the old end was $time$/m, "enable in another caller's pause tells the old end";
     $t->wait_log(qr/pause changed by bob, pause $id, until $time, reason "deploy", old reason "db switch", begun by alice/);
-    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is active, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in a colleague's pause says whose pause it is";
-    says "enable?id=9", 409, qr/the pause with this "id" is not active: pause $id is active, by alice/, "enable with another number in a colleague's pause says whose pause it is";
-    says 'disable?id=9', 409, qr/pause $id is active, by alice/, "disable with another number in a colleague's pause says whose pause it is";
+    says 'enable?new=1&by=bob', 409, qr/not open: pause $id is active, by alice, since $time, until $time, reason "deploy"/, "enable?new=1 in another caller's pause says whose pause it is";
+    says "enable?id=9", 409, qr/the pause with this "id" is not active: pause $id is active, by alice/, "enable with another number in another caller's pause says whose pause it is";
+    says 'disable?id=9', 409, qr/pause $id is active, by alice/, "disable with another number in another caller's pause says whose pause it is";
     $t->control('disable?by=bob');
     $t->wait_log(qr/resumed by bob, pause $id, after [\d.]+ s, 0 held, begun by alice/);
     is $t->status->{drained_by}, 'bob', 'the status has the caller that resumed';
-    says "disable?id=$id", 410, qr/^pause $id was ended by bob at $time; nothing was changed\n/, 'disable of a pause that a colleague ended: 410';
-    like decode_json($t->control("disable?id=$id&format=json", method => 'POST')->{body})->{error}, qr/ended by bob/, 'disable of a pause that a colleague ended as JSON: who ended it';
-    says "enable?id=$id", 409, qr/pause $id was ended by bob/, 'enable with the number of a pause that a colleague ended: who ended it';
+    says "disable?id=$id", 410, qr/^pause $id was ended by bob at $time; nothing was changed\n/, 'disable of a pause that another caller ended: 410';
+    like decode_json($t->control("disable?id=$id&format=json", method => 'POST')->{body})->{error}, qr/ended by bob/, 'disable of a pause that another caller ended as JSON: who ended it';
+    says "enable?id=$id", 409, qr/pause $id was ended by bob/, 'enable with the number of a pause that another caller ended: who ended it';
 };
 
 subtest 'a disable of a pause that is over says how it ended' => sub {

@@ -106,9 +106,9 @@ subtest 'USR2, WINCH, QUIT with a state file' => sub {
 
     kill WINCH => $old;
     my @answers = map { $_->response } @old_held;
-    is_deeply [map { $_->{status} } @answers], [(503) x 3], 'WINCH: the requests that the old nginx holds are answered 503 at once';
+    is_deeply [map { $_->{status} } @answers], [(503) x 3], 'WINCH: the requests that the old nginx holds are answered with 503 at once';
     is scalar(grep { my $seconds = $_->{headers}{'retry-after'}; $seconds > 10 && $seconds <= 60 } @answers), 3, 'WINCH: the 503 says when the lease ends';
-    is $to_old->response->{status}, 503, 'WINCH: a held request on a kept connection is answered 503';
+    is $to_old->response->{status}, 503, 'WINCH: a held request on a kept connection is answered with 503';
     wait_workless($t, $old);
     is $t->status->{held}, 1, 'WINCH: the new nginx holds on';
     my $late = $t->send('/new/2');
@@ -161,7 +161,7 @@ subtest 'USR2 and QUIT without a state file' => sub {
     is_deeply [status_of($to_old)->{state}, status_of($to_new)->{state}], ['paused', 'open'], 'without a state file the new nginx starts open';
     is ask($to_new, '/new')->{status}, 200, 'without a state file the new nginx passes requests on';
     kill QUIT => $old;
-    is_deeply answers(@held), [([503, 10]) x 3], 'QUIT: the requests that the old nginx holds are answered 503 at once';
+    is_deeply answers(@held), [([503, 10]) x 3], 'QUIT: the requests that the old nginx holds are answered with 503 at once';
     my ($signal, $status) = Intermission::Process::end($old, [CONT => 5], [KILL => 5]);
     is_deeply [$signal, $status], ['CONT', 0], 'without a state file the old nginx ends';
     turn_to($t, $new);
@@ -188,7 +188,7 @@ subtest 'back to the old nginx, by HUP and QUIT or by TERM' => sub {
     kill HUP => $old;
     $t->wait_for(sub { workers_of($old) == 2 }, 'the old nginx to have workers again');
     kill QUIT => $new;
-    is_deeply answers($held), [[503, 10]], 'HUP and QUIT: the requests that the new nginx holds are answered 503 at once';
+    is_deeply answers($held), [[503, 10]], 'HUP and QUIT: the requests that the new nginx holds are answered with 503 at once';
     $t->wait_for(sub { !Intermission::Process::is_alive($new) }, 'the new nginx to end');
     turn_to($t, $old);
     my $status = $t->status;

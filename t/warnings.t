@@ -74,7 +74,7 @@ subtest 'a quit in the middle of pauses: the log counts the answered requests' =
     push @held, map { $t->send("/new/$_?app=a") } 1 .. 5;
     $t->wait_held(25, app => 'a');
     ok $t->end_nginx(signal => 'QUIT'), 'nginx quits in the middle of pauses';
-    is scalar(grep { $_->response->{status} == 503 } @held), 35, 'nginx quits in the middle of pauses: all are answered 503';
+    is scalar(grep { $_->response->{status} == 503 } @held), 35, 'nginx quits in the middle of pauses: all are answered with 503';
     like $t->error_log, qr/\[notice\].*app "a": nginx quits while the app is paused: it answered 25 held requests with 503/, 'nginx quits: the log says how many of app a were answered';
     like $t->error_log, qr/\[notice\].*app "b": nginx quits while the app is paused: it answered 10 held requests with 503/, 'nginx quits: the log says how many of app b were answered';
     is scalar(lines($t, qr/nginx quits while the app is paused/)), 2, 'nginx quits: one line for each app that held requests';

@@ -20,7 +20,7 @@ subtest 'the smallest zone has entries for ten workers and their reloads' => sub
     unlike $t->error_log, qr/table is full/, 'the smallest zone has entries for ten workers and their reloads';
     is $t->status->{totals}{rejected}, 0, 'workers of the smallest zone reject no request';
     ok $t->stop(signal => 'QUIT', seconds => 10), 'nginx with the smallest zone quits';
-    is $_->done->{statuses}{503}, 200, 'all requests of the smallest zone are answered 503' for $crowd, $more;
+    is $_->done->{statuses}{503}, 200, 'all requests of the smallest zone are answered with 503' for $crowd, $more;
 };
 
 subtest 'a worker without an entry keeps every app from being quiet' => sub {
@@ -91,7 +91,7 @@ END
     $t->wait_for(sub { ($answer = $t->control('enable?wait=2s'))->{status} == 200 }, 'the app to be quiet, when every new worker has an entry', 20);
     is $answer->{status}, 200, 'an app is quiet: every new worker has an entry';
     $caller->write("\r\n");
-    is $caller->response->{status}, 200, 'enable?wait= on an old worker without an entry is answered 200';
+    is $caller->response->{status}, 200, 'enable?wait= on an old worker without an entry is answered with 200';
     my $crowd = $t->crowd('--count', 300);
     $t->wait_held(300);
     $_->write("\r\n") for @slow;

@@ -1,4 +1,4 @@
-//! The edge: borrows from nginx, asks the core, translates its answer.
+//! The edge: takes values from nginx, asks the core, translates its answer.
 //!
 //! A worker process has one thread that runs nginx's callbacks. Everything here runs on it, except the
 //! jobs of the state file's writer.
@@ -7,8 +7,7 @@
 //! is woken in `worker/doorbell.rs`; what it does then, also when a lease ends, is in
 //! `module/process.rs`. A reload takes the zone over in `module/zone.rs`.
 //!
-//! These are the floors, from the lowest to the highest. Each uses only itself and those that stand
-//! above it in this list.
+//! These are the floors, from the lowest to the highest. Each uses only itself and lower floors.
 
 /// What the kernel has, without nginx.
 mod os;

@@ -21,12 +21,12 @@ pub enum PauseEvent<'a> {
     Changed(NewTerms<'a>),
     /// The table of apps had no room for it.
     NotPaused,
-    /// A caller that waited for quiet was answered with 200.
+    /// A caller that waited until the app is quiet was answered with 200.
     Quiet {
         pause: PauseId,
         abandoned: Option<Abandoned>,
     },
-    /// A caller that waited for quiet was not answered with 200; the app is now in this state.
+    /// A caller that waited until the app is quiet was not answered with 200; the app is now in this state.
     RolledBack {
         pause: PauseId,
         state: Word,

@@ -9,7 +9,7 @@ use crate::shared::app::Unreported;
 use crate::shared::room::Lack;
 use crate::text::Counted;
 
-/// What became of requests of an app. Each request is counted in one line.
+/// What happened to requests of an app. Each request is counted in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestEvent {
     /// A request was held; `ahead` is how many requests are before it in line.

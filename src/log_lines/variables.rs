@@ -35,7 +35,7 @@ impl fmt::Display for BadValue<'_> {
         match self {
             Self::AppName(problem) => write!(f, "\"$app_name\" {problem}: the request is not held"),
             Self::EndpointsAppName(problem) => {
-                write!(f, "\"$app_name\" {problem}: the control request is answered 400")
+                write!(f, "\"$app_name\" {problem}: the control request is answered with 400")
             }
             Self::MaxTime(value, problem) => {
                 let (value, default) = (value.escape_ascii(), MaxTime::DEFAULT.msec().0 / 1000);
@@ -79,7 +79,7 @@ mod tests {
             ),
             (
                 BadValue::EndpointsAppName(long),
-                "\"$app_name\" is longer than 128 bytes: the control request is answered 400",
+                "\"$app_name\" is longer than 128 bytes: the control request is answered with 400",
             ),
             (
                 BadValue::MaxTime(b"1y", no_time),

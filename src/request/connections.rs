@@ -4,7 +4,7 @@
 
 use crate::shared::room::{Bounds, Lack, Room};
 
-/// At most so many requests are released before the event loop goes on.
+/// At most this many requests are released before the event loop goes on.
 const MAX_BATCH: usize = 256;
 
 /// A worker's connections, and the requests that it holds.
@@ -90,7 +90,7 @@ impl Connections {
         (self.all / 4).max(self.reserve())
     }
 
-    /// So many stay free when requests are released: below an eighth nginx may stop accepting, below
+    /// This many stay free when requests are released: below an eighth nginx may stop accepting, below
     /// a sixteenth it closes idle clients.
     fn reserve(&self) -> usize {
         (self.all / 8).max(16)

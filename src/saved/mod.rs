@@ -1,4 +1,4 @@
-//! The state file: the pauses that are to live through a restart.
+//! The state file: the pauses that a restart is to keep.
 //!
 //! It has two records, written in turn, so that one is always whole. Each is a line with its
 //! number, its length and its checksum, and the pauses as JSON. The valid one with the greater

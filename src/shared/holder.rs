@@ -6,7 +6,7 @@
 use crate::ids::Process;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A pid has at most so many bits (proc(5), pid_max).
+/// A pid has at most this many bits (proc(5), pid_max).
 const PID_BITS: u32 = 22;
 
 /// A [`Process`] in one word.

@@ -1,4 +1,4 @@
-//! The pace of a drain: at once, spread over a time, so many requests at a time, or both.
+//! The pace of a drain: at once, spread over a time, a number of requests at a time, or both.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -9,9 +9,9 @@ use crate::time::Msec;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// The requests held at the end of the pause are released evenly over so long.
+    /// The requests held at the end of the pause are released evenly over this time.
     pub spread: Msec,
-    /// At most so many released requests are unfinished at a time.
+    /// At most this many released requests are unfinished at a time.
     pub concurrency: u32,
 }
 

@@ -88,7 +88,7 @@ impl Rejected {
 pub struct Bounds {
     /// What the worker has too little of to hold it.
     pub lack: Option<Lack>,
-    /// At most so many requests are held for its app.
+    /// At most this many requests are held for its app.
     pub max_held: u32,
     /// The worker's room once this request is held.
     pub room: Room,

@@ -14,7 +14,7 @@ pub struct PauseRequest {
     pub by: Address,
     /// None if the call gives none: then the pause keeps its own.
     pub reason: Option<Reason>,
-    /// The pause ends by itself after so long; never if None.
+    /// The pause ends by itself after this time; never if None.
     pub lease: Option<Msec>,
     /// The pace of the drain when the pause ends.
     pub pace: Pace,

@@ -23,7 +23,7 @@ pub struct Totals {
     pub rejected: u64,
     /// Health checks and privileged requests that were passed on while the app was not open.
     pub bypassed: u64,
-    /// Were answered 503 because of a `stop`, or because nginx quits.
+    /// Were answered with 503 because of a `stop`, or because nginx quits.
     pub stopped: u64,
     /// Their client left while they were held.
     pub left: u64,
@@ -50,7 +50,7 @@ impl Totals {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holds {
-    /// A count for each bound: held for so long or less, but longer than the bound before.
+    /// A count for each bound: held for this long or less, but longer than the bound before.
     within: [u64; Self::BOUNDS.len()],
     longer: u64,
     sum: Msec,
@@ -73,7 +73,7 @@ impl Holds {
 
     pub const NONE: Self = Self { within: [0; Self::BOUNDS.len()], longer: 0, sum: Msec(0) };
 
-    /// Counts a request that was held for so long.
+    /// Counts a request that was held for this long.
     pub fn add(&mut self, time: Msec) {
         let bounds = Self::BOUNDS.iter().zip(&mut self.within);
         let bucket = bounds.into_iter().find(|(bound, _)| time <= **bound);
@@ -81,7 +81,7 @@ impl Holds {
         self.sum = self.sum.after(time);
     }
 
-    /// Each bound, with the count of requests that were held for so long or less.
+    /// Each bound, with the count of requests that were held for this long or less.
     pub fn up_to(&self) -> impl Iterator<Item = (Msec, u64)> + '_ {
         let mut sum = 0;
         Self::BOUNDS.iter().zip(&self.within).map(move |(bound, count)| {

@@ -12,7 +12,7 @@ use crate::shared::room::Room;
 pub struct Worker {
     process: Process,
     generation: Generation,
-    /// Whether it was told to exit when its requests are done.
+    /// Whether it was told to quit when its requests are done.
     leaving: Flag,
     /// How many slots its requests have.
     pub slots: u32,
@@ -35,14 +35,14 @@ impl Worker {
     }
 }
 
-/// Notes that a worker was told to leave.
+/// Notes that a worker was told to quit.
 pub fn told_to_leave(workers: &mut [Worker], id: WorkerId) {
     if let Some(worker) = workers.get_mut(id.index()) {
         worker.leaving = Flag::ON;
     }
 }
 
-/// Whether the newest configuration has workers, and all of them were told to leave.
+/// Whether the newest configuration has workers, and all of them were told to quit.
 pub fn all_leave(workers: &[Worker], newest: Generation) -> bool {
     let is_newest = |worker: &&Worker| worker.process().is_some() && worker.generation == newest;
     let mut current = workers.iter().filter(is_newest).peekable();

@@ -116,7 +116,7 @@ sub crowd_http2 {
 
 # ---- waiting
 
-# Polls until the condition is true. Returns its value, or dies after so many seconds (10). $what: what is waited for.
+# Polls until the condition is true. Returns its value, or dies after this many seconds (10). $what: what is waited for.
 sub wait_for {
     my ($self, $condition, $what, $seconds) = @_;
     $seconds //= 10;

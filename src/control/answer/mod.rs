@@ -33,7 +33,7 @@ pub enum Done {
 
 impl Done {
     /// The answer's status. A GET that gets text gets the original's 304 if there is nothing to
-    /// say. All others get 200: many clients take a 304 for an error.
+    /// say. All others get 200: many clients treat a 304 as an error.
     pub fn status(self, method: Method, format: Format) -> u16 {
         match (self, method, format) {
             (Self::AsItWas, Method::Get, Format::Text) => 304,

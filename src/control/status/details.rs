@@ -20,7 +20,7 @@ pub struct LastDrain {
     #[serde(skip)]
     pub pause: PauseId,
     pub released: u64,
-    /// Of these, how many nginx itself has answered 502, 503 or 504 up to now.
+    /// Of these, how many nginx itself has answered with 502, 503 or 504 up to now.
     pub failed: u64,
     pub seconds: Seconds,
     pub ended: Time,

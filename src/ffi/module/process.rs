@@ -20,7 +20,7 @@ use crate::log_lines::pauses::PauseEvent;
 use crate::log_lines::workers::WorkerLine;
 
 /// Before `worker_shutdown_timeout` ends, what waits here is answered: a tenth of that time before,
-/// but at most so many ms.
+/// but at most this many ms.
 const LONGEST_NOTICE: ngx_msec_t = 1000;
 
 static LEASE: Timer = Timer::new(on_lease);

@@ -82,7 +82,7 @@ fn append(body: &mut Vec<u8>, buffer: &ngx_buf_t) -> Result<(), Failed> {
     let old = body.len();
     body.resize(old + length, 0);
     let place = body.get_mut(old..).unwrap_or_default();
-    // SAFETY: the place has so many bytes. A buffer in memory has as many from `pos` on, which nginx has
+    // SAFETY: the place has this many bytes. A buffer in memory has as many from `pos` on, which nginx has
     // filled; any other one is a part of an open file.
     let read = unsafe {
         match length {

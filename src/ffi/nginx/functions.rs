@@ -66,7 +66,7 @@ unsafe extern "C" {
 
     // C functions of our own, for what nginx has as macros.
 
-    /// Makes the event happen after so many ms. If its timer is set and would end less than 300 ms
+    /// Makes the event happen after this many ms. If its timer is set and would end less than 300 ms
     /// earlier or later than that, nginx leaves the timer as it is.
     #[link_name = "ngx_http_intermission_add_timer"]
     pub(crate) safe fn add_timer(ev: Event, after: ngx_msec_t);

@@ -54,7 +54,7 @@ macro_rules! slices {
         pub(crate) fn $name(of: &$structure) -> &[$target] {
             match of.$($count).+ {
                 0 => &[],
-                // SAFETY: for each pair listed below: nginx keeps so many elements of this type there,
+                // SAFETY: for each pair listed below: nginx keeps this many elements of this type there,
                 // no shorter than the structure.
                 count => unsafe { slice::from_raw_parts(of.$($first).+.cast(), count) },
             }

@@ -59,7 +59,7 @@ impl SlabPool {
     /// where it begins. Returns how many bytes it has; None if the zone is too small.
     pub(crate) fn take_all(self) -> Option<usize> {
         // SAFETY: callers have just got the zone from nginx, and no other process uses it yet. The slab
-        // gives so many bytes, and the first and the last one are among them.
+        // gives this many bytes, and the first and the last one are among them.
         unsafe {
             let pool = self.0.as_ptr();
             let bytes = (*pool).pfree * nginx_sys::ngx_pagesize;

@@ -38,7 +38,7 @@ impl Timer {
         Self { event: PerWorker::new(UnsafeCell::new(event)), on_event }
     }
 
-    /// It happens after so many ms. If its timer is set already, that stays as it is.
+    /// It happens after this many ms. If its timer is set already, that stays as it is.
     pub(crate) fn start(&'static self, after: ngx_msec_t) {
         let ev = self.event();
         if !event::TIMER_SET.is_set(&ev) {
@@ -46,7 +46,7 @@ impl Timer {
         }
     }
 
-    /// It happens after so many ms, or sooner if its timer is set to be over sooner.
+    /// It happens after this many ms, or sooner if its timer is set to be over sooner.
     pub(crate) fn start_within(&'static self, after: ngx_msec_t) {
         let ends = cycle::now().monotonic.after(Msec(after as u64));
         let ev = self.event();

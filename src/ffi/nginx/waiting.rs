@@ -13,7 +13,7 @@ use super::request::Request;
 use super::{functions, pointers, Failed};
 
 impl Request {
-    /// Lets the request wait for at most so many ms, as nginx's limit_req does. A client that closes its
+    /// Lets the request wait for at most this many ms, as nginx's limit_req does. A client that closes its
     /// connection ends the request.
     ///
     /// `on_write` is called when the time is over, by [`Request::wake`], and at times for no reason.
@@ -42,7 +42,7 @@ impl Request {
         Ok(())
     }
 
-    /// From now on the request waits for at most so many ms, and never longer than a day.
+    /// From now on the request waits for at most this many ms, and never longer than a day.
     pub(crate) fn start_timer(self, longest: ngx_msec_t) {
         if let Ok((_, wev)) = self.events() {
             wev.update(|wev| event::DELAYED.set(wev));

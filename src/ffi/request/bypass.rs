@@ -1,4 +1,4 @@
-//! Requests that went by a pause and that nginx itself answered 502, 503 or 504: counted, and logged
+//! Requests that bypassed a pause and that nginx itself answered with 502, 503 or 504: counted, and logged
 //! once a second.
 
 use crate::ffi::nginx::cycle;
@@ -11,8 +11,8 @@ use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
 
-/// A request that went by a pause is finished. If it failed and its app is still not open, that is
-/// logged: nginx may take the app's servers for dead by it, and then released requests fail too.
+/// A request that bypassed a pause is finished. If it failed and its app is still not open, that is
+/// logged: nginx may put the app's servers out of service, and then released requests fail too.
 pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
     if this.zone.signals().all_open() || !failed(&mark.r) {
         return;

@@ -1,4 +1,4 @@
-//! Released requests that nginx itself answered 502, 503 or 504: counted, and logged once a second.
+//! Released requests that nginx itself answered with 502, 503 or 504: counted, and logged once a second.
 
 use nginx_sys::{
     ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
@@ -16,12 +16,12 @@ use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
 
-/// Requests that no line has reported are reported after so many ms.
+/// Requests that no line has reported are reported after this many ms.
 const TELLING_INTERVAL: ngx_msec_t = 1000;
 
 static TIMER: Timer = Timer::new(on_timer);
 
-/// Whether nginx itself answered 502, 503 or 504. This goes by `$status`: not if the app's answer has
+/// Whether nginx itself answered with 502, 503 or 504. This goes by `$status`: not if the app's answer has
 /// that status, and not if `error_page` gave another one.
 pub(crate) fn failed(r: &ngx_http_request_t) -> bool {
     let (error, status) = (r.err_status, r.headers_out.status);

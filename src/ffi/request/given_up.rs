@@ -1,4 +1,4 @@
-//! Requests that nginx is done with while the app may still work on them.
+//! Requests that nginx is done with although the app may still work on them.
 
 use nginx_sys::{
     ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t, ngx_uint_t, NGX_HTTP_BAD_GATEWAY,
@@ -41,22 +41,22 @@ pub(crate) fn count_if_given_up(mark: &Mark) {
 /// Whether some of the request was sent to an app, and nginx closed the connection before it had all of
 /// the answer: because the client left, or the app took too long.
 fn is_given_up(r: Request) -> bool {
-    pointers::upstream(&r).is_some_and(|upstream| is_left_alone(r, upstream))
+    pointers::upstream(&r).is_some_and(|upstream| is_last_given_up(r, upstream))
 }
 
-fn is_left_alone(r: Request, upstream: &ngx_http_upstream_t) -> bool {
+fn is_last_given_up(r: Request, upstream: &ngx_http_upstream_t) -> bool {
     let Some(last) = pointers::attempt(upstream) else { return false };
-    let left_alone = if attempts::is_answered(last) {
+    let last_is_given_up = if attempts::is_answered(last) {
         breaks_off(r, upstream, last)
     } else {
         // If the app failed, the status is nginx's own. The app's status may be there before all of its
         // header is.
         last.bytes_sent > 0 && last.status != NGX_HTTP_BAD_GATEWAY as ngx_uint_t
     };
-    left_alone || attempts::all(&r).iter().any(timed_out)
+    last_is_given_up || attempts::all(&r).iter().any(timed_out)
 }
 
-/// Whether nginx waited in vain for the header of an answer.
+/// Whether nginx waited for the header of an answer until the time was over.
 fn timed_out(attempt: &ngx_http_upstream_state_t) -> bool {
     !attempts::is_answered(attempt)
         && attempt.bytes_sent > 0

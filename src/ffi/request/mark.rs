@@ -60,7 +60,7 @@ pub(crate) enum Stage {
     Released,
     /// It was held for its max_time.
     Expired,
-    /// It is turned away because its app is stopped or nginx quits; it may come again in so many
+    /// It is turned away because its app is stopped or nginx quits; it may come again in this many
     /// seconds.
     Stopped { retry_after: u64 },
     /// It was finished while it was held: mostly its client closed the connection.
@@ -189,7 +189,7 @@ impl Mark {
         self.released_by.set(given.by);
     }
 
-    /// Its hold begins, in this slot, with so many ahead of it.
+    /// Its hold begins, in this slot, with this many ahead of it.
     pub(crate) fn begin_hold(&self, slot: SlotId, ahead: u32) {
         self.stage.set(Stage::Held(slot));
         self.ahead.set(ahead);

@@ -22,8 +22,8 @@ use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::{DepartReason, Departure};
 
-/// If max_time is over while the app drains, the request keeps its place, and asks again after so many
-/// ms.
+/// If max_time is over while the app drains, the request keeps its ticket, and asks again after this
+/// many ms.
 const ASK_AGAIN: ngx_msec_t = 1000;
 
 /// Lets the request of this mark wait for its turn in its slot. Returns what a phase handler returns.

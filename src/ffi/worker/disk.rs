@@ -16,7 +16,7 @@ use crate::ffi::os::file_lock::{self, Mode};
 use crate::saved::{self, Snapshot};
 use crate::shared::health::Problem;
 
-/// A write waits so long for a process that has the file locked and is not of this nginx.
+/// How long a write waits for a process that has the file locked and does not belong to this nginx.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it tries to lock the file.
 const PAUSE: Duration = Duration::from_millis(10);

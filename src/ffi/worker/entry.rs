@@ -1,4 +1,4 @@
-//! This worker's entry in the zone's table of workers.
+//! This worker's entry in the zone's worker table.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! For the tests: a worker dies inside the lock, when and where it is told to.
+//! For the tests: a worker dies while it holds the lock, when and where it is told to.
 //!
 //! A file `fault` in nginx's prefix holds a number of steps. Whichever worker removes it dies that
 //! many steps later, counted within visits to the zone. A file `fault.PID` is for one worker.

@@ -1,7 +1,7 @@
 //! Functions of higher floors that this floor calls.
 //!
-//! Everything looks down, so nothing here names a request. But two things begin here and go on there:
-//! a bell rings, and then requests are released and control requests answered; a worker gives its
+//! A floor uses only lower floors, so nothing here names a request. But two things begin here and go
+//! on there: a bell rings, and then requests are released and control requests answered; a worker gives its
 //! entry away, if the requests that it has left need none. So the worker's start (`module/process.rs`)
 //! gives these functions once.
 //!

@@ -61,7 +61,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Of so many bytes apps get a quarter at most, because each worker has counts for each app. Callers
+    /// Of this many bytes apps get at most a quarter, because each worker has counts for each app. Callers
     /// that wait get a sixty-fourth, and held requests get what is left.
     ///
     /// `processes` is how many workers are configured. There are entries for eight times as many, for

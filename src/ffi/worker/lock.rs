@@ -17,9 +17,9 @@ use crate::shared::holder::{Holder, Name};
 /// How often the lock is tried in a round, as in nginx's own `ngx_shmtx_lock`. After each try the
 /// processor pauses twice as long as after the one before.
 const TRIES: u32 = 11;
-/// Between the first rounds, so many, it yields the processor; between later ones it sleeps.
+/// Between the first rounds, this many, it yields the processor; between later ones it sleeps.
 const YIELDS: u32 = 4;
-/// After so many rounds it looks whether the holder lives: after some 25 ms.
+/// After this many rounds it looks whether the holder lives: after some 25 ms.
 const PATIENCE: u32 = 16;
 
 /// This process has the lock, until this is dropped.

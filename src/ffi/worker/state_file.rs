@@ -20,9 +20,9 @@ use crate::saved::{self, Saved, Snapshot, Unusable, Written};
 use crate::shared::app::{App, State};
 use crate::shared::health::{Health, Problem};
 
-/// A start or a reload waits so long for other processes of this nginx that write the file.
+/// How long a start or a reload waits for other processes of this nginx that write the file.
 const AT_START: Duration = Duration::from_secs(5);
-/// A worker's writer waits so long for them.
+/// How long a worker's writer waits for them.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The state file of a configuration.

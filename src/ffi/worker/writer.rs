@@ -13,7 +13,7 @@ use crate::ffi::os::fd::Fd;
 use crate::ffi::os::signals::Blocked;
 use crate::shared::health::Problem;
 
-/// A worker that ends waits so long for its last job.
+/// How long a worker that ends waits for its last job.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread's stack, in bytes: more than a job ever needs.

@@ -66,7 +66,7 @@ pub fn oddity(pattern: &[u8]) -> Option<Oddity> {
     }
 }
 
-/// At most so many bytes of pattern are read for one User-Agent, repetitions included.
+/// At most this many bytes of pattern are read for one User-Agent, repetitions included.
 const STEPS: usize = 200_000;
 
 const LITERALLY: &str = "so it is only searched for literally";

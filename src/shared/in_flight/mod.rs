@@ -34,7 +34,7 @@ pub struct Counts {
     pub passed: u64,
     /// Requests that were passed on and are unfinished.
     pub in_flight: u32,
-    /// Connections that became tunnels (WebSocket). No drain waits for them.
+    /// Connections that became tunnels (WebSocket). They do not keep the app from being quiet.
     pub upgraded: u32,
     /// Requests that nginx gave up before the app was done.
     pub given_up: GivenUp,
@@ -136,7 +136,7 @@ fn subtract(count: &AtomicU32) {
 }
 
 impl<'z> CountTable<'z> {
-    /// How many cells a row has for so many apps. Rows share no cache line.
+    /// How many cells a row has for this many apps. Rows share no cache line.
     pub const fn row_length(apps: usize) -> usize {
         apps.next_multiple_of(64 / size_of::<CountCell>())
     }

@@ -117,7 +117,7 @@ impl Signals<'_> {
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
 
-    /// Notes that a held request for this name goes on to the app after so long.
+    /// Notes that a held request for this name goes on to the app after this time.
     pub fn expires(&self, name: NameHash, after: Msec) {
         // 0 is no time; the shortest time has the greatest value.
         let value = u32::MAX - u32::try_from(after.0).unwrap_or(u32::MAX - 1);

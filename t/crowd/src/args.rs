@@ -26,7 +26,7 @@ options:
   --method METHOD    default GET
   --body BYTES       size of a request body
   --rate R           new requests per second
-  --connecting N     at most so many not yet written at a time, default 256
+  --connecting N     at most this many not yet written at a time, default 256
   --keepalive M      requests per client, one after another
   --leave FRACTION   every round(1/FRACTION)th client leaves unanswered (http2: --reset)
   --leave-after MS   since its request was sent; else on a line \"leave\" on stdin

@@ -101,7 +101,7 @@ pub(crate) struct Body {
 }
 
 enum Framing {
-    /// So many bytes are missing.
+    /// This many bytes are missing.
     Sized(u64),
     Chunked(Chunk),
     UntilClose,
@@ -113,7 +113,7 @@ enum Chunk {
     SizeLine(u64),
     Data(u64),
     DataEnd,
-    /// In a line of the trailer: so many bytes of it have come.
+    /// In a line of the trailer: this many bytes of it have come.
     Trailer(usize),
     Over,
 }

@@ -76,7 +76,7 @@ sub inversions {
     return $inversions;
 }
 
-# An assertion: exactly these targets came to the backend, in this order, as far as `inversions` can tell. after => skip so many requests.
+# An assertion: exactly these targets came to the backend, in this order, as far as `inversions` can tell. after => skip this many requests.
 sub came_ok {
     my ($self, $targets, $name, %opt) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;

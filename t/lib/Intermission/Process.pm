@@ -54,7 +54,7 @@ sub reaped {
     return $reaped < 0 ? -1 : $status;
 }
 
-# Polls every 10 ms until the condition is true. Returns its value, or undef after so many seconds.
+# Polls every 10 ms until the condition is true. Returns its value, or undef after this many seconds.
 sub wait_until {
     my ($condition, $seconds) = @_;
     my $end = Time::HiRes::time() + $seconds;

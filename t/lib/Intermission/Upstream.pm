@@ -48,7 +48,7 @@ sub hint {
     _write($self->_find($target)->{socket}, "HTTP/1.1 103 Early Hints\r\n$header\r\n\r\n");
 }
 
-# Answers a request that is there: 200, with so many bytes (2).
+# Answers a request that is there: 200, with this many bytes (2).
 sub answer {
     my ($self, $target, $size) = @_;
     $self->wait($target);

@@ -9,12 +9,12 @@ use Intermission::Chaos::Schedule;
 
 # By how many seconds a busy worker or client may be late.
 my $SLACK = 1;
-# A request whose max_time is over, while its app drains, checks again after so many seconds.
+# A request whose max_time is over, while its app drains, checks again after this many seconds.
 my $ASKS_AGAIN = 1;
 my $NEWCOMER = 0.3;
 my $BORDER = 0.2;
 my $SLOW = 5;
-# How many bytes of a body a connection takes that nginx does not read.
+# How many bytes of a body fit into a connection from which nginx does not read.
 my $PREREAD = 65_536;
 
 my %app = map { $_->{name} => $_ } @Intermission::Chaos::Schedule::APPS;
@@ -33,7 +33,7 @@ sub new {
 sub all {
     my ($self) = @_;
     return map { $self->$_ } qw(
-        answered answered_as_logged passed_on_once in_order not_overtaken left_alone not_held_too_long not_slow bypassed
+        answered answered_as_logged passed_on_once in_order not_overtaken not_after_leaving not_held_too_long not_slow bypassed
         quiet totals_add_up log_is_clean
     );
 }
@@ -45,7 +45,7 @@ sub answered {
     for my $request (grep { $_->{client} } @{$self->{all}}) {
         my $word = $request->{client}{word};
         $self->{count}{requests}++;
-        if    ($word =~ /^\d+$/) { $self->{count}{"answered $word"}++ }
+        if    ($word =~ /^\d+$/) { $self->{count}{"answered with $word"}++ }
         elsif ($word eq 'left')  { $self->{count}{'left on purpose'}++ }
         elsif (my $why = $self->_why_cut_off($request)) { $self->{count}{"cut off: $why"}++ }
         else { push @wrong, _say($request, 'not answered, and no process died') }
@@ -100,15 +100,15 @@ sub answered_as_logged {
         my $word = $access ? $access->{word} : '';
         my $app = $app{$request->{app}};
         if ($status == 200) {
-            push @wrong, _say($request, 'answered 200, but not by the backend')
+            push @wrong, _say($request, 'answered with 200, but not by the backend')
                 if !$backend || $backend->{ended} ne 'whole' || $backend->{length} != $request->{body};
             next;
         }
         my $known = $status == 503 && $word =~ /^(?:REJECTED|STOPPED)?$/
             || $status == ($app->{overflow} // 0) && $word =~ /^(?:REJECTED)?$/
             || $status == ($app->{expired} // 0) && $word =~ /^(?:EXPIRED)?$/;
-        push @wrong, _say($request, "answered $status, for which there was no reason") if !$known;
-        push @wrong, _say($request, "answered $status, and passed on") if $backend;
+        push @wrong, _say($request, "answered with $status, for which there was no reason") if !$known;
+        push @wrong, _say($request, "answered with $status, and passed on") if $backend;
     }
     push @wrong, map { _say($_, 'logged more than once') } grep { $_->{access} && $_->{access}{times} > 1 } @{$self->{all}};
     $self->{count}{"nginx says $_->{access}{word}"}++ for grep { $_->{access} } @{$self->{all}};
@@ -143,7 +143,7 @@ sub in_order {
             $last = $request if $last->{held}{ticket} < $request->{held}{ticket};
             push @$line, {request => $request, last => $last};
         }
-        $self->{count}{'released, and judged by their order'}++;
+        $self->{count}{'released, and their order checked'}++;
     }
     return @wrong;
 }
@@ -176,12 +176,12 @@ sub not_overtaken {
             push @wrong, _say($request, 'not held, and passed on before a held request: ' . _say($behind)) if $behind;
         }
     }
-    $self->{count}{'released, and not to be overtaken'} = keys %surely;
+    $self->{count}{'released, and checked that none was overtaken'} = keys %surely;
     return @wrong;
 }
 
 # No request is passed on after its client was seen to leave.
-sub left_alone {
+sub not_after_leaving {
     my ($self) = @_;
     my @wrong;
     for my $request (@{$self->{passed_on}}) {
@@ -266,7 +266,7 @@ sub quiet {
     return @wrong;
 }
 
-# The totals since nginx's last start add up. A worker that dies inside the lock may leave a request counted twice, or not at all.
+# The totals since nginx's last start add up. A worker that dies while it holds the lock may leave a request counted twice, or not at all.
 sub totals_add_up {
     my ($self) = @_;
     my @wrong;
@@ -274,7 +274,7 @@ sub totals_add_up {
         my $totals = $self->{totals}{$app};
         # Not all stopped requests were held before.
         my $gone = $totals->{released} + $totals->{expired} + $totals->{left} + $totals->{lost};
-        my $unsure = $self->{count}{'repaired after a death inside the lock'} // 0;
+        my $unsure = $self->{count}{'repaired after a worker died while it held the lock'} // 0;
         push @wrong, "app \"$app\": the totals do not add up: " . join ', ', map { "$_ $totals->{$_}" } sort keys %$totals
             if $totals->{held} < $gone - $unsure || $totals->{held} > $gone + $totals->{stopped} + $unsure;
     }

@@ -85,7 +85,7 @@ sub _read_error_log {
         }
         elsif ($text =~ /^gracefully shutting down/) { push @{$self->{leaving}{$pid}}, _unix($second) }
         push @{$self->{problems}}, $_ if $level =~ /^(?:error|crit|alert|emerg)$/;
-        $self->{count}{'repaired after a death inside the lock'}++ if $text =~ /died while it held the lock: the tables were repaired/;
+        $self->{count}{'repaired after a worker died while it held the lock'}++ if $text =~ /died while it held the lock: the tables were repaired/;
     }
 }
 

@@ -15,12 +15,12 @@ use Time::HiRes ();
 use Time::Local ();
 
 my $WORKERS = 4;
-# No schedule holds a request for so long: a client that waits longer is stuck.
+# No schedule holds a request for this long: a client that waits longer is stuck.
 my $CROWD_SECONDS = 60;
 my $CONTROL_SECONDS = 5;
 my $MOST_CROWDS = 40;
 
-# Keys: module, faults (true: the module can be told to die inside the lock), violation (a function that is
+# Keys: module, faults (true: the module can be told to die while it holds the lock), violation (a function that is
 # called with a text for each fault).
 sub new {
     my ($class, %opt) = @_;
@@ -196,7 +196,7 @@ sub _kill_helper {
     $self->_log("kill -9 $pid, of the helpers @pids");
 }
 
-# A worker dies at a chosen step inside the lock, if the module has faults.
+# A worker dies at a chosen step while it holds the lock, if the module has faults.
 sub _die_in_lock {
     my ($self, $event) = @_;
     return $self->_kill($event) if !$self->{faults};
@@ -345,7 +345,7 @@ sub _attend {
 # A caller with wait= was answered. Records a 200, if no other caller called meanwhile.
 sub _waited {
     my ($self, $control, $status) = @_;
-    $self->{count}{"waited, and answered $status"}++;
+    $self->{count}{"waited, and answered with $status"}++;
     my @others = grep { $_->{app} eq $control->{app} && $_ != $control } @{$self->{controls}}, @{$self->{last}}{$control->{app}} // ();
     return if $control->{verb} !~ /^enable/ || $status != 200 || grep { $_->{since} > $control->{since} } @others;
     push @{$self->{quiet}}, {app => $control->{app}, at => Time::HiRes::time()};

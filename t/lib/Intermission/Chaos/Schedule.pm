@@ -6,7 +6,7 @@ use strict;
 use warnings;
 use List::Util qw(shuffle sum);
 
-# The apps. max_time in seconds; expired: the answer to a request that was held for so long; kept: whether
+# The apps. max_time in seconds; expired: the answer to a request that was held for this long; kept: whether
 # requests share connections to the backend; cached: whether nginx caches the answers (each is requested once).
 our @APPS = (
     {name => 'alpha', max_time => 3, kept => 1, read_body => 'on'},
@@ -16,7 +16,7 @@ our @APPS = (
     {name => '', max_time => 15, read_body => 'on'},
 );
 
-# The disturbances: like a deck of cards, each is used so often before the deck is used again.
+# The disturbances: like a deck of cards, each is used this often before the deck is used again.
 my %DECK = (
     reload => 5, reload_twice => 1, reload_and_kill => 2, kill => 3, kill_old => 2, die_in_lock => 2,
     quit => 1, stop => 1, crash => 2, kill_crowd => 1, kill_helper => 2,
