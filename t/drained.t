@@ -91,13 +91,13 @@ subtest 'disable?wait= with a pace waits for the whole drain' => sub {
     answered_well('all held requests are served', @held);
 };
 
-subtest 'disable?wait= too late: 504 with how many are left, and the drain goes on' => sub {
+subtest 'disable?wait= too late: 504 with how many are still held, and the drain goes on' => sub {
     $t->control('enable');
     my @held = held(5);
     my $answer = $t->control('disable?wait=300ms&spread=1h');
     is $answer->{status}, 504, 'a drain takes longer than wait=: 504';
     my ($left) = $answer->{body} =~ /^(\d+) requests are still held$/m;
-    is $left, $t->status->{held}, 'the answer tells how many are left' or diag $answer->{body};
+    is $left, $t->status->{held}, 'the answer tells how many are still held' or diag $answer->{body};
     is $t->status->{state}, 'draining', 'after the 504 the drain goes on';
     is $t->control('disable?spread=1h')->{status}, 304, 'after the 504 the drain has the same pace';
     my $json = $t->control('disable?wait=100ms&spread=1h&format=json');

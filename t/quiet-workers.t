@@ -202,7 +202,7 @@ subtest 'nginx quits while a caller waits: the caller is answered, and nginx end
     kill QUIT => $t->master;
     my $answer = $caller->response;
     is $answer->{status}, 504, 'nginx quits: the waiting caller is answered with 504 at once';
-    like $answer->{body}, qr/^1 request is still in flight: rolled back/, 'nginx quits: the answer tells how many requests are left';
+    like $answer->{body}, qr/^1 request is still in flight: this call was rolled back/, 'nginx quits: the answer tells how many requests are in flight';
     like $held->response->{status}, qr/^(?:200|503)$/, 'nginx quits: the held request is answered';
     ok !$client->answered, 'nginx quits: the request in flight goes on';
     $own->answer('/own/1');
