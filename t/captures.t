@@ -41,7 +41,7 @@ location /intermission { intermission_control apps=*; add_header X-Capture "$1-$
 location /_intermission { intermission_control apps=*; }
 END
 
-# Target, the target at the backend, what the case is, whether the request passes in the pause ('passes').
+# Target, the target at the app, what the case is, whether the request passes in the pause ('passes').
 my @asked = (
     ['/files/public/a.txt',  '/public/a.txt', 'a map without groups', 'passes'],
     ['/files/private/a.txt', '/private/a.txt', 'a map that does not match'],
@@ -67,7 +67,7 @@ my @asked = (
 
 my $t = Intermission->new(workers => 2, http => $http, locations => $locations);
 
-# Each request has a number of its own, by which it is found in the backend's log.
+# Each request has a number of its own, by which it is found in the app's log.
 my $number = 0;
 sub ask {
     my ($target, undef, undef, undef, %opt) = @_;

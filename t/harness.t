@@ -16,7 +16,7 @@ subtest 'new starts as many workers as it is told to' => sub {
 subtest 'get waits for the answer, and backend_log has the request' => sub {
     my $answer = $t->get('/a?x=1');
     is($answer->{status}, 200, 'a request is answered');
-    is($answer->{body}, "seq=1\n", "get: the answer is the backend's");
+    is($answer->{body}, "seq=1\n", "get: the answer is the app's");
     is(($t->backend_log)[0]{target}, '/a?x=1', 'backend_log has the request');
     is($t->get('/b', method => 'HEAD')->{headers}{'x-seq'}, 2, 'get: a HEAD is answered');
     is($t->get('/c', body => 'x' x 70_000)->{status}, 200, 'get: a request with a body is answered');

@@ -81,7 +81,7 @@ subtest 'a request whose max_time is over goes on out of turn' => sub {
     cmp_ok $time->('/first'), '>=', $time->('/short'), 'access log: the request ahead was held longer than the expired one';
     my $totals = $t->status->{totals};
     is_deeply [@$totals{qw(held released expired left bypassed)}], [3, 1, 1, 1, 1], 'the totals agree with the access log';
-    ok !at_backend($t)->{'/leaver'}, 'a request whose client left never reaches the backend';
+    ok !at_backend($t)->{'/leaver'}, 'a request whose client left never reaches the app';
     $t->clean_ok;
 };
 
@@ -105,7 +105,7 @@ subtest 'intermission_expired answers a request whose max_time is over' => sub {
     is_deeply [$got{page}{status}, $got{page}{body}], [503, "Back soon.\n"], "the site's own page is shown for an expired request";
     is $got{page}{headers}{'retry-after'}, 10, "the site's own page for an expired request has Retry-After";
     is $got{ok}{status}, 200, 'error_page may answer an expired request with another status';
-    is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], "only error_page's own request reaches the backend";
+    is_deeply [map { $_->{target} } $t->backend_log], ['/asleep/ok/x'], "only error_page's own request reaches the app";
     is $t->status->{totals}{expired}, 5, 'the status counts five expired requests';
     is $t->status->{totals}{held}, 5, 'the error_page of an expired request is not held';
     is $t->logged('/504/x')->{intermission}, 'EXPIRED', 'access log: an answered request is EXPIRED';
@@ -126,7 +126,7 @@ subtest 'intermission_expired answers a request whose max_time is over' => sub {
     $t->control('enable');
     my @all = map { $t->send("/$_") } @codes;
     is_deeply [map { $_->response->{status} } @all], \@codes, 'each status that intermission_expired allows is the answer';
-    is $t->backend_log, 0, 'no request that was answered by intermission_expired reaches the backend';
+    is $t->backend_log, 0, 'no request that was answered by intermission_expired reaches the app';
     $t->control('disable');
     $t->clean_ok;
 };
@@ -153,7 +153,7 @@ subtest 'a request that expires in a drain is not passed on out of turn' => sub 
     ok !$pass->answered, 'a request that expires in a drain is not passed on out of turn';
     kill CONT => $holder;
     is $_->response->{status}, 200, 'requests that were not passed on out of turn go on in their turn' for $head, $pass;
-    $t->came_ok(['/head', '/pass'], 'an expired request in a drain: the backend gets it in its turn');
+    $t->came_ok(['/head', '/pass'], 'an expired request in a drain: the app gets it in its turn');
     is $t->logged('/pass')->{intermission}, 'HELD', 'access log: a request that expires in a drain is HELD';
     $t->wait_state('open');
     $t->clean_ok;
@@ -186,7 +186,7 @@ subtest 'each request of a kept connection is held for itself' => sub {
         $connection->{response} = undef;
         is $connection->response->{status}, 200, "$name: the second of two pipelined requests is answered";
         my %at = map { $_->{target} => $_->{seq} } $t->backend_log;
-        cmp_ok $at{"/${name}1"}, '<', $at{"/${name}2"}, "$name: the backend gets pipelined requests in order";
+        cmp_ok $at{"/${name}1"}, '<', $at{"/${name}2"}, "$name: the app gets pipelined requests in order";
     }
     $t->wait_state('open');
 
@@ -259,7 +259,7 @@ subtest 'a client that sends Expect is told to go on when it is released' => sub
     is $expecting->response->{status}, 200, 'Expect: the released request is answered';
     is $old->response->{status}, 200, 'a client of HTTP/1.0, with neither Host nor User-Agent, is held and released';
     my @whole = sort map { "$_->{target} $_->{length}" } $t->backend_log;
-    is_deeply \@whole, ['/expecting 5', '/old 0'], 'Expect and HTTP/1.0: both requests come to the backend whole';
+    is_deeply \@whole, ['/expecting 5', '/old 0'], 'Expect and HTTP/1.0: both requests come to the app whole';
     $_->close for $expecting, $old;
     $t->clean_ok;
 };
@@ -276,7 +276,7 @@ subtest 'a client that asks for an upgrade is held, then upgraded' => sub {
     $t->control('disable');
     is $upgrade->response->{status}, 101, 'a connection that asks for an upgrade is held, then upgraded';
     $upgrade->write('ping');
-    is read_until($upgrade, qr/ping/), 'ping', 'the upgraded connection talks to the backend';
+    is read_until($upgrade, qr/ping/), 'ping', 'the upgraded connection talks to the app';
     $upgrade->close;
     $t->clean_ok;
 };
@@ -292,7 +292,7 @@ subtest 'streams of HTTP/2 expire like other requests' => sub {
     my ($pass, $answer) = map { $t->crowd_http2('--count', 20, '--connections', 1, '--path', "/$_/{i}") } 'pass', 'answer';
     is $pass->done->{statuses}{200}, 20, 'HTTP/2: expired streams are passed on';
     is $answer->done->{statuses}{503}, 20, 'HTTP/2: expired streams are answered with 503';
-    is $t->backend_log, 20, 'HTTP/2: the backend gets only the streams that are passed on';
+    is $t->backend_log, 20, 'HTTP/2: the app gets only the streams that are passed on';
     $t->control('disable');
     $t->clean_ok;
 };

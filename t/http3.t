@@ -69,7 +69,7 @@ subtest 'streams are held and released in order with other requests' => sub {
     is answer($client, $_)->{status}, 200, "HTTP/3: stream $_ is held, then released" for 'one', 'four';
     is answer($other, 'two')->{status}, 200, 'a held stream of another connection is released';
     is $plain->response->{status}, 200, 'a held request of HTTP/1.1 is released';
-    $t->came_ok(['/open', '/up', '/one', '/two', '/three', '/four'], 'streams of two connections and HTTP/1.1 come to the backend in order');
+    $t->came_ok(['/open', '/up', '/one', '/two', '/three', '/four'], 'streams of two connections and HTTP/1.1 come to the app in order');
     is $t->logged('/one')->{intermission}, 'HELD', 'access log: a released stream is HELD';
 
     $t->wait_state('open');
@@ -80,7 +80,7 @@ subtest 'streams are held and released in order with other requests' => sub {
     }
     $t->control('disable');
     is scalar(grep { answer($client, "many$_")->{status} == 200 } 1 .. 20), 20, 'twenty streams of one connection are held and released';
-    $t->came_ok([map { "/many/$_" } 1 .. 20], 'twenty streams of one connection come to the backend in order', after => 6);
+    $t->came_ok([map { "/many/$_" } 1 .. 20], 'twenty streams of one connection come to the app in order', after => 6);
 
     $t->wait_state('open');
     $t->control('enable');
@@ -131,7 +131,7 @@ subtest 'a stream that ends while it is held is out of the line' => sub {
     is $t->status->{totals}{left}, @ways + 2, 'each stream that leaves is counted';
     $t->control('disable');
     is scalar(grep { answer($client, "kept$_")->{status} == 200 } 1 .. @ways), scalar @ways, 'streams that stay are answered';
-    $t->came_ok([map { "/kept/$_" } 1 .. @ways], 'the streams that stay come to the backend in order, and no other');
+    $t->came_ok([map { "/kept/$_" } 1 .. @ways], 'the streams that stay come to the app in order, and no other');
     $client->say('close');
     $t->clean_ok;
 };
@@ -158,7 +158,7 @@ subtest 'when a connection ends, its held streams end too' => sub {
     $t->wait_for(sub { $pings->say('ping'); $t->status->{oldest_held_seconds} > 4.5 }, 'more than twice keepalive_timeout to pass');
     $t->control('disable');
     is answer($pings, $_)->{status}, 200, "a connection that sends pings keeps its held streams: $_" for 1, 2;
-    $t->came_ok(['/pings/1', '/pings/2'], 'no stream of a lost connection reaches the backend');
+    $t->came_ok(['/pings/1', '/pings/2'], 'no stream of a lost connection reaches the app');
     $pings->say('close');
     $t->clean_ok;
 };
@@ -251,7 +251,7 @@ subtest 'a reload or a quit ends held streams' => sub {
     ok $t->wait_held(1), 'after a reload QUIC does not reach the old worker any more: its held stream leaves after keepalive_timeout';
     $t->control('disable');
     is $behind->response->{status}, 200, 'after a reload the request behind the lost stream is released';
-    $t->came_ok(['/behind'], 'after a reload the lost stream does not reach the backend');
+    $t->came_ok(['/behind'], 'after a reload the lost stream does not reach the app');
     $t->wait_old_workers_gone;
     $t->wait_state('open');
 

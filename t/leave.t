@@ -39,7 +39,7 @@ subtest 'a client that leaves is out of the line, however it leaves' => sub {
     is $t->status->{totals}{left}, keys %leaves, 'each client that leaves while held is counted';
     $t->control('disable');
     is scalar(grep { $_->response->{status} == 200 } @stays), keys %leaves, 'the requests behind those that left are released';
-    $t->came_ok([map { "/stays/$_" } sort keys %leaves], 'only the requests whose clients stay reach the backend, in order');
+    $t->came_ok([map { "/stays/$_" } sort keys %leaves], 'only the requests whose clients stay reach the app, in order');
     $t->wait_state('open');
 
     $t->control('enable');
@@ -69,7 +69,7 @@ subtest 'a client that closes at once is not held' => sub {
     is scalar(grep { $_->{intermission} eq 'LEFT' } $t->access_log), 30, 'access log: a client that closes at once is LEFT';
     $t->control('disable');
     $t->get('/last');
-    ok !grep({ $_->{target} eq '/hasty' } $t->backend_log), 'the request of a client that closes at once never reaches the backend';
+    ok !grep({ $_->{target} eq '/hasty' } $t->backend_log), 'the request of a client that closes at once never reaches the app';
     $t->clean_ok;
 };
 
@@ -85,7 +85,7 @@ subtest 'clients that leave do not delay the others' => sub {
     $t->control('disable');
     my $done = $crowd->done;
     is_deeply [@$done{qw(answered left failed timed_out)}], [200, 100, 0, 0], 'a third of the clients leaves: the rest is answered';
-    is_deeply [sort { $a <=> $b } map { $_->{id} } $t->backend_log], [grep { $_ % 3 } 0 .. 299], 'a third of the clients leaves: only the rest reaches the backend';
+    is_deeply [sort { $a <=> $b } map { $_->{id} } $t->backend_log], [grep { $_ % 3 } 0 .. 299], 'a third of the clients leaves: only the rest reaches the app';
     is $t->position_inversions, 0, 'a third of the clients leaves: the rest comes in order';
     cmp_ok $done->{last_answer_us} - $done->{first_answer_us}, '<', 2e6, 'a third of the clients leaves: the rest waits for none of them';
     $t->clean_ok;
@@ -113,8 +113,8 @@ subtest 'streams of HTTP/2 leave the line by themselves' => sub {
     my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
     is $t->inversions(@order), 0, 'HTTP/2: many held streams of one connection are released in order';
     my @ids = map { $_->{id} } grep { $_->{target} =~ m{^/r/} } $t->backend_log;
-    is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: streams that were reset never reach the backend';
-    ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: no stream of a closed connection reaches the backend';
+    is_deeply [sort { $a <=> $b } @ids], [grep { $_ % 3 } 0 .. 299], 'HTTP/2: streams that were reset never reach the app';
+    ok !grep({ $_->{target} =~ /gone/ } $t->backend_log), 'HTTP/2: no stream of a closed connection reaches the app';
     $t->clean_ok;
 };
 
@@ -149,7 +149,7 @@ subtest 'clients over TLS leave the line' => sub {
     $t->control('disable');
     is readline($_->{output}), '200 1.1', 'TLS: a held client is answered' for @one;
     is readline($_->{output}), '200 2', 'TLS: a held client is answered over HTTP/2' for @two;
-    is $t->backend_log, 4, 'TLS: requests of clients that left never reach the backend';
+    is $t->backend_log, 4, 'TLS: requests of clients that left never reach the app';
     is $t->position_inversions, 0, 'TLS: the requests that stay come in order';
 
     $t->wait_state('open');

@@ -100,7 +100,7 @@ subtest 'a pause of 300 requests: all numbers agree' => sub {
     $leavers->say('leave');
     $leavers->wait_event('left');
     $t->wait_held(260);
-    is $t->backend_log, 4 + 10 + 5, 'the backend has seen only requests from before the pause and bypassed or expired ones';
+    is $t->backend_log, 4 + 10 + 5, 'the app has seen only requests from before the pause and bypassed or expired ones';
 
     $t->control('disable');
     my ($plain, $streams) = map { $_->done } @released;
@@ -109,7 +109,7 @@ subtest 'a pause of 300 requests: all numbers agree' => sub {
     my %holders = map { $_ => 1 } $t->error_log =~ /\[info\] (\d+)#[^\n]*held, ticket/g;
     cmp_ok scalar keys %holders, '>', 1, 'more than one worker held requests';
     my @order = map { {%$_, place => $_->{position}} } grep { $_->{target} =~ m{^/(?:r|h2)/} } $t->backend_log;
-    is $t->inversions(@order), 0, 'the backend gets the released requests in order';
+    is $t->inversions(@order), 0, 'the app gets the released requests in order';
     is $t->get("/after/$_")->{status}, 200, 'after the pause a request passes' for 1 .. 7;
     is $t->get('/off/1')->{status}, 200, 'a request where intermission is off is answered';
 

@@ -249,7 +249,7 @@ END
     is scalar($t->backend_log), $came, 'stopped: the app was asked for no page';
     is $t->get('/other')->{status}, 200, 'stopped: a page that another, open app serves is shown';
     is $t->get('/off')->{status}, 200, 'stopped: a page from a place with intermission off is shown';
-    is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'stopped: only the pages of open places came to the backend';
+    is_deeply [map { $_->{target} } grep { $_->{seq} > $came } $t->backend_log], ['/other', '/off'], 'stopped: only the pages of open places came to the app';
 };
 
 subtest "no room: the site's own page is shown" => sub {

@@ -14,7 +14,7 @@ use Time::HiRes 'time';
 
 my $control = "location /_intermission { intermission_control; }\n";
 
-# What the backend got of each body: target => "length ended".
+# What the app got of each body: target => "length ended".
 sub arrived {
     my ($t) = @_;
     return {map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log};
@@ -67,7 +67,7 @@ subtest 'HTTP/2: each stream is held by itself' => sub {
     is $t->logged("/other/$_")->{intermission}, 'LEFT', "HTTP/2: a connection is lost: its held streams end too: $_" for 1 .. 3;
     $t->control('disable');
     is $one->answer($stream{$_})->{status}, 200, "HTTP/2: stream $_ is released" for 1, 3, 4, 5;
-    $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'HTTP/2: only streams that stay come to the backend, in order');
+    $t->came_ok(['/up', map { "/one/$_" } 1, 3, 4, 5], 'HTTP/2: only streams that stay come to the app, in order');
     $t->wait_state('open');
 
     $t->control('enable');
@@ -116,7 +116,7 @@ END
     is_deeply [map { delete $arrived->{"$_/large"} } '', '/streamed'], [('1000000 whole') x 2], 'HTTP/2: a body larger than the window comes whole';
     is_deeply [map { delete $arrived->{"$_/small"} } '', '/streamed'], [('1000 whole') x 2], 'HTTP/2: a body that fits into the window comes whole';
     is_deeply [map { delete $arrived->{"$_/open"} } '', '/streamed'], [('3000 whole') x 2], 'HTTP/2: a body that comes before, during and after the hold comes whole';
-    is_deeply $arrived, {'/up' => '0 whole'}, 'HTTP/2: no body of a reset or lost stream comes to the backend';
+    is_deeply $arrived, {'/up' => '0 whole'}, 'HTTP/2: no body of a reset or lost stream comes to the app';
     $client->close;
     $t->clean_ok;
 };
@@ -298,7 +298,7 @@ END
     $eager->write('pong');
     is read_until($eager->socket, qr/pong/), 'pong', 'WebSocket: an open one goes on beside a new one';
     $_->close for $eager, $next;
-    $t->came_ok(['/eager', '/next'], 'WebSocket: a client that left never comes to the backend');
+    $t->came_ok(['/eager', '/next'], 'WebSocket: a client that left never comes to the app');
     $t->clean_ok;
 };
 
@@ -329,7 +329,7 @@ END
     $http2->data($stream, '2345');
     $t->wait_for(sub { $t->status->{oldest_held_seconds} > 2.6 }, 'the requests to be held longer than client_body_timeout once more');
     is $t->status->{held}, 6, "nginx's own timeouts do not run while a request is held, whatever comes of its body";
-    ok !IO::Select->new($own)->can_read(0), 'an unbuffered body that is held does not go to the backend';
+    ok !IO::Select->new($own)->can_read(0), 'an unbuffered body that is held does not go to the app';
     $t->control('disable');
     my @streamed;
     for (1, 2) {

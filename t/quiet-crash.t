@@ -76,7 +76,7 @@ for my $moment (sort keys %moment) {
             $t->wait_for(sub {
                 $client = $t->send('/own/1') if $client->answered;
                 return $own->waiting;
-            }, 'a request at the backend');
+            }, 'a request at the app');
             my $caller = $moment{$moment}($step, \$client);
             my $held = $t->send('/held');
             my $answer = $caller->response(15);

@@ -22,7 +22,7 @@ sub start {
     instance(workers => 2, http2 => 0, locations => $locations, %conf);
 }
 
-# A request that the backend has and does not answer; on this connection, or on a new one.
+# A request that the app has and does not answer; on this connection, or on a new one.
 sub unfinished {
     my ($target, $client) = @_;
     $client = $client ? $client->request($target) : $t->send($target);

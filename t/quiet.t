@@ -51,7 +51,7 @@ subtest 'enable?wait= with nothing in flight is answered at once' => sub {
 subtest 'a client that downloads slowly does not count' => sub {
     my $client = unfinished('/own/downloads/large');
     my $caller = waiter('enable?wait=20s');
-    ok !$caller->answered, 'a slow download counts as long as the backend has not answered';
+    ok !$caller->answered, 'a slow download counts as long as the app has not answered';
     $own->answer('/own/downloads/large', 2_000_000);
     is $caller->response->{status}, 200, 'a slow download does not count once nginx has the answer';
     ok !$client->answered, 'the slow client has not got the answer yet';
@@ -77,7 +77,7 @@ subtest 'without an upstream a request counts until it is finished' => sub {
     reopen();
 };
 
-subtest 'a client that is gone counts as long as the backend works for it' => sub {
+subtest 'a client that is gone counts as long as the app works for it' => sub {
     my $gone = unfinished('/own/gone');
     my $stubborn = unfinished('/own/stubborn/1');
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
@@ -90,18 +90,18 @@ subtest 'a client that is gone counts as long as the backend works for it' => su
     $t->wait_for(sub { $t->status->{in_flight} == 1 }, 'one request in flight');
     ok !$caller->answered, 'proxy_ignore_client_abort: the caller waits for a request whose client is gone';
     $own->answer('/own/stubborn/1');
-    is $caller->response->{status}, 200, 'proxy_ignore_client_abort: the caller is answered when the backend is done';
+    is $caller->response->{status}, 200, 'proxy_ignore_client_abort: the caller is answered when the app is done';
     $http2->close;
     reopen();
 };
 
-subtest 'a client that uploads slowly does not count once the backend has answered' => sub {
+subtest 'a client that uploads slowly does not count once the app has answered' => sub {
     my $client = $t->send('/own/streamed/1', method => 'POST', headers => {'Content-Length' => 100_000});
     $client->write('x' x 1000);
     $own->wait('/own/streamed/1');
     my $caller = waiter('enable?wait=20s');
     $own->answer('/own/streamed/1');
-    is $caller->response->{status}, 200, 'the backend has answered a slow upload: the caller is answered with 200';
+    is $caller->response->{status}, 200, 'the app has answered a slow upload: the caller is answered with 200';
     is $client->response->{status}, 200, 'the slow upload is answered';
     $client->close;
     reopen();
@@ -134,7 +134,7 @@ subtest 'pauses under load: no request is cut off or answered with an error' => 
     note "answers: @{[%answers]}";
     my $done = $load->done;
     is_deeply [@$done{qw(answered failed timed_out)}], [1500, 0, 0], 'pauses under load: 1500 requests are answered, none fails';
-    is $done->{statuses}{200}, 1500, 'pauses under load: the backend answers all requests';
+    is $done->{statuses}{200}, 1500, 'pauses under load: the app answers all requests';
     is_deeply [grep { !/^(?:200|504)$/ } keys %answers], [], 'pauses under load: the callers are answered with 200 or 504';
     $t->wait_for(sub { $t->status->{in_flight} == 0 }, 'no request in flight');
     pass 'pauses under load: in the end nothing is in flight';
@@ -159,7 +159,7 @@ subtest 'requests that bypassed the pause, or where intermission is off, do not 
     my @clients = (
         unfinished('/own/health'), unfinished('/own/agent', headers => {'User-Agent' => 'Pingdom'}), unfinished('/own/off/1'));
     is $t->control('enable?wait=20s', timeout => 20)->{status}, 200, 'enable?wait= does not wait for requests that bypassed the pause';
-    is $own->waiting, 3, 'the requests that bypassed the pause are with the backend';
+    is $own->waiting, 3, 'the requests that bypassed the pause are with the app';
     is $t->status->{in_flight}, 0, 'the requests that bypassed the pause are not in flight';
     reopen();
     is $_->response->{status}, 200, 'the requests that bypassed the pause are answered' for @clients;

@@ -30,7 +30,7 @@ sub upload {
 
 *answer = \&Intermission::Client::last_response;
 
-# The requests at the backend, sorted: "target length ended".
+# The requests at the app, sorted: "target length ended".
 sub arrived { return [sort map { "$_->{target} $_->{length} $_->{ended}" } $_[0]->backend_log] }
 
 # Checks that each of these requests is held once, and not before its body is whole.

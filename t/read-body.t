@@ -26,7 +26,7 @@ END_OF_PLACES
 
 sub instance { return Intermission->new(workers => 2, http2 => 1, locations => $places, @_) }
 
-# What the backend got of each body: target => "length ended".
+# What the app got of each body: target => "length ended".
 sub arrived {
     my ($t) = @_;
     return {map { $_->{target} => "$_->{length} $_->{ended}" } $t->backend_log};

@@ -233,7 +233,7 @@ END
     $t->control('enable');
     my %off = map { $_ => $t->get("/off$_") } '/ssi.html', '/added', '/mirrored', '/checked';
     is $off{$_}{status}, 200, "$_: where intermission is off, a subrequest to where it is on is not held" for sort keys %off;
-    $t->wait_for(sub { grep { $_->{target} eq '/copy/off/mirrored' } $t->backend_log }, 'the mirror of the request at the backend');
+    $t->wait_for(sub { grep { $_->{target} eq '/copy/off/mirrored' } $t->backend_log }, 'the mirror of the request at the app');
     like $off{'/ssi.html'}{body}, qr/^aseq=\d+\nb$/, 'SSI where intermission is off: the page is whole';
     is $t->status->{totals}{held}, 0, 'subrequests where intermission is off took no ticket';
 
@@ -248,9 +248,9 @@ END
     is $held{$_}->response->{status}, 200, "$_: held, then answered" for @targets;
     like $held{'/ssi.html'}->response->{body}, qr/^aseq=\d+\nb$/, 'SSI of a held request: the page is whole';
     is $t->status->{totals}{held}, 6, 'requests with subrequests are held once each';
-    $t->wait_for(sub { 2 == grep { $_->{target} =~ /^.copy/ && $_->{seq} > $before } $t->backend_log }, 'the mirrors of both requests at the backend');
+    $t->wait_for(sub { 2 == grep { $_->{target} =~ /^.copy/ && $_->{seq} > $before } $t->backend_log }, 'the mirrors of both requests at the app');
     my @came = grep { $_->{seq} > $before } $t->backend_log;
-    is scalar @came, 11, 'every request and subrequest comes to the backend once';
+    is scalar @came, 11, 'every request and subrequest comes to the app once';
     $t->clean_ok;
 };
 

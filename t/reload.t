@@ -55,7 +55,7 @@ subtest 'reloads under load keep a pause and its requests' => sub {
     my $done = $crowd->done;
     is_deeply [@$done{qw(answered failed timed_out)}], [900, 0, 0], 'reloads in a pause: all clients are answered';
     is $streams->done->{statuses}{200}, 100, 'reloads in a pause: all HTTP/2 streams are answered';
-    is_deeply [sort { $a <=> $b } map { $_->{position} } $t->backend_log], [0 .. 999], 'reloads in a pause: each request comes to the backend once';
+    is_deeply [sort { $a <=> $b } map { $_->{position} } $t->backend_log], [0 .. 999], 'reloads in a pause: each request comes to the app once';
     is $t->position_inversions, 0, 'reloads in a pause: released in order over old and new workers';
     $t->wait_old_workers_gone;
     wait_only($t, 4);

@@ -51,7 +51,7 @@ subtest 'a stop answers all requests at once' => sub {
     $t->wait_log(qr/app "basecamp": stopped by 127\.0\.0\.1, pause \d+, until \S+Z, reason "rollback"/);
     is $t->control('disable')->{status}, 200, 'disable of a stopped app: 200';
     is $t->get('/')->{status}, 200, 'a request after the stop is answered';
-    is $t->backend_log, 3, 'no stopped request came to the backend';
+    is $t->backend_log, 3, 'no stopped request came to the app';
 
     is $t->control('stop?for=500ms')->{status}, 200, 'stop with a lease: 200';
     my $after = $t->get('/')->{headers}{'retry-after'};
@@ -75,7 +75,7 @@ subtest 'the module answers health checks while the app is not open' => sub {
     my $twice = $t->send('/checked/up', keepalive => 1);
     is $twice->response->{status}, 200, 'a stopped app: the first health check on a connection is answered';
     is $twice->request('/checked/up')->response->{status}, 200, 'a stopped app: the second health check on a connection is answered';
-    is $t->backend_log, 1, 'a stopped app: no health check came to the backend';
+    is $t->backend_log, 1, 'a stopped app: no health check came to the app';
     is $t->logged('/checked/up')->{intermission}, 'BYPASSED', 'a stopped app: the access log of a health check says BYPASSED';
     $t->control('disable');
     $t->clean_ok;

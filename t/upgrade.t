@@ -120,7 +120,7 @@ subtest 'USR2, WINCH, QUIT with a state file' => sub {
     is_deeply [$t->status->{state}, $t->status->{held}], ['paused', 2], 'QUIT: the new nginx stays paused';
     $t->control('disable');
     is $_->response->{status}, 200, 'the new nginx: held requests are released' for $to_new, $late;
-    $t->came_ok(['/new/1', '/new/2'], 'the new nginx: released in order; no request of the old one came to the backend');
+    $t->came_ok(['/new/1', '/new/2'], 'the new nginx: released in order; no request of the old one came to the app');
     $t->wait_state('open');
     ok $t->end_nginx, 'the new nginx quits';
     $t->start_nginx;
@@ -165,7 +165,7 @@ subtest 'USR2 and QUIT without a state file' => sub {
     my ($signal, $status) = Intermission::Process::end($old, [CONT => 5], [KILL => 5]);
     is_deeply [$signal, $status], ['CONT', 0], 'without a state file the old nginx ends';
     turn_to($t, $new);
-    is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'without a state file no held request came to the backend';
+    is_deeply [map { $_->{target} } $t->backend_log], ['/new'], 'without a state file no held request came to the app';
     $t->clean_ok;
 };
 
