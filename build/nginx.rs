@@ -89,8 +89,22 @@ const STRUCTURES: &[Structure] = &[
     Structure {
         name: "ngx_http_upstream_t",
         module: "upstream",
-        flags: &["buffering", "header_sent", "upgrade"],
-        fields: &["cleanup", "conf", "headers_in", "length", "peer", "pipe", "resolved", "state"],
+        flags: &["buffering", "cacheable", "header_sent", "request_sent", "upgrade"],
+        fields: &[
+            "buffer",
+            "cleanup",
+            "conf",
+            "finalize_request",
+            "headers_in",
+            "length",
+            "output",
+            "peer",
+            "pipe",
+            "resolved",
+            "state",
+            "upstream",
+            "writer",
+        ],
     },
     Structure {
         name: "ngx_http_upstream_resolved_t",
@@ -126,13 +140,51 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_upstream_conf_t",
         module: "upstream_conf",
         flags: &[],
-        fields: &["read_timeout"],
+        fields: &["local", "read_timeout"],
     },
+    Structure {
+        name: "ngx_http_upstream_local_t",
+        module: "local",
+        flags: &[],
+        fields: &["addr", "value"],
+    },
+    Structure {
+        name: "ngx_http_complex_value_t",
+        module: "complex",
+        flags: &[],
+        fields: &["lengths", "values"],
+    },
+    Structure {
+        name: "ngx_http_script_engine_t",
+        module: "script",
+        flags: &[],
+        fields: &["ip", "pos", "request", "status"],
+    },
+    Structure {
+        name: "ngx_output_chain_ctx_t",
+        module: "output",
+        flags: &[],
+        fields: &["filter_ctx", "output_filter"],
+    },
+    Structure {
+        name: "ngx_module_t",
+        module: "module",
+        flags: &[],
+        fields: &["commands", "ctx_index", "name"],
+    },
+    Structure {
+        name: "ngx_command_t",
+        module: "command",
+        flags: &[],
+        fields: &["name", "offset", "set"],
+    },
+    Structure { name: "ngx_http_conf_ctx_t", module: "context", flags: &[], fields: &["loc_conf"] },
+    Structure { name: "ngx_array_t", module: "array", flags: &[], fields: &["elts", "nelts"] },
     Structure {
         name: "ngx_peer_connection_t",
         module: "peer",
-        flags: &[],
-        fields: &["connection"],
+        flags: &["log_error"],
+        fields: &["connection", "log"],
     },
     Structure {
         name: "ngx_event_pipe_t",
@@ -215,7 +267,7 @@ const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZ
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";
 
-/// What nginx has as macros or inline functions.
+/// What nginx has as macros or inline functions, or has only if it is built so.
 const FUNCTIONS: &str = "\
 void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
 void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
@@ -223,6 +275,33 @@ void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_p
 void ngx_http_intermission_post_next(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_next_events); }
 void ngx_http_intermission_delete_posted(ngx_event_t *ev) { if (ev->posted) { ngx_delete_posted_event(ev); } }
 void ngx_http_intermission_handle(ngx_event_t *ev) { ev->handler(ev); }
+void ngx_http_intermission_forget_cache(ngx_http_request_t *r) {
+#if (NGX_HTTP_CACHE)
+    r->cache = NULL;
+    r->upstream->cache_status = 0;
+#endif
+}
+/* The peers of nginx's own balancers lead back to their upstream; what another balancer has there need not. */
+static ngx_http_upstream_rr_peers_t *own_peers(ngx_http_upstream_srv_conf_t *us) {
+    ngx_http_upstream_rr_peers_t *peers = us->peer.data;
+#if (NGX_HTTP_UPSTREAM_ZONE)
+    if (us->shm_zone) {
+        u_char *zone = us->shm_zone->shm.addr;
+        if ((u_char *) peers < zone || (u_char *) (peers + 1) > zone + us->shm_zone->shm.size) { return NULL; }
+        return (u_char *) peers->shpool == zone ? peers : NULL;
+    }
+#endif
+    return peers && peers->name == &us->host ? peers : NULL;
+}
+void ngx_http_intermission_forget_fails(ngx_http_upstream_t *u) {
+    ngx_http_upstream_rr_peers_t *peers = u->upstream ? own_peers(u->upstream) : NULL;
+    for ( ; peers; peers = peers->next) {
+        ngx_http_upstream_rr_peer_t *peer;
+        ngx_http_upstream_rr_peers_wlock(peers);
+        for (peer = peers->peer; peer; peer = peer->next) { peer->fails = 0; }
+        ngx_http_upstream_rr_peers_unlock(peers);
+    }
+}
 ";
 
 /// Compiles the functions, and writes what `src/ffi/nginx/flags.rs` includes.

@@ -92,6 +92,15 @@ pub fn lease(value: &[u8]) -> Result<Option<Msec>, Allowed> {
     time.map(Some).ok_or(Allowed("\"off\" or a time above 0"))
 }
 
+/// `intermission_away`. Returns None for `off`.
+pub fn away(value: &[u8]) -> Result<Option<Msec>, Allowed> {
+    if value == b"off" {
+        return Ok(None);
+    }
+    let time = MaxTime::parse(value).map(MaxTime::msec).ok().filter(|time| *time >= Msec(1000));
+    time.map(Some).ok_or(Allowed("\"off\" or a time of at least 1s"))
+}
+
 /// `intermission_max_held`. Returns [`u32::MAX`] for 0, which is no limit.
 pub fn max_held(value: &[u8]) -> Result<u32, Allowed> {
     let max_held = number(value).ok_or(Allowed("a number; with 0 the room is the only limit"))?;
@@ -236,6 +245,16 @@ mod tests {
         assert!(control(b"apps=").is_err() && control(b"app=a").is_err());
         for value in [&b""[..], b"a,", b",a", b"a,,b", b"*,a", &[b'x'; 129]] {
             assert_eq!(Apps::parse(value), None);
+        }
+    }
+
+    #[test]
+    fn the_time_away_is_at_least_a_second_or_off() {
+        assert_eq!(away(b"off"), Ok(None));
+        assert_eq!(away(b"1m"), Ok(Some(Msec(60_000))));
+        assert_eq!(away(b"1"), Ok(Some(Msec(1000))));
+        for value in ["", "0", "999ms", "0.9", "on", "-1s"] {
+            assert!(away(value.as_bytes()).is_err(), "{value}");
         }
     }
 

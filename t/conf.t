@@ -120,6 +120,7 @@ subtest 'intermission_expired is pass or a status that nginx may answer' => sub 
 my $statuses = '400 to 599, but not 401, 408, 444 or 494 to 499';
 my @no_status = qw(200 204 301 399 401 408 444 494 499 600 0 -1 abc);
 my %values = (
+    intermission_away => [['off', '1s', '1', '30s', '1m30s'], ['0', '-1', '0.9', '999ms', 'soon', 'on', '""'], '"off" or a time of at least 1s'],
     intermission_lease => [['off', '30s', '0.5', '1m30s', '300'], ['0', '-1', 'soon', '1h1d', '""'], '"off" or a time above 0'],
     intermission_release => [
         ['spread=5s', 'concurrency=20', 'concurrency=20 spread=0.5'],

@@ -85,6 +85,9 @@ pub(crate) struct LocConf {
     pub overflow: Option<ErrorStatus>,
     pub health_check: Option<PassOr<HealthCode>>,
     pub max_held: Option<u32>,
+    /// For how long at most a request is held that nginx could not send to its app; `Some(None)` if it
+    /// is not held.
+    pub away: Option<Option<Msec>>,
     /// Whether a request comes to the gate only when all of its body has been read.
     pub read_body: Option<bool>,
     /// For a control endpoint: how long a pause lasts if its `enable` does not say; `Some(None)` if it

@@ -11,7 +11,9 @@ use crate::ffi::control::endpoint;
 use crate::ffi::nginx::callbacks::{self, callbacks};
 use crate::ffi::nginx::conf::Conf;
 use crate::ffi::nginx::server_names::Names;
+use crate::ffi::nginx::take_back::{self, Unprepared};
 use crate::ffi::nginx::{flags, Failed};
+use crate::ffi::request::away;
 
 callbacks! {
     /// Makes a configuration; null if there is no memory.
@@ -40,6 +42,7 @@ pub(crate) extern "C" fn merge_location(
     child.overflow = child.overflow.or(parent.overflow);
     child.health_check = child.health_check.or(parent.health_check);
     child.max_held = child.max_held.or(parent.max_held);
+    child.away = child.away.or(parent.away);
     child.read_body = child.read_body.or(parent.read_body);
     child.lease = child.lease.or(parent.lease);
     child.release = child.release.or(parent.release);
@@ -56,5 +59,21 @@ pub(crate) extern "C" fn merge_location(
             Err(Failed) => return NGX_CONF_ERROR,
         }
     }
-    NGX_CONF_OK
+    match child.away.flatten() {
+        Some(_) => prepare_away(cf),
+        None => NGX_CONF_OK,
+    }
+}
+
+/// Requests of a location that nginx could not send to their app may be taken back. The module stands
+/// behind those that pass requests on in nginx's list, so they have merged it already.
+fn prepare_away(cf: Conf) -> *mut c_char {
+    match take_back::prepare(cf, &away::OWNER) {
+        Ok(()) => NGX_CONF_OK,
+        Err(Unprepared::NoMemory) => NGX_CONF_ERROR,
+        Err(Unprepared::Unknown(module)) => cf.error(format_args!(
+            "\"intermission_away\" does not know the {} of this nginx: remove the directive",
+            module.to_bytes().escape_ascii()
+        )),
+    }
 }

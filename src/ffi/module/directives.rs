@@ -57,7 +57,7 @@ const fn in_location(name: ngx_str_t, contexts: u32, set: SetLocation) -> ngx_co
     }
 }
 
-pub(crate) static mut COMMANDS: [ngx_command_t; 12] = [
+pub(crate) static mut COMMANDS: [ngx_command_t; 13] = [
     in_location(
         ngx_string!("intermission"),
         EVERYWHERE | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1,
@@ -67,6 +67,7 @@ pub(crate) static mut COMMANDS: [ngx_command_t; 12] = [
     in_main(ngx_string!("intermission_zone"), set_zone),
     in_main(ngx_string!("intermission_state_file"), set_state_file),
     in_location(ngx_string!("intermission_lease"), EVERYWHERE | NGX_CONF_TAKE1, set_lease),
+    in_location(ngx_string!("intermission_away"), EVERYWHERE | NGX_CONF_TAKE1, set_away),
     in_location(ngx_string!("intermission_max_held"), EVERYWHERE | NGX_CONF_TAKE1, set_max_held),
     in_location(ngx_string!("intermission_read_body"), EVERYWHERE | NGX_CONF_TAKE1, set_read_body),
     in_location(ngx_string!("intermission_overflow"), EVERYWHERE | NGX_CONF_TAKE1, set_overflow),
@@ -216,6 +217,7 @@ macro_rules! setter {
 }
 
 setter!(set_lease, lease, settings::lease);
+setter!(set_away, away, settings::away);
 setter!(set_max_held, max_held, settings::max_held);
 setter!(set_read_body, read_body, settings::read_body);
 setter!(set_overflow, overflow, ErrorStatus::parse);

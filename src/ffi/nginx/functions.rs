@@ -2,7 +2,7 @@
 //! instead of C's pointers.
 
 use nginx_sys::{
-    ngx_chain_t, ngx_cycle_t, ngx_http_complex_value_t, ngx_http_variable_t,
+    ngx_chain_t, ngx_cycle_t, ngx_http_complex_value_t, ngx_http_upstream_t, ngx_http_variable_t,
     ngx_http_variable_value_t, ngx_int_t, ngx_msec_t, ngx_pid_t, ngx_shmtx_t, ngx_str_t,
     ngx_uint_t,
 };
@@ -19,6 +19,9 @@ unsafe extern "C" {
     pub(crate) safe fn ngx_http_finalize_request(r: Request, code: ngx_int_t);
     /// Within the call nginx may free the request, and run others.
     pub(crate) safe fn ngx_http_core_run_phases(r: Request);
+    /// Makes the request's answer by its upstream, from the beginning. Within the call nginx may free
+    /// the request, and run others.
+    pub(crate) safe fn ngx_http_upstream_init(r: Request);
     pub(crate) safe fn ngx_handle_read_event(rev: Event, flags: ngx_uint_t) -> ngx_int_t;
     pub(crate) safe fn ngx_handle_write_event(wev: Event, least: usize) -> ngx_int_t;
     /// Calls `f` when all of the body is there: within the call or later.
@@ -64,7 +67,14 @@ unsafe extern "C" {
         value: &mut ngx_str_t,
     ) -> ngx_int_t;
 
-    // C functions of our own, for what nginx has as macros.
+    // C functions of our own, for what nginx has as macros, or has only if it is built so.
+
+    /// The request, which has an upstream, has not asked nginx's cache yet.
+    #[link_name = "ngx_http_intermission_forget_cache"]
+    pub(crate) safe fn forget_cache(r: Request);
+    /// None of the upstream's servers has failed, if one of nginx's own balancers chooses among them.
+    #[link_name = "ngx_http_intermission_forget_fails"]
+    pub(crate) safe fn forget_fails(u: &ngx_http_upstream_t);
 
     /// Makes the event happen after this many ms. If its timer is set and would end less than 300 ms
     /// earlier or later than that, nginx leaves the timer as it is.

@@ -27,6 +27,7 @@ pub(crate) mod functions;
 
 pub(crate) mod callbacks;
 pub(crate) mod conf;
+mod modules;
 pub(crate) mod posting;
 
 mod answering;
@@ -44,6 +45,8 @@ pub(crate) mod evaluate;
 pub(crate) mod kept;
 pub(crate) mod pages;
 pub(crate) mod server_names;
+
+pub(crate) mod take_back;
 
 /// nginx has no memory left, or something is wrong that nginx has logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use core::ffi::c_void;
 use core::ptr;
 
 use nginx_sys::{
-    ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_handler_pt,
-    ngx_http_request_t, ngx_module_t, ngx_uint_t, NGX_HTTP_MODULE,
+    ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_handler_pt, ngx_http_request_t,
 };
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::conf::Conf;
 use super::flags::request;
+use super::modules;
 use super::plain::zero;
 
 /// Directives of nginx's own modules that set a content handler which asks no app.
@@ -35,7 +35,8 @@ pub(crate) fn is_app_made(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
 /// carried out, in a location that no request comes to.
 pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
     OWN.map(|name| {
-        let command = commands(&cf).find(|command| command.name.as_bytes() == name)?;
+        let mut directives = modules::http(&cf).flat_map(modules::directives);
+        let command = directives.find(|directive| directive.name.as_bytes() == name)?;
         // SAFETY: in postconfiguration cf has the http block's tables. The handlers of these
         // directives set the content handler of the location that cf leads to, and use nothing else of
         // cf: here that location is one of our own.
@@ -53,24 +54,6 @@ pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
             location.handler
         }
     })
-}
-
-/// All directives of nginx's http modules.
-fn commands(cf: &ngx_conf_t) -> impl Iterator<Item = &ngx_command_t> {
-    // SAFETY: nginx ends a cycle's list of modules by null, and a module's list of directives by one
-    // without a name.
-    unsafe {
-        let modules = (*cf.cycle).modules;
-        let modules = (0..).map_while(move |index| (*modules.add(index)).as_ref());
-        let http = modules.filter(|module: &&ngx_module_t| {
-            module.type_ == NGX_HTTP_MODULE as ngx_uint_t && !module.commands.is_null()
-        });
-        http.flat_map(|module| (0..).map(|index| &*module.commands.add(index)).take_while(has_name))
-    }
-}
-
-fn has_name(command: &&ngx_command_t) -> bool {
-    command.name.len != 0
 }
 
 /// Whether nginx turned the request away. `error_page` with `=` clears the error's status. With

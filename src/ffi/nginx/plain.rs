@@ -4,7 +4,8 @@ use core::mem::MaybeUninit;
 
 use nginx_sys::{
     ngx_buf_t, ngx_connection_t, ngx_event_t, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value_t, ngx_http_core_loc_conf_t,
+    ngx_http_complex_value_t, ngx_http_core_loc_conf_t, ngx_http_upstream_local_t,
+    ngx_peer_connection_t,
 };
 
 /// # Safety
@@ -21,7 +22,7 @@ macro_rules! plain {
 
 plain! {
     ngx_buf_t ngx_connection_t ngx_event_t ngx_http_compile_complex_value_t ngx_http_complex_value_t
-    ngx_http_core_loc_conf_t
+    ngx_http_core_loc_conf_t ngx_http_upstream_local_t ngx_peer_connection_t
 }
 
 /// All zero.

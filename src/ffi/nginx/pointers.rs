@@ -4,9 +4,10 @@ use core::slice;
 use core::sync::atomic::AtomicUsize;
 
 use nginx_sys::{
-    ngx_array_t, ngx_buf_t, ngx_chain_t, ngx_conf_t, ngx_connection_t, ngx_cycle_t,
-    ngx_event_pipe_t, ngx_http_core_main_conf_t, ngx_http_core_srv_conf_t, ngx_http_headers_in_t,
-    ngx_http_request_body_t, ngx_http_request_t, ngx_http_server_name_t, ngx_http_upstream_conf_t,
+    ngx_addr_t, ngx_array_t, ngx_buf_t, ngx_chain_t, ngx_conf_t, ngx_connection_t, ngx_cycle_t,
+    ngx_event_pipe_t, ngx_http_complex_value_t, ngx_http_core_main_conf_t,
+    ngx_http_core_srv_conf_t, ngx_http_headers_in_t, ngx_http_request_body_t, ngx_http_request_t,
+    ngx_http_server_name_t, ngx_http_upstream_conf_t, ngx_http_upstream_local_t,
     ngx_http_upstream_resolved_t, ngx_http_upstream_state_t, ngx_http_upstream_t,
     ngx_http_variable_t, ngx_list_part_t, ngx_pool_cleanup_t, ngx_pool_t, ngx_shm_zone_t,
     ngx_shmtx_t, ngx_str_t, ngx_table_elt_t,
@@ -41,6 +42,8 @@ pointers! {
     upstream_conf: ngx_http_upstream_t, conf => ngx_http_upstream_conf_t;
     resolved: ngx_http_upstream_t, resolved => ngx_http_upstream_resolved_t;
     pipe: ngx_http_upstream_t, pipe => ngx_event_pipe_t;
+    bind_address: ngx_http_upstream_local_t, addr => ngx_addr_t;
+    bind_value: ngx_http_upstream_local_t, value => ngx_http_complex_value_t;
     next_part: ngx_list_part_t, next => ngx_list_part_t;
     directive: ngx_conf_t, args => ngx_array_t;
     cycle: ngx_conf_t, cycle => ngx_cycle_t;

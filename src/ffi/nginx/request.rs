@@ -5,7 +5,9 @@ use core::ffi::c_void;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use nginx_sys::{ngx_http_request_t, ngx_log_t, ngx_str_t};
+use nginx_sys::{
+    ngx_http_request_t, ngx_http_script_engine_t, ngx_http_upstream_t, ngx_log_t, ngx_str_t,
+};
 use ngx::http::HttpModule;
 
 use super::flags::request;
@@ -40,6 +42,19 @@ impl Request {
         // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of
         // it.
         f(unsafe { self.0.as_mut() })
+    }
+
+    /// The one that a value with variables is evaluated for.
+    pub(crate) fn of(engine: &ngx_http_script_engine_t) -> Option<Self> {
+        NonNull::new(engine.request).map(Self)
+    }
+
+    /// Changes the fields of its upstream, if it has one. Nothing of nginx's may be called meanwhile.
+    pub(crate) fn update_upstream(self, f: impl FnOnce(&mut ngx_http_upstream_t)) {
+        // SAFETY: null or live as long as the request, and nobody else runs meanwhile.
+        if let Some(upstream) = unsafe { self.upstream.as_mut() } {
+            f(upstream);
+        }
     }
 
     /// Whether it is a client's request, and no subrequest.

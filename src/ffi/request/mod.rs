@@ -30,5 +30,6 @@ pub(crate) mod release;
 mod park;
 
 mod admission;
+pub(crate) mod away;
 
 pub(crate) mod gate;

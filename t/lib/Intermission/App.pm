@@ -1,0 +1,80 @@
+package Intermission::App;
+
+# An app that comes and goes, unlike the usual backend of a test.
+#
+#   upstream app { server unix:@DIR@/app.sock; }
+#
+#   my $app = Intermission::App->new($t);
+#   my $client = $t->send('/a');
+#   $app->up;
+#   $client->response; $app->came;
+
+use strict;
+use warnings;
+use IO::Socket::INET;
+use Intermission::Process;
+
+# Nothing listens yet. name => of its socket (app.sock), or port => number: TCP.
+sub new {
+    my ($class, $t, %opt) = @_;
+    my $path = $t->dir . '/' . ($opt{name} // 'app.sock');
+    return bless {
+        t => $t, dir => $t->dir, path => $opt{port} ? undef : $path, lives => 0,
+        listen => $opt{port} ? "127.0.0.1:$opt{port}" : "unix:$path",
+    }, $class;
+}
+
+# A port that nothing listens on.
+sub free_port {
+    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) || die "no port: $!";
+    return $probe->sockport;
+}
+
+# It listens from now on.
+sub up {
+    my ($self) = @_;
+    $self->{lives}++;
+    my $name = ($self->{path} // 'tcp') =~ s{.*/}{}r;
+    $self->{log} = "$self->{dir}/$name.$self->{lives}.log";
+    push @{$self->{logs}}, $self->{log};
+    pipe my $ready, my $stdout or die "pipe: $!";
+    my $crowd = $ENV{TEST_CROWD} // Intermission::root() . '/target/release/crowd';
+    $self->{pid} = Intermission::Process::start('app', [$crowd, 'backend', '--listen', $self->{listen}, '--log', $self->{log}], stdout => $stdout);
+    close $stdout;
+    <$ready> // die "the app does not start\n";
+    chmod 0777, $self->{path} if $self->{path};
+    return $self;
+}
+
+# It is gone, and with it what it was doing; its socket stays where it was: connections are refused.
+sub down {
+    my ($self) = @_;
+    Intermission::Process::end(delete $self->{pid}, [KILL => 5]) if $self->{pid};
+}
+
+# How often a request for each target came, in all its lives.
+sub came {
+    my ($self) = @_;
+    my %came;
+    for my $log (@{$self->{logs} // []}) {
+        $came{(split /\t/)[2]}++ for split /\n/, Intermission::Process::slurp($log) // '';
+    }
+    return \%came;
+}
+
+# How long the bodies were, and whether they came whole: target => "length ended".
+sub bodies {
+    my ($self) = @_;
+    my %bodies;
+    for my $log (@{$self->{logs} // []}) {
+        for (split /\n/, Intermission::Process::slurp($log) // '') {
+            my @field = split /\t/;
+            $bodies{$field[2]} = "$field[5] $field[6]";
+        }
+    }
+    return \%bodies;
+}
+
+sub DESTROY { $_[0]->down }
+
+1;
