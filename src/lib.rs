@@ -21,6 +21,7 @@ pub mod shared;
 
 pub mod zone;
 
+pub mod refusals;
 pub mod request;
 pub mod saved;
 pub mod settings;

@@ -28,6 +28,15 @@ pub enum HealthCode {
     Bad(ErrorStatus),
 }
 
+/// The value of `intermission`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
+    /// A text that begins with a variable decides.
+    Variable,
+}
+
 /// The end of a sentence: what a directive's value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed(&'static str);
@@ -35,6 +44,40 @@ pub struct Allowed(&'static str);
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "it must be {}", self.0)
+    }
+}
+
+/// As [`Allowed`]: a size of at least so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeastSize(usize);
+
+impl fmt::Display for LeastSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it must be a size of at least {}k", self.0 / 1024)
+    }
+}
+
+/// `intermission`
+pub fn intermission(value: &[u8]) -> Result<Switch, Allowed> {
+    match value {
+        b"on" => Ok(Switch::On),
+        b"off" => Ok(Switch::Off),
+        [b'$', _, ..] => Ok(Switch::Variable),
+        _ => Err(Allowed("\"on\", \"off\" or a variable")),
+    }
+}
+
+/// `intermission_zone`: its size in bytes, None if it is not a size. `least` is in bytes.
+pub fn zone(size: Option<usize>, least: usize) -> Result<usize, LeastSize> {
+    size.filter(|size| *size >= least).ok_or(LeastSize(least))
+}
+
+/// `intermission_state_file`: whether the value is a path. Returns false for `off`.
+pub fn is_state_path(value: &[u8]) -> Result<bool, Allowed> {
+    match value {
+        b"off" => Ok(false),
+        b"" => Err(Allowed("a path or \"off\"")),
+        _ => Ok(true),
     }
 }
 
@@ -256,6 +299,32 @@ mod tests {
         for value in ["", "0", "999ms", "0.9", "on", "-1s"] {
             assert!(away(value.as_bytes()).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn intermission_is_on_or_off_or_by_a_variable() {
+        assert_eq!(intermission(b"on"), Ok(Switch::On));
+        assert_eq!(intermission(b"off"), Ok(Switch::Off));
+        assert_eq!(intermission(b"$held"), Ok(Switch::Variable));
+        for value in ["", "$", "yes", "x$held"] {
+            assert!(intermission(value.as_bytes()).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_zone_has_a_least_size() {
+        assert_eq!(zone(Some(65_536), 65_536), Ok(65_536));
+        let least = "it must be a size of at least 64k";
+        for size in [Some(65_535), None] {
+            assert_eq!(zone(size, 65_536).map_err(|least| least.to_string()), Err(least.into()));
+        }
+    }
+
+    #[test]
+    fn a_state_file_is_a_path_or_off() {
+        assert_eq!(is_state_path(b"off"), Ok(false));
+        assert_eq!(is_state_path(b"state"), Ok(true));
+        assert!(is_state_path(b"").is_err());
     }
 
     #[test]

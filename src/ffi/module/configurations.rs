@@ -14,6 +14,7 @@ use crate::ffi::nginx::server_names::Names;
 use crate::ffi::nginx::take_back::{self, Unprepared};
 use crate::ffi::nginx::{flags, Failed};
 use crate::ffi::request::away;
+use crate::refusals::Refusal;
 
 callbacks! {
     /// Makes a configuration; null if there is no memory.
@@ -71,9 +72,8 @@ fn prepare_away(cf: Conf) -> *mut c_char {
     match take_back::prepare(cf, &away::OWNER) {
         Ok(()) => NGX_CONF_OK,
         Err(Unprepared::NoMemory) => NGX_CONF_ERROR,
-        Err(Unprepared::Unknown(module)) => cf.error(format_args!(
-            "\"intermission_away\" does not know the {} of this nginx: remove the directive",
-            module.to_bytes().escape_ascii()
-        )),
+        Err(Unprepared::Unknown(module)) => {
+            cf.error(Refusal::AwayUnknown { module: module.to_bytes() })
+        }
     }
 }

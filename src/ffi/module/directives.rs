@@ -20,7 +20,8 @@ use crate::ffi::nginx::flags;
 use crate::ffi::nginx::server_names::Names;
 use crate::ffi::worker::disk;
 use crate::ffi::worker::zone::SharedZone;
-use crate::settings::{self, Allowed, Control, ErrorStatus, PassOr};
+use crate::refusals::Refusal;
+use crate::settings::{self, Allowed, Control, ErrorStatus, PassOr, Switch};
 use crate::shared::pace::Pace;
 
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
@@ -88,14 +89,14 @@ extern "C" fn set_intermission(cf: Conf, _: &ngx_command_t, conf: &mut LocConf) 
         return DUPLICATE;
     }
     let mut value = cf.value();
-    let holds = match value.as_bytes() {
-        b"on" => Holds::Always,
-        b"off" => Holds::Never,
-        [b'$', _, ..] => match cf.compile(&mut value) {
+    let holds = match settings::intermission(value.as_bytes()) {
+        Ok(Switch::On) => Holds::Always,
+        Ok(Switch::Off) => Holds::Never,
+        Ok(Switch::Variable) => match cf.compile(&mut value) {
             Some(complex) => Holds::If(complex),
             None => return NGX_CONF_ERROR,
         },
-        _ => return cf.refuse(value, "it must be \"on\", \"off\" or a variable"),
+        Err(allowed) => return cf.refuse(value, allowed),
     };
     conf.holds = Some(holds);
     NGX_CONF_OK
@@ -108,12 +109,8 @@ extern "C" fn set_control(cf: Conf, _: &ngx_command_t, conf: &mut LocConf) -> *m
     let Some(core) = NgxHttpCoreModule::location_conf_mut(&*cf) else {
         return NGX_CONF_ERROR;
     };
-    let location = core.name.as_bytes().escape_ascii();
     if flags::location::NAMED.is_set(core) || is_regex(core) || is_predicate(core) {
-        return cf.error(format_args!(
-            "\"intermission_control\" directive is not allowed in location \"{location}\": \
-                 it must be in a prefix or \"=\" location"
-        ));
+        return cf.error(Refusal::ControlMisplaced { location: core.name.as_bytes() });
     }
     let (mut apps, mut changes) = (None, Changes::ByGetOrPost);
     for value in cf.arguments().iter().skip(1) {
@@ -158,12 +155,9 @@ extern "C" fn set_zone(cf: Conf, _: &ngx_command_t, conf: &mut MainConf) -> *mut
         return DUPLICATE;
     }
     let mut value = cf.value();
-    match conf::size(&mut value) {
-        Some(size) if size >= SharedZone::LEAST => conf.zone_size = Some(size),
-        _ => {
-            let least = SharedZone::LEAST / 1024;
-            return cf.refuse(value, format_args!("it must be a size of at least {least}k"));
-        }
+    match settings::zone(conf::size(&mut value), SharedZone::LEAST) {
+        Ok(size) => conf.zone_size = Some(size),
+        Err(allowed) => return cf.refuse(value, allowed),
     }
     NGX_CONF_OK
 }
@@ -173,19 +167,15 @@ extern "C" fn set_state_file(cf: Conf, _: &ngx_command_t, conf: &mut MainConf) -
         return DUPLICATE;
     }
     let mut path = cf.value();
-    match path.as_bytes() {
-        b"off" => path = ngx_str_t::empty(),
-        b"" => return cf.refuse(path, "it must be a path or \"off\""),
-        _ => {
-            if cf.full_name(&mut path).is_err() {
-                return NGX_CONF_ERROR;
-            }
-        }
+    match settings::is_state_path(path.as_bytes()) {
+        Ok(false) => path = ngx_str_t::empty(),
+        Ok(true) if cf.full_name(&mut path).is_ok() => {}
+        Ok(true) => return NGX_CONF_ERROR,
+        Err(allowed) => return cf.refuse(path, allowed),
     }
     let folder = (!path.is_empty()).then(|| disk::check_folder(disk::path(path.as_bytes())));
     if let Some(Err(unfit)) = folder {
-        let path = path.as_bytes().escape_ascii();
-        return cf.error(format_args!("\"intermission_state_file\" \"{path}\": {unfit}"));
+        return cf.error(Refusal::StateFolder { file: path.as_bytes(), unfit });
     }
     conf.state_path = Some(path);
     NGX_CONF_OK

@@ -34,9 +34,9 @@ impl Conf {
     }
 
     /// Logs what is wrong with the configuration, and where. Returns what the handler is to return.
-    pub(crate) fn error(self, message: fmt::Arguments<'_>) -> *mut c_char {
+    pub(crate) fn error(self, message: impl fmt::Display) -> *mut c_char {
         let mut buffer = [const { MaybeUninit::uninit() }; ngx::log::LOG_BUFFER_SIZE];
-        let line = ngx::log::write_fmt(&mut buffer, message);
+        let line = ngx::log::write_fmt(&mut buffer, format_args!("{message}"));
         let level = NGX_LOG_EMERG as ngx_uint_t;
         // SAFETY: nginx's `%*s` takes a length and that many bytes, and copies them.
         unsafe {

@@ -1,7 +1,6 @@
 //! The state file as the operating system has it: who may use it, and its two records. Nothing here
 //! calls nginx: the writer's thread uses it.
 
-use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -9,10 +8,11 @@ use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::ffi::os::file_lock::{self, Mode};
+use crate::refusals::UnfitFolder;
 use crate::saved::{self, Snapshot};
 use crate::shared::health::Problem;
 
@@ -121,37 +121,11 @@ fn check(found: &Metadata, owners: &[u32]) -> Result<(), Problem> {
     }
 }
 
-/// Why a folder cannot have a state file.
-#[derive(Debug)]
-pub(crate) enum Unfit {
-    Missing(PathBuf, io::Error),
-    /// Another user could put another file in the place of ours.
-    Open(PathBuf),
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(folder, error) => {
-                let folder = folder.as_os_str().as_bytes().escape_ascii();
-                write!(f, "the folder \"{folder}\" cannot be used: {error}")
-            }
-            Self::Open(folder) => {
-                let folder = folder.as_os_str().as_bytes().escape_ascii();
-                write!(
-                    f,
-                    "the folder \"{folder}\" must belong to root, and no other user may write to it"
-                )
-            }
-        }
-    }
-}
-
 /// Checks that only root and the user that starts nginx can put a file at this path: by the owner and
 /// the mode of its folder and of all folders above.
-pub(crate) fn check_folder(path: &Path) -> Result<(), Unfit> {
+pub(crate) fn check_folder(path: &Path) -> Result<(), UnfitFolder> {
     let folder = folder_of(path);
-    let missing = |error| Unfit::Missing(folder.into(), error);
+    let missing = |error| UnfitFolder::Missing(folder.into(), error);
     let real = folder.canonicalize().map_err(missing)?;
     if !real.is_dir() {
         return Err(missing(io::Error::from_raw_os_error(libc::ENOTDIR)));
@@ -163,7 +137,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Unfit> {
         let guarded = found.mode() & STICKY != 0 && !is_last;
         let written = found.mode() & OTHERS_WRITE != 0 && !guarded;
         if written || ![0, user()].contains(&found.uid()) {
-            return Err(Unfit::Open(one.into()));
+            return Err(UnfitFolder::Open(one.into()));
         }
     }
     Ok(())
