@@ -60,6 +60,7 @@ END
     is $answer->{status}, 502, 'both apps are away: 502';
     cmp_ok $seconds, '<', 1.8, 'both apps are away: the time does not begin anew';
     is $rescued->response->{status}, 200, 'the site sends it to another app: 200';
+    $rescued->close;
     is_deeply [map { "$_->{target} $_->{length} $_->{ended}" } $t->backend_log], ['/rescued 100000 whole'], 'the site sends it to another app: once, and whole';
     $t->clean_ok(allow => \@gone);
 };
@@ -98,6 +99,36 @@ for my $abort ('off', 'on') {
         $t->clean_ok(allow => \@gone);
     };
 }
+
+subtest 'a client that sends more while its request is tried' => sub {
+    for my $abort ('off', 'on') {
+        my $t = nginx("proxy_ignore_client_abort $abort; proxy_pass http://app;", http => $app);
+        my $client = $t->send('/slow?delay=1000', keepalive => 1);
+        $t->wait_log($gone[0]);
+        my $app = Intermission::App->new($t)->up;
+        $t->wait_for(sub { $app->came->{'/slow?delay=1000'} }, 'the request to come to the app');
+        for (1 .. 5) {
+            $client->write("\r\n");
+            sleep 0.05;
+        }
+        is $client->response->{status}, 200, "sends more, ignore $abort: 200";
+        is_deeply $app->came, {'/slow?delay=1000' => 1}, "sends more, ignore $abort: the request comes once";
+        $client->close;
+        $t->clean_ok(allow => \@gone);
+    }
+};
+
+subtest 'the access log knows the first attempt and the last one' => sub {
+    my $t = nginx('access_log @DIR@/upstream.log upstream; proxy_pass http://app;', http => "$app log_format upstream '\$request_uri [\$upstream_status] [\$upstream_addr]';");
+    my $client = $t->send('/held');
+    $t->wait_for(sub { 4 < (() = $t->error_log =~ /$gone[0]/g) }, 'five attempts');
+    my $answering = Intermission::App->new($t)->up;
+    is $client->response->{status}, 200, 'attempts: 200';
+    my $socket = 'unix:' . $t->dir . '/app.sock';
+    my $line = $t->wait_for(sub { Intermission::Process::slurp($t->dir . '/upstream.log') }, 'the access log');
+    is $line, "/held [502 : 200] [$socket : $socket]\n", 'attempts: the access log has the first one and the last one';
+    $t->clean_ok(allow => \@gone);
+};
 
 subtest 'an app that is late after a pause' => sub {
     my $t = nginx('proxy_pass http://app;', http => $app, workers => 4);

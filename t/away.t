@@ -49,13 +49,16 @@ END
         my %client = map { $_ => $t->send($_, keepalive => 1) } '/get', '/other';
         $client{$_} = $t->send($_, keepalive => 1, body => $large) for '/post', '/streamed/post';
         $client{'/head'} = $t->send('/head', method => 'HEAD', keepalive => 1);
+        my $chunk = sprintf "%x\r\n$large\r\n", length $large;
+        $client{'/streamed/chunks'} = $t->send('', raw => "POST /streamed/chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n$chunk");
         my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
         my %stream = map { $_ => $http2->request($_) } '/2/get', '/2/other';
         $stream{$_} = $http2->request($_, body => $large) for '/2/post', '/streamed/2/post';
-        wait_refused($t, 9, sub { $http2->ping });
+        wait_refused($t, 10, sub { $http2->ping });
         sleep 1;
         ok !(grep { $_->begun } values %client), "$what: no request is answered while the app is away";
         ok !(grep { $http2->answered($_) } values %stream), "$what: no stream is answered while the app is away";
+        $client{'/streamed/chunks'}->write("${chunk}0\r\n\r\n");
         my $up = time;
         $app->up;
         is $client{$_}->response->{status}, 200, "$what: 200 for $_" for sort keys %client;
@@ -63,7 +66,7 @@ END
         cmp_ok time - $up, '<', 3, "$what: all are answered soon after the app is up";
         my @all = sort keys(%client), keys %stream;
         is_deeply $app->came, {map { $_ => 1 } @all}, "$what: each request comes to the app once";
-        is_deeply [map { $app->bodies->{$_} } grep { /post/ } @all], [('100000 whole') x 4], "$what: bodies come whole";
+        is_deeply [map { $app->bodies->{$_} } (grep { /post/ } @all), '/streamed/chunks'], [('100000 whole') x 4, '200000 whole'], "$what: bodies come whole";
         is $client{$_}->request("/again$_")->response->{status}, 200, "$what: the client of $_ keeps its connection" for sort keys %client;
         is $http2->answer($http2->request('/2/again'))->{status}, 200, "$what: the HTTP/2 client keeps its connection";
         one_line_each($t, $what, @all);

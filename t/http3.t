@@ -5,6 +5,7 @@ use warnings;
 use lib 't/lib';
 use File::Temp ();
 use Intermission;
+use Intermission::App;
 use Test::More;
 
 my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
@@ -47,6 +48,26 @@ sub answer {
     my ($client, $name) = @_;
     return $client->wait_event("answer $name", 10);
 }
+
+subtest 'streams whose app is away are held' => sub {
+    my $t = instance(workers => 1, locations => <<'END');
+location / { intermission on; intermission_away 20s; proxy_pass http://unix:@DIR@/app.sock; }
+location /_intermission { intermission_control; }
+END
+    my $app = Intermission::App->new($t);
+    my $client = connection($t);
+    $client->say("request $_ /$_") for qw(get leaves);
+    $client->say('request post /post 100000');
+    $t->wait_log(qr/connect\(\) .*"\S+ \/$_ /) for qw(get leaves post);
+    $client->say('reset leaves');
+    is $t->logged('/leaves')->{status}, 499, 'HTTP/3, app away: a stream leaves';
+    $app->up;
+    is answer($client, $_)->{status}, 200, "HTTP/3, app away: 200 for $_ when the app is up" for qw(get post);
+    is_deeply $app->came, {'/get' => 1, '/post' => 1}, 'HTTP/3, app away: each stream that stays comes to the app once';
+    is $app->bodies->{'/post'}, '100000 whole', 'HTTP/3, app away: the body comes whole';
+    $client->say('close');
+    $t->clean_ok(allow => [qr/connect\(\) to \S+ failed/]);
+};
 
 subtest 'streams are held and released in order with other requests' => sub {
     my $t = instance();
