@@ -55,9 +55,17 @@ index! {
 /// A held request's place in the line of its app: the lower one goes first. No app uses one twice.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
+pub struct Ticket(pub i64);
 
 impl Ticket {
+    /// That of a request which arrived at this time, on the monotonic clock, was passed on without a
+    /// ticket, and came back to this slot: it is lower than all that are given out.
+    pub fn of_arrival(arrived: Msec, slot: SlotId) -> Self {
+        const SLOTS: u32 = 20;
+        let number = arrived.0 << SLOTS | u64::from(slot.0) & ((1 << SLOTS) - 1);
+        Self(i64::MIN.saturating_add_unsigned(number))
+    }
+
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

@@ -228,6 +228,7 @@ mod tests {
             left: 8,
             lost: 9,
             failed: 10,
+            away: 11,
         };
         let text = render(&[one], SLOTS);
         for (outcome, count) in [("passed", 1), ("released", 3), ("stopped", 7), ("lost", 9)] {

@@ -90,6 +90,8 @@ pub struct Bounds {
     pub lack: Option<Lack>,
     /// At most this many requests are held for its app.
     pub max_held: u32,
+    /// Whether a request that the app never saw comes back.
+    pub takes_back: bool,
     /// The worker's room once this request is held.
     pub room: Room,
 }
@@ -98,7 +100,7 @@ impl Bounds {
     /// Bounded by nothing but this.
     #[cfg(any(test, loom))]
     pub fn max_held(max_held: u32) -> Self {
-        Self { lack: None, max_held, room: Room::NONE }
+        Self { lack: None, max_held, takes_back: false, room: Room::NONE }
     }
 }
 

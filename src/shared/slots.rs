@@ -4,6 +4,7 @@
 //! worker dies half-way through a change, [`sort`] rebuilds all links.
 #![forbid(unsafe_code)]
 
+use crate::flag::Flag;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
 use crate::time::Msec;
 
@@ -38,6 +39,8 @@ pub struct Slot {
     owner: WorkerId,
     prev: SlotId,
     next: SlotId,
+    /// Whether it was passed on before, and the app never saw it.
+    came_back: Flag,
     ticket: Ticket,
     cookie: Cookie,
     since: Msec,
@@ -51,6 +54,7 @@ impl Slot {
         owner: WorkerId::NONE,
         prev: SlotId::NONE,
         next: SlotId::NONE,
+        came_back: Flag::OFF,
         ticket: Ticket(0),
         cookie: Cookie(0),
         since: Msec(0),
@@ -88,8 +92,31 @@ impl Slot {
         self.prev
     }
 
+    /// Whether it was passed on before, and the app never saw it.
+    pub fn came_back(&self) -> Flag {
+        self.came_back
+    }
+
+    /// The unfinished request in this slot is held once more.
+    pub fn take_back(&mut self) {
+        self.came_back = Flag::ON;
+        crate::sync::crash_point();
+        self.used = Use::Held;
+        crate::sync::crash_point();
+    }
+
+    /// As [`Self::fill`], for a request that was passed on before.
+    pub fn fill_again(&mut self, held: Held) {
+        self.fill_as(held, Flag::ON);
+    }
+
     /// Puts a held request here. It counts from the last write on.
     pub fn fill(&mut self, held: Held) {
+        self.fill_as(held, Flag::OFF);
+    }
+
+    fn fill_as(&mut self, held: Held, came_back: Flag) {
+        self.came_back = came_back;
         self.app = held.app;
         self.ticket = held.ticket;
         self.owner = held.owner;
@@ -148,6 +175,27 @@ impl List {
         }
         crate::sync::crash_point();
         self.tail = id;
+        self.len += 1;
+    }
+
+    /// Adds a held slot before the first one with a greater ticket. It must be in no list.
+    pub fn insert(&mut self, slots: &mut [Slot], id: SlotId) {
+        let Some(ticket) = slots.get(id.index()).map(|slot| slot.ticket) else { return };
+        let next = self.iter(slots).find(|(_, slot)| slot.ticket > ticket).map(|(next, _)| next);
+        let Some(next) = next else { return self.push(slots, id) };
+        let prev = slots.get(next.index()).map_or(SlotId::NONE, |slot| slot.prev);
+        if let Some(slot) = slots.get_mut(id.index()) {
+            (slot.prev, slot.next) = (prev, next);
+        }
+        crate::sync::crash_point();
+        match slots.get_mut(prev.index()) {
+            Some(before) => before.next = id,
+            None => self.head = id,
+        }
+        crate::sync::crash_point();
+        if let Some(behind) = slots.get_mut(next.index()) {
+            behind.prev = id;
+        }
         self.len += 1;
     }
 
@@ -271,7 +319,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_slots_are_sorted_whatever_their_links_were(
-            seeds in prop::collection::vec((any::<bool>(), 0u32..3, any::<u64>(), any::<u32>()), 0..40)
+            seeds in prop::collection::vec((any::<bool>(), 0u32..3, any::<i64>(), any::<u32>()), 0..40)
         ) {
             let mut slots: Vec<Slot> = seeds.iter().map(|&(held, app, ticket, next)| Slot {
                 used: if held { Use::Held } else { Use::Free },

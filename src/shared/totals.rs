@@ -29,6 +29,8 @@ pub struct Totals {
     pub left: u64,
     /// Were held by a worker that died.
     pub lost: u64,
+    /// Were passed on, and held because the app never saw them.
+    pub away: u64,
 }
 
 impl Totals {
@@ -43,6 +45,7 @@ impl Totals {
         stopped: 0,
         left: 0,
         lost: 0,
+        away: 0,
     };
 }
 

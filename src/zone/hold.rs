@@ -31,6 +31,8 @@ pub enum DepartReason {
     Passed,
     /// It was held for its max_time, and is to be answered.
     Answered,
+    /// It was held for as long as it may be because its app is away, and is to be passed on once more.
+    Away,
 }
 
 /// What becomes of a held request that is to leave the line.
@@ -66,6 +68,9 @@ impl Zone<'_> {
             return Arrival::Stopped { retry_after: app.retry_after(now) };
         }
         app.bound(bounds.max_held);
+        if bounds.takes_back {
+            app.takes_back();
+        }
         let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
         let found = match (worker, bounds.lack) {
             (None, _) => Err(Lack::Workers),
@@ -141,7 +146,12 @@ impl Zone<'_> {
             return NOT_HELD;
         };
         let turn_comes = app.releases() || self.header.turns_away(app);
-        if why == DepartReason::Passed && turn_comes {
+        let stays = match why {
+            DepartReason::Passed => turn_comes,
+            DepartReason::Away => app.is_paused_or_stopped(),
+            DepartReason::Left | DepartReason::Answered => false,
+        };
+        if stays {
             return Departure::Stays;
         }
         let report = match why {
@@ -149,6 +159,7 @@ impl Zone<'_> {
                 app.totals.left += 1;
                 None
             }
+            DepartReason::Away => None,
             DepartReason::Passed | DepartReason::Answered => {
                 app.totals.expired += 1;
                 if why == DepartReason::Passed {
@@ -171,6 +182,9 @@ impl Zone<'_> {
             unfinished.filter(|held| held.owner == owner && held.cookie == cookie)
         {
             self.vacate(slot);
+            if let Some(app) = self.apps.get_mut(unfinished.app.index()) {
+                app.finished_one(self.now);
+            }
             self.line_changed(unfinished.app);
         }
     }

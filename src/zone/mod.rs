@@ -8,6 +8,7 @@
 mod repair;
 
 mod ask;
+mod away;
 mod hold;
 mod in_flight;
 mod operate;
@@ -22,6 +23,7 @@ pub mod owned;
 mod tests;
 
 pub use ask::PATIENCE;
+pub use away::{Absence, Came, TakenBack, Unseen};
 pub use hold::{Arrival, DepartReason, Departure};
 pub use operate::{Expected, Intent, Opened, Paused, Refusal};
 pub use release::{Given, Release, Spare, Turn};
@@ -138,6 +140,8 @@ pub struct Effects {
     pub wake: Wake,
     /// A drain that has ended, for the log. Others may follow with the next visits.
     pub drained: Option<(AppName, Drained)>,
+    /// An app that is away since this visit, or no longer, for the log.
+    pub absence: Option<(AppName, Absence)>,
     /// A pause that was rolled back, for the log. Others may follow.
     pub rolled_back: Option<(AppName, PauseId, State)>,
     /// Counts of rejected, expired and failed requests, for the log. Others may follow.

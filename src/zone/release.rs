@@ -6,7 +6,7 @@ use crate::flag::Flag;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::shared::app::Spacing;
 use crate::shared::pace::Allowance;
-use crate::shared::slots::Held;
+use crate::shared::slots::{Held, Slot};
 use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
@@ -112,13 +112,16 @@ impl Zone<'_> {
 
     /// Takes the first request out of an app's line, and gives its worker the baton.
     fn take_head(&mut self, id: AppId, head: Held) -> Option<Given> {
+        let now = self.now.monotonic;
         let app = self.apps.get_mut(id.index())?;
         let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
         let slot = app.line.head;
+        let head_again = self.slots.get(slot.index()).map_or(Flag::OFF, Slot::came_back);
         app.baton = head.owner;
         crash_point();
+        app.granted_again = head_again;
         app.granted = Flag::ON;
-        app.take_one();
+        app.take_one(now);
         if counts {
             self.let_go(slot);
         } else {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod asks;
+mod away;
 mod callers;
 mod cut_short;
 mod deeds;
@@ -27,8 +28,9 @@ mod waits;
 use super::owned::Owned;
 use super::provisional::requests;
 use super::{
-    Arrival, Deadline, DepartReason, Departure, Effects, Expected, Given, Intent, Opened, Paused,
-    Refusal, Release, Remaining, Spare, Turn, WaitResult, Wake, Zone,
+    Absence, Arrival, Came, Deadline, DepartReason, Departure, Effects, Expected, Given, Intent,
+    Opened, Paused, Refusal, Release, Remaining, Spare, TakenBack, Turn, Unseen, WaitResult, Wake,
+    Zone,
 };
 use crate::ids::{
     AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,
@@ -39,6 +41,7 @@ use crate::shared::pace::Pace;
 use crate::shared::room::{Bounds, Lack, Room};
 use crate::shared::slots::List;
 use crate::shared::terms::PauseRequest;
+use crate::shared::totals::Totals;
 use crate::shared::waiters::{Wait, WaitFor};
 use crate::shared::workers::Orders;
 use crate::text::{Address, AppName, Reason, Text};
@@ -103,7 +106,8 @@ fn check(zone: &Owned) {
         assert!(app.name().is_some() || (line.is_empty() && app.unfinished == 0));
         if let State::Draining { upto } = app.state() {
             let waited_for = line.first().is_some_and(|head| head.ticket <= upto);
-            assert!(waited_for || app.baton.is_some(), "a drain that cannot end");
+            let tried = app.is_away() && (!line.is_empty() || app.unfinished > 0);
+            assert!(waited_for || tried || app.baton.is_some(), "a drain that cannot end");
         }
         assert!(app.baton.is_some() || !app.granted.is_on());
         check_gate(zone, id);

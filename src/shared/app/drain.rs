@@ -84,6 +84,8 @@ pub(super) struct Drain {
     ended: Now,
     unreported: Flag,
     hurried: Flag,
+    /// Whether a pause has ended in it.
+    ends_pause: Flag,
 }
 
 impl Drain {
@@ -97,7 +99,16 @@ impl Drain {
         ended: Now::NEVER,
         unreported: Flag::OFF,
         hurried: Flag::OFF,
+        ends_pause: Flag::OFF,
     };
+
+    /// The line of an open app is released, which held no request in a pause.
+    pub(super) fn begin_without_pause(&mut self, now: Msec, released: u64) {
+        self.progress = Progress::begin(Pace::default(), 1, now);
+        (self.held, self.failed) = (0, 0);
+        (self.began, self.released_before) = (now, released);
+        (self.hurried, self.ends_pause) = (Flag::OFF, Flag::OFF);
+    }
 
     pub(super) fn pace(&self) -> Pace {
         self.progress.pace()
@@ -132,6 +143,7 @@ impl App {
         self.drain.began = now.monotonic;
         self.drain.released_before = self.totals.released;
         self.drain.hurried = Flag::OFF;
+        self.drain.ends_pause = Flag::ON;
         self.drain.failed = 0;
         self.since = now;
         crash_point();
@@ -169,6 +181,9 @@ impl App {
         if self.code != StateRepr::Draining || self.baton.is_some() {
             return;
         }
+        if self.is_away() && (head.is_some() || self.unfinished > 0) {
+            return;
+        }
         match head {
             Some(head) if head <= self.upto => {}
             Some(_) if !self.drain.progress.pace().is_unlimited() => {
@@ -185,6 +200,7 @@ impl App {
                     self.drain.result = Drained { pause, released, failed, took };
                     self.drain.ended = now;
                 }
+                self.forget_absence();
                 self.since = now;
                 crash_point();
                 self.code = StateRepr::Open;
@@ -197,14 +213,18 @@ impl App {
     /// Whether the next request may go on now. Those that queued behind a drain have no pace.
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
-            StateRepr::Draining => self.drain.progress.allowance(self.unfinished, now.monotonic),
+            StateRepr::Draining => match self.allowed_by_absence(now.monotonic) {
+                Allowance::Now => self.drain.progress.allowance(self.unfinished, now.monotonic),
+                other => other,
+            },
             _ => Allowance::Now,
         }
     }
 
     /// Whether a request that is released now counts against the concurrency until it is finished.
     pub fn counts_unfinished(&self) -> bool {
-        self.code == StateRepr::Draining && self.drain.progress.pace().concurrency > 0
+        let bounded = self.drain.progress.pace().concurrency > 0 || self.watches();
+        self.code == StateRepr::Draining && bounded
     }
 
     /// When the request behind the one being released goes on.
@@ -222,14 +242,16 @@ impl App {
     }
 
     /// Notes that a request was taken out of the line to be released.
-    pub fn take_one(&mut self) {
+    pub fn take_one(&mut self, now: Msec) {
         self.drain.progress.release_one();
+        self.went_on(now);
     }
 
     /// The pause whose drain releases the requests that go on now; 0 if they only queued behind it.
     pub fn drain(&self) -> PauseId {
         match self.code {
-            StateRepr::Draining => self.pause,
+            StateRepr::Draining if self.drain.ends_pause.is_on() => self.pause,
+            StateRepr::Draining => PauseId(0),
             StateRepr::Open | StateRepr::Paused | StateRepr::Stopped => PauseId(0),
         }
     }

@@ -1,6 +1,7 @@
 //! One app: its state, its pause, its line, and what became of its requests.
 #![forbid(unsafe_code)]
 
+mod away;
 mod drain;
 mod pause;
 mod provisional;
@@ -10,6 +11,7 @@ mod tests;
 
 pub use drain::{Drained, Ended, Ender, Spacing, Unreported};
 
+use away::Away;
 use drain::Drain;
 use provisional::Before;
 
@@ -73,6 +75,7 @@ pub struct App {
     upto: Ticket,
     next_ticket: Ticket,
     drain: Drain,
+    away: Away,
     ended_by: Ender,
     ended_at: Now,
     /// Its held requests, in the order of their tickets.
@@ -83,6 +86,8 @@ pub struct App {
     pub baton: WorkerId,
     /// Whether the request being released has not been passed on yet.
     pub granted: Flag,
+    /// Whether it had been passed on before.
+    pub granted_again: Flag,
     pub totals: Totals,
     pub holds: Holds,
     /// How many were rejected, by what there was too little of.
@@ -125,12 +130,14 @@ impl App {
         upto: Ticket(0),
         next_ticket: Ticket(1),
         drain: Drain::NONE,
+        away: Away::NONE,
         ended_by: Ender::Nobody,
         ended_at: Now::NEVER,
         line: List::EMPTY,
         unfinished: 0,
         baton: WorkerId::NONE,
         granted: Flag::OFF,
+        granted_again: Flag::OFF,
         totals: Totals::NONE,
         holds: Holds::NONE,
         rejected: Rejected::NONE,

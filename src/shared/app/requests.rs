@@ -73,7 +73,8 @@ impl App {
 
     /// Notes that the request which left the line has been passed on. Does nothing if it was noted.
     pub fn granted_goes_on(&mut self) {
-        self.totals.released += u64::from(self.granted.take());
+        let counts = self.granted.take() && !self.granted_again.is_on();
+        self.totals.released += u64::from(counts);
     }
 
     /// The value of `Retry-After`: seconds to the end of the lease, at least 1; 10 without a lease.

@@ -152,8 +152,12 @@ impl Pair {
             let Some(at) = app.line.iter().position(&same) else {
                 continue;
             };
-            if why == DepartReason::Passed && (!app.is_paused_or_stopped() || app.turns_away(nginx))
-            {
+            let stays = match why {
+                DepartReason::Passed => !app.is_paused_or_stopped() || app.turns_away(nginx),
+                DepartReason::Away => app.is_paused_or_stopped(),
+                DepartReason::Left | DepartReason::Answered => false,
+            };
+            if stays {
                 return Departure::Stays;
             }
             app.line.remove(at);
@@ -163,6 +167,7 @@ impl Pair {
                     (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
                 }
                 DepartReason::Answered => app.totals.expired += 1,
+                DepartReason::Away => {}
             }
             return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }

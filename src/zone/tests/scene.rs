@@ -116,6 +116,32 @@ impl Scene {
         }
     }
 
+    /// The same, if this bounds how many are held.
+    pub(super) fn hold_within(
+        &mut self,
+        app: &str,
+        owner: WorkerId,
+        bounds: Bounds,
+    ) -> HeldRequest {
+        self.cookies += 1;
+        let (app, cookie) = (name(app), Cookie(self.cookies));
+        let arrival = self.visit(|zone| {
+            let id = zone.find(&app).unwrap();
+            zone.arrive(id, &app, owner, cookie, bounds)
+        });
+        match arrival {
+            Arrival::Held { slot, .. } => HeldRequest { slot, owner, cookie },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The slot of the request that its worker knows as this.
+    pub(super) fn slot_of(&self, cookie: u64) -> SlotId {
+        let slots = self.zone.tables.slots.iter();
+        let mut found = slots.map(|slot| slot.occupant().map(|one| one.cookie));
+        SlotId::at(found.position(|one| one == Some(Cookie(cookie))).unwrap())
+    }
+
     pub(super) fn depart(&mut self, one: HeldRequest, why: DepartReason) -> Departure {
         self.visit(|zone| zone.depart(one.slot, one.owner, one.cookie, why))
     }

@@ -1,0 +1,178 @@
+//! An app that cannot be reached, or not as fast as its line is released.
+//!
+//! A request that the app never saw comes back to its place in line. If none of the app's released
+//! requests is unfinished, the app is away: the head of its line is tried, after a growing time, until
+//! one gets through. If some are, the app was outrun: fewer may be unfinished at a time from then on.
+#![forbid(unsafe_code)]
+
+use super::{App, StateRepr};
+use crate::flag::Flag;
+use crate::shared::pace::Allowance;
+use crate::sync::crash_point;
+use crate::time::{Msec, Now};
+
+/// What is known of that.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away {
+    /// It counts only while the line is released.
+    on: Flag,
+    since: Now,
+    /// The status with which nginx would have answered the request that it could not pass on.
+    status: u32,
+    /// How many tries in a row were in vain.
+    tries: u32,
+    /// When the next try may begin, on the monotonic clock.
+    next_try: Msec,
+    /// Whether requests of the app come back.
+    takes_back: Flag,
+    /// At most so many released requests are unfinished; 0 if no limit is known.
+    limit: u32,
+    /// How many finished since the limit changed.
+    finished: u32,
+}
+
+/// The first try comes after so long, each following one after twice the time.
+const FIRST_TRY: Msec = Msec(50);
+/// At the most after so long.
+const LONGEST_TRY: Msec = Msec(1000);
+
+impl Away {
+    pub(super) const NONE: Self = Self {
+        on: Flag::OFF,
+        since: Now::NEVER,
+        status: 0,
+        tries: 0,
+        next_try: Msec(0),
+        takes_back: Flag::OFF,
+        limit: 0,
+        finished: 0,
+    };
+}
+
+impl App {
+    /// Whether the app cannot be reached, as far as its requests can tell. It is no pause.
+    pub fn is_away(&self) -> bool {
+        self.away.on.is_on() && self.code == StateRepr::Draining
+    }
+
+    /// Since when it is away, and the status with which nginx would have answered.
+    pub fn away(&self) -> Option<(Now, u32)> {
+        self.is_away().then_some((self.away.since, self.away.status))
+    }
+
+    /// Requests of the app come back if it never saw them.
+    pub fn takes_back(&mut self) {
+        self.away.takes_back = Flag::ON;
+    }
+
+    /// Whether a request that is released now is watched until it is finished, because it may come back.
+    pub(super) fn watches(&self) -> bool {
+        self.away.takes_back.is_on()
+    }
+
+    /// A request that nginx could not pass on is back in line. Returns whether the app is away since
+    /// this moment.
+    pub fn came_back(&mut self, status: u32, now: Now) -> bool {
+        if self.is_paused_or_stopped() {
+            return false;
+        }
+        if self.unfinished > 0 && !self.is_away() {
+            self.outrun(now);
+            return false;
+        }
+        let begins = !self.is_away();
+        if begins {
+            self.away = Away { since: now, status, tries: 0, ..self.away };
+        }
+        self.try_later(now);
+        crash_point();
+        self.away.on = Flag::ON;
+        crash_point();
+        self.follow(now);
+        begins
+    }
+
+    /// More are unfinished than the app takes: half as many may be from now on.
+    fn outrun(&mut self, now: Now) {
+        let limit = match self.away.limit {
+            0 => self.unfinished,
+            limit => limit.min(self.unfinished),
+        };
+        (self.away.limit, self.away.finished) = ((limit / 2).max(1), 0);
+        self.away.next_try = now.monotonic.after(LONGEST_TRY);
+        self.follow(now);
+    }
+
+    /// A try of the head of the line was in vain.
+    pub(super) fn try_later(&mut self, now: Now) {
+        let after = Msec(FIRST_TRY.0 << self.away.tries.min(10)).min(LONGEST_TRY);
+        self.away.tries = self.away.tries.saturating_add(1);
+        self.away.next_try = now.monotonic.after(after);
+    }
+
+    /// An open app has a line again: it is released before requests that come.
+    fn follow(&mut self, now: Now) {
+        if self.code == StateRepr::Open {
+            self.upto = self.last_ticket();
+            self.drain.begin_without_pause(now.monotonic, self.totals.released);
+            self.since = now;
+            crash_point();
+            self.code = StateRepr::Draining;
+            crash_point();
+        }
+    }
+
+    /// A request that was tried has got through: the line follows. Returns since when the app was away,
+    /// if it was.
+    pub fn got_through(&mut self, now: Now) -> Option<Now> {
+        let (since, _) = self.away()?;
+        self.away.on = Flag::OFF;
+        crash_point();
+        self.upto = self.upto.max(self.last_ticket());
+        self.since = now;
+        Some(since)
+    }
+
+    /// A released request is finished, and does not count as unfinished any more.
+    pub fn finished_one(&mut self, now: Now) {
+        if self.is_away() {
+            return self.try_later(now);
+        }
+        // Those that were too many do not count.
+        if self.unfinished < self.away.limit {
+            self.away.finished += 1;
+            if self.away.finished >= self.away.limit {
+                (self.away.limit, self.away.finished) = (self.away.limit.saturating_add(1), 0);
+            }
+        }
+    }
+
+    /// Whether the next request may go on now, as far as the app's absence allows.
+    pub(super) fn allowed_by_absence(&self, now: Msec) -> Allowance {
+        let next = if now < self.away.next_try {
+            Allowance::At(self.away.next_try)
+        } else {
+            Allowance::Now
+        };
+        match self.away.limit {
+            _ if self.is_away() && self.unfinished > 0 => Allowance::Full,
+            _ if self.is_away() => next,
+            // Long ones are not waited for: one more goes on from time to time.
+            limit if limit > 0 && self.unfinished >= limit => next,
+            _ => Allowance::Now,
+        }
+    }
+
+    /// A request goes on.
+    pub(super) fn went_on(&mut self, now: Msec) {
+        if self.away.limit > 0 {
+            self.away.next_try = now.after(LONGEST_TRY);
+        }
+    }
+
+    /// Its line is empty, or a pause begins: whether it can be reached is not known any more.
+    pub(super) fn forget_absence(&mut self) {
+        self.away = Away { takes_back: self.away.takes_back, ..Away::NONE };
+    }
+}

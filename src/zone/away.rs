@@ -1,0 +1,134 @@
+//! A request that was passed on, and that the app never saw, is held in its place once more.
+#![forbid(unsafe_code)]
+
+use super::Zone;
+use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
+use crate::shared::room::Bounds;
+use crate::shared::slots::{Held, Slot};
+use crate::text::AppName;
+use crate::time::Msec;
+
+/// A request that was passed on, and that the app never saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Unseen {
+    /// The slot that it has kept, if it was released and is watched.
+    pub slot: Option<SlotId>,
+    pub owner: WorkerId,
+    pub cookie: Cookie,
+    /// When it arrived, on the monotonic clock.
+    pub arrived: Msec,
+    /// The status with which nginx is about to answer it.
+    pub status: u32,
+    pub came: Came,
+}
+
+/// Whether a request came back before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    First,
+    Again,
+}
+
+/// What becomes of such a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It is held in this slot.
+    Held(SlotId),
+    /// Its app is stopped. `retry_after` is in seconds.
+    Stopped { retry_after: u64 },
+    /// There is no room for it, or nginx quits: nginx answers it.
+    No,
+}
+
+/// An app is away, or was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It cannot be reached: nginx would have answered with this status.
+    Begins { status: u32 },
+    /// It was reached again, after so long, with so many held.
+    Ends { after: Msec, held: u32 },
+}
+
+impl Zone<'_> {
+    /// Takes a request of the app `name` back. `bounds` is as for [`Self::arrive`].
+    pub fn take_back(&mut self, name: &AppName, unseen: Unseen, bounds: Bounds) -> TakenBack {
+        if self.header.quitting.is_on() || self.header.retired.is_on() {
+            return TakenBack::No;
+        }
+        let Some(id) = self.find(name).or_else(|| self.create(name)) else { return TakenBack::No };
+        let Some(app) = self.apps.get_mut(id.index()) else { return TakenBack::No };
+        if self.header.turns_away(app) {
+            app.turned_away(1);
+            return TakenBack::Stopped { retry_after: app.retry_after(self.now) };
+        }
+        let kept = unseen.slot.filter(|slot| self.is_kept(*slot, &unseen));
+        let slot = match kept {
+            Some(slot) => self.hold_kept(id, slot),
+            None => self.hold_unseen(id, &unseen, bounds),
+        };
+        let Some(slot) = slot else { return TakenBack::No };
+        if let Some(app) = self.apps.get_mut(id.index()) {
+            app.takes_back();
+            if app.baton == unseen.owner {
+                app.granted_goes_on();
+            }
+            app.totals.away += u64::from(unseen.came == Came::First);
+            if app.came_back(unseen.status, self.now) {
+                self.effects.absence = Some((*name, Absence::Begins { status: unseen.status }));
+            }
+        }
+        self.line_changed(id);
+        TakenBack::Held(slot)
+    }
+
+    fn is_kept(&self, slot: SlotId, unseen: &Unseen) -> bool {
+        let held = self.slots.get(slot.index()).and_then(Slot::unfinished);
+        held.is_some_and(|held| held.owner == unseen.owner && held.cookie == unseen.cookie)
+    }
+
+    /// A released request stands in its line again, by its ticket.
+    fn hold_kept(&mut self, id: AppId, slot: SlotId) -> Option<SlotId> {
+        let app = self.apps.get_mut(id.index())?;
+        self.slots.get_mut(slot.index())?.take_back();
+        app.unfinished = app.unfinished.saturating_sub(1);
+        app.line.insert(self.slots, slot);
+        Some(slot)
+    }
+
+    /// A request that was passed on without a ticket stands before all that have one.
+    fn hold_unseen(&mut self, id: AppId, unseen: &Unseen, bounds: Bounds) -> Option<SlotId> {
+        let app = self.apps.get_mut(id.index())?;
+        let worker = self.workers.get_mut(unseen.owner.index());
+        let worker = worker.filter(|one| one.process().is_some())?;
+        if bounds.lack.is_some() || app.line.len >= bounds.max_held {
+            return None;
+        }
+        let slot = self.header.free_slot(self.slots)?;
+        let &Unseen { owner, cookie, arrived, .. } = unseen;
+        let ticket = Ticket::of_arrival(arrived, slot);
+        self.slots.get_mut(slot.index())?.fill_again(Held {
+            app: id,
+            ticket,
+            owner,
+            cookie,
+            since: arrived,
+        });
+        app.line.insert(self.slots, slot);
+        worker.slots += 1;
+        worker.room = bounds.room;
+        Some(slot)
+    }
+
+    /// A request of the app, which was released to see whether it is back, has got through to it.
+    pub fn through(&mut self, id: AppId, name: &AppName) {
+        let now = self.now;
+        let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name)) else {
+            return;
+        };
+        if let Some(since) = app.got_through(now) {
+            let after = now.monotonic.since(since.monotonic);
+            self.effects.absence = Some((*name, Absence::Ends { after, held: app.line.len }));
+            self.line_changed(id);
+        }
+    }
+}
