@@ -58,12 +58,21 @@ index! {
 pub struct Ticket(pub i64);
 
 impl Ticket {
-    /// That of a request which arrived at this time, on the monotonic clock, was passed on without a
-    /// ticket, and came back to this slot: it is lower than all that are given out.
-    pub fn of_arrival(arrived: Msec, slot: SlotId) -> Self {
-        const SLOTS: u32 = 20;
-        let number = arrived.0 << SLOTS | u64::from(slot.0) & ((1 << SLOTS) - 1);
-        Self(i64::MIN.saturating_add_unsigned(number))
+    /// That of a request which was passed on and came back. It is lower than all that are given out;
+    /// of two such requests, the one that arrived first has the lower one. `arrived` is on the
+    /// monotonic clock. `given` is the ticket that it was given, and decides within a millisecond.
+    pub fn of_arrival(arrived: Msec, given: Self) -> Self {
+        // For 34 years.
+        const TIME: u32 = 40;
+        const GIVEN: u32 = 63 - TIME;
+        let time = arrived.0.min((1 << TIME) - 1) << GIVEN;
+        let given = given.0.unsigned_abs() & ((1 << GIVEN) - 1);
+        Self(i64::MIN.saturating_add_unsigned(time | given))
+    }
+
+    /// Whether its request was passed on and came back.
+    pub fn came_back(self) -> bool {
+        self < Self(0)
     }
 
     pub fn next(self) -> Self {

@@ -4,7 +4,6 @@
 //! worker dies half-way through a change, [`sort`] rebuilds all links.
 #![forbid(unsafe_code)]
 
-use crate::flag::Flag;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
 use crate::time::Msec;
 
@@ -39,8 +38,6 @@ pub struct Slot {
     owner: WorkerId,
     prev: SlotId,
     next: SlotId,
-    /// Whether it was passed on before, and the app never saw it.
-    came_back: Flag,
     ticket: Ticket,
     cookie: Cookie,
     since: Msec,
@@ -54,7 +51,6 @@ impl Slot {
         owner: WorkerId::NONE,
         prev: SlotId::NONE,
         next: SlotId::NONE,
-        came_back: Flag::OFF,
         ticket: Ticket(0),
         cookie: Cookie(0),
         since: Msec(0),
@@ -92,31 +88,18 @@ impl Slot {
         self.prev
     }
 
-    /// Whether it was passed on before, and the app never saw it.
-    pub fn came_back(&self) -> Flag {
-        self.came_back
-    }
-
     /// The unfinished request in this slot is held once more.
     pub fn take_back(&mut self) {
-        self.came_back = Flag::ON;
+        if !self.ticket.came_back() {
+            self.ticket = Ticket::of_arrival(self.since, self.ticket);
+        }
         crate::sync::crash_point();
         self.used = Use::Held;
         crate::sync::crash_point();
     }
 
-    /// As [`Self::fill`], for a request that was passed on before.
-    pub fn fill_again(&mut self, held: Held) {
-        self.fill_as(held, Flag::ON);
-    }
-
     /// Puts a held request here. It counts from the last write on.
     pub fn fill(&mut self, held: Held) {
-        self.fill_as(held, Flag::OFF);
-    }
-
-    fn fill_as(&mut self, held: Held, came_back: Flag) {
-        self.came_back = came_back;
         self.app = held.app;
         self.ticket = held.ticket;
         self.owner = held.owner;

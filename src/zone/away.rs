@@ -55,23 +55,24 @@ impl Zone<'_> {
         if self.header.quitting.is_on() || self.header.retired.is_on() {
             return TakenBack::No;
         }
-        let Some(id) = self.find(name).or_else(|| self.create(name)) else { return TakenBack::No };
-        let Some(app) = self.apps.get_mut(id.index()) else { return TakenBack::No };
-        if self.header.turns_away(app) {
-            app.turned_away(1);
-            return TakenBack::Stopped { retry_after: app.retry_after(self.now) };
+        let known = self.find(name);
+        if let Some(app) = known.and_then(|id| self.apps.get_mut(id.index())) {
+            if self.header.turns_away(app) {
+                app.turned_away(1);
+                return TakenBack::Stopped { retry_after: app.retry_after(self.now) };
+            }
         }
-        let kept = unseen.slot.filter(|slot| self.is_kept(*slot, &unseen));
-        let slot = match kept {
-            Some(slot) => self.hold_kept(id, slot),
-            None => self.hold_unseen(id, &unseen, bounds),
+        let kept = known.and_then(|id| Some((id, self.kept(id, &unseen)?)));
+        let held = match kept {
+            Some((id, slot)) => {
+                self.hold_kept(id, slot);
+                Some((id, slot))
+            }
+            None => self.hold_unseen(known, name, &unseen, bounds),
         };
-        let Some(slot) = slot else { return TakenBack::No };
+        let Some((id, slot)) = held else { return TakenBack::No };
         if let Some(app) = self.apps.get_mut(id.index()) {
             app.takes_back();
-            if app.baton == unseen.owner {
-                app.granted_goes_on();
-            }
             app.totals.away += u64::from(unseen.came == Came::First);
             if app.came_back(unseen.status, self.now) {
                 self.effects.absence = Some((*name, Absence::Begins { status: unseen.status }));
@@ -81,42 +82,58 @@ impl Zone<'_> {
         TakenBack::Held(slot)
     }
 
-    fn is_kept(&self, slot: SlotId, unseen: &Unseen) -> bool {
-        let held = self.slots.get(slot.index()).and_then(Slot::unfinished);
-        held.is_some_and(|held| held.owner == unseen.owner && held.cookie == unseen.cookie)
+    /// The slot that the request has kept, if it has.
+    fn kept(&self, id: AppId, unseen: &Unseen) -> Option<SlotId> {
+        let slot = unseen.slot?;
+        let held = self.slots.get(slot.index()).and_then(Slot::unfinished)?;
+        let same = (held.app, held.owner, held.cookie) == (id, unseen.owner, unseen.cookie);
+        same.then_some(slot)
     }
 
-    /// A released request stands in its line again, by its ticket.
-    fn hold_kept(&mut self, id: AppId, slot: SlotId) -> Option<SlotId> {
-        let app = self.apps.get_mut(id.index())?;
-        self.slots.get_mut(slot.index())?.take_back();
+    /// A released request stands in its line again, before all that were not released.
+    fn hold_kept(&mut self, id: AppId, slot: SlotId) {
+        let (Some(app), Some(entry)) =
+            (self.apps.get_mut(id.index()), self.slots.get_mut(slot.index()))
+        else {
+            return;
+        };
+        entry.take_back();
         app.unfinished = app.unfinished.saturating_sub(1);
         app.line.insert(self.slots, slot);
-        Some(slot)
+        if app.granted_slot == slot {
+            app.granted_goes_on();
+        }
+        app.tried_in_vain(self.now);
     }
 
-    /// A request that was passed on without a ticket stands before all that have one.
-    fn hold_unseen(&mut self, id: AppId, unseen: &Unseen, bounds: Bounds) -> Option<SlotId> {
-        let app = self.apps.get_mut(id.index())?;
-        let worker = self.workers.get_mut(unseen.owner.index());
-        let worker = worker.filter(|one| one.process().is_some())?;
-        if bounds.lack.is_some() || app.line.len >= bounds.max_held {
+    /// A request that was passed on without a slot stands before all that were not released.
+    fn hold_unseen(
+        &mut self,
+        known: Option<AppId>,
+        name: &AppName,
+        unseen: &Unseen,
+        bounds: Bounds,
+    ) -> Option<(AppId, SlotId)> {
+        let &Unseen { owner, cookie, arrived, .. } = unseen;
+        self.workers.get(owner.index()).filter(|one| one.process().is_some())?;
+        let held = known.and_then(|id| self.app(id)).map_or(0, |app| app.line.len);
+        if bounds.lack.is_some() || held >= bounds.max_held {
             return None;
         }
         let slot = self.header.free_slot(self.slots)?;
-        let &Unseen { owner, cookie, arrived, .. } = unseen;
-        let ticket = Ticket::of_arrival(arrived, slot);
-        self.slots.get_mut(slot.index())?.fill_again(Held {
-            app: id,
-            ticket,
-            owner,
-            cookie,
-            since: arrived,
-        });
+        let Some(id) = known.or_else(|| self.create(name)) else {
+            self.header.free.push(self.slots, slot);
+            return None;
+        };
+        let app = self.apps.get_mut(id.index())?;
+        let ticket = Ticket::of_arrival(arrived, app.ticket());
+        let held = Held { app: id, ticket, owner, cookie, since: arrived };
+        self.slots.get_mut(slot.index())?.fill(held);
         app.line.insert(self.slots, slot);
+        let worker = self.workers.get_mut(owner.index())?;
         worker.slots += 1;
         worker.room = bounds.room;
-        Some(slot)
+        Some((id, slot))
     }
 
     /// A request of the app, which was released to see whether it is back, has got through to it.
@@ -128,6 +145,8 @@ impl Zone<'_> {
         if let Some(since) = app.got_through(now) {
             let after = now.monotonic.since(since.monotonic);
             self.effects.absence = Some((*name, Absence::Ends { after, held: app.line.len }));
+            // The app may have left its connections without a word.
+            self.signals.pause_ended();
             self.line_changed(id);
         }
     }

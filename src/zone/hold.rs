@@ -159,7 +159,14 @@ impl Zone<'_> {
                 app.totals.left += 1;
                 None
             }
-            DepartReason::Away => None,
+            DepartReason::Away => {
+                // One that came back has been counted.
+                if !held.ticket.came_back() {
+                    app.totals.expired += 1;
+                    app.expired_to_app();
+                }
+                None
+            }
             DepartReason::Passed | DepartReason::Answered => {
                 app.totals.expired += 1;
                 if why == DepartReason::Passed {
@@ -183,7 +190,7 @@ impl Zone<'_> {
         {
             self.vacate(slot);
             if let Some(app) = self.apps.get_mut(unfinished.app.index()) {
-                app.finished_one(self.now);
+                app.finished_one();
             }
             self.line_changed(unfinished.app);
         }

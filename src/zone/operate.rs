@@ -117,7 +117,7 @@ impl Zone<'_> {
         let app = known.and_then(|id| self.app(id)).unwrap_or(&App::UNUSED);
         match which {
             Expected::Any => {}
-            Expected::New if app.state() == State::Open => {}
+            Expected::New if app.state() == State::Open || app.is_away_without_pause() => {}
             Expected::New => return Err(Refusal::NotOpen),
             Expected::This(id) if id == app.pause() && app.is_paused_or_stopped() => {}
             Expected::This(_) => return Err(Refusal::OtherPause),

@@ -6,7 +6,7 @@ use crate::flag::Flag;
 use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
 use crate::shared::app::Spacing;
 use crate::shared::pace::Allowance;
-use crate::shared::slots::{Held, Slot};
+use crate::shared::slots::Held;
 use crate::sync::crash_point;
 use crate::text::AppName;
 use crate::time::Msec;
@@ -116,10 +116,10 @@ impl Zone<'_> {
         let app = self.apps.get_mut(id.index())?;
         let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
         let slot = app.line.head;
-        let head_again = self.slots.get(slot.index()).map_or(Flag::OFF, Slot::came_back);
         app.baton = head.owner;
         crash_point();
-        app.granted_again = head_again;
+        app.granted_again = Flag::from(head.ticket.came_back());
+        app.granted_slot = if counts { slot } else { SlotId::NONE };
         app.granted = Flag::ON;
         app.take_one(now);
         if counts {

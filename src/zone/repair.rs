@@ -21,7 +21,7 @@ impl Zone<'_> {
         if let Some(app) = self.apps.get_mut(occupant.app.index()) {
             if held {
                 app.line.remove(self.slots, slot);
-                app.holds.add(self.now.monotonic.since(occupant.since));
+                app.count_hold(&occupant, self.now.monotonic);
             } else {
                 app.unfinished = app.unfinished.saturating_sub(1);
             }
@@ -41,7 +41,7 @@ impl Zone<'_> {
         entry.release();
         if let Some(app) = self.apps.get_mut(held.app.index()) {
             app.line.remove(self.slots, slot);
-            app.holds.add(self.now.monotonic.since(held.since));
+            app.count_hold(&held, self.now.monotonic);
             app.unfinished += 1;
         }
     }

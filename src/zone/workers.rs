@@ -4,6 +4,7 @@
 use super::{Header, Wake, Zone};
 use crate::flag::Flag;
 use crate::ids::{AppId, Generation, Process, SlotId, WorkerId};
+use crate::shared::app::App;
 use crate::shared::room::Room;
 use crate::shared::slots::Slot;
 use crate::shared::workers::{self, Orders};
@@ -84,7 +85,8 @@ impl Zone<'_> {
     fn check_for_quit(&mut self) {
         if !self.quitting() && workers::all_leave(self.workers, self.header.generation) {
             self.header.quitting = Flag::ON;
-            (0..self.apps.len()).for_each(|index| self.publish(AppId::at(index)));
+            self.apps.iter_mut().for_each(App::forget_absence);
+            (0..self.apps.len()).for_each(|index| self.line_changed(AppId::at(index)));
             self.effects.wake = Wake::All;
         }
     }

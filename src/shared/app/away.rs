@@ -7,6 +7,7 @@
 
 use super::{App, StateRepr};
 use crate::flag::Flag;
+use crate::ids::PauseId;
 use crate::shared::pace::Allowance;
 use crate::sync::crash_point;
 use crate::time::{Msec, Now};
@@ -28,6 +29,8 @@ pub(super) struct Away {
     takes_back: Flag,
     /// At most so many released requests are unfinished; 0 if no limit is known.
     limit: u32,
+    /// Whether the last one went on although that many were unfinished.
+    exceeded: Flag,
     /// How many finished since the limit changed.
     finished: u32,
 }
@@ -46,6 +49,7 @@ impl Away {
         next_try: Msec(0),
         takes_back: Flag::OFF,
         limit: 0,
+        exceeded: Flag::OFF,
         finished: 0,
     };
 }
@@ -54,6 +58,11 @@ impl App {
     /// Whether the app cannot be reached, as far as its requests can tell. It is no pause.
     pub fn is_away(&self) -> bool {
         self.away.on.is_on() && self.code == StateRepr::Draining
+    }
+
+    /// The same, if no pause has led to it.
+    pub fn is_away_without_pause(&self) -> bool {
+        self.is_away() && self.drain() == PauseId(0)
     }
 
     /// Since when it is away, and the status with which nginx would have answered.
@@ -74,41 +83,52 @@ impl App {
     /// A request that nginx could not pass on is back in line. Returns whether the app is away since
     /// this moment.
     pub fn came_back(&mut self, status: u32, now: Now) -> bool {
-        if self.is_paused_or_stopped() {
+        if self.is_paused_or_stopped() || self.is_away() {
             return false;
         }
-        if self.unfinished > 0 && !self.is_away() {
+        if self.unfinished > 0 {
             self.outrun(now);
             return false;
         }
-        let begins = !self.is_away();
-        if begins {
-            self.away = Away { since: now, status, tries: 0, ..self.away };
-        }
+        let takes_back = self.away.takes_back;
+        self.away = Away { since: now, status, takes_back, ..Away::NONE };
         self.try_later(now);
         crash_point();
         self.away.on = Flag::ON;
         crash_point();
         self.follow(now);
-        begins
+        true
+    }
+
+    /// The request that was tried is back in line.
+    pub fn tried_in_vain(&mut self, now: Now) {
+        if self.is_away() {
+            self.try_later(now);
+        }
+    }
+
+    fn try_later(&mut self, now: Now) {
+        let after = Msec(FIRST_TRY.0 << self.away.tries.min(10)).min(LONGEST_TRY);
+        self.away.tries = self.away.tries.saturating_add(1);
+        self.away.next_try = now.monotonic.after(after);
     }
 
     /// More are unfinished than the app takes: half as many may be from now on.
     fn outrun(&mut self, now: Now) {
-        let limit = match self.away.limit {
-            0 => self.unfinished,
-            limit => limit.min(self.unfinished),
+        let known = self.away.limit;
+        let limit = match known {
+            // The app takes as many as that, but not one more.
+            _ if self.away.exceeded.is_on() => known.saturating_sub(1).max(1),
+            // It was released before the limit was so low.
+            1.. if self.unfinished >= known => known,
+            _ => (self.unfinished / 2).max(1),
         };
-        (self.away.limit, self.away.finished) = ((limit / 2).max(1), 0);
-        self.away.next_try = now.monotonic.after(LONGEST_TRY);
+        if limit != known {
+            (self.away.limit, self.away.exceeded, self.away.finished) = (limit, Flag::OFF, 0);
+            self.away.next_try = now.monotonic.after(LONGEST_TRY);
+        }
+        self.away.on = Flag::OFF;
         self.follow(now);
-    }
-
-    /// A try of the head of the line was in vain.
-    pub(super) fn try_later(&mut self, now: Now) {
-        let after = Msec(FIRST_TRY.0 << self.away.tries.min(10)).min(LONGEST_TRY);
-        self.away.tries = self.away.tries.saturating_add(1);
-        self.away.next_try = now.monotonic.after(after);
     }
 
     /// An open app has a line again: it is released before requests that come.
@@ -127,18 +147,17 @@ impl App {
     /// if it was.
     pub fn got_through(&mut self, now: Now) -> Option<Now> {
         let (since, _) = self.away()?;
+        self.upto = self.upto.max(self.last_ticket());
+        self.set_pace(self.pace(), now);
+        self.since = now;
+        crash_point();
         self.away.on = Flag::OFF;
         crash_point();
-        self.upto = self.upto.max(self.last_ticket());
-        self.since = now;
         Some(since)
     }
 
     /// A released request is finished, and does not count as unfinished any more.
-    pub fn finished_one(&mut self, now: Now) {
-        if self.is_away() {
-            return self.try_later(now);
-        }
+    pub fn finished_one(&mut self) {
         // Those that were too many do not count.
         if self.unfinished < self.away.limit {
             self.away.finished += 1;
@@ -146,6 +165,11 @@ impl App {
                 (self.away.limit, self.away.finished) = (self.away.limit.saturating_add(1), 0);
             }
         }
+    }
+
+    /// Whether the app takes fewer at a time than are released.
+    pub(super) fn is_outrun(&self) -> bool {
+        self.away.limit > 0
     }
 
     /// Whether the next request may go on now, as far as the app's absence allows.
@@ -166,13 +190,20 @@ impl App {
 
     /// A request goes on.
     pub(super) fn went_on(&mut self, now: Msec) {
-        if self.away.limit > 0 {
-            self.away.next_try = now.after(LONGEST_TRY);
+        if !self.is_outrun() {
+            return;
         }
+        let exceeds = self.unfinished >= self.away.limit;
+        if exceeds {
+            (self.away.limit, self.away.finished) = (self.unfinished.saturating_add(1), 0);
+        }
+        self.away.exceeded = Flag::from(exceeds);
+        self.away.next_try = now.after(LONGEST_TRY);
     }
 
-    /// Its line is empty, or a pause begins: whether it can be reached is not known any more.
-    pub(super) fn forget_absence(&mut self) {
+    /// Its line is empty, a pause ends, or none comes back any more: whether it can be reached is not
+    /// known.
+    pub fn forget_absence(&mut self) {
         self.away = Away { takes_back: self.away.takes_back, ..Away::NONE };
     }
 }

@@ -145,6 +145,7 @@ impl App {
         self.drain.hurried = Flag::OFF;
         self.drain.ends_pause = Flag::ON;
         self.drain.failed = 0;
+        self.forget_absence();
         self.since = now;
         crash_point();
         self.code = StateRepr::Draining;
@@ -176,7 +177,8 @@ impl App {
     }
 
     /// Opens the app if all requests that the pause held have left the line. `head` is the first ticket
-    /// in line. A paced drain first releases those that came meanwhile, in further rounds.
+    /// in line. A paced drain, or one that the app does not keep up with, first releases those that
+    /// came meanwhile, in further rounds.
     pub fn open_if_drained(&mut self, head: Option<Ticket>, now: Now) {
         if self.code != StateRepr::Draining || self.baton.is_some() {
             return;
@@ -186,7 +188,7 @@ impl App {
         }
         match head {
             Some(head) if head <= self.upto => {}
-            Some(_) if !self.drain.progress.pace().is_unlimited() => {
+            Some(_) if !self.drain.progress.pace().is_unlimited() || self.is_outrun() => {
                 self.upto = self.last_ticket();
                 self.drain.progress.next_round(self.line.len, now.monotonic);
             }
@@ -214,17 +216,20 @@ impl App {
     pub fn allowance(&self, now: Now) -> Allowance {
         match self.code {
             StateRepr::Draining => match self.allowed_by_absence(now.monotonic) {
-                Allowance::Now => self.drain.progress.allowance(self.unfinished, now.monotonic),
+                Allowance::Now if !self.is_away() => {
+                    self.drain.progress.allowance(self.unfinished, now.monotonic)
+                }
                 other => other,
             },
             _ => Allowance::Now,
         }
     }
 
-    /// Whether a request that is released now counts against the concurrency until it is finished.
+    /// Whether a request that is released now is watched until it is finished: because it counts
+    /// against the concurrency, or because it may come back.
     pub fn counts_unfinished(&self) -> bool {
-        let bounded = self.drain.progress.pace().concurrency > 0 || self.watches();
-        self.code == StateRepr::Draining && bounded
+        let bounded = self.drain.progress.pace().concurrency > 0;
+        (self.code == StateRepr::Draining && bounded) || self.watches()
     }
 
     /// When the request behind the one being released goes on.

@@ -16,7 +16,7 @@ use drain::Drain;
 use provisional::Before;
 
 use crate::flag::Flag;
-use crate::ids::{Epoch, PauseId, Ticket, WorkerId};
+use crate::ids::{Epoch, PauseId, SlotId, Ticket, WorkerId};
 use crate::shared::given_up::GivenUp;
 use crate::shared::oldest::Oldest;
 use crate::shared::pace::Pace;
@@ -88,6 +88,8 @@ pub struct App {
     pub granted: Flag,
     /// Whether it had been passed on before.
     pub granted_again: Flag,
+    /// The slot that it keeps, if it is watched until it is finished.
+    pub granted_slot: SlotId,
     pub totals: Totals,
     pub holds: Holds,
     /// How many were rejected, by what there was too little of.
@@ -138,6 +140,7 @@ impl App {
         baton: WorkerId::NONE,
         granted: Flag::OFF,
         granted_again: Flag::OFF,
+        granted_slot: SlotId::NONE,
         totals: Totals::NONE,
         holds: Holds::NONE,
         rejected: Rejected::NONE,

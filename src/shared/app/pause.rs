@@ -37,7 +37,6 @@ impl App {
         self.pauses += 1;
         self.began = now;
         self.to_app_before = self.to_app;
-        self.forget_absence();
     }
 
     pub(super) fn enter_state(&mut self, code: StateRepr, now: Now, epoch: Epoch) {

@@ -4,8 +4,9 @@
 use super::{App, StateRepr};
 use crate::ids::Ticket;
 use crate::shared::room::Lack;
+use crate::shared::slots::Held;
 use crate::sync::crash_point;
-use crate::time::Now;
+use crate::time::{Msec, Now};
 
 impl App {
     /// Gives out the next ticket.
@@ -58,6 +59,14 @@ impl App {
         self.totals.stopped += u64::from(count);
         if self.code == StateRepr::Paused {
             self.turned_away_by_quit += u64::from(count);
+        }
+    }
+
+    /// Notes how long a request was held. One that came back has been counted when it was released, or
+    /// was passed on without having been held.
+    pub fn count_hold(&mut self, held: &Held, now: Msec) {
+        if !held.ticket.came_back() {
+            self.holds.add(now.since(held.since));
         }
     }
 

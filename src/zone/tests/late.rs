@@ -1,0 +1,197 @@
+//! An app that is away, and everything else that may happen meanwhile.
+#![forbid(unsafe_code)]
+
+use super::away::*;
+use super::scene::{paced, HeldRequest, Scene, ONE, PLAIN, TWO};
+use super::*;
+
+/// A worker takes the head of the line, and gives the baton back.
+fn tries(scene: &mut Scene, me: WorkerId) -> u64 {
+    let (app, one) = scene.take(me).unwrap();
+    scene.give_back(app, me);
+    one
+}
+
+fn known(scene: &Scene, owner: WorkerId, cookie: u64) -> HeldRequest {
+    HeldRequest { slot: scene.slot_of(cookie), owner, cookie: Cookie(cookie) }
+}
+
+#[test]
+fn others_that_come_back_do_not_put_the_next_try_off() {
+    let mut scene = away();
+    for cookie in 103..109 {
+        assert_eq!(later(&mut scene, ONE), Some(50 - 5 * (cookie - 103)));
+        scene.wait(5);
+        back(&mut scene, TWO, cookie, 30);
+    }
+    scene.wait(20);
+    assert_eq!(tries(&mut scene, ONE), 101);
+}
+
+#[test]
+fn those_that_come_back_stand_in_the_order_of_their_arrival() {
+    let mut scene = Scene::paused("a");
+    let first = held(&mut scene, ONE);
+    let second = held(&mut scene, TWO);
+    scene.resume("a");
+    assert_eq!((scene.turn(ONE), scene.turn(TWO)), (vec![1], vec![2]));
+    scene.wait(10);
+    let arrived = scene.zone.now.monotonic.0;
+    back(&mut scene, ONE, 103, arrived);
+    released_back(&mut scene, second);
+    released_back(&mut scene, first);
+    scene.wait(50);
+    assert_eq!(tries(&mut scene, ONE), 1, "it was held in the same millisecond as 2");
+    through(&mut scene);
+    assert_eq!((scene.turn(TWO), scene.turn(ONE)), (vec![2], vec![103]));
+}
+
+#[test]
+fn a_request_that_queued_behind_a_drain_also_comes_back_to_its_place() {
+    let mut scene = Scene::paused("a");
+    let first = held(&mut scene, ONE);
+    scene.resume("a");
+    let second = held(&mut scene, TWO);
+    let third = held(&mut scene, TWO);
+    assert_eq!(tries(&mut scene, ONE), 1);
+    assert_eq!((scene.state("a"), tries(&mut scene, TWO)), (Some(State::Open), 2));
+    released_back(&mut scene, second);
+    released_back(&mut scene, first);
+    scene.wait(50);
+    assert_eq!(tries(&mut scene, ONE), 1);
+    through(&mut scene);
+    assert_eq!(scene.turn(TWO), [2, third.cookie.0]);
+}
+
+#[test]
+fn one_that_comes_back_does_not_pass_another_of_its_worker_on() {
+    let mut scene = Scene::paused("a");
+    let first = held(&mut scene, ONE);
+    held(&mut scene, ONE);
+    scene.resume("a");
+    tries(&mut scene, ONE);
+    scene.take(ONE).unwrap();
+    released_back(&mut scene, first);
+    assert_eq!(totals(&mut scene).released, 1);
+    scene.visit(|zone| zone.reap(ONE, process(1)));
+    assert_eq!(totals(&mut scene).lost, 2, "the second was not passed on");
+}
+
+#[test]
+fn a_request_that_finds_no_room_takes_no_entry() {
+    let mut scene = Scene::with_slots(1);
+    scene.pause("b");
+    scene.hold("b", ONE);
+    assert_eq!(back(&mut scene, ONE, 101, 10), TakenBack::No);
+    assert_eq!(scene.state("a"), None);
+}
+
+#[test]
+fn a_tried_request_that_finishes_otherwise_lets_the_next_be_tried_at_once() {
+    let mut scene = away();
+    scene.wait(50);
+    tries(&mut scene, ONE);
+    let one = known(&scene, ONE, 101);
+    assert_eq!(scene.ask(TWO).0, Turn::Nobody);
+    scene.finish(one);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(tries(&mut scene, TWO), 102);
+    let one = known(&scene, TWO, 102);
+    scene.finish(one);
+    assert_eq!((scene.state("a"), scene.effects.absence), (Some(State::Open), None));
+}
+
+#[test]
+fn the_next_head_waits_for_its_try_if_the_head_leaves() {
+    let mut scene = away();
+    let one = known(&scene, ONE, 101);
+    scene.wait(10);
+    scene.depart(one, DepartReason::Left);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(later(&mut scene, TWO), Some(40));
+}
+
+#[test]
+fn workers_close_the_connections_to_an_app_that_was_away() {
+    let mut scene = away();
+    let endings = scene.zone.words.signals().endings();
+    scene.wait(50);
+    tries(&mut scene, ONE);
+    through(&mut scene);
+    assert_ne!(scene.zone.words.signals().endings(), endings);
+}
+
+#[test]
+fn when_nginx_quits_all_go_on_at_once() {
+    let mut scene = away();
+    held(&mut scene, ONE);
+    scene.quit();
+    assert_eq!((scene.turn(ONE), scene.turn(TWO)), (vec![101], vec![102]));
+    assert_eq!(scene.turn(ONE).len(), 1);
+}
+
+#[test]
+fn a_new_pause_may_begin_while_an_open_app_is_away() {
+    let mut scene = away();
+    assert!(matches!(scene.enable("a", Expected::New, PLAIN), Ok(Paused::Begun(_))));
+    scene.resume("a");
+    let (app, one) = scene.take(ONE).unwrap();
+    scene.give_back(app, ONE);
+    let one = known(&scene, ONE, one);
+    released_back(&mut scene, one);
+    assert!(is_away(&mut scene));
+    assert_eq!(scene.enable("a", Expected::New, PLAIN), Err(Refusal::NotOpen), "it drains");
+}
+
+#[test]
+fn the_pace_of_a_drain_begins_again_when_the_app_is_back() {
+    let mut scene = Scene::paused_by("a", paced(1000, 0));
+    let all: Vec<_> = (0..5).map(|_| held(&mut scene, ONE)).collect();
+    scene.resume("a");
+    tries(&mut scene, ONE);
+    released_back(&mut scene, all[0]);
+    scene.wait(50);
+    assert_eq!(tries(&mut scene, ONE), 1, "a try has no pace");
+    released_back(&mut scene, all[0]);
+    scene.wait(5000);
+    tries(&mut scene, ONE);
+    through(&mut scene);
+    assert_eq!(scene.turn(ONE), [2]);
+    assert_eq!(later(&mut scene, ONE), Some(250), "four are left");
+}
+
+#[test]
+fn a_caller_that_waits_for_the_drain_waits_until_none_is_held_because_the_app_is_away() {
+    let mut scene = away();
+    let (opened, caller) = scene.disable_and_wait("a", ONE).unwrap();
+    assert_eq!(opened, Opened::Unchanged);
+    scene.wait(50);
+    tries(&mut scene, ONE);
+    through(&mut scene);
+    assert_eq!(scene.poll(caller.unwrap()), WaitResult::Pending);
+    scene.turn(TWO);
+    assert_eq!(scene.poll(caller.unwrap()), WaitResult::Done);
+}
+
+#[test]
+fn a_pause_that_is_rolled_back_releases_those_that_came_back() {
+    let mut scene = away();
+    let caller = scene.quiets("a", PLAIN, ONE);
+    scene.wait(5000);
+    assert!(scene.turn(ONE).is_empty());
+    assert!(matches!(back(&mut scene, ONE, 100, 5), TakenBack::Held(_)), "the pause holds it");
+    assert!(matches!(scene.give_up(caller), WaitResult::RolledBack(_)));
+    assert_eq!(scene.turn(ONE), [100, 101]);
+    assert_eq!(scene.turn(TWO), [102]);
+}
+
+#[test]
+fn those_held_for_the_whole_time_are_counted_once() {
+    let mut scene = away();
+    let one = held(&mut scene, ONE);
+    let two = known(&scene, ONE, 101);
+    scene.depart(one, DepartReason::Away);
+    scene.depart(two, DepartReason::Away);
+    let Totals { held, expired, away, .. } = totals(&mut scene);
+    assert_eq!((held, expired, away), (1, 1, 2));
+}
