@@ -1,6 +1,7 @@
 //! The zone's promises, one a test; and a model that random workers and operators are compared with.
 #![forbid(unsafe_code)]
 
+mod absences;
 mod asks;
 mod away;
 mod callers;

@@ -7,7 +7,9 @@ use crate::shared::oldest::Told;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
-    Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, max_held: u32 },
+    Arrive { id: AppId, name: AppName, owner: WorkerId, cookie: Cookie, bounds: Bounds },
+    TakeBack { name: AppName, unseen: Unseen, max_held: u32 },
+    Through { id: AppId, name: AppName },
     Bypass { id: AppId, name: AppName },
     Refuse { id: AppId, name: AppName },
     Depart { slot: SlotId, owner: WorkerId, cookie: Cookie, why: DepartReason },
@@ -52,6 +54,7 @@ pub(super) struct Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Arrival(Arrival),
+    TakenBack(TakenBack),
     Bypassed(Option<u64>),
     Refused(Option<u64>),
     Departure(Departure),
@@ -85,15 +88,14 @@ impl Ask {
 impl Deed {
     pub(super) fn carry_out(&self, zone: &mut Zone<'_>) -> Outcome {
         match *self {
-            Self::Arrive { id, name, owner, cookie, max_held } => {
-                return Outcome::Arrival(zone.arrive(
-                    id,
-                    &name,
-                    owner,
-                    cookie,
-                    Bounds::max_held(max_held),
-                ));
+            Self::Arrive { id, name, owner, cookie, bounds } => {
+                return Outcome::Arrival(zone.arrive(id, &name, owner, cookie, bounds));
             }
+            Self::TakeBack { name, unseen, max_held } => {
+                let bounds = Bounds::max_held(max_held);
+                return Outcome::TakenBack(zone.take_back(&name, unseen, bounds));
+            }
+            Self::Through { id, name } => zone.through(id, &name),
             Self::Bypass { id, name } => return Outcome::Bypassed(zone.bypass(id, &name)),
             Self::Refuse { id, name } => return Outcome::Refused(zone.refuse(id, &name)),
             Self::Depart { slot, owner, cookie, why } => {
@@ -167,6 +169,7 @@ impl Deed {
             Self::Arrive { owner, .. }
             | Self::Depart { owner, .. }
             | Self::Finish { owner, .. } => Some(owner),
+            Self::TakeBack { unseen, .. } => Some(unseen.owner),
             Self::Take { me, .. }
             | Self::Halt { me, .. }
             | Self::Hurry { me, .. }

@@ -15,7 +15,16 @@ pub(super) enum Event {
     Comes {
         app: usize,
         worker: usize,
+        bounds: Bounds,
+    },
+    /// A request that was passed on, or released, could not reach the app.
+    ComesBack {
+        who: Index,
         max_held: u32,
+    },
+    /// A request reaches the app.
+    GetsThrough {
+        app: usize,
     },
     /// It found the gate closed long ago.
     ComesLate {
@@ -149,7 +158,9 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         use Aim::{Any, New, Newest, Other};
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
-    let max_held = prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
+    let max_held = || prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
+    let bounds = (max_held(), any::<bool>())
+        .prop_map(|(most, takes_back)| Bounds { takes_back, ..Bounds::max_held(most) });
     let wait_for = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
     let spare = || prop_oneof![3 => Just(Spare::One), 1 => Just(Spare::None)];
@@ -158,10 +169,14 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         DepartReason::Left,
         DepartReason::Passed,
         DepartReason::Answered,
+        DepartReason::Away,
     ]);
     prop_oneof![
-        24 => (app(), worker(), max_held)
-            .prop_map(|(app, worker, max_held)| Event::Comes { app, worker, max_held }),
+        24 => (app(), worker(), bounds)
+            .prop_map(|(app, worker, bounds)| Event::Comes { app, worker, bounds }),
+        16 => (any::<Index>(), max_held())
+            .prop_map(|(who, max_held)| Event::ComesBack { who, max_held }),
+        4 => app().prop_map(|app| Event::GetsThrough { app }),
         2 => (app(), worker(), 0..4u32)
             .prop_map(|(app, worker, entry)| Event::ComesLate { app, worker, entry }),
         2 => app().prop_map(|app| Event::GoesBy { app }),

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::absences::{Passed, STATUS};
 use super::callers::ModelCaller;
 use super::deeds::{reason_text, Ask, Deed, Outcome};
 use super::events::{event, Event};
@@ -11,6 +12,7 @@ use super::rounds::Next;
 use super::*;
 use crate::control::command::PaceChange;
 use crate::saved::Saved;
+use crate::shared::slots::Held;
 
 pub(super) const WORKERS: usize = 3;
 pub(super) const ENTRIES: usize = 3;
@@ -34,6 +36,12 @@ pub(super) struct Pair {
     pub callers: [Option<ModelCaller>; WAITS],
     /// The requests that were released: their apps, and what released them.
     pub released: Vec<(AppName, Release)>,
+    /// Requests that were passed on without having been held.
+    pub passed: Vec<Passed>,
+    /// Those that were released and did not come back.
+    pub out: Vec<Cookie>,
+    /// An app that is away since this deed, or no longer.
+    pub absence: Option<(AppName, Absence)>,
     /// When the workers were last asked for their requests in flight.
     pub asked: Option<Msec>,
 }
@@ -86,6 +94,9 @@ impl Pair {
             cookies: 0,
             callers: [None; WAITS],
             released: Vec::new(),
+            passed: Vec::new(),
+            out: Vec::new(),
+            absence: None,
             asked: None,
         }
     }
@@ -307,16 +318,18 @@ impl Pair {
             assert_eq!(app.baton, baton.map_or(WorkerId::NONE, |(me, _)| *me));
             assert_eq!(app.about_to_go_on(), model.taken());
             assert_eq!(app.spacing(), model.spacing);
-            let line = app.line.iter(&tables.slots).map(|(id, slot)| {
-                let held = slot.held().unwrap();
-                ModelRequest {
-                    ticket: held.ticket,
-                    owner: held.owner,
-                    cookie: held.cookie,
-                    slot: id,
-                }
-            });
-            assert!(line.eq(model.line.iter().copied()));
+            let line = app.line.iter(&tables.slots).map(|(id, slot)| (id, slot.held().unwrap()));
+            let same = |(slot, held): (SlotId, Held), one: &ModelRequest| {
+                let is_back = held.ticket.came_back();
+                let same_ticket = one.back || held.ticket == one.ticket;
+                (held.owner, held.cookie, held.since) == (one.owner, one.cookie, one.arrived)
+                    && (slot, is_back) == (one.slot, one.back)
+                    && same_ticket
+            };
+            assert_eq!(app.line.len as usize, model.line.len());
+            assert!(line.zip(&model.line).all(|(real, one)| same(real, one)));
+            let away = model.away.map(|away| (away.since, STATUS));
+            assert_eq!(app.away(), away);
             assert_eq!(app.unfinished as usize, model.unfinished.len());
             for one in &model.unfinished {
                 let unfinished = tables.slots[one.slot.index()].unfinished().unwrap();
@@ -360,6 +373,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome) -> bool {
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Poll { .. } if rolled_back => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Depart { .. } | Deed::Finish { .. } | Deed::GiveBack { .. } => wake != Wake::All,
+        Deed::TakeBack { .. } | Deed::Through { .. } => wake != Wake::All,
         _ => wake == Wake::Nobody,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::absences::{ModelAway, Outrun};
 use super::callers::Earlier;
 use super::rounds::{Next, Round};
 use super::*;
@@ -15,6 +16,9 @@ pub(super) struct ModelRequest {
     pub owner: WorkerId,
     pub cookie: Cookie,
     pub slot: SlotId,
+    pub arrived: Msec,
+    /// It was passed on before.
+    pub back: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +62,12 @@ pub(super) struct ModelApp {
     pub told: Vec<(Msec, WorkerId)>,
     pub unreported: Option<Drained>,
     pub last_passed_on: Ticket,
+    pub away: Option<ModelAway>,
+    pub outrun: Option<Outrun>,
+    /// Its requests may come back.
+    pub takes_back: bool,
+    /// Its drain ends a pause.
+    pub ends_pause: bool,
 }
 
 /// Whether nginx quits.
@@ -100,6 +110,10 @@ impl ModelApp {
             told: Vec::new(),
             unreported: None,
             last_passed_on: Ticket(0),
+            away: None,
+            outrun: None,
+            takes_back: false,
+            ends_pause: false,
         }
     }
 
@@ -121,7 +135,10 @@ impl ModelApp {
         match self.state {
             _ if self.baton.is_some() || self.line.is_empty() => None,
             State::Open => Some(Next::Now),
-            State::Draining { .. } => Some(self.round.next(self.unfinished.len(), now)),
+            State::Draining { .. } => Some(match self.next_by_absence(now) {
+                Next::Now if self.away.is_none() => self.round.next(self.unfinished.len(), now),
+                other => other,
+            }),
             State::Paused | State::Stopped => None,
         }
     }

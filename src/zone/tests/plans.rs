@@ -3,6 +3,7 @@
 
 use proptest::sample::Index;
 
+use super::absences::Passed;
 use super::asks::told;
 use super::deeds::{Deed, Who};
 use super::events::{Aim, Event, STRANGER};
@@ -15,18 +16,29 @@ impl Pair {
     pub(super) fn deeds(&mut self, event: &Event) -> Vec<Deed> {
         let id = WorkerId::at;
         let deed = match *event {
-            Event::Comes { app, worker, max_held } => {
+            Event::Comes { app, worker, bounds } => {
                 let hash = NameHash::of(NAMES[app].as_bytes());
                 match self.zone.words.signals().find(hash) {
-                    Some(gate) => self.comes(gate, app, worker, max_held),
+                    Some(gate) => self.comes(gate, app, worker, bounds),
                     None => {
                         self.passes(app);
+                        self.cookies += 1;
+                        let (owner, cookie) = (id(worker), Cookie(self.cookies));
+                        let arrived = self.zone.now.monotonic;
+                        self.passed.push(Passed { app, owner, cookie, arrived });
                         return Vec::new();
                     }
                 }
             }
             Event::ComesLate { app, worker, entry } => {
-                self.comes(AppId(entry), app, worker, u32::MAX)
+                self.comes(AppId(entry), app, worker, Bounds::max_held(u32::MAX))
+            }
+            Event::ComesBack { who, max_held } => {
+                return self.comes_back_to(&who, max_held).into_iter().collect();
+            }
+            Event::GetsThrough { app } => {
+                let id = self.find(app).map_or(AppId::NONE, AppId::at);
+                Deed::Through { id, name: name(NAMES[app]) }
             }
             Event::GoesBy { app } => {
                 let id = self.find(app).map_or(AppId::NONE, AppId::at);
@@ -103,14 +115,36 @@ impl Pair {
         vec![deed]
     }
 
-    fn comes(&mut self, id: AppId, app: usize, worker: usize, max_held: u32) -> Deed {
+    /// One that passed, or one that is unfinished.
+    fn comes_back_to(&mut self, who: &Index, max_held: u32) -> Option<Deed> {
+        let apps = self.apps.iter().flatten();
+        let unfinished = apps.flat_map(|app| app.unfinished.iter().map(|one| (app.name, *one)));
+        let mut all: Vec<_> = unfinished.collect();
+        let kept = all.len();
+        all.extend(self.passed.iter().map(|one| {
+            let &Passed { app, owner, cookie, arrived } = one;
+            let (ticket, slot) = (Ticket(0), SlotId::NONE);
+            (app, ModelRequest { ticket, owner, cookie, slot, arrived, back: false })
+        }));
+        if all.is_empty() {
+            return None;
+        }
+        let at = who.index(all.len());
+        if at >= kept {
+            self.passed.swap_remove(at - kept);
+        }
+        let (app, one) = all[at];
+        Some(self.back(app, one, max_held))
+    }
+
+    fn comes(&mut self, id: AppId, app: usize, worker: usize, bounds: Bounds) -> Deed {
         self.cookies += 1;
         Deed::Arrive {
             id,
             name: name(NAMES[app]),
             owner: WorkerId::at(worker),
             cookie: Cookie(self.cookies),
-            max_held,
+            bounds,
         }
     }
 
@@ -135,6 +169,8 @@ impl Pair {
             owner,
             cookie: Cookie(u64::MAX),
             slot: SlotId(who.index(9) as u32),
+            arrived: Msec(0),
+            back: false,
         };
         let all = self.waiting().chain(self.unfinished()).chain([&unknown]);
         let ModelRequest { slot, cookie, .. } = one_of(all, who).unwrap();

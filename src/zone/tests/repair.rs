@@ -31,6 +31,7 @@ struct AppPicture {
     /// What a restart would bring back: None for nothing, else whether it is stopped; and its end.
     kept: (Option<bool>, Option<Now>),
     baton: WorkerId,
+    away: bool,
     line: Vec<Cookie>,
     unfinished: Vec<Cookie>,
 }
@@ -45,6 +46,7 @@ impl Picture {
             until: app.until(),
             kept: kept(app),
             baton: app.baton,
+            away: app.is_away(),
             line: line(zone, entry).iter().map(|held| held.cookie).collect(),
             unfinished: unfinished(zone, entry).map(|(_, held)| held.cookie).collect(),
         });
@@ -181,6 +183,7 @@ fn compare(before: &Picture, after: &Picture, now: &Picture) {
             );
         }
         assert!(*baton == old.baton || *baton == new.baton);
+        assert!(app.away == old.away || app.away == new.away);
         let line = &app.line;
         let both = old.line.iter().filter(|one| new.line.contains(one));
         assert!(both.clone().all(|one| line.contains(one)), "a request was lost");

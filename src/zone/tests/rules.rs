@@ -1,6 +1,7 @@
 //! The zone's rules in the model: requests arrive, leave, are released and finish.
 #![forbid(unsafe_code)]
 
+use super::absences::Passed;
 use super::callers::WaitArgs;
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
@@ -16,14 +17,29 @@ impl Pair {
             |name: AppName| NAMES.iter().position(|one| one.as_bytes() == name.as_bytes()).unwrap();
         let now = self.zone.now;
         match *deed {
-            Deed::Arrive { id, name, owner, cookie, max_held } => {
+            Deed::Arrive { id, name, owner, cookie, bounds } => {
                 let slot = match got {
                     Outcome::Arrival(Arrival::Held { slot, .. }) => *slot,
                     _ => SlotId::NONE,
                 };
-                let who = ModelRequest { ticket: Ticket(0), owner, cookie, slot };
-                Outcome::Arrival(self.arrives(id.index(), at(name), who, max_held))
+                let who = ModelRequest { slot, ..unheld(owner, cookie, now.monotonic) };
+                let arrival = self.arrives(id.index(), at(name), who, bounds);
+                if arrival == Arrival::Passes {
+                    let arrived = now.monotonic;
+                    self.passed.push(Passed { app: at(name), owner, cookie, arrived });
+                }
+                Outcome::Arrival(arrival)
             }
+            Deed::TakeBack { name, unseen, max_held } => {
+                let Unseen { owner, cookie, arrived, came, .. } = unseen;
+                let slot = match got {
+                    Outcome::TakenBack(TakenBack::Held(slot)) => *slot,
+                    _ => unseen.slot.unwrap_or(SlotId::NONE),
+                };
+                let one = ModelRequest { slot, ..unheld(owner, cookie, arrived) };
+                Outcome::TakenBack(self.comes_back(at(name), one, came, max_held))
+            }
+            Deed::Through { id, .. } => self.gets_through(id.index()),
             Deed::Bypass { id, .. } => {
                 let app = self.apps.get_mut(id.index()).and_then(Option::as_mut);
                 Outcome::Bypassed(app.filter(|app| app.state != State::Open).map(|app| {
@@ -47,11 +63,7 @@ impl Pair {
             Deed::Finish { slot, owner, cookie } => {
                 let same =
                     |one: &ModelRequest| (one.slot, one.owner, one.cookie) == (slot, owner, cookie);
-                self.apps
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|app| app.unfinished.retain(|one| !same(one)));
-                Outcome::Done
+                self.finishes(same)
             }
             Deed::Fail { name, by } => {
                 self.fails(at(name), by);
@@ -115,7 +127,7 @@ impl Pair {
         }
     }
 
-    fn arrives(&mut self, entry: usize, name: usize, who: ModelRequest, max_held: u32) -> Arrival {
+    fn arrives(&mut self, entry: usize, name: usize, who: ModelRequest, bounds: Bounds) -> Arrival {
         let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
         let (now, nginx) = (self.zone.now, self.nginx);
@@ -132,15 +144,15 @@ impl Pair {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
-        let is_full = app.line.len() >= max_held as usize;
+        app.takes_back |= bounds.takes_back;
+        let is_full = app.line.len() >= bounds.max_held as usize;
         if is_full || !room {
             let lack = if is_full { Lack::MaxHeld } else { Lack::Zone };
             app.totals.rejected += 1;
             return Arrival::Rejected { lack, report: None, retry_after };
         }
-        let (slot, ticket) = (who.slot, app.next_ticket);
+        let (slot, ticket) = (who.slot, app.ticket());
         let ahead = app.line.len() as u32;
-        app.next_ticket = Ticket(ticket.0 + 1);
         app.line.push_back(ModelRequest { ticket, ..who });
         app.totals.held += 1;
         Arrival::Held { slot, ticket, ahead }
@@ -160,14 +172,17 @@ impl Pair {
             if stays {
                 return Departure::Stays;
             }
-            app.line.remove(at);
+            let one = app.line.remove(at).unwrap();
             match why {
                 DepartReason::Left => app.totals.left += 1,
                 DepartReason::Passed => {
                     (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
                 }
                 DepartReason::Answered => app.totals.expired += 1,
-                DepartReason::Away => {}
+                DepartReason::Away if one.back => {}
+                DepartReason::Away => {
+                    (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
+                }
             }
             return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }
@@ -204,26 +219,31 @@ impl Pair {
                 _ => continue,
             }
             let drains = matches!(app.state, State::Draining { .. });
-            let counts = drains && app.round.pace.concurrency > 0;
-            let by = Release { app: id, drain: PauseId(if drains { app.pause } else { 0 }) };
+            let counts = (drains && app.round.pace.concurrency > 0) || app.takes_back;
+            let drain = if drains && app.ends_pause { app.pause } else { 0 };
+            let by = Release { app: id, drain: PauseId(drain) };
+            let spacing = app.spacing;
+            self.goes_on(entry, &head);
+            let app = self.apps[entry].as_mut().unwrap();
             app.line.pop_front();
             app.round.release_one();
+            app.one_more(now.monotonic);
             app.unfinished.extend(Some(head).filter(|_| counts));
-            assert!(!counts || app.unfinished.len() <= app.round.max_unfinished());
+            assert!(!drains || !counts || app.unfinished.len() <= app.round.max_unfinished());
             app.baton = Some((me, Some(head)));
             return (
                 id,
-                Turn::Release(id, app.spacing),
+                Turn::Release(id, spacing),
                 vec![given(&head, counts.then_some(head.slot), by)],
             );
         }
         (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
     }
 
-    fn passes_on(&mut self, entry: usize) -> Outcome {
+    pub(super) fn passes_on(&mut self, entry: usize) -> Outcome {
         let app = self.apps[entry].as_mut().unwrap();
         let (_, taken) = app.baton.as_mut().unwrap();
-        if let Some(one) = taken.take() {
+        if let Some(one) = taken.take().filter(|one| !one.back) {
             assert!(one.ticket > app.last_passed_on, "released out of order");
             app.last_passed_on = one.ticket;
             app.totals.released += 1;
@@ -241,7 +261,7 @@ impl Pair {
         let app = self.apps.get_mut(by.app.index()).and_then(Option::as_mut);
         let Some(app) = app.filter(|app| app.name == name) else { return };
         app.totals.failed += 1;
-        let drains = matches!(app.state, State::Draining { .. });
+        let drains = matches!(app.state, State::Draining { .. }) && app.ends_pause;
         if drains && by.drain == PauseId(app.pause) {
             app.drain_failed += 1;
         } else if let Some(last) = app.last_drain.as_mut().filter(|one| one.pause == by.drain) {
@@ -261,6 +281,8 @@ impl Pair {
         }
         self.ends_waits_of(dead);
         self.workers[dead.index()].generation = None;
+        self.passed.retain(|one| one.owner != dead);
+        self.all_may_leave();
         Outcome::Done
     }
 
@@ -271,11 +293,14 @@ impl Pair {
             let State::Draining { upto } = app.state else {
                 continue;
             };
-            let waited_for = app.line.front().is_some_and(|head| head.ticket <= upto);
-            if app.baton.is_some() || waited_for {
+            let waited_for = app.line.front().is_some_and(|head| head.back || head.ticket <= upto);
+            let line_or_try = !app.line.is_empty() || !app.unfinished.is_empty();
+            if app.baton.is_some() || waited_for || (app.away.is_some() && line_or_try) {
                 continue;
             }
-            if app.line.is_empty() || app.round.pace == Pace::default() {
+            let at_once = app.round.pace == Pace::default() && app.outrun.is_none();
+            if app.line.is_empty() || at_once {
+                app.forgets();
                 (app.state, app.since) = (State::Open, now);
                 let drained = Drained {
                     pause: PauseId(app.pause),
@@ -297,14 +322,19 @@ impl Pair {
     pub(super) fn reports(&mut self) -> Effects {
         let mut apps = self.apps.iter_mut().flatten();
         let Some(app) = apps.find(|app| app.unreported.is_some() || app.rolled_back) else {
-            return Effects::default();
+            return Effects { absence: self.absence.take(), ..Effects::default() };
         };
         let name = name(NAMES[app.name]);
         let drained = app.unreported.take().map(|drained| (name, drained));
         let rolled_back = core::mem::take(&mut app.rolled_back);
         let rolled_back = rolled_back.then_some((name, PauseId(app.pause), app.state));
-        Effects { drained, rolled_back, ..Effects::default() }
+        Effects { drained, rolled_back, absence: self.absence.take(), ..Effects::default() }
     }
+}
+
+fn unheld(owner: WorkerId, cookie: Cookie, arrived: Msec) -> ModelRequest {
+    let (ticket, slot) = (Ticket(0), SlotId::NONE);
+    ModelRequest { ticket, owner, cookie, slot, arrived, back: false }
 }
 
 fn given(one: &ModelRequest, counted: Option<SlotId>, by: Release) -> Given {

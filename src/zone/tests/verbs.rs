@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::deeds::{Ask, Outcome};
-use super::model::{Pair, NAMES};
+use super::model::{ModelWorker, Pair, NAMES};
 use super::model_app::{ModelApp, Nginx};
 use super::rounds::Round;
 use super::*;
@@ -44,8 +44,9 @@ impl Pair {
         let known = found.map(|entry| self.app(entry));
         let (state, pause) = known.map_or((State::Open, 0), |app| (app.state, app.pause));
         let was_paused = known.is_some_and(ModelApp::is_paused_or_stopped);
+        let is_away = known.is_some_and(|app| app.away.is_some() && !app.ends_pause);
         match which {
-            Expected::New if state != State::Open => return Err(Refusal::NotOpen),
+            Expected::New if state != State::Open && !is_away => return Err(Refusal::NotOpen),
             Expected::This(id) if id.0 != pause || !was_paused => return Err(Refusal::OtherPause),
             _ => {}
         }
@@ -79,6 +80,7 @@ impl Pair {
                 (app.pause, self.pauses) = (fresh, fresh);
             }
             (app.reason, app.began, app.until, app.pace) = (ask.reason, now, end, ask.pace);
+            app.forgets();
         }
         if state != to {
             app.turns(to, now);
@@ -91,7 +93,7 @@ impl Pair {
         }
     }
 
-    fn makes_room(&mut self, name: usize) -> Option<usize> {
+    pub(super) fn makes_room(&mut self, name: usize) -> Option<usize> {
         let unused = self.apps.iter().position(Option::is_none);
         let apps = self.apps.iter().enumerate();
         let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
@@ -166,14 +168,18 @@ impl Pair {
 
     /// When all workers of the newest configuration are told to leave, nginx quits.
     pub(super) fn is_told_to_leave(&mut self, id: WorkerId) -> Outcome {
-        let newest = Some(self.generation);
         self.workers[id.index()].leaves = true;
-        let mut of_newest = self.workers.iter().filter(|worker| worker.generation == newest);
-        let is_newest = self.workers[id.index()].generation == newest;
-        if is_newest && of_newest.all(|worker| worker.leaves) {
-            self.nginx = Nginx::Quits;
-        }
+        self.all_may_leave();
         Outcome::Done
+    }
+
+    pub(super) fn all_may_leave(&mut self) {
+        let newest = Some(self.generation);
+        let is_newest = |worker: &&ModelWorker| worker.generation == newest;
+        let mut of_newest = self.workers.iter().filter(is_newest).peekable();
+        if of_newest.peek().is_some() && of_newest.all(|worker| worker.leaves) {
+            self.nginx_quits();
+        }
     }
 }
 
@@ -192,6 +198,7 @@ impl ModelApp {
         self.drain_began = now.monotonic;
         self.drain_failed = 0;
         self.drain_held = self.line.len();
+        self.ends_pause = true;
         self.released_before = self.totals.released;
         self.spacing = Spacing::OneByOne;
         self.round = Round::first(pace, self.line.len(), now.monotonic);

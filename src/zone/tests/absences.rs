@@ -1,0 +1,246 @@
+//! Apps that are away or outrun in the model, and requests that come back.
+#![forbid(unsafe_code)]
+
+use super::deeds::{Deed, Outcome};
+use super::model::{Pair, NAMES, SLOTS};
+use super::model_app::{ModelApp, ModelRequest, Nginx};
+use super::rounds::{Next, Round};
+use super::*;
+
+/// The app cannot be reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ModelAway {
+    pub since: Now,
+    next_try: Msec,
+    tries: u32,
+}
+
+/// The app takes only so many at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outrun {
+    limit: usize,
+    /// The last one went on although that many were unfinished.
+    exceeded: bool,
+    /// How many have finished in a row, while there was room for more.
+    finished: usize,
+    /// When one more goes on nevertheless.
+    next: Msec,
+}
+
+/// A request that was passed on without having been held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed {
+    pub app: usize,
+    pub owner: WorkerId,
+    pub cookie: Cookie,
+    pub arrived: Msec,
+}
+
+pub(super) const STATUS: u32 = 502;
+
+const SECOND: Msec = Msec(1000);
+
+impl Pair {
+    /// A request comes back. `one` is as it was passed on.
+    pub(super) fn comes_back(
+        &mut self,
+        name: usize,
+        one: ModelRequest,
+        came: Came,
+        max_held: u32,
+    ) -> TakenBack {
+        let (now, nginx) = (self.zone.now, self.nginx);
+        if self.retired || nginx == Nginx::Quits {
+            return TakenBack::No;
+        }
+        let found = self.find(name);
+        if let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) {
+            if app.turns_away(nginx) {
+                app.totals.stopped += 1;
+                return TakenBack::Stopped { retry_after: app.retry_after(now) };
+            }
+        }
+        let same = |other: &ModelRequest| (other.slot, other.cookie) == (one.slot, one.cookie);
+        let kept = found
+            .and_then(|entry| Some((entry, self.app(entry).unfinished.iter().position(same)?)));
+        let (entry, one) = match kept {
+            Some((entry, at)) => (entry, self.apps[entry].as_mut().unwrap().unfinished.remove(at)),
+            None => {
+                let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
+                let held = found.map_or(0, |entry| self.app(entry).line.len());
+                if !room || held >= max_held as usize {
+                    return TakenBack::No;
+                }
+                let Some(entry) = found.or_else(|| self.makes_room(name)) else {
+                    return TakenBack::No;
+                };
+                (entry, ModelRequest { ticket: self.apps[entry].as_mut().unwrap().ticket(), ..one })
+            }
+        };
+        if self.app(entry).baton.is_some_and(|(_, taken)| taken.is_some_and(|it| same(&it))) {
+            self.passes_on(entry);
+        }
+        self.out.retain(|out| *out != one.cookie);
+        let app = self.apps[entry].as_mut().unwrap();
+        app.takes_back = true;
+        app.totals.away += u64::from(came == Came::First);
+        app.stands_again(one);
+        if app.fails(kept.is_some(), now) {
+            self.absence = Some((super::name(NAMES[name]), Absence::Begins { status: STATUS }));
+        }
+        TakenBack::Held(one.slot)
+    }
+
+    /// A request gets through to the app.
+    pub(super) fn gets_through(&mut self, entry: usize) -> Outcome {
+        let now = self.zone.now;
+        if let Some(app) = self.apps.get_mut(entry).and_then(Option::as_mut) {
+            if let Some(away) = app.away.take() {
+                let after = now.monotonic.since(away.since.monotonic);
+                let held = app.line.len() as u32;
+                self.absence = Some((name(NAMES[app.name]), Absence::Ends { after, held }));
+                app.upto = Ticket(app.next_ticket.0 - 1);
+                (app.state, app.since) = (State::Draining { upto: app.upto }, now);
+                app.round = Round::first(app.round.pace, app.line.len(), now.monotonic);
+            }
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn finishes(&mut self, same: impl Fn(&ModelRequest) -> bool) -> Outcome {
+        for app in self.apps.iter_mut().flatten() {
+            let before = app.unfinished.len();
+            app.unfinished.retain(|one| !same(one));
+            let left = app.unfinished.len();
+            if let Some(outrun) = app.outrun.as_mut().filter(|one| left < before.min(one.limit)) {
+                outrun.finished += 1;
+                if outrun.finished == outrun.limit {
+                    (outrun.limit, outrun.finished) = (outrun.limit + 1, 0);
+                }
+            }
+        }
+        Outcome::Done
+    }
+
+    /// No request comes back any more.
+    pub(super) fn nginx_quits(&mut self) {
+        if self.nginx != Nginx::Quits {
+            self.nginx = Nginx::Quits;
+            self.apps.iter_mut().flatten().for_each(ModelApp::forgets);
+        }
+    }
+
+    /// Fails if a request goes on that is not the first of those that are to, or that is out already.
+    pub(super) fn goes_on(&mut self, entry: usize, one: &ModelRequest) {
+        assert!(!self.out.contains(&one.cookie), "it went on twice");
+        self.out.push(one.cookie);
+        let app = self.app(entry);
+        assert!(!app.is_paused_or_stopped(), "no pause is broken");
+        let before = |other: &&ModelRequest| match (other.back, one.back) {
+            (true, true) => other.arrived < one.arrived,
+            (false, false) => other.ticket < one.ticket,
+            (back, _) => back,
+        };
+        assert_eq!(app.line.iter().find(before), None, "it overtakes");
+        assert!(app.away.is_none() || app.unfinished.is_empty(), "one is tried at a time");
+    }
+
+    /// Requests that passed, or are unfinished, come back.
+    pub(super) fn back(&self, app: usize, one: ModelRequest, max_held: u32) -> Deed {
+        let ModelRequest { slot, owner, cookie, arrived, back, .. } = one;
+        let came = if back { Came::Again } else { Came::First };
+        let slot = slot.is_some().then_some(slot);
+        let unseen = Unseen { slot, owner, cookie, arrived, status: STATUS, came };
+        Deed::TakeBack { name: name(NAMES[app]), unseen, max_held }
+    }
+}
+
+impl ModelApp {
+    pub(super) fn ticket(&mut self) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket = Ticket(ticket.0 + 1);
+        ticket
+    }
+
+    /// Behind those that came back and had arrived earlier, before all others.
+    fn stands_again(&mut self, one: ModelRequest) {
+        let place = |one: &ModelRequest| (one.arrived, one.ticket);
+        let earlier = |other: &ModelRequest| other.back && place(other) < place(&one);
+        let at = self.line.iter().take_while(|other| earlier(other)).count();
+        self.line.insert(at, ModelRequest { back: true, ..one });
+    }
+
+    /// One could not be passed on. Returns whether the app is away since then.
+    fn fails(&mut self, was_released: bool, now: Now) -> bool {
+        if self.is_paused_or_stopped() {
+            return false;
+        }
+        if let Some(away) = &mut self.away {
+            if was_released {
+                away.tries += 1;
+                let times = [50, 100, 200, 400, 800];
+                let time = times.get(away.tries as usize).map_or(SECOND, |time| Msec(*time));
+                away.next_try = now.monotonic.after(time);
+            }
+            return false;
+        }
+        let begins = self.unfinished.is_empty();
+        if begins {
+            let next_try = now.monotonic.after(Msec(50));
+            (self.away, self.outrun) = (Some(ModelAway { since: now, next_try, tries: 0 }), None);
+        } else {
+            self.is_too_fast(now.monotonic);
+        }
+        if self.state == State::Open {
+            self.upto = Ticket(self.next_ticket.0 - 1);
+            (self.state, self.since) = (State::Draining { upto: self.upto }, now);
+            (self.drain_held, self.drain_failed, self.ends_pause) = (0, 0, false);
+            (self.drain_began, self.released_before) = (now.monotonic, self.totals.released);
+            self.spacing = Spacing::OneByOne;
+            self.round = Round::first(Pace::default(), 1, now.monotonic);
+        }
+        begins
+    }
+
+    fn is_too_fast(&mut self, now: Msec) {
+        let half = (self.unfinished.len() / 2).max(1);
+        let limit = match self.outrun {
+            None => half,
+            Some(known) if known.exceeded => known.limit - 1,
+            Some(known) if self.unfinished.len() < known.limit => half,
+            Some(_) => return,
+        };
+        if self.outrun.is_some_and(|known| known.limit == limit) {
+            return;
+        }
+        let next = now.after(SECOND);
+        self.outrun = Some(Outrun { limit, exceeded: false, finished: 0, next });
+    }
+
+    /// When the next one may go on, as far as the app can be reached.
+    pub(super) fn next_by_absence(&self, now: Msec) -> Next {
+        let at = |at: Msec| if at > now { Next::At(at) } else { Next::Now };
+        match (self.away, self.outrun) {
+            (Some(_), _) if !self.unfinished.is_empty() => Next::WhenOneIsFinished,
+            (Some(away), _) => at(away.next_try),
+            (None, Some(outrun)) if self.unfinished.len() >= outrun.limit => at(outrun.next),
+            _ => Next::Now,
+        }
+    }
+
+    /// One goes on, beside those that are unfinished.
+    pub(super) fn one_more(&mut self, now: Msec) {
+        if let Some(outrun) = &mut self.outrun {
+            outrun.exceeded = self.unfinished.len() >= outrun.limit;
+            if outrun.exceeded {
+                (outrun.limit, outrun.finished) = (self.unfinished.len() + 1, 0);
+            }
+            outrun.next = now.after(SECOND);
+        }
+    }
+
+    /// Whether it can be reached is not known any more.
+    pub(super) fn forgets(&mut self) {
+        (self.away, self.outrun) = (None, None);
+    }
+}
