@@ -21,7 +21,7 @@ use intermission::shared::terms::PauseRequest;
 use intermission::text::Address;
 use intermission::time::Msec;
 use intermission::zone::Expected;
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
 use shared::{may_turn, name, spawn, Came, InFlight, Shared, NOW, ONE, PLAIN, TWO};
@@ -232,6 +232,95 @@ fn two_workers_that_are_told_to_leave_at_once_both_turn_away() {
         other.join().unwrap();
         assert_eq!(shared.settle(), []);
         assert_eq!(shared.turned_away.lock().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_request_that_comes_after_another_came_back_is_held_behind_it() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        let is_back = Arc::new(AtomicBool::new(false));
+        let looks = Arc::clone(&is_back);
+        let newcomer = spawn(&shared, move |shared| {
+            // Pairs with the store below.
+            let after = looks.load(Ordering::Acquire);
+            let came = shared.comes(&name(""), TWO, Cookie(2));
+            assert!(!after || came == Came::Held);
+            may_turn(shared, TWO);
+            came
+        });
+        shared.comes_back(&name(""), ONE, Cookie(1), 1);
+        is_back.store(true, Ordering::Release);
+        let expected = match newcomer.join().unwrap() {
+            Came::Held => [Cookie(1), Cookie(2)],
+            _ => [Cookie(2), Cookie(1)],
+        };
+        assert_eq!(shared.settle_open(), expected);
+    });
+}
+
+#[test]
+fn a_request_that_comes_back_as_the_drain_ends_is_not_forgotten() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
+        let shared = Shared::new(1);
+        shared.enable(&name(""));
+        assert!(shared.is_held(&name(""), TWO, Cookie(1)));
+        shared.disable(&name(""));
+        let other = spawn(&shared, |shared| may_turn(shared, TWO));
+        let newcomer = spawn(&shared, |shared| shared.comes(&name(""), TWO, Cookie(3)));
+        shared.comes_back(&name(""), ONE, Cookie(2), 0);
+        other.join().unwrap();
+        newcomer.join().unwrap();
+        let mut all = shared.settle_open();
+        all.sort_by_key(|cookie| cookie.0);
+        assert_eq!(all, [Cookie(1), Cookie(2), Cookie(3)]);
+    });
+}
+
+#[test]
+fn requests_that_come_back_at_once_go_on_in_the_order_of_their_arrival() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        let other = spawn(&shared, |shared| {
+            shared.comes_back(&name(""), TWO, Cookie(1), 0);
+            may_turn(shared, TWO);
+        });
+        shared.comes_back(&name(""), ONE, Cookie(2), 1);
+        may_turn(&shared, ONE);
+        other.join().unwrap();
+        assert_eq!(shared.settle_open(), [Cookie(1), Cookie(2)]);
+    });
+}
+
+#[test]
+fn a_request_held_as_another_gets_through_is_woken() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        shared.comes_back(&name(""), ONE, Cookie(1), 0);
+        shared.try_again();
+        let newcomer = spawn(&shared, |shared| {
+            shared.comes(&name(""), TWO, Cookie(2));
+            may_turn(shared, TWO);
+        });
+        shared.gets_through(&name(""));
+        newcomer.join().unwrap();
+        assert_eq!(shared.settle_open(), [Cookie(1), Cookie(2)]);
+    });
+}
+
+#[test]
+fn a_pause_goes_before_an_absence() {
+    loom::model(|| {
+        let shared = Shared::new(1);
+        let worker = spawn(&shared, |shared| shared.comes_back(&name(""), TWO, Cookie(1), 0));
+        shared.enable(&name(""));
+        worker.join().unwrap();
+        shared.try_again();
+        assert!(shared.is_held(&name(""), ONE, Cookie(2)));
+        shared.disable(&name(""));
+        assert_eq!(shared.settle_open(), [Cookie(1), Cookie(2)]);
     });
 }
 

@@ -14,7 +14,8 @@ use intermission::text::{Address, AppName};
 use intermission::time::{Msec, Now};
 use intermission::zone::owned::{Tables, Words};
 use intermission::zone::{
-    Arrival, Deadline, Expected, Given, Intent, Spare, Turn, WaitResult, Wake, Zone,
+    Arrival, Came as CameBack, Deadline, Expected, Given, Intent, Spare, TakenBack, Turn, Unseen,
+    WaitResult, Wake, Zone,
 };
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -23,7 +24,7 @@ use loom::thread;
 pub(super) const ONE: WorkerId = WorkerId(0);
 pub(super) const TWO: WorkerId = WorkerId(1);
 
-/// Time stands still.
+/// Time stands still, but for tries of an app that is away.
 pub(super) const NOW: Now = Now { monotonic: Msec(1), wall: Msec(1) };
 
 pub(super) const PLAIN: PauseRequest = PauseRequest {
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) words: Words,
     tables: Mutex<Tables>,
     bells: [AtomicBool; 2],
+    /// How many milliseconds have passed. Only known to the last thread.
+    passed: std::sync::atomic::AtomicU64,
     gone_on: Mutex<Vec<Cookie>>,
     pub(super) turned_away: Mutex<Vec<Cookie>>,
     /// Released requests that count against the concurrency until they are finished, per worker.
@@ -61,6 +64,7 @@ impl Shared {
             words,
             tables: Mutex::new(tables),
             bells: [AtomicBool::new(false), AtomicBool::new(false)],
+            passed: std::sync::atomic::AtomicU64::new(0),
             gone_on: Mutex::new(Vec::new()),
             turned_away: Mutex::new(Vec::new()),
             unfinished: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
@@ -78,7 +82,9 @@ impl Shared {
     /// A worker's visit. The bells ring when the lock has been released.
     pub(super) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
         let mut tables = self.tables.lock().unwrap();
-        let (result, effects) = tables.visit(&self.words, NOW, f);
+        let passed = Msec(self.passed.load(Ordering::Relaxed));
+        let now = Now { monotonic: NOW.monotonic.after(passed), ..NOW };
+        let (result, effects) = tables.visit(&self.words, now, f);
         drop(tables);
         // Not a store: loom, which knows less than C11, may lose it to an earlier swap. Pairs with the
         // swap in `hears`.
@@ -151,6 +157,20 @@ impl Shared {
         }
     }
 
+    /// A request that a worker passed on earlier, and that had arrived then, comes back.
+    pub(super) fn comes_back(&self, app: &AppName, owner: WorkerId, cookie: Cookie, arrived: u64) {
+        let (arrived, came) = (Msec(arrived), CameBack::First);
+        let unseen = Unseen { slot: None, owner, cookie, arrived, status: 502, came };
+        let bounds = Bounds::max_held(u32::MAX);
+        let back = self.visit(|zone| zone.take_back(app, unseen, bounds));
+        assert!(matches!(back, TakenBack::Held(_)));
+    }
+
+    /// A request gets through to the app.
+    pub(super) fn gets_through(&self, app: &AppName) {
+        self.visit(|zone| zone.find(app).into_iter().for_each(|id| zone.through(id, app)));
+    }
+
     pub(super) fn is_held(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> bool {
         self.comes(app, owner, cookie) == Came::Held
     }
@@ -186,8 +206,7 @@ impl Shared {
                     self.visit(|zone| zone.give_back(app, me));
                 }
                 Turn::TurnAway { .. } => self.turned_away.lock().unwrap().extend(cookies),
-                Turn::Nobody => return,
-                Turn::Later(_) => panic!("nothing is spread"),
+                Turn::Nobody | Turn::Later(_) => return,
             }
         }
     }
@@ -204,13 +223,23 @@ impl Shared {
         loop {
             if let Some(worker) = [ONE, TWO].into_iter().find(|worker| self.hears(*worker)) {
                 self.turns(worker);
-            } else if !self.finishes(ONE) && !self.finishes(TWO) {
+            } else if self.finishes(ONE) || self.finishes(TWO) {
+            } else if self.words.signals().any_moving() {
+                self.try_again();
+            } else {
                 break;
             }
         }
         assert_eq!(self.visit(|zone| zone.slots_used()), 0, "a request was forgotten");
         assert!(!self.words.signals().any_moving());
         self.gone_on.lock().unwrap().clone()
+    }
+
+    /// The time of the next try has come. The worker that asked for it looks by itself.
+    pub(super) fn try_again(&self) {
+        let passed = self.passed.fetch_add(1000, Ordering::Relaxed);
+        assert!(passed < 10_000, "a request is never tried");
+        [ONE, TWO].into_iter().for_each(|worker| self.turns(worker));
     }
 
     /// As [`Self::settle`], when no pause is left.
