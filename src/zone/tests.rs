@@ -5,6 +5,7 @@ mod absences;
 mod asks;
 mod away;
 mod callers;
+mod cut_away;
 mod cut_short;
 mod deeds;
 mod entries;

@@ -1,8 +1,11 @@
 //! Apps that are away or outrun in the model, and requests that come back.
 #![forbid(unsafe_code)]
 
+use proptest::prelude::*;
+
 use super::deeds::{Deed, Outcome};
-use super::model::{Pair, NAMES, SLOTS};
+use super::events::event_of_absence;
+use super::model::{Last, Pair, NAMES, SLOTS};
 use super::model_app::{ModelApp, ModelRequest, Nginx};
 use super::rounds::{Next, Round};
 use super::*;
@@ -34,6 +37,14 @@ pub(super) struct Passed {
     pub owner: WorkerId,
     pub cookie: Cookie,
     pub arrived: Msec,
+}
+
+impl Passed {
+    pub(super) fn request(self) -> ModelRequest {
+        let Self { owner, cookie, arrived, .. } = self;
+        let (ticket, slot) = (Ticket(0), SlotId::NONE);
+        ModelRequest { ticket, owner, cookie, slot, arrived, back: false }
+    }
 }
 
 pub(super) const STATUS: u32 = 502;
@@ -242,5 +253,17 @@ impl ModelApp {
     /// Whether it can be reached is not known any more.
     pub(super) fn forgets(&mut self) {
         (self.away, self.outrun) = (None, None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn an_app_that_often_cannot_be_reached_loses_no_request_and_no_order(
+        events in prop::collection::vec(event_of_absence(), 0..150),
+    ) {
+        let mut pair = Pair::new();
+        events.iter().for_each(|event| pair.apply(event));
+        pair.finish(Last::Disable);
     }
 }

@@ -217,6 +217,25 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Those of an app that often cannot be reached.
+pub(super) fn event_of_absence() -> impl Strategy<Value = Event> {
+    let (app, worker) = (0, || 0..WORKERS);
+    let bounds = Bounds { takes_back: true, ..Bounds::max_held(u32::MAX) };
+    let spare = Spare::One;
+    prop_oneof![
+        20 => worker().prop_map(move |worker| Event::Comes { app, worker, bounds }),
+        20 => any::<Index>().prop_map(|who| Event::ComesBack { who, max_held: u32::MAX }),
+        40 => worker().prop_map(move |worker| Event::Turns { worker, spare }),
+        20 => any::<Index>().prop_map(|who| Event::Finishes { who }),
+        4 => Just(Event::GetsThrough { app }),
+        8 => (0..1500u64).prop_map(|time| Event::TimePasses { time }),
+        2 => any::<Index>().prop_map(|who| Event::Leaves { who, why: DepartReason::Away }),
+        2 => ask().prop_map(move |ask| Event::Enable { app, which: Aim::Any, ask }),
+        4 => pace_change().prop_map(move |pace| Event::Disable { app, which: Aim::Any, pace }),
+        1 => worker().prop_map(|worker| Event::Dies { worker }),
+    ]
+}
+
 fn ask() -> impl Strategy<Value = Ask> {
     let lease = prop_oneof![2 => Just(None), 1 => (0..3000u64).prop_map(Some)];
     let pace = (spread(), concurrency());

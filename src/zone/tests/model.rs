@@ -239,7 +239,7 @@ impl Pair {
     }
 
     /// All leases and pauses end. The workers only do what they are woken for.
-    fn finish(&mut self, last: Last) {
+    pub(super) fn finish(&mut self, last: Last) {
         while let Some(end) = self.zone.words.signals().next_lease() {
             self.wait(end.since(self.zone.now.monotonic));
             let ended = self.carry_out(&Deed::EndLease);
@@ -341,7 +341,7 @@ impl Pair {
 
 /// What ends the pauses that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
+pub(super) enum Last {
     Disable,
     Stop,
 }

@@ -97,6 +97,21 @@ fn those_that_come_while_an_app_is_outrun_are_held_behind() {
 }
 
 #[test]
+fn the_limit_of_a_drain_is_not_that_of_the_next_one() {
+    let (mut scene, all) = released(5, 0);
+    released_back(&mut scene, all[4]);
+    scene.wait(1000);
+    assert_eq!((go_on(&mut scene), scene.state("a")), (1, Some(State::Open)));
+    back(&mut scene, ONE, 101, 10);
+    scene.finish(all[0]);
+    scene.finish(all[1]);
+    assert_eq!(go_on(&mut scene), 0, "two at a time");
+    scene.finish(all[2]);
+    scene.finish(all[3]);
+    assert_eq!(go_on(&mut scene), 1);
+}
+
+#[test]
 fn an_app_of_which_none_is_left_is_away_and_its_limit_is_forgotten() {
     let (mut scene, all) = released(8, 1);
     for one in &all[..8] {

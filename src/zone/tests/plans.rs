@@ -121,11 +121,7 @@ impl Pair {
         let unfinished = apps.flat_map(|app| app.unfinished.iter().map(|one| (app.name, *one)));
         let mut all: Vec<_> = unfinished.collect();
         let kept = all.len();
-        all.extend(self.passed.iter().map(|one| {
-            let &Passed { app, owner, cookie, arrived } = one;
-            let (ticket, slot) = (Ticket(0), SlotId::NONE);
-            (app, ModelRequest { ticket, owner, cookie, slot, arrived, back: false })
-        }));
+        all.extend(self.passed.iter().map(|one| (one.app, one.request())));
         if all.is_empty() {
             return None;
         }

@@ -105,7 +105,7 @@ proptest! {
 }
 
 /// Returns false if the deed has not as many crash points.
-fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) -> bool {
+pub(super) fn survives(pair: &Pair, deed: &Deed, doer: WorkerId, steps: u32, again: u32) -> bool {
     let before = Picture::of(&pair.zone);
     let mut done = pair.zone.clone();
     done.visit(|zone| deed.carry_out(zone));
