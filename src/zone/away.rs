@@ -47,6 +47,8 @@ pub enum Absence {
     Begins { status: u32 },
     /// It was reached again, after so long, with so many held.
     Ends { after: Msec, held: u32 },
+    /// After so long, no request is left to try.
+    Unknown { after: Msec },
 }
 
 impl Zone<'_> {
@@ -120,7 +122,7 @@ impl Zone<'_> {
         if bounds.lack.is_some() || held >= bounds.max_held {
             return None;
         }
-        let slot = self.header.free_slot(self.slots)?;
+        let slot = self.slot_to_hold()?;
         let Some(id) = known.or_else(|| self.create(name)) else {
             self.header.free.push(self.slots, slot);
             return None;

@@ -3,7 +3,7 @@
 
 use super::Zone;
 use crate::ids::{AppId, Cookie, SlotId, Ticket, WorkerId};
-use crate::shared::app::State;
+use crate::shared::app::{App, State};
 use crate::shared::room::{Bounds, Lack};
 use crate::shared::slots::{Held, Slot};
 use crate::text::AppName;
@@ -71,17 +71,17 @@ impl Zone<'_> {
         if bounds.takes_back {
             app.takes_back();
         }
-        let worker = self.workers.get_mut(owner.index()).filter(|one| one.process().is_some());
+        let held = app.line.len;
+        let worker = self.workers.get(owner.index()).filter(|one| one.process().is_some());
         let found = match (worker, bounds.lack) {
             (None, _) => Err(Lack::Workers),
             (_, Some(lack)) => Err(lack),
-            _ if app.line.len >= bounds.max_held => Err(Lack::MaxHeld),
-            (Some(worker), None) => {
-                self.header.free_slot(self.slots).map(|slot| (worker, slot)).ok_or(Lack::Zone)
-            }
+            _ if held >= bounds.max_held => Err(Lack::MaxHeld),
+            (Some(_), None) => self.slot_to_hold().ok_or(Lack::Zone),
         };
-        let (worker, slot) = match found {
-            Ok(found) => found,
+        let Some(app) = self.apps.get_mut(id.index()) else { return Arrival::Passes };
+        let slot = match found {
+            Ok(slot) => slot,
             Err(lack) => {
                 let report = app.reject(lack, now);
                 return Arrival::Rejected { lack, report, retry_after: app.retry_after(now) };
@@ -94,10 +94,31 @@ impl Zone<'_> {
         let ahead = app.line.len;
         app.line.push(self.slots, slot);
         app.totals.held += 1;
-        worker.slots += 1;
-        worker.room = bounds.room;
+        if let Some(worker) = self.workers.get_mut(owner.index()) {
+            worker.slots += 1;
+            worker.room = bounds.room;
+        }
         self.publish(id);
         Arrival::Held { slot, ticket: held.ticket, ahead }
+    }
+
+    /// A free slot. If none is left, a released request loses its own that has it only in case it comes
+    /// back: if it does, it gets another one.
+    pub(super) fn slot_to_hold(&mut self) -> Option<SlotId> {
+        let free = self.header.free_slot(self.slots);
+        if free.is_some() || !self.apps.iter().any(App::spares_slots) {
+            return free;
+        }
+        let (before, behind) = self.slots.split_at(self.header.last_spared.min(self.slots.len()));
+        let spared = |slot: &Slot| {
+            let app = slot.unfinished().and_then(|one| self.apps.get(one.app.index()));
+            app.is_some_and(App::spares_slots)
+        };
+        let found = behind.iter().position(spared).map(|at| before.len() + at);
+        let found = found.or_else(|| before.iter().position(spared))?;
+        self.header.last_spared = found;
+        self.vacate(SlotId::at(found));
+        self.header.free_slot(self.slots)
     }
 
     /// A request begins to arrive, and its body is still to be read. `id` and `name` are as for

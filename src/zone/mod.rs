@@ -70,6 +70,8 @@ pub struct Header {
     listed: u64,
     /// How many slots were ever used. Those behind them are still all zero, as the memory came.
     touched: u32,
+    /// Where the last slot was that a released request lost.
+    last_spared: usize,
     /// The free ones of the slots that were ever used.
     free: List,
 }
@@ -89,6 +91,7 @@ impl Header {
         unlisted: 0,
         listed: 0,
         touched: 0,
+        last_spared: 0,
         free: List::EMPTY,
     };
 
@@ -232,12 +235,15 @@ impl<'z> Zone<'z> {
         self.header.touched.saturating_sub(self.header.free.len)
     }
 
-    /// How many more requests can be held: bounded by the free slots, and by the room of all workers
-    /// together.
+    /// How many more requests can be held: bounded by the slots that are free or that released requests
+    /// can spare, and by the room of all workers together.
     pub fn room(&self) -> u32 {
         let free = self.slots.len().saturating_sub(self.slots_used() as usize);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
-        free.min(crate::shared::workers::room(self.workers, self.header.generation))
+        let spared = self.apps.iter().filter(|app| app.spares_slots()).map(|app| app.unfinished);
+        spared
+            .fold(free, u32::saturating_add)
+            .min(crate::shared::workers::room(self.workers, self.header.generation))
     }
 
     /// The first request in an app's line.

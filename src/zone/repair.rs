@@ -1,7 +1,7 @@
 //! Keeps the tables consistent, and makes them so again after a worker died in its visit.
 #![forbid(unsafe_code)]
 
-use super::Zone;
+use super::{Absence, Zone};
 use crate::flag::Flag;
 use crate::ids::{AppId, Epoch, NameHash, SlotId};
 use crate::shared::app::{App, State};
@@ -53,7 +53,12 @@ impl Zone<'_> {
         let Some(app) = self.apps.get_mut(id.index()) else {
             return;
         };
+        let away = app.away();
         app.open_if_drained(head.map(|head| head.ticket), self.now);
+        if let (Some((since, _)), None, Some(name)) = (away, app.away(), app.name()) {
+            let after = self.now.monotonic.since(since.monotonic);
+            self.effects.absence = Some((*name, Absence::Unknown { after }));
+        }
         if app.owes_report() || app.has_unreported() {
             self.header.reports_due = Flag::ON;
         }

@@ -80,6 +80,13 @@ impl App {
         self.away.takes_back.is_on()
     }
 
+    /// Whether its released requests keep their slots only because they may come back.
+    pub fn spares_slots(&self) -> bool {
+        let has_limit = self.is_away() || self.is_outrun();
+        let paced = self.drain.pace().concurrency > 0 || self.terms.pace.concurrency > 0;
+        self.unfinished > 0 && self.watches() && !has_limit && !paced
+    }
+
     /// A request that nginx could not pass on is back in line. Returns whether the app is away since
     /// this moment.
     pub fn came_back(&mut self, status: u32, now: Now) -> bool {
@@ -127,7 +134,6 @@ impl App {
             (self.away.limit, self.away.exceeded, self.away.finished) = (limit, Flag::OFF, 0);
             self.away.next_try = now.monotonic.after(LONGEST_TRY);
         }
-        self.away.on = Flag::OFF;
         self.follow(now);
     }
 

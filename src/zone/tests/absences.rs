@@ -77,9 +77,8 @@ impl Pair {
         let (entry, one) = match kept {
             Some((entry, at)) => (entry, self.apps[entry].as_mut().unwrap().unfinished.remove(at)),
             None => {
-                let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
                 let held = found.map_or(0, |entry| self.app(entry).line.len());
-                if !room || held >= max_held as usize {
+                if held >= max_held as usize || !self.finds_slot(one.slot) {
                     return TakenBack::No;
                 }
                 let Some(entry) = found.or_else(|| self.makes_room(name)) else {
@@ -100,6 +99,22 @@ impl Pair {
             self.absence = Some((super::name(NAMES[name]), Absence::Begins { status: STATUS }));
         }
         TakenBack::Held(one.slot)
+    }
+
+    /// Whether there is a slot to hold one more. It may be that of a released request, which loses it.
+    pub(super) fn finds_slot(&mut self, got: SlotId) -> bool {
+        if self.waiting().chain(self.unfinished()).count() < SLOTS {
+            return true;
+        }
+        for app in self.apps.iter_mut().flatten().filter(|app| app.spares_slots()) {
+            if let Some(at) = app.unfinished.iter().position(|one| one.slot == got) {
+                let ModelRequest { owner, cookie, arrived, .. } = app.unfinished.remove(at);
+                self.passed.push(Passed { app: app.name, owner, cookie, arrived });
+                return true;
+            }
+        }
+        assert!(!self.apps.iter().flatten().any(|app| app.spares_slots()));
+        false
     }
 
     /// A request gets through to the app.
@@ -226,6 +241,12 @@ impl ModelApp {
         }
         let next = now.after(SECOND);
         self.outrun = Some(Outrun { limit, exceeded: false, finished: 0, next });
+    }
+
+    fn spares_slots(&self) -> bool {
+        let has_limit = self.away.is_some() || self.outrun.is_some();
+        let paced = self.round.pace.concurrency > 0 || self.pace.concurrency > 0;
+        self.takes_back && !self.unfinished.is_empty() && !has_limit && !paced
     }
 
     /// When the next one may go on, as far as the app can be reached.

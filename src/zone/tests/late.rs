@@ -87,6 +87,25 @@ fn a_request_that_finds_no_room_takes_no_entry() {
 }
 
 #[test]
+fn a_released_request_gives_its_slot_to_one_that_comes_and_keeps_its_place() {
+    let mut scene = Scene::with_slots(3);
+    scene.pause("a");
+    let all = [held(&mut scene, ONE), held(&mut scene, ONE), held(&mut scene, TWO)];
+    scene.resume("a");
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    let last = held(&mut scene, ONE);
+    assert_eq!(last.slot, all[0].slot);
+    scene.finish(all[0]);
+    scene.depart(last, DepartReason::Left);
+    assert!(matches!(released_back(&mut scene, all[0]), TakenBack::Held(_)));
+    let room = scene.visit(|zone| zone.slots.len() as u32 - zone.slots_used());
+    assert_eq!(room, 0, "an app that is outrun spares no slot");
+    assert!(matches!(scene.come("a", ONE), Arrival::Rejected { lack: Lack::Zone, .. }));
+    scene.finish(all[1]);
+    assert_eq!((scene.turn(ONE), scene.turn(TWO)), (vec![1], vec![3]));
+}
+
+#[test]
 fn a_tried_request_that_finishes_otherwise_lets_the_next_be_tried_at_once() {
     let mut scene = away();
     scene.wait(50);
@@ -98,7 +117,9 @@ fn a_tried_request_that_finishes_otherwise_lets_the_next_be_tried_at_once() {
     assert_eq!(tries(&mut scene, TWO), 102);
     let one = known(&scene, TWO, 102);
     scene.finish(one);
-    assert_eq!((scene.state("a"), scene.effects.absence), (Some(State::Open), None));
+    let unknown = Some((name("a"), Absence::Unknown { after: Msec(50) }));
+    assert_eq!(scene.effects.absence, unknown, "none is left to try");
+    assert_eq!(scene.state("a"), Some(State::Open));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::absences::Passed;
 use super::callers::WaitArgs;
 use super::deeds::{Deed, Outcome};
 use super::events::STRANGER;
-use super::model::{Pair, ENTRIES, NAMES, SLOTS};
+use super::model::{Pair, ENTRIES, NAMES};
 use super::model_app::ModelRequest;
 use super::rounds::Next;
 use super::*;
@@ -128,8 +128,6 @@ impl Pair {
     }
 
     fn arrives(&mut self, entry: usize, name: usize, who: ModelRequest, bounds: Bounds) -> Arrival {
-        let room = self.waiting().chain(self.unfinished()).count() < SLOTS;
-        assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
         let (now, nginx) = (self.zone.now, self.nginx);
         let app = self.apps.get_mut(entry).and_then(Option::as_mut);
         let Some(app) = app.filter(|app| app.name == name) else {
@@ -146,7 +144,10 @@ impl Pair {
         }
         app.takes_back |= bounds.takes_back;
         let is_full = app.line.len() >= bounds.max_held as usize;
-        if is_full || !room {
+        let room = !is_full && self.finds_slot(who.slot);
+        assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
+        let app = self.apps[entry].as_mut().unwrap();
+        if !room {
             let lack = if is_full { Lack::MaxHeld } else { Lack::Zone };
             app.totals.rejected += 1;
             return Arrival::Rejected { lack, report: None, retry_after };
@@ -300,6 +301,10 @@ impl Pair {
             }
             let at_once = app.round.pace == Pace::default() && app.outrun.is_none();
             if app.line.is_empty() || at_once {
+                if let Some(away) = app.away {
+                    let after = now.monotonic.since(away.since.monotonic);
+                    self.absence = Some((name(NAMES[app.name]), Absence::Unknown { after }));
+                }
                 app.forgets();
                 (app.state, app.since) = (State::Open, now);
                 let drained = Drained {
