@@ -98,6 +98,9 @@ impl Zone<'_> {
             worker.slots += 1;
             worker.room = bounds.room;
         }
+        if ahead == 0 && app.is_away() {
+            self.effects.wake_also(owner);
+        }
         self.publish(id);
         Arrival::Held { slot, ticket: held.ticket, ahead }
     }

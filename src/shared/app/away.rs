@@ -25,6 +25,10 @@ pub(super) struct Away {
     tries: u32,
     /// When the next try may begin, on the monotonic clock.
     next_try: Msec,
+    /// When the last one began.
+    tried_at: Msec,
+    /// How many were unfinished then: no try waits for them.
+    aside: u32,
     /// Whether requests of the app come back.
     takes_back: Flag,
     /// At most so many released requests are unfinished; 0 if no limit is known.
@@ -39,6 +43,9 @@ pub(super) struct Away {
 const FIRST_TRY: Msec = Msec(50);
 /// At the most after so long.
 const LONGEST_TRY: Msec = Msec(1000);
+/// One that was tried, and neither came back nor got through, does not need the app, or waits for its
+/// client: after so long, the next is tried beside it.
+const PATIENCE: Msec = Msec(5000);
 
 impl Away {
     pub(super) const NONE: Self = Self {
@@ -47,6 +54,8 @@ impl Away {
         status: 0,
         tries: 0,
         next_try: Msec(0),
+        tried_at: Msec(0),
+        aside: 0,
         takes_back: Flag::OFF,
         limit: 0,
         exceeded: Flag::OFF,
@@ -180,22 +189,26 @@ impl App {
 
     /// Whether the next request may go on now, as far as the app's absence allows.
     pub(super) fn allowed_by_absence(&self, now: Msec) -> Allowance {
-        let next = if now < self.away.next_try {
-            Allowance::At(self.away.next_try)
+        let Away { limit, next_try, tried_at, aside, .. } = self.away;
+        let at = match limit {
+            _ if self.is_away() && self.unfinished > aside => tried_at.after(PATIENCE),
+            _ if self.is_away() => next_try,
+            // Long ones are not waited for: one more goes on from time to time.
+            limit if limit > 0 && self.unfinished >= limit => next_try,
+            _ => return Allowance::Now,
+        };
+        if now < at {
+            Allowance::At(at)
         } else {
             Allowance::Now
-        };
-        match self.away.limit {
-            _ if self.is_away() && self.unfinished > 0 => Allowance::Full,
-            _ if self.is_away() => next,
-            // Long ones are not waited for: one more goes on from time to time.
-            limit if limit > 0 && self.unfinished >= limit => next,
-            _ => Allowance::Now,
         }
     }
 
     /// A request goes on.
     pub(super) fn went_on(&mut self, now: Msec) {
+        if self.is_away() {
+            (self.away.tried_at, self.away.aside) = (now, self.unfinished);
+        }
         if !self.is_outrun() {
             return;
         }

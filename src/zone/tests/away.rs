@@ -80,7 +80,7 @@ fn the_head_is_tried_alone_after_a_growing_time() {
         let (app, one) = scene.take(ONE).unwrap();
         assert_eq!(one, 101, "the one that arrived first");
         scene.give_back(app, ONE);
-        assert_eq!((later(&mut scene, ONE), later(&mut scene, TWO)), (None, None));
+        assert_eq!((later(&mut scene, ONE), later(&mut scene, TWO)), (None, Some(5000)));
         let slot = scene.slot_of(101);
         let one = HeldRequest { slot, owner: ONE, cookie: Cookie(101) };
         assert_eq!(released_back(&mut scene, one), TakenBack::Held(slot));

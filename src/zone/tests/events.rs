@@ -229,6 +229,7 @@ pub(super) fn event_of_absence() -> impl Strategy<Value = Event> {
         20 => any::<Index>().prop_map(|who| Event::Finishes { who }),
         4 => Just(Event::GetsThrough { app }),
         8 => (0..1500u64).prop_map(|time| Event::TimePasses { time }),
+        1 => (0..6000u64).prop_map(|time| Event::TimePasses { time }),
         2 => any::<Index>().prop_map(|who| Event::Leaves { who, why: DepartReason::Away }),
         2 => ask().prop_map(move |ask| Event::Enable { app, which: Aim::Any, ask }),
         4 => pace_change().prop_map(move |pace| Event::Disable { app, which: Aim::Any, pace }),

@@ -111,7 +111,7 @@ fn a_tried_request_that_finishes_otherwise_lets_the_next_be_tried_at_once() {
     scene.wait(50);
     tries(&mut scene, ONE);
     let one = known(&scene, ONE, 101);
-    assert_eq!(scene.ask(TWO).0, Turn::Nobody);
+    assert_eq!(later(&mut scene, TWO), Some(5000));
     scene.finish(one);
     assert_eq!(scene.effects.wake, Wake::One(TWO));
     assert_eq!(tries(&mut scene, TWO), 102);
@@ -120,6 +120,33 @@ fn a_tried_request_that_finishes_otherwise_lets_the_next_be_tried_at_once() {
     let unknown = Some((name("a"), Absence::Unknown { after: Msec(50) }));
     assert_eq!(scene.effects.absence, unknown, "none is left to try");
     assert_eq!(scene.state("a"), Some(State::Open));
+}
+
+#[test]
+fn a_tried_request_that_does_not_need_the_app_does_not_hold_up_the_line() {
+    let mut scene = away();
+    scene.wait(50);
+    tries(&mut scene, ONE);
+    assert_eq!(later(&mut scene, TWO), Some(5000));
+    scene.wait(5000);
+    for again in [100, 200] {
+        assert_eq!(tries(&mut scene, TWO), 102);
+        let one = known(&scene, TWO, 102);
+        released_back(&mut scene, one);
+        assert_eq!(later(&mut scene, TWO), Some(again), "the first one is still unfinished");
+        scene.wait(again);
+    }
+}
+
+#[test]
+fn one_that_comes_when_only_a_tried_one_is_left_is_tried_too() {
+    let mut scene = Scene::new();
+    back(&mut scene, ONE, 101, 10);
+    scene.wait(50);
+    tries(&mut scene, ONE);
+    held(&mut scene, TWO);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+    assert_eq!(later(&mut scene, TWO), Some(5000));
 }
 
 #[test]

@@ -364,7 +364,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome) -> bool {
             | Outcome::LeaseEnded(Some(_))
     );
     let rolled_back = matches!(outcome, Outcome::Polled(WaitResult::RolledBack(_)));
-    match deed {
+    match *deed {
         _ if turned => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
         Deed::AddApp { .. } => matches!(wake, Wake::Nobody | Wake::All),
@@ -374,6 +374,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome) -> bool {
         Deed::Poll { .. } if rolled_back => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Depart { .. } | Deed::Finish { .. } | Deed::GiveBack { .. } => wake != Wake::All,
         Deed::TakeBack { .. } | Deed::Through { .. } => wake != Wake::All,
+        Deed::Arrive { owner, .. } => [Wake::Nobody, Wake::One(owner)].contains(&wake),
         _ => wake == Wake::Nobody,
     }
 }

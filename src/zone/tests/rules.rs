@@ -230,7 +230,8 @@ impl Pair {
             app.round.release_one();
             app.one_more(now.monotonic);
             app.unfinished.extend(Some(head).filter(|_| counts));
-            assert!(!drains || !counts || app.unfinished.len() <= app.round.max_unfinished());
+            let paced = drains && counts && app.away.is_none();
+            assert!(!paced || app.unfinished.len() <= app.round.max_unfinished());
             app.baton = Some((me, Some(head)));
             return (
                 id,
@@ -283,6 +284,7 @@ impl Pair {
         self.ends_waits_of(dead);
         self.workers[dead.index()].generation = None;
         self.passed.retain(|one| one.owner != dead);
+        self.end_drains();
         self.all_may_leave();
         Outcome::Done
     }
