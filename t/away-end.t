@@ -88,7 +88,7 @@ for my $abort ('off', 'on') {
         my @client = map { $t->send("/left/$_", $_ == 2 ? (body => 'x' x 100_000) : ()) } 1, 2;
         my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
         my %stream = map { $_ => $http2->request($_) } '/left/3', '/stays';
-        $t->wait_log(qr/$gone[0].* request: "\S+ \Q$_\E /) for '/left/1', '/left/2', '/left/3', '/stays';
+        $t->wait_for(sub { $http2->ping; $t->status->{held} == 4 }, '4 requests to be held');
         $_->close for @client;
         $http2->reset($stream{'/left/3'});
         is $t->logged("/left/$_")->{status}, 499, "leaves, ignore $abort: 499 for /left/$_" for 1 .. 3;
@@ -172,10 +172,10 @@ subtest 'a reload while the app is away' => sub {
     my $held = $t->send('/held', body => 'x' x 100_000);
     my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
     my $stream = $http2->request('/stream');
-    $t->wait_log(qr/$gone[0].* request: "\S+ \Q$_\E /) for '/held', '/stream';
+    $t->wait_for(sub { $http2->ping; $t->status->{held} == 2 }, '2 requests to be held');
     $t->reload;
     my $new = $t->send('/new');
-    $t->wait_log(qr/$gone[0].* request: "\S+ \/new /);
+    $t->wait_held(3);
     ok !$held->begun, 'reload: the request stays held';
     my $app = Intermission::App->new($t)->up;
     is $held->response->{status}, 200, 'reload: 200 when the app is up';

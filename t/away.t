@@ -14,16 +14,6 @@ my $control = "location /_intermission { intermission_control; }\n";
 my $refused = qr/connect\(\) (?:to \S+ )?failed/;
 my $large = 'x' x 100_000;
 
-# Waits until so many requests have been refused by the app, each at least once. $meanwhile: what clients do.
-sub wait_refused {
-    my ($t, $number, $meanwhile) = @_;
-    $t->wait_for(sub {
-        $meanwhile->();
-        my %request = map { $_ => 1 } $t->error_log =~ /$refused.* request: "(\S+ \S+) /g;
-        return keys %request >= $number;
-    }, "$number requests to be refused");
-}
-
 sub one_line_each {
     my ($t, $what, @targets) = @_;
     $t->logged($_) for @targets;
@@ -54,7 +44,8 @@ END
         my $http2 = Intermission::Http2->new(to => 'unix:' . $t->dir . '/http2.sock');
         my %stream = map { $_ => $http2->request($_) } '/2/get', '/2/other';
         $stream{$_} = $http2->request($_, body => $large) for '/2/post', '/streamed/2/post';
-        wait_refused($t, 10, sub { $http2->ping });
+        $t->wait_for(sub { $http2->ping; $t->status->{held} == 10 }, '10 requests to be held');
+        $t->wait_log($refused);
         sleep 1;
         ok !(grep { $_->begun } values %client), "$what: no request is answered while the app is away";
         ok !(grep { $http2->answered($_) } values %stream), "$what: no stream is answered while the app is away";

@@ -43,8 +43,8 @@ my @sorted = sort { $a <=> $b } values %lines;
 cmp_ok $sorted[@sorted / 2], '<=', 160, 'half of the files have at most 160 lines';
 
 my $unsafe = 0;
-$unsafe += () = slurp($_) =~ s{//.*}{}gr =~ /\bunsafe\b/g for grep { m{^ffi/} } @files;
-cmp_ok $unsafe, '<', 100, 'the edge says `unsafe` fewer than 100 times';
+$unsafe += () = slurp($_) =~ s{//.*}{}gr =~ /\bunsafe\b/g for grep { m{^ffi/} && !m{/take_back/} } @files;
+cmp_ok $unsafe, '<', 80, 'the edge says `unsafe` fewer than 80 times, besides the folder that takes requests back';
 done_testing;
 
 # `a::{b, c::{d, e}}` names a::b, a::c::d and a::c::e.

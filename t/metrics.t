@@ -23,9 +23,9 @@ location /any { intermission_control apps=*; }
 END_OF_CONF
 
 my %type = (
-    (map { $_ => 'gauge' } qw(paused stopped draining held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
+    (map { $_ => 'gauge' } qw(paused stopped draining away held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
         room last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
-    (map { $_ => 'counter' } qw(requests_total rejected_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
+    (map { $_ => 'counter' } qw(requests_total taken_back_total rejected_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
@@ -182,7 +182,7 @@ END_OF_YAML
     is_deeply [sort @names], [sort @expected], 'Prometheus: odd names come through, each its own';
     my $rules = $ask->('/api/v1/rules') // {groups => [{rules => []}]};
     my @rules = @{$rules->{groups}[0]{rules}};
-    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong RoomRunsOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'Prometheus: it has loaded the alerts';
+    is_deeply [map { $_->{name} } @rules], [map { "Intermission$_" } qw(PausedForLong StoppedForLong Away RoomRunsOut RequestsRejected NotQuiet ReleasedFail StateFileFails)], 'Prometheus: it has loaded the alerts';
     $t->wait_for(sub {
         @rules = @{($ask->('/api/v1/rules') // {groups => [{rules => []}]})->{groups}[0]{rules}};
         $rules[0]{state} eq 'pending' && !grep { $_->{health} ne 'ok' } @rules;

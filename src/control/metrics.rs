@@ -50,6 +50,12 @@ impl Page {
             apps,
             |app| flag(app.state == Word::Draining),
         )?;
+        self.gauge(
+            "away",
+            "1 if the app cannot be reached, and requests are held until it can be, else 0.",
+            apps,
+            |app| flag(app.state == Word::Away),
+        )?;
         self.gauge("held", "Requests that are held now.", apps, |app| app.held)?;
         let help =
             "For how many seconds the first request in line has been held, 0 if none is held.";
@@ -75,6 +81,8 @@ impl Page {
         }
         let help = "Released requests that nginx itself answered with 502, 503 or 504.";
         self.per_app("failed_total", "counter", help, apps, |app| app.totals.failed)?;
+        let help = "Requests that were passed on, and held because the app never saw them.";
+        self.per_app("taken_back_total", "counter", help, apps, |app| app.totals.away)?;
         self.head("rejected_total", "counter", "Rejected requests, by what ran out.")?;
         for app in apps {
             let name = Label(&app.app);

@@ -3,6 +3,7 @@
 //! A line is formatted only if the log wants its level.
 #![forbid(unsafe_code)]
 
+pub mod absences;
 pub mod pauses;
 pub mod requests;
 pub mod state_file;

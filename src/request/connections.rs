@@ -43,7 +43,7 @@ impl Connections {
                 (self.fits_stream(), Lack::Streams, with_it)
             }
         };
-        Bounds { lack: (!fits).then_some(lack), max_held, takes_back: false, room: with_it.room() }
+        Bounds { lack: (!fits).then_some(lack), max_held, away: None, room: with_it.room() }
     }
 
     /// How many more requests can be held.

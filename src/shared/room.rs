@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use crate::time::Msec;
+
 /// How many more requests a worker can hold: with a connection each, or as streams of HTTP/2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,8 +92,8 @@ pub struct Bounds {
     pub lack: Option<Lack>,
     /// At most this many requests are held for its app.
     pub max_held: u32,
-    /// Whether a request that the app never saw comes back.
-    pub takes_back: bool,
+    /// For how long it is held at most if the app never sees it; None if it does not come back.
+    pub away: Option<Msec>,
     /// The worker's room once this request is held.
     pub room: Room,
 }
@@ -100,7 +102,7 @@ impl Bounds {
     /// Bounded by nothing but this.
     #[cfg(any(test, loom))]
     pub fn max_held(max_held: u32) -> Self {
-        Self { lack: None, max_held, takes_back: false, room: Room::NONE }
+        Self { lack: None, max_held, away: None, room: Room::NONE }
     }
 }
 

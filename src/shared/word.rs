@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::app::State;
+use super::app::{App, State};
 
 /// The word for an app's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -13,9 +13,20 @@ pub enum Word {
     Paused,
     Draining,
     Stopped,
+    /// Not paused: the app cannot be reached.
+    Away,
 }
 
 impl Word {
+    /// Of an app, which may be away.
+    pub fn of_app(app: &App) -> Self {
+        if app.is_away() {
+            Self::Away
+        } else {
+            Self::of(app.state())
+        }
+    }
+
     pub fn of(state: State) -> Self {
         match state {
             State::Open => Self::Open,
@@ -30,7 +41,7 @@ impl Word {
         match self {
             Self::Paused => "still paused",
             Self::Stopped => "stopped again",
-            Self::Open | Self::Draining => "not paused any more",
+            Self::Open | Self::Draining | Self::Away => "not paused any more",
         }
     }
 }

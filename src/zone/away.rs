@@ -19,6 +19,8 @@ pub struct Unseen {
     pub arrived: Msec,
     /// The status with which nginx is about to answer it.
     pub status: u32,
+    /// For how long its location lets it be held.
+    pub longest: Msec,
     pub came: Came,
 }
 
@@ -36,7 +38,7 @@ pub enum TakenBack {
     Held(SlotId),
     /// Its app is stopped. `retry_after` is in seconds.
     Stopped { retry_after: u64 },
-    /// There is no room for it, or nginx quits: nginx answers it.
+    /// It was held for long enough, there is no room for it, or nginx quits: nginx answers it.
     No,
 }
 
@@ -63,6 +65,9 @@ impl Zone<'_> {
                 app.turned_away(1);
                 return TakenBack::Stopped { retry_after: app.retry_after(self.now) };
             }
+            if app.is_overdue(unseen.arrived, self.now) {
+                return TakenBack::No;
+            }
         }
         let kept = known.and_then(|id| Some((id, self.kept(id, &unseen)?)));
         let held = match kept {
@@ -74,7 +79,7 @@ impl Zone<'_> {
         };
         let Some((id, slot)) = held else { return TakenBack::No };
         if let Some(app) = self.apps.get_mut(id.index()) {
-            app.takes_back();
+            app.takes_back(unseen.longest);
             app.totals.away += u64::from(unseen.came == Came::First);
             if app.came_back(unseen.status, self.now) {
                 self.effects.absence = Some((*name, Absence::Begins { status: unseen.status }));
@@ -102,7 +107,7 @@ impl Zone<'_> {
         entry.take_back();
         app.unfinished = app.unfinished.saturating_sub(1);
         app.line.insert(self.slots, slot);
-        if app.granted_slot == slot {
+        if app.is_granted(slot) {
             app.granted_goes_on();
         }
         app.tried_in_vain(self.now);
@@ -119,7 +124,8 @@ impl Zone<'_> {
         let &Unseen { owner, cookie, arrived, .. } = unseen;
         self.workers.get(owner.index()).filter(|one| one.process().is_some())?;
         let held = known.and_then(|id| self.app(id)).map_or(0, |app| app.line.len);
-        if bounds.lack.is_some() || held >= bounds.max_held {
+        let has_entry = known.or_else(|| self.entry_for_new()).is_some();
+        if bounds.lack.is_some() || held >= bounds.max_held || !has_entry {
             return None;
         }
         let slot = self.slot_to_hold()?;

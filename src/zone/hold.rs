@@ -31,8 +31,6 @@ pub enum DepartReason {
     Passed,
     /// It was held for its max_time, and is to be answered.
     Answered,
-    /// It was held for as long as it may be because its app is away, and is to be passed on once more.
-    Away,
 }
 
 /// What becomes of a held request that is to leave the line.
@@ -68,8 +66,8 @@ impl Zone<'_> {
             return Arrival::Stopped { retry_after: app.retry_after(now) };
         }
         app.bound(bounds.max_held);
-        if bounds.takes_back {
-            app.takes_back();
+        if let Some(longest) = bounds.away {
+            app.takes_back(longest);
         }
         let held = app.line.len;
         let worker = self.workers.get(owner.index()).filter(|one| one.process().is_some());
@@ -112,13 +110,14 @@ impl Zone<'_> {
         if free.is_some() || !self.apps.iter().any(App::spares_slots) {
             return free;
         }
-        let (before, behind) = self.slots.split_at(self.header.last_spared.min(self.slots.len()));
-        let spared = |slot: &Slot| {
-            let app = slot.unfinished().and_then(|one| self.apps.get(one.app.index()));
-            app.is_some_and(App::spares_slots)
+        let count = self.slots.len();
+        let first = self.header.last_spared.min(count);
+        let spared = |at: &usize| {
+            let one = self.slots.get(*at).and_then(Slot::unfinished);
+            let app = one.and_then(|one| self.apps.get(one.app.index()));
+            app.is_some_and(|app| app.spares_slots() && !app.is_granted(SlotId::at(*at)))
         };
-        let found = behind.iter().position(spared).map(|at| before.len() + at);
-        let found = found.or_else(|| before.iter().position(spared))?;
+        let found = (first..count).chain(0..first).find(spared)?;
         self.header.last_spared = found;
         self.vacate(SlotId::at(found));
         self.header.free_slot(self.slots)
@@ -172,8 +171,8 @@ impl Zone<'_> {
         let turn_comes = app.releases() || self.header.turns_away(app);
         let stays = match why {
             DepartReason::Passed => turn_comes,
-            DepartReason::Away => app.is_paused_or_stopped(),
-            DepartReason::Left | DepartReason::Answered => false,
+            DepartReason::Answered => app.is_away(),
+            DepartReason::Left => false,
         };
         if stays {
             return Departure::Stays;
@@ -181,14 +180,6 @@ impl Zone<'_> {
         let report = match why {
             DepartReason::Left => {
                 app.totals.left += 1;
-                None
-            }
-            DepartReason::Away => {
-                // One that came back has been counted.
-                if !held.ticket.came_back() {
-                    app.totals.expired += 1;
-                    app.expired_to_app();
-                }
                 None
             }
             DepartReason::Passed | DepartReason::Answered => {

@@ -267,15 +267,21 @@ impl Zone<'_> {
         self.effects.wake = Wake::All;
     }
 
-    /// Makes an entry for a new app: an unused one, or else that of the app that is idle for longest.
-    pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
+    /// The entry that a new app would get: an unused one, or else that of the app that is idle for
+    /// longest.
+    pub(super) fn entry_for_new(&self) -> Option<AppId> {
         let free = self.apps.iter().position(|app| app.name().is_none());
         let idle = self.apps.iter().enumerate();
         let idle = idle.filter(|(at, app)| app.is_idle() && !self.is_waited_for(AppId::at(*at)));
         let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
-        let index = free.or(oldest)?;
+        free.or(oldest).map(AppId::at)
+    }
+
+    /// Makes an entry for a new app.
+    pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
+        let id = self.entry_for_new()?;
         let created = self.coming_epoch();
-        self.apps.get_mut(index)?.create(*name, created);
-        Some(AppId::at(index))
+        self.apps.get_mut(id.index())?.create(*name, created);
+        Some(id)
     }
 }

@@ -38,6 +38,8 @@ pub struct Given {
     /// The slot that it keeps until it is finished, if it counts against the concurrency.
     pub counted: Option<SlotId>,
     pub by: Release,
+    /// The app that it is to try, which is away.
+    pub tries: Option<AppId>,
 }
 
 /// Which drain released a request.
@@ -82,7 +84,7 @@ impl Zone<'_> {
             if app.baton.is_some() || !app.releases() {
                 continue;
             }
-            match app.allowance(self.now) {
+            match app.allowance(head.since, self.now) {
                 Allowance::Now if spare == Spare::One => {
                     let spacing = app.spacing();
                     if let Some(given) = self.take_head(id, head) {
@@ -115,6 +117,7 @@ impl Zone<'_> {
         let now = self.now.monotonic;
         let app = self.apps.get_mut(id.index())?;
         let (counts, by) = (app.counts_unfinished(), Release { app: id, drain: app.drain() });
+        let tries = app.is_away().then_some(id);
         let slot = app.line.head;
         app.baton = head.owner;
         crash_point();
@@ -128,7 +131,7 @@ impl Zone<'_> {
             self.vacate(slot);
         }
         self.publish(id);
-        Some(Given { cookie: head.cookie, counted: counts.then_some(slot), by })
+        Some(Given { cookie: head.cookie, counted: counts.then_some(slot), by, tries })
     }
 
     /// Takes requests of `me` out of an app's line to be turned away. Returns how many.
@@ -146,7 +149,7 @@ impl Zone<'_> {
             }
             count += 1;
             self.vacate(slot_id);
-            each(Given { cookie: held.cookie, counted: None, by: Release::NONE });
+            each(Given { cookie: held.cookie, counted: None, by: Release::NONE, tries: None });
         }
         if let Some(app) = self.apps.get_mut(id.index()) {
             if self.header.turns_away(app) {

@@ -26,6 +26,14 @@ pub struct LastDrain {
     pub ended: Time,
 }
 
+/// An app cannot be reached.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Away {
+    pub since: Time,
+    /// What nginx would have answered: 502 or 504.
+    pub status: u32,
+}
+
 /// How held requests are released.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct DrainPace {

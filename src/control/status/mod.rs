@@ -10,11 +10,11 @@ pub(crate) mod samples;
 
 use serde::{Serialize, Serializer};
 
-pub use details::{DrainPace, LastDrain, Oldest, OneInFlight, Slots};
+pub use details::{Away, DrainPace, LastDrain, Oldest, OneInFlight, Slots};
 pub use values::{DrainedBy, PauseNumber, Seconds, Time};
 
 use crate::ids::{AppId, NameHash, PauseId};
-use crate::shared::app::{Ender, State};
+use crate::shared::app::Ender;
 use crate::shared::health::Health;
 use crate::shared::room::Rejected;
 use crate::shared::totals::{Holds, Totals};
@@ -31,6 +31,8 @@ pub struct Status {
     pub pause: PauseNumber,
     /// When the app entered its state; None if it was never paused.
     pub since: Option<Time>,
+    /// Since when the app cannot be reached, and what nginx would have answered; None if it can be.
+    pub away: Option<Away>,
     /// When the pause ends by itself.
     pub until: Option<Time>,
     /// Until when the pause, or a change of it, may be rolled back.
@@ -105,12 +107,13 @@ impl Status {
         let (head, flight) = (zone.head(id), zone.sum_counts(id));
         let (reason, by) = app.reason_and_by();
         let (all_expired_to_app, expired_to_app) = app.all_expired_to_app();
-        let closed = app.state() != State::Open;
+        let closed = app.is_closed_by_pause();
         Some(Self {
             app: name,
-            state: Word::of(app.state()),
+            state: Word::of_app(app),
             pause: PauseNumber(app.pause()),
             since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
+            away: app.away().map(|(since, status)| Away { since: Time(since.wall), status }),
             until: app.until().map(|until| Time(until.wall)),
             waiting_until: zone.waiting_until(id).map(|until| Time(until.wall)),
             reason: closed.then_some(*reason).filter(|reason| !reason.is_empty()),
@@ -155,6 +158,7 @@ impl Status {
             state: Word::Open,
             pause: PauseNumber(PauseId(0)),
             since: None,
+            away: None,
             until: None,
             waiting_until: None,
             reason: None,
@@ -210,7 +214,7 @@ impl Status {
         match self.state {
             Word::Paused => ENABLED,
             Word::Stopped => STOPPED,
-            Word::Open | Word::Draining => DISABLED,
+            Word::Open | Word::Draining | Word::Away => DISABLED,
         }
     }
 }

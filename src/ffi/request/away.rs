@@ -1,100 +1,85 @@
-//! A request that its app never saw is held instead of being answered 502 or 504. It is tried again
-//! until it gets through, or its time (`intermission_away`) is over.
+//! Requests that the app never saw: nginx could not reach it, and they are held in their place once
+//! more.
 
-use core::cell::Cell;
+use nginx_sys::ngx_int_t;
 
-use nginx_sys::{
-    ngx_int_t, ngx_msec_t, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR,
-};
-
-use super::admission;
-use super::mark::{self, Stage};
+use super::mark::{self, Back, Stage};
+use super::{admission, held, in_flight, max_time, park, release, room};
 use crate::ffi::conf;
-use crate::ffi::nginx::attach::{self, Attached};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::request::Request;
-use crate::ffi::nginx::take_back::{self, Owner};
+use crate::ffi::nginx::take_back::Owner;
 use crate::ffi::nginx::Failed;
+use crate::ffi::worker::this_worker::ThisWorker;
 use crate::request::admit::Admission;
-use crate::time::Msec;
+use crate::text::AppName;
+use crate::zone::{Came, TakenBack, Unseen};
 
-/// A request is tried again after this, in ms; each time after twice as long, up to the longest.
-const SHORTEST: Msec = Msec(50);
-const LONGEST: Msec = Msec(1000);
-
-/// What happens to requests that nginx could not send.
+/// What nginx's side asks, and tells.
 pub(crate) static OWNER: Owner = Owner { concerns, may_hold, hold, through };
 
-/// What is known of a request that was taken back, in its own memory.
-struct Away {
-    /// When it was taken back first, on the monotonic clock.
-    since: Msec,
-    /// For how long it is held so at most, from then on.
-    limit: Msec,
-    /// After how long it is tried again.
-    interval: Cell<Msec>,
-    /// What nginx answers if it gives up.
-    answer: Cell<ngx_int_t>,
-}
-
-impl Attached for Away {}
-
-impl Away {
-    /// How much of its time is left.
-    fn left(&self) -> Msec {
-        Msec(self.limit.0.saturating_sub(now().monotonic.since(self.since).0))
-    }
-}
-
-/// Whether a request is one that its app's gate let pass, and no page for one that was turned away.
+/// Whether a request may be held once more: none that bypasses a pause.
 fn concerns(r: Request) -> bool {
     let stage = mark::find(r).map(|mark| mark.stage.get());
-    matches!(stage, Some(Stage::Passed | Stage::Released | Stage::Expired))
+    matches!(stage, Some(Stage::Passed | Stage::Released))
 }
 
-/// Whether a request that its app never saw is held: no health check is, and no privileged one. Its
-/// time counts from the first time on, whatever upstreams it has.
-fn may_hold(r: Request, _: ngx_int_t) -> bool {
-    if let Some(away) = attach::attached::<Away>(r) {
-        return away.left() > Msec(0);
+/// nginx could not send anything of the request, and is about to answer it. If it is to be held instead,
+/// it has its place in line when this returns.
+fn may_hold(r: Request, status: ngx_int_t) -> bool {
+    let (Some(this), Some(mark), Some(main), Some(conf)) =
+        (ThisWorker::current(), mark::find(r), conf::main_conf(&r), conf::loc_conf(&r))
+    else {
+        return false;
+    };
+    // Another server, to which the site's error_page may send it, does not tell whether the app is back.
+    mark.tries.set(None);
+    let Some(longest) = conf.away.flatten() else { return false };
+    if admission::of(r, main) != Admission::Usual {
+        return false;
     }
-    let limit = conf::loc_conf(&r).and_then(|conf| conf.away).flatten();
-    let is_usual = conf::main_conf(&r).map(|main| admission::of(r, main)) == Some(Admission::Usual);
-    let Some(limit) = limit.filter(|_| is_usual) else { return false };
-    let (interval, answer) = (Cell::new(SHORTEST), Cell::new(0));
-    attach::attach(r, Away { since: now().monotonic, limit, interval, answer }).is_ok()
-}
-
-/// nginx has let go of it.
-fn hold(r: Request, answer: ngx_int_t) -> Result<(), Failed> {
-    let away = attach::attached::<Away>(r).ok_or(Failed)?;
-    away.answer.set(answer);
-    let interval = away.interval.get();
-    away.interval.set(Msec(interval.0 * 2).min(LONGEST));
-    r.suspend(on_write, interval.min(away.left()).0.max(1) as ngx_msec_t)
-}
-
-/// It has a connection to its app.
-fn through(r: Request) {
-    if let Some(away) = attach::attached::<Away>(r) {
-        away.interval.set(SHORTEST);
+    let Ok(name) = AppName::new(mark.app_name()) else { return false };
+    let (now, before) = (now().monotonic, mark.back.get());
+    let back = before.unwrap_or(Back { arrived: mark.arrived(), until: now.after(longest) });
+    if now >= back.until || this.cut_off.get() {
+        return false;
     }
-}
-
-/// The write event of a request that waits: it is to be tried again, its time is over, its client is
-/// gone, or nothing at all has happened.
-extern "C" fn on_write(r: Request) {
-    let Some(away) = attach::attached::<Away>(r) else { return };
-    if r.has_write_error() {
-        r.finalize(NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t);
-    } else if r.is_waiting() {
-        if r.rearm_write().is_err() {
-            r.finalize(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+    let unseen = Unseen {
+        slot: mark.kept_slot.get(),
+        owner: this.id(),
+        cookie: mark.cookie(),
+        arrived: back.arrived,
+        status: status.unsigned_abs() as u32,
+        longest,
+        came: if before.is_some() { Came::Again } else { Came::First },
+    };
+    let bounds = room::bounds(held::kind(r), conf.max_held.unwrap_or(u32::MAX));
+    let taken = this.zone.visit(|zone| zone.take_back(&name, unseen, bounds));
+    let stage = match taken {
+        TakenBack::Held(slot) => Stage::Held(slot),
+        TakenBack::Stopped { retry_after } => Stage::Stopped { retry_after },
+        TakenBack::No => {
+            mark.back.set(Some(Back { until: now, ..back }));
+            return false;
         }
-    } else if away.left() > Msec(0) {
-        take_back::try_again(r);
-    } else {
-        // nginx's own answer, by the site's error_page.
-        r.finalize(away.answer.get());
+    };
+    release::comes_back(mark);
+    in_flight::end(mark);
+    mark.comes_back(stage, back);
+    true
+}
+
+/// nginx has let go of the request, which waits for its turn.
+fn hold(r: Request, _: ngx_int_t) -> Result<(), Failed> {
+    let (mark, main) = (mark::find(r).ok_or(Failed)?, conf::main_conf(&r).ok_or(Failed)?);
+    park::park_again(mark, max_time::of(r, main))
+}
+
+/// A request has got through to its app.
+fn through(r: Request) {
+    let (Some(this), Some(mark)) = (ThisWorker::current(), mark::find(r)) else { return };
+    let Some(app) = mark.tries.take() else { return };
+    if let Ok(name) = AppName::new(mark.app_name()) {
+        this.zone.visit(|zone| zone.through(app, &name));
     }
 }

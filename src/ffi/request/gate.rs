@@ -9,7 +9,7 @@ use super::complaints::{self, Complaint};
 use super::familiar::Familiar;
 use super::mark::{find, put, Mark, Stage};
 use super::park::{park, say_retry_after, status_of, turn_away};
-use super::{admission, given_up, held, in_flight, release, room};
+use super::{admission, given_up, held, in_flight, max_time, release, room};
 use crate::ffi::conf::{self, Holds, LocConf, MainConf};
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::per_worker::PerWorker;
@@ -23,6 +23,7 @@ use crate::log_lines::variables::BadValue;
 use crate::log_lines::About;
 use crate::request::admit::Admission;
 use crate::settings::{ErrorStatus, HealthCode, PassOr};
+use crate::shared::room::Bounds;
 use crate::text::AppName;
 use crate::time::MaxTime;
 use crate::zone::Arrival;
@@ -230,8 +231,9 @@ fn arrive(
     mark: &Mark,
     (app, name): (AppId, &AppName),
 ) -> ngx_int_t {
-    let max_time = max_time(r, main);
+    let max_time = max_time::of(r, main);
     let bounds = room::bounds(held::kind(r), conf.max_held.unwrap_or(u32::MAX));
+    let bounds = Bounds { away: conf.away.flatten(), ..bounds };
     let arrival = this.zone.visit(|zone| zone.arrive(app, name, this.id(), mark.cookie(), bounds));
     match arrival {
         Arrival::Passes => GOES_ON,
@@ -261,16 +263,5 @@ fn arrive(
 fn tell_expiry(this: &ThisWorker, conf: &LocConf, mark: &Mark, max_time: MaxTime) {
     if let None | Some(PassOr::Pass) = conf.expired {
         this.zone.signals().expires(NameHash::of(mark.app_name()), max_time.msec());
-    }
-}
-
-/// How long the request may be held.
-fn max_time(r: Request, main: &MainConf) -> MaxTime {
-    match evaluate::variable(&r, main.variables.max_time) {
-        [] => MaxTime::DEFAULT,
-        value => MaxTime::parse(value).unwrap_or_else(|problem| {
-            complaints::write(r, Complaint::MaxTime, BadValue::MaxTime(value, problem));
-            MaxTime::DEFAULT
-        }),
     }
 }

@@ -30,6 +30,10 @@ pub(crate) struct Mark {
     /// The slot that a released request keeps until it is finished.
     pub kept_slot: Cell<Option<SlotId>>,
     pub released_by: Cell<Release>,
+    /// The app that it was released to try, which is away.
+    pub tries: Cell<Option<AppId>>,
+    /// Set once the request has come back.
+    pub back: Cell<Option<Back>>,
     pub r: Request,
     pub stage: Cell<Stage>,
     /// How many were ahead of it in line when it came.
@@ -42,6 +46,15 @@ pub(crate) struct Mark {
     pub passed_on_at: Cell<Msec>,
     /// Its subrequests to the app, the newest first.
     pub parts: Cell<Option<&'static Part>>,
+}
+
+/// A request that was passed on, and that its app never saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Back {
+    /// When it arrived, on the monotonic clock.
+    pub arrived: Msec,
+    /// From then on it is not held again, on the monotonic clock.
+    pub until: Msec,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +113,8 @@ pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
         app_name: Cell::new(&[]),
         kept_slot: Cell::new(None),
         released_by: Cell::new(Release::NONE),
+        tries: Cell::new(None),
+        back: Cell::new(None),
         r,
         stage: Cell::new(Stage::Passed),
         ahead: Cell::new(0),
@@ -187,6 +202,33 @@ impl Mark {
         self.stage.set(Stage::Granted);
         self.kept_slot.set(given.counted);
         self.released_by.set(given.by);
+        self.tries.set(given.tries);
+    }
+
+    /// When it arrived, on the monotonic clock.
+    pub(crate) fn arrived(&self) -> Msec {
+        if self.was_held() {
+            self.since.get()
+        } else {
+            self.passed_on_at.get()
+        }
+    }
+
+    /// How long ago its hold began.
+    pub(crate) fn held_for(&self) -> Msec {
+        now().monotonic.since(self.since.get())
+    }
+
+    /// Its app never saw it: it is held again, or turned away.
+    pub(crate) fn comes_back(&self, stage: Stage, back: Back) {
+        self.back.set(Some(back));
+        self.stage.set(stage);
+        if !self.was_held() {
+            self.since.set(now().monotonic);
+        }
+        if matches!(stage, Stage::Held(_)) {
+            held::begin(self.r);
+        }
     }
 
     /// Its hold begins, in this slot, with this many ahead of it.

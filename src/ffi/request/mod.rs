@@ -10,6 +10,8 @@
 
 mod complaints;
 mod familiar;
+mod max_time;
+
 pub(crate) mod held;
 
 pub(crate) mod mark;
@@ -30,6 +32,7 @@ pub(crate) mod release;
 mod park;
 
 mod admission;
+
 pub(crate) mod away;
 
 pub(crate) mod gate;

@@ -13,13 +13,14 @@ use crate::ffi::nginx::attach::Attached;
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::Failed;
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::SlotId;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::settings::{ErrorStatus, PassOr};
 use crate::text::AppName;
-use crate::time::MaxTime;
+use crate::time::{MaxTime, Msec};
 use crate::zone::{DepartReason, Departure};
 
 /// If max_time is over while the app drains, the request keeps its ticket, and asks again after this
@@ -34,6 +35,17 @@ pub(crate) fn park(this: &ThisWorker, mark: &Mark, slot: SlotId, max_time: MaxTi
     }
     release::watch_for_deaths();
     NGX_AGAIN as ngx_int_t
+}
+
+/// Lets a request that has come back wait for its turn. If it is to be turned away, that happens soon.
+pub(crate) fn park_again(mark: &Mark, max_time: MaxTime) -> Result<(), Failed> {
+    let left = match mark.stage.get() {
+        Stage::Held(_) => max_time.msec().since(mark.held_for()),
+        _ => Msec(0),
+    };
+    mark.r.suspend(on_write, left.0.max(1) as ngx_msec_t)?;
+    release::watch_for_deaths();
+    Ok(())
 }
 
 /// The write event of a held request: its max_time is over, it is turned away, its client is gone, or

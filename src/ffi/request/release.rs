@@ -9,12 +9,12 @@ use super::halt::{self, Halts};
 use super::mark::{self, Mark, Stage};
 use super::{held, in_flight, room};
 use crate::ffi::nginx::cycle::now;
-use crate::ffi::nginx::kept;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::timer::Timer;
+use crate::ffi::nginx::{kept, take_back};
 use crate::ffi::worker::reap;
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, Cookie};
@@ -164,7 +164,8 @@ fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
     while let Some(mark) = GRANTED.pop() {
         let there = resume(this, mark.r);
-        delayed = there.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
+        let released = there.filter(|mark| mark.stage.get() == Stage::Released);
+        delayed = released.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     }
     let Some(delayed) = delayed else { return Some(app) };
     this.zone.visit(|zone| zone.halt(app, this.id()));
@@ -187,9 +188,12 @@ fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
     RESUMING.take().and_then(|_| mark::find(r))
 }
 
-/// nginx runs the phases from the gate's on: the gate lets it pass.
+/// nginx runs the phases from the gate's on: the gate lets it pass. One that has come back goes to its
+/// upstream at once.
 pub(crate) extern "C" fn go_on(r: Request) {
+    let came_back = mark::find(r).is_some_and(|mark| mark.back.get().is_some());
     match r.rearm_read() {
+        Ok(()) if came_back => take_back::try_again(r),
         Ok(()) => r.run_phases(),
         Err(_) => r.finalize(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t),
     }
@@ -231,6 +235,15 @@ fn start(mark: &'static Mark) {
     RELEASED.push(mark);
     UNFINISHED.set(UNFINISHED.get() + 1);
     RELEASED_TIMER.start(RELEASED_INTERVAL);
+}
+
+/// A request that was passed on is held again. A slot that it has kept holds it.
+pub(crate) fn comes_back(mark: &Mark) {
+    if mark.turn.is_linked() {
+        mark.turn.leave();
+        UNFINISHED.set(UNFINISHED.get().saturating_sub(1));
+    }
+    mark.kept_slot.set(None);
 }
 
 /// A released request is finished, or counts as finished: another one may have its room.

@@ -15,6 +15,7 @@ use crate::ffi::nginx::cycle::{self, now};
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::shm::SlabPool;
 use crate::ffi::os::fd::Fd;
+use crate::log_lines::absences::AbsenceEvent;
 use crate::log_lines::pauses::PauseEvent;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::workers::WorkerLine;
@@ -176,6 +177,9 @@ impl SharedZone {
         doorbell::wake(self.bells(), effects.wake);
         if effects.repaired {
             write(cycle::log(), &WorkerLine::Repaired);
+        }
+        if let Some((name, absence)) = effects.absence {
+            write(cycle::log(), &About(&name, AbsenceEvent(absence)));
         }
         if let Some((name, pause, state)) = effects.rolled_back {
             let event = PauseEvent::RolledBack { pause, state: Word::of(state) };

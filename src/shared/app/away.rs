@@ -1,8 +1,9 @@
 //! An app that cannot be reached, or not as fast as its line is released.
 //!
 //! A request that the app never saw comes back to its place in line. If none of the app's released
-//! requests is unfinished, the app is away: the head of its line is tried, after a growing time, until
-//! one gets through. If some are, the app was outrun: fewer may be unfinished at a time from then on.
+//! requests is unfinished, or only old ones are, the app is away: the head of its line is tried, after a
+//! growing time, until one gets through. Else the app was outrun: fewer may be unfinished at a time from
+//! then on.
 #![forbid(unsafe_code)]
 
 use super::{App, StateRepr};
@@ -29,8 +30,9 @@ pub(super) struct Away {
     tried_at: Msec,
     /// How many were unfinished then: no try waits for them.
     aside: u32,
-    /// Whether requests of the app come back.
-    takes_back: Flag,
+    /// For how long requests of the app are held at most because of it: the shortest time of those
+    /// that were in line. 0 if none of its requests comes back.
+    longest: Msec,
     /// At most so many released requests are unfinished; 0 if no limit is known.
     limit: u32,
     /// Whether the last one went on although that many were unfinished.
@@ -56,7 +58,7 @@ impl Away {
         next_try: Msec(0),
         tried_at: Msec(0),
         aside: 0,
-        takes_back: Flag::OFF,
+        longest: Msec(0),
         limit: 0,
         exceeded: Flag::OFF,
         finished: 0,
@@ -79,14 +81,27 @@ impl App {
         self.is_away().then_some((self.away.since, self.away.status))
     }
 
-    /// Requests of the app come back if it never saw them.
-    pub fn takes_back(&mut self) {
-        self.away.takes_back = Flag::ON;
+    /// A request of the app comes back if it never saw it, and is then held for so long at most.
+    pub fn takes_back(&mut self, longest: Msec) {
+        self.away.longest = match self.away.longest {
+            Msec(0) => longest,
+            known => known.min(longest),
+        };
+    }
+
+    /// Whether a request in line since this time, on the monotonic clock, was held for as long as it may
+    /// be because the app is away. It goes on once more, and gets the answer that nginx has for it.
+    pub fn is_overdue(&self, since: Msec, now: Now) -> bool {
+        self.is_away() && now.monotonic >= self.due(since)
+    }
+
+    fn due(&self, since: Msec) -> Msec {
+        since.max(self.away.since.monotonic).after(self.away.longest)
     }
 
     /// Whether a request that is released now is watched until it is finished, because it may come back.
     pub(super) fn watches(&self) -> bool {
-        self.away.takes_back.is_on()
+        self.away.longest > Msec(0)
     }
 
     /// Whether its released requests keep their slots only because they may come back.
@@ -102,18 +117,24 @@ impl App {
         if self.is_paused_or_stopped() || self.is_away() {
             return false;
         }
-        if self.unfinished > 0 {
+        if self.unfinished > 0 && !self.has_drained_long_ago(now) {
             self.outrun(now);
             return false;
         }
-        let takes_back = self.away.takes_back;
-        self.away = Away { since: now, status, takes_back, ..Away::NONE };
+        let (longest, aside) = (self.away.longest, self.unfinished);
+        self.away = Away { since: now, status, longest, aside, ..Away::NONE };
         self.try_later(now);
         crash_point();
         self.away.on = Flag::ON;
         crash_point();
         self.follow(now);
         true
+    }
+
+    /// Whether those that are still unfinished say nothing about what the app takes now.
+    fn has_drained_long_ago(&self, now: Now) -> bool {
+        let is_empty = self.code == StateRepr::Open && self.line.len <= 1;
+        is_empty && now.monotonic.since(self.since.monotonic) >= PATIENCE
     }
 
     /// The request that was tried is back in line.
@@ -184,15 +205,18 @@ impl App {
 
     /// Whether the app takes fewer at a time than are released.
     pub(super) fn is_outrun(&self) -> bool {
-        self.away.limit > 0
+        self.away.limit > 0 && self.code == StateRepr::Draining
     }
 
-    /// Whether the next request may go on now, as far as the app's absence allows.
-    pub(super) fn allowed_by_absence(&self, now: Msec) -> Allowance {
+    /// Whether the head of the line, which is in it since this time, may go on now, as far as the app's
+    /// absence allows.
+    pub(super) fn allowed_by_absence(&self, since: Msec, now: Msec) -> Allowance {
         let Away { limit, next_try, tried_at, aside, .. } = self.away;
         let at = match limit {
-            _ if self.is_away() && self.unfinished > aside => tried_at.after(PATIENCE),
-            _ if self.is_away() => next_try,
+            _ if self.is_away() && self.unfinished > aside => {
+                tried_at.after(PATIENCE).min(self.due(since))
+            }
+            _ if self.is_away() => next_try.min(self.due(since)),
             // Long ones are not waited for: one more goes on from time to time.
             limit if limit > 0 && self.unfinished >= limit => next_try,
             _ => return Allowance::Now,
@@ -223,6 +247,6 @@ impl App {
     /// Its line is empty, a pause ends, or none comes back any more: whether it can be reached is not
     /// known.
     pub fn forget_absence(&mut self) {
-        self.away = Away { takes_back: self.away.takes_back, ..Away::NONE };
+        self.away = Away { longest: self.away.longest, ..Away::NONE };
     }
 }

@@ -212,10 +212,11 @@ impl App {
         }
     }
 
-    /// Whether the next request may go on now. Those that queued behind a drain have no pace.
-    pub fn allowance(&self, now: Now) -> Allowance {
+    /// Whether the head of the line, which is in it since this time on the monotonic clock, may go on
+    /// now. Those that queued behind a drain have no pace.
+    pub fn allowance(&self, since: Msec, now: Now) -> Allowance {
         match self.code {
-            StateRepr::Draining => match self.allowed_by_absence(now.monotonic) {
+            StateRepr::Draining => match self.allowed_by_absence(since, now.monotonic) {
                 Allowance::Now if !self.is_away() => {
                     self.drain.progress.allowance(self.unfinished, now.monotonic)
                 }

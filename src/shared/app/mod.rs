@@ -196,6 +196,11 @@ impl App {
         matches!(self.code, StateRepr::Paused | StateRepr::Stopped)
     }
 
+    /// Whether it is not open because of its newest pause: that is not over, or its drain is not.
+    pub fn is_closed_by_pause(&self) -> bool {
+        self.is_paused_or_stopped() || self.drain() != PauseId(0)
+    }
+
     /// Its newest pause; 0 if it had none.
     pub fn pause(&self) -> PauseId {
         self.pause

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{App, StateRepr};
-use crate::ids::Ticket;
+use crate::ids::{SlotId, Ticket};
 use crate::shared::room::Lack;
 use crate::shared::slots::Held;
 use crate::sync::crash_point;
@@ -78,6 +78,11 @@ impl App {
     /// 1 if a request has left the line and has not been passed on yet, else 0.
     pub fn about_to_go_on(&self) -> u32 {
         u32::from(self.granted.is_on())
+    }
+
+    /// Whether the request in this slot has left the line and has not been passed on yet.
+    pub fn is_granted(&self, slot: SlotId) -> bool {
+        self.granted.is_on() && self.granted_slot == slot
     }
 
     /// Notes that the request which left the line has been passed on. Does nothing if it was noted.

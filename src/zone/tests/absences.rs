@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::away::LONGEST;
 use super::deeds::{Deed, Outcome};
 use super::events::event_of_absence;
 use super::model::{Last, Pair, NAMES, SLOTS};
@@ -80,7 +81,8 @@ impl Pair {
             Some((entry, at)) => (entry, self.apps[entry].as_mut().unwrap().unfinished.remove(at)),
             None => {
                 let held = found.map_or(0, |entry| self.app(entry).line.len());
-                if held >= max_held as usize || !self.finds_slot(one.slot) {
+                let has_entry = found.or_else(|| self.entry_for_new()).is_some();
+                if held >= max_held as usize || !has_entry || !self.finds_slot(one.slot) {
                     return TakenBack::No;
                 }
                 let Some(entry) = found.or_else(|| self.makes_room(name)) else {
@@ -108,14 +110,16 @@ impl Pair {
         if self.waiting().chain(self.unfinished()).count() < SLOTS {
             return true;
         }
-        for app in self.apps.iter_mut().flatten().filter(|app| app.spares_slots()) {
-            if let Some(at) = app.unfinished.iter().position(|one| one.slot == got) {
+        for app in self.apps.iter_mut().flatten() {
+            let spared = app.spared_slots().any(|slot| slot == got);
+            let at = app.unfinished.iter().position(|one| one.slot == got);
+            if let Some(at) = at.filter(|_| spared) {
                 let ModelRequest { owner, cookie, arrived, .. } = app.unfinished.remove(at);
                 self.passed.push(Passed { app: app.name, owner, cookie, arrived });
                 return true;
             }
         }
-        assert!(!self.apps.iter().flatten().any(|app| app.spares_slots()));
+        assert_eq!(self.apps.iter().flatten().flat_map(ModelApp::spared_slots).next(), None);
         false
     }
 
@@ -182,7 +186,8 @@ impl Pair {
         let ModelRequest { slot, owner, cookie, arrived, back, .. } = one;
         let came = if back { Came::Again } else { Came::First };
         let slot = slot.is_some().then_some(slot);
-        let unseen = Unseen { slot, owner, cookie, arrived, status: STATUS, came };
+        let unseen =
+            Unseen { slot, owner, cookie, arrived, status: STATUS, longest: LONGEST, came };
         Deed::TakeBack { name: name(NAMES[app]), unseen, max_held }
     }
 }
@@ -216,10 +221,13 @@ impl ModelApp {
             }
             return false;
         }
-        let begins = self.unfinished.is_empty();
+        let open_for = now.monotonic.since(self.since.monotonic);
+        let long_ago = self.state == State::Open && self.line.len() == 1 && open_for >= Msec(5000);
+        let begins = self.unfinished.is_empty() || long_ago;
         if begins {
             let next_try = now.monotonic.after(Msec(50));
-            let away = ModelAway { since: now, next_try, tries: 0, tried: None };
+            let tried = Some((Msec(0), self.unfinished.len()));
+            let away = ModelAway { since: now, next_try, tries: 0, tried };
             (self.away, self.outrun) = (Some(away), None);
         } else {
             self.is_too_fast(now.monotonic);
@@ -250,10 +258,14 @@ impl ModelApp {
         self.outrun = Some(Outrun { limit, exceeded: false, finished: 0, next });
     }
 
-    fn spares_slots(&self) -> bool {
+    /// Those of released requests that have one only in case they come back.
+    fn spared_slots(&self) -> impl Iterator<Item = SlotId> + '_ {
         let has_limit = self.away.is_some() || self.outrun.is_some();
         let paced = self.round.pace.concurrency > 0 || self.pace.concurrency > 0;
-        self.takes_back && !self.unfinished.is_empty() && !has_limit && !paced
+        let spares = self.takes_back && !has_limit && !paced;
+        let taken = self.baton.and_then(|(_, taken)| taken).map(|one| one.slot);
+        let slots = self.unfinished.iter().map(|one| one.slot);
+        slots.filter(move |slot| spares && Some(*slot) != taken)
     }
 
     /// When the next one may go on, as far as the app can be reached.

@@ -5,12 +5,15 @@ use super::scene::{HeldRequest, Scene, ONE, TWO};
 use super::*;
 
 pub(super) const GATEWAY: u32 = 502;
+/// For how long a request is held at most if its app never sees it.
+pub(super) const LONGEST: Msec = Msec(u64::MAX / 4);
 
 /// A request that its worker knows as `cookie`, which arrived at `arrived`, comes back.
 pub(super) fn back(scene: &mut Scene, owner: WorkerId, cookie: u64, arrived: u64) -> TakenBack {
     let (cookie, arrived) = (Cookie(cookie), Msec(arrived));
     let came = Came::First;
-    let unseen = Unseen { slot: None, owner, cookie, arrived, status: GATEWAY, came };
+    let unseen =
+        Unseen { slot: None, owner, cookie, arrived, status: GATEWAY, longest: LONGEST, came };
     scene.visit(|zone| zone.take_back(&name("a"), unseen, Bounds::max_held(9)))
 }
 
@@ -18,12 +21,13 @@ pub(super) fn back(scene: &mut Scene, owner: WorkerId, cookie: u64, arrived: u64
 pub(super) fn released_back(scene: &mut Scene, one: HeldRequest) -> TakenBack {
     let HeldRequest { slot, owner, cookie } = one;
     let (slot, came) = (Some(slot), Came::First);
-    let unseen = Unseen { slot, owner, cookie, arrived: Msec(0), status: GATEWAY, came };
+    let unseen =
+        Unseen { slot, owner, cookie, arrived: Msec(0), status: GATEWAY, longest: LONGEST, came };
     scene.visit(|zone| zone.take_back(&name("a"), unseen, Bounds::max_held(9)))
 }
 
 pub(super) fn held(scene: &mut Scene, owner: WorkerId) -> HeldRequest {
-    let bounds = Bounds { takes_back: true, ..Bounds::max_held(9) };
+    let bounds = Bounds { away: Some(LONGEST), ..Bounds::max_held(9) };
     scene.hold_within("a", owner, bounds)
 }
 
@@ -186,18 +190,51 @@ fn an_app_whose_line_is_empty_is_not_away_any_more() {
 }
 
 #[test]
-fn a_request_leaves_when_its_time_is_over_unless_a_pause_holds_it() {
-    let mut scene = away();
-    let one = held(&mut scene, ONE);
-    let two = held(&mut scene, ONE);
-    assert!(matches!(scene.depart(one, DepartReason::Away), Departure::Gone { report: None, .. }));
-    scene.pause("a");
-    assert_eq!(scene.depart(two, DepartReason::Away), Departure::Stays);
-}
-
-#[test]
 fn nothing_comes_back_when_nginx_quits() {
     let mut scene = Scene::new();
     scene.quit();
     assert_eq!(back(&mut scene, ONE, 101, 10), TakenBack::No);
+}
+
+#[test]
+fn a_request_is_tried_once_more_when_its_time_is_over_and_is_not_held_again() {
+    const SECONDS: Msec = Msec(30_000);
+    let mut scene = Scene::new();
+    let first = Unseen {
+        slot: None,
+        owner: ONE,
+        cookie: Cookie(101),
+        arrived: scene.zone.now.monotonic,
+        status: GATEWAY,
+        longest: SECONDS,
+        came: Came::First,
+    };
+    let take_back = |scene: &mut Scene, unseen| {
+        scene.visit(|zone| zone.take_back(&name("a"), unseen, Bounds::max_held(9)))
+    };
+    assert!(matches!(take_back(&mut scene, first), TakenBack::Held(_)));
+    scene.wait(29_990);
+    let (app, tried) = scene.take(ONE).unwrap();
+    assert_eq!(tried, 101);
+    scene.give_back(app, ONE);
+    let bounds = Bounds { away: Some(SECONDS), ..Bounds::max_held(9) };
+    let late = scene.hold_within("a", TWO, bounds);
+    let arrived = scene.zone.now.monotonic;
+    let again = Unseen { slot: Some(scene.slot_of(101)), came: Came::Again, ..first };
+    assert!(matches!(take_back(&mut scene, again), TakenBack::Held(_)));
+    assert_eq!(later(&mut scene, ONE), Some(10), "its time is over before the next try");
+    scene.wait(10);
+    let (app, tried) = scene.take(ONE).unwrap();
+    assert_eq!(tried, 101);
+    scene.give_back(app, ONE);
+    assert_eq!(take_back(&mut scene, again), TakenBack::No, "nginx answers it");
+    scene.finish(HeldRequest { slot: scene.slot_of(101), owner: ONE, cookie: Cookie(101) });
+    assert!(later(&mut scene, TWO) < Some(1001), "the next one is tried");
+    scene.wait(29_990);
+    let (app, tried) = scene.take(TWO).unwrap();
+    assert_eq!(tried, late.cookie.0);
+    scene.give_back(app, TWO);
+    let HeldRequest { slot, owner, cookie } = late;
+    let late = Unseen { slot: Some(slot), owner, cookie, arrived, ..first };
+    assert_eq!(take_back(&mut scene, late), TakenBack::No);
 }

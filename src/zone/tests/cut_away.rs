@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::absences::Passed;
+use super::away::LONGEST;
 use super::deeds::{Ask, Deed, Outcome};
 use super::model::{Pair, WORKERS};
 use super::model_app::ModelRequest;
@@ -36,7 +37,7 @@ fn comes_back(pair: &Pair, one: ModelRequest) -> Deed {
 fn come(pair: &mut Pair) {
     for owner in (0..WORKERS).map(WorkerId::at) {
         pair.cookies += 1;
-        let bounds = Bounds { takes_back: true, ..Bounds::max_held(9) };
+        let bounds = Bounds { away: Some(LONGEST), ..Bounds::max_held(9) };
         let (name, cookie) = (name("a"), Cookie(pair.cookies));
         pair.carry_out(&Deed::Arrive { id: APP, name, owner, cookie, bounds });
     }
@@ -119,10 +120,10 @@ fn a_tried_one_gets_through_comes_back_or_finishes() {
 }
 
 #[test]
-fn the_head_of_the_line_leaves_because_its_time_is_over() {
+fn the_head_of_the_line_leaves() {
     let pair = away();
     let ModelRequest { slot, owner, cookie, .. } = *pair.app(0).line.front().unwrap();
-    at_each_point(&pair, &Deed::Depart { slot, owner, cookie, why: DepartReason::Away });
+    at_each_point(&pair, &Deed::Depart { slot, owner, cookie, why: DepartReason::Left });
 }
 
 #[test]

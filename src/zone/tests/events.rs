@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::away::LONGEST;
 use super::deeds::Ask;
 use super::model::{ENTRIES, NAMES, WORKERS};
 use super::*;
@@ -159,8 +160,10 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
     };
     let max_held = || prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
-    let bounds = (max_held(), any::<bool>())
-        .prop_map(|(most, takes_back)| Bounds { takes_back, ..Bounds::max_held(most) });
+    let bounds = (max_held(), any::<bool>()).prop_map(|(most, takes_back)| Bounds {
+        away: takes_back.then_some(LONGEST),
+        ..Bounds::max_held(most)
+    });
     let wait_for = prop_oneof![3 => Just(WaitFor::Provisional), 1 => Just(WaitFor::Quiet)];
     let deadline = prop::sample::select(vec![Deadline::Ahead, Deadline::Over]);
     let spare = || prop_oneof![3 => Just(Spare::One), 1 => Just(Spare::None)];
@@ -169,7 +172,6 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         DepartReason::Left,
         DepartReason::Passed,
         DepartReason::Answered,
-        DepartReason::Away,
     ]);
     prop_oneof![
         24 => (app(), worker(), bounds)
@@ -220,7 +222,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 /// Those of an app that often cannot be reached.
 pub(super) fn event_of_absence() -> impl Strategy<Value = Event> {
     let (app, worker) = (0, || 0..WORKERS);
-    let bounds = Bounds { takes_back: true, ..Bounds::max_held(u32::MAX) };
+    let bounds = Bounds { away: Some(LONGEST), ..Bounds::max_held(u32::MAX) };
     let spare = Spare::One;
     prop_oneof![
         20 => worker().prop_map(move |worker| Event::Comes { app, worker, bounds }),
@@ -230,7 +232,7 @@ pub(super) fn event_of_absence() -> impl Strategy<Value = Event> {
         4 => Just(Event::GetsThrough { app }),
         8 => (0..1500u64).prop_map(|time| Event::TimePasses { time }),
         1 => (0..6000u64).prop_map(|time| Event::TimePasses { time }),
-        2 => any::<Index>().prop_map(|who| Event::Leaves { who, why: DepartReason::Away }),
+        2 => any::<Index>().prop_map(|who| Event::Leaves { who, why: DepartReason::Passed }),
         2 => ask().prop_map(move |ask| Event::Enable { app, which: Aim::Any, ask }),
         4 => pace_change().prop_map(move |pace| Event::Disable { app, which: Aim::Any, pace }),
         1 => worker().prop_map(|worker| Event::Dies { worker }),

@@ -139,6 +139,24 @@ fn a_tried_request_that_does_not_need_the_app_does_not_hold_up_the_line() {
 }
 
 #[test]
+fn an_app_is_away_although_long_requests_of_an_earlier_drain_are_unfinished() {
+    let mut scene = Scene::paused("a");
+    held(&mut scene, ONE);
+    scene.resume("a");
+    assert_eq!(scene.turn(ONE), [1]);
+    scene.wait(5000);
+    back(&mut scene, TWO, 102, 5000);
+    assert!(is_away(&mut scene));
+    for again in [50, 100] {
+        assert_eq!(later(&mut scene, TWO), Some(again));
+        scene.wait(again);
+        assert_eq!(tries(&mut scene, TWO), 102);
+        let one = known(&scene, TWO, 102);
+        released_back(&mut scene, one);
+    }
+}
+
+#[test]
 fn one_that_comes_when_only_a_tried_one_is_left_is_tried_too() {
     let mut scene = Scene::new();
     back(&mut scene, ONE, 101, 10);
@@ -231,15 +249,4 @@ fn a_pause_that_is_rolled_back_releases_those_that_came_back() {
     assert!(matches!(scene.give_up(caller), WaitResult::RolledBack(_)));
     assert_eq!(scene.turn(ONE), [100, 101]);
     assert_eq!(scene.turn(TWO), [102]);
-}
-
-#[test]
-fn those_held_for_the_whole_time_are_counted_once() {
-    let mut scene = away();
-    let one = held(&mut scene, ONE);
-    let two = known(&scene, ONE, 101);
-    scene.depart(one, DepartReason::Away);
-    scene.depart(two, DepartReason::Away);
-    let Totals { held, expired, away, .. } = totals(&mut scene);
-    assert_eq!((held, expired, away), (1, 1, 2));
 }

@@ -10,7 +10,7 @@ fn released(unfinished: usize, more: usize) -> (Scene, Vec<HeldRequest>) {
     let mut scene = Scene::with_slots(unfinished + more + 3);
     scene.pause("a");
     let hold = |scene: &mut Scene| {
-        let bounds = Bounds { takes_back: true, ..Bounds::max_held(99) };
+        let bounds = Bounds { away: Some(LONGEST), ..Bounds::max_held(99) };
         scene.hold_within("a", ONE, bounds)
     };
     let all: Vec<_> = (0..unfinished + more).map(|_| hold(&mut scene)).collect();

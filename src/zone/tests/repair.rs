@@ -212,6 +212,8 @@ fn goes_on_behind(old: &AppPicture, now: State) -> bool {
     match (old.state, now) {
         (State::Draining { upto: old }, State::Draining { upto: now }) => now > old,
         (State::Open, State::Draining { .. }) => !old.line.is_empty() || old.baton.is_some(),
+        // Whether the app is away is not known after the pause. Only one that was tried was left.
+        (State::Draining { .. }, State::Open) => old.away && old.line.is_empty(),
         _ => false,
     }
 }

@@ -142,7 +142,7 @@ impl Pair {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
-        app.takes_back |= bounds.takes_back;
+        app.takes_back |= bounds.away.is_some();
         let is_full = app.line.len() >= bounds.max_held as usize;
         let room = !is_full && self.finds_slot(who.slot);
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
@@ -167,23 +167,19 @@ impl Pair {
             };
             let stays = match why {
                 DepartReason::Passed => !app.is_paused_or_stopped() || app.turns_away(nginx),
-                DepartReason::Away => app.is_paused_or_stopped(),
-                DepartReason::Left | DepartReason::Answered => false,
+                DepartReason::Answered => app.away.is_some() && !app.is_paused_or_stopped(),
+                DepartReason::Left => false,
             };
             if stays {
                 return Departure::Stays;
             }
-            let one = app.line.remove(at).unwrap();
+            app.line.remove(at);
             match why {
                 DepartReason::Left => app.totals.left += 1,
                 DepartReason::Passed => {
                     (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
                 }
                 DepartReason::Answered => app.totals.expired += 1,
-                DepartReason::Away if one.back => {}
-                DepartReason::Away => {
-                    (app.totals.expired, app.to_app) = (app.totals.expired + 1, app.to_app + 1)
-                }
             }
             return Departure::Gone { report: None, retry_after: app.retry_after(now) };
         }
@@ -207,7 +203,7 @@ impl Pair {
                     continue;
                 }
                 let turn = Turn::TurnAway { retry_after: app.retry_after(now) };
-                let all = away.iter().map(|one| given(one, None, Release::NONE)).collect();
+                let all = away.iter().map(|one| given(one, None, Release::NONE, None)).collect();
                 return (id, turn, all);
             }
             let Some(head) = app.line.front().copied().filter(mine) else { continue };
@@ -223,7 +219,7 @@ impl Pair {
             let counts = (drains && app.round.pace.concurrency > 0) || app.takes_back;
             let drain = if drains && app.ends_pause { app.pause } else { 0 };
             let by = Release { app: id, drain: PauseId(drain) };
-            let spacing = app.spacing;
+            let (spacing, tries) = (app.spacing, app.away.map(|_| id));
             self.goes_on(entry, &head);
             let app = self.apps[entry].as_mut().unwrap();
             app.line.pop_front();
@@ -236,7 +232,7 @@ impl Pair {
             return (
                 id,
                 Turn::Release(id, spacing),
-                vec![given(&head, counts.then_some(head.slot), by)],
+                vec![given(&head, counts.then_some(head.slot), by, tries)],
             );
         }
         (last, later.map_or(Turn::Nobody, Turn::Later), Vec::new())
@@ -344,6 +340,6 @@ fn unheld(owner: WorkerId, cookie: Cookie, arrived: Msec) -> ModelRequest {
     ModelRequest { ticket, owner, cookie, slot, arrived, back: false }
 }
 
-fn given(one: &ModelRequest, counted: Option<SlotId>, by: Release) -> Given {
-    Given { cookie: one.cookie, counted, by }
+fn given(one: &ModelRequest, counted: Option<SlotId>, by: Release, tries: Option<AppId>) -> Given {
+    Given { cookie: one.cookie, counted, by, tries }
 }

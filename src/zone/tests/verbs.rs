@@ -94,14 +94,18 @@ impl Pair {
     }
 
     pub(super) fn makes_room(&mut self, name: usize) -> Option<usize> {
+        let entry = self.entry_for_new()?;
+        self.apps[entry] = Some(ModelApp::new(name, self.zone.now));
+        Some(entry)
+    }
+
+    pub(super) fn entry_for_new(&self) -> Option<usize> {
         let unused = self.apps.iter().position(Option::is_none);
         let apps = self.apps.iter().enumerate();
         let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
         let idle = idle.filter(|(entry, app)| app.is_idle() && !self.is_waited_for(*entry));
         let oldest = idle.min_by_key(|(_, app)| app.since.monotonic).map(|(entry, _)| entry);
-        let entry = unused.or(oldest)?;
-        self.apps[entry] = Some(ModelApp::new(name, self.zone.now));
-        Some(entry)
+        unused.or(oldest)
     }
 
     pub(super) fn disables(

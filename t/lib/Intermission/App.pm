@@ -62,6 +62,12 @@ sub came {
     return \%came;
 }
 
+# The targets in the order in which they came to its current life.
+sub order {
+    my ($self) = @_;
+    return map { (split /\t/)[2] } split /\n/, Intermission::Process::slurp($self->{log}) // '';
+}
+
 # How long the bodies were, and whether they came whole: target => "length ended".
 sub bodies {
     my ($self) = @_;

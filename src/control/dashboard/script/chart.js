@@ -32,7 +32,7 @@ class Chart {
         const runs = grouped(this.samples, 'run');
         set('.fill', runs.map(area));
         for (const key of ['held', 'flight']) set(`.${key}`, runs.map((run) => `M${line(run, key)}`));
-        for (const state of ['paused', 'draining', 'stopped']) {
+        for (const state of ['paused', 'draining', 'stopped', 'away']) {
             set(`.${state}`, grouped(this.samples.filter((sample) => sample.state === state), 'band').map(band));
         }
         const past = duration(span / 1000);

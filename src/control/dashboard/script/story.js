@@ -64,7 +64,8 @@ function verdict({ last_drain: drain, totals }, before, { totals: start, whole }
     const costs = ['failed', 'expired', 'rejected', 'stopped', 'left', 'lost'].map((key) => [totals[key] - start[key], key]);
     const happened = costs.filter(([number]) => number > 0)
         .map(([number, key]) => `${count(number)} ${key === 'left' ? 'whose client left' : key}`);
-    const since = whole ? 'During the pause' : 'Since this page first saw the pause';
+    const what = before.state === 'away' ? 'absence' : 'pause';
+    const since = whole ? `During the ${what}` : `Since this page first saw the ${what}`;
     return `${end} ${since}: ${happened.join(', ') || 'no request failed or expired, none was rejected, stopped or lost, and no client left'}.`;
 }
 

@@ -13,6 +13,7 @@ const meaning = {
     paused: 'Requests are held',
     stopped: 'Requests are answered with 503',
     draining: 'Held requests are released in order',
+    away: 'nginx cannot reach the app: requests are held until it can',
     open: 'Requests pass',
 };
 
@@ -34,11 +35,13 @@ const actions = {
         open: ['Stop', '', 'Every request is answered with 503 at once, until somebody resumes the app.', 'Stopped.'],
         paused: ['Stop', '', 'Held requests and new ones are answered with 503 at once.', 'Stopped.'],
         draining: ['Stop', '', 'The drain ends now. Requests that are still held and new ones are answered with 503 at once.', 'Stopped.'],
+        away: ['Stop', '', 'Held requests and new ones are answered with 503 at once.', 'Stopped.'],
     },
     enable: {
         open: ['Pause', '', 'New requests are held in nginx. They are released in order when you resume.', 'Paused.'],
         paused: ['Extend', '’s pause', 'The new lease begins now. It can move the end of the pause only to a later time.', 'Changed.'],
         draining: ['Pause', ' again', 'The drain ends now. Requests that are still held keep their tickets.', 'Paused again.'],
+        away: ['Pause', '', 'Requests are held until you resume, even if the app can be reached before.', 'Paused.'],
         stopped: ['Pause', '', 'New requests are held again, instead of being answered with 503.', 'Paused.'],
     },
     disable: {
