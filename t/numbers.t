@@ -60,7 +60,7 @@ sub metrics {
 }
 
 my @outcomes = qw(passed released expired rejected bypassed stopped left lost);
-my %totals = map { $_ => 0 } 'held', 'failed', @outcomes;
+my %totals = map { $_ => 0 } 'held', 'failed', 'away', @outcomes;
 
 # Checks the totals in all places. $while_held: how many of the stopped requests were held before.
 sub all_agree {
