@@ -66,9 +66,6 @@ impl Zone<'_> {
             return Arrival::Stopped { retry_after: app.retry_after(now) };
         }
         app.bound(bounds.max_held);
-        if let Some(longest) = bounds.away {
-            app.takes_back(longest);
-        }
         let held = app.line.len;
         let worker = self.workers.get(owner.index()).filter(|one| one.process().is_some());
         let found = match (worker, bounds.lack) {
@@ -91,6 +88,9 @@ impl Zone<'_> {
         }
         let ahead = app.line.len;
         app.line.push(self.slots, slot);
+        if let Some(longest) = bounds.away {
+            app.takes_back(longest);
+        }
         app.totals.held += 1;
         if let Some(worker) = self.workers.get_mut(owner.index()) {
             worker.slots += 1;

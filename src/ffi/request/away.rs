@@ -13,12 +13,13 @@ use crate::ffi::nginx::Failed;
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::request::admit::Admission;
 use crate::text::AppName;
+use crate::time::Msec;
 use crate::zone::{Came, TakenBack, Unseen};
 
 /// What nginx's side asks, and tells.
 pub(crate) static OWNER: Owner = Owner { concerns, may_hold, hold, through };
 
-/// Whether a request may be held once more: none that bypasses a pause.
+/// Whether a request may be held once more: it was not turned away, and its max_time is not over.
 fn concerns(r: Request) -> bool {
     let stage = mark::find(r).map(|mark| mark.stage.get());
     matches!(stage, Some(Stage::Passed | Stage::Released))
@@ -34,14 +35,17 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
     };
     // Another server, to which the site's error_page may send it, does not tell whether the app is back.
     mark.tries.set(None);
+    if !concerns(r) {
+        return false;
+    }
     let Some(longest) = conf.away.flatten() else { return false };
     if admission::of(r, main) != Admission::Usual {
         return false;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return false };
     let (now, before) = (now().monotonic, mark.back.get());
-    let back = before.unwrap_or(Back { arrived: mark.arrived(), until: now.after(longest) });
-    if now >= back.until || this.cut_off.get() {
+    let back = before.unwrap_or(Back { arrived: mark.arrived(), since: now });
+    if now >= back.since.after(longest) || this.cut_off.get() {
         return false;
     }
     let unseen = Unseen {
@@ -59,7 +63,7 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
         TakenBack::Held(slot) => Stage::Held(slot),
         TakenBack::Stopped { retry_after } => Stage::Stopped { retry_after },
         TakenBack::No => {
-            mark.back.set(Some(Back { until: now, ..back }));
+            mark.back.set(Some(Back { since: Msec(0), ..back }));
             return false;
         }
     };

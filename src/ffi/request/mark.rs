@@ -12,7 +12,7 @@ use crate::ffi::nginx::flags::{self, request};
 use crate::ffi::nginx::queue::Link;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{pointers, Failed};
-use crate::ids::{AppId, Cookie, SlotId};
+use crate::ids::{AppId, Cookie, PauseId, SlotId};
 use crate::settings::ErrorStatus;
 use crate::time::Msec;
 use crate::zone::{Given, Release};
@@ -53,8 +53,8 @@ pub(crate) struct Mark {
 pub(crate) struct Back {
     /// When it arrived, on the monotonic clock.
     pub arrived: Msec,
-    /// From then on it is not held again, on the monotonic clock.
-    pub until: Msec,
+    /// Since when it is held because of it, on the monotonic clock. A pause meanwhile does not count.
+    pub since: Msec,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,10 @@ impl Mark {
     pub(crate) fn grant(&self, given: &Given) {
         self.stage.set(Stage::Granted);
         self.kept_slot.set(given.counted);
-        self.released_by.set(given.by);
+        let before = self.released_by.replace(given.by);
+        if given.by.drain != PauseId(0) && given.by.drain != before.drain {
+            self.back.set(self.back.get().map(|back| Back { since: now().monotonic, ..back }));
+        }
         self.tries.set(given.tries);
     }
 

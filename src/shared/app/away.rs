@@ -84,8 +84,9 @@ impl App {
     /// A request of the app comes back if it never saw it, and is then held for so long at most.
     pub fn takes_back(&mut self, longest: Msec) {
         self.away.longest = match self.away.longest {
-            Msec(0) => longest,
-            known => known.min(longest),
+            // The times of those that were in line before do not count any more.
+            known if known > Msec(0) && self.line.len > 1 => known.min(longest),
+            _ => longest,
         };
     }
 

@@ -142,7 +142,6 @@ impl Pair {
             app.totals.stopped += 1;
             return Arrival::Stopped { retry_after };
         }
-        app.takes_back |= bounds.away.is_some();
         let is_full = app.line.len() >= bounds.max_held as usize;
         let room = !is_full && self.finds_slot(who.slot);
         assert!(self.waiting().chain(self.unfinished()).all(|other| other.slot != who.slot));
@@ -155,6 +154,7 @@ impl Pair {
         let (slot, ticket) = (who.slot, app.ticket());
         let ahead = app.line.len() as u32;
         app.line.push_back(ModelRequest { ticket, ..who });
+        app.takes_back |= bounds.away.is_some();
         app.totals.held += 1;
         Arrival::Held { slot, ticket, ahead }
     }

@@ -31,13 +31,16 @@ pub(super) fn arm(r: Request, owner: &'static Owner) {
     }
     // Without memory for it nginx answers as ever.
     let Some(watch) = watch::find_or_begin(r, owner) else { return };
-    let attempts = attempts::all(&r).len();
+    // An upstream behind another one, by an error_page or X-Accel-Redirect, need not be the same app's.
+    let is_first = attempts::all(&r).is_empty();
     r.update_upstream(|u| {
-        watch_output(watch, u);
-        if !u.finalize_request.zip(FINALIZE).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours)) {
+        let is_armed =
+            u.finalize_request.zip(FINALIZE).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours));
+        if is_armed || is_first {
+            watch_output(watch, u);
+        }
+        if !is_armed && is_first {
             watch.finalize.set(u.finalize_request);
-            watch.before.set(attempts);
-            watch.first.set(None);
             u.finalize_request = FINALIZE;
         }
     });

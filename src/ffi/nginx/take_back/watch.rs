@@ -22,8 +22,6 @@ pub(super) struct Watch {
     pub finalize: Cell<Finalize>,
     /// What sends it, and what that wants.
     pub output: Cell<(ngx_output_chain_filter_pt, *mut c_void)>,
-    /// How many attempts there were before its upstream was made.
-    pub before: Cell<usize>,
     /// How many there were when it was first taken back from its upstream.
     pub first: Cell<Option<usize>>,
     /// Whether the connection of this attempt stands.
@@ -49,7 +47,6 @@ impl Watch {
             owner,
             finalize: Cell::new(None),
             output: Cell::new((None, ptr::null_mut())),
-            before: Cell::new(0),
             first: Cell::new(None),
             is_through: Cell::new(false),
         }
@@ -68,7 +65,7 @@ impl Watch {
         let Some(u) = pointers::upstream(r) else { return false };
         // The upstream's own flag tells of its last server only.
         let any_sent = upstream::REQUEST_SENT.is_set(u)
-            || attempts::all(r).iter().skip(self.before.get()).any(|one| one.bytes_sent > 0);
+            || attempts::all(r).iter().any(|one| one.bytes_sent > 0);
         let is_answered =
             upstream::HEADER_SENT.is_set(u) || answered.iter().any(|flag| flag.is_set(r));
         let is_gone = pointers::connection(r).is_none_or(|c| connection::ERROR.is_set(c));
