@@ -47,7 +47,7 @@ pub enum TakenBack {
 pub enum Absence {
     /// It cannot be reached: nginx would have answered with this status.
     Begins { status: u32 },
-    /// It was reached again, after so long, with so many held.
+    /// It was reached again, after this time, while `held` requests were held.
     Ends { after: Msec, held: u32 },
     /// After so long, no request is left to try.
     Unknown { after: Msec },

@@ -13,7 +13,7 @@ use crate::text::AppName;
 pub enum Arrival {
     /// It is passed on.
     Passes,
-    /// It is held, with so many ahead of it in line.
+    /// It is held, and `ahead` requests are before it in line.
     Held { slot: SlotId, ticket: Ticket, ahead: u32 },
     /// There is too little of `lack` to hold it. If a log line is due, `report` is how many it
     /// reports. `retry_after` is in seconds.

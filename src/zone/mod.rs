@@ -66,7 +66,8 @@ pub struct Header {
     asked_at: Msec,
     /// How often a worker was without an entry.
     unlisted: u64,
-    /// The value of `unlisted` up to which all those workers have an entry by now, or are gone.
+    /// The value that `unlisted` had when no living worker was without an entry, the last time that
+    /// this was checked.
     listed: u64,
     /// How many slots were ever used. Those behind them are still all zero, as the memory came.
     touched: u32,

@@ -47,7 +47,7 @@ pub struct Owned {
 }
 
 impl Tables {
-    /// The tables of a new zone, with so many entries.
+    /// The tables of a new zone, with this many entries of each kind.
     pub fn new(words: &Words, workers: usize, slots: usize) -> Self {
         let mut tables = Self {
             header: Header::NEW,
@@ -90,7 +90,7 @@ impl Tables {
 }
 
 impl Words {
-    /// The words of a new zone, for so many apps and workers.
+    /// The words of a new zone, for this many apps and workers.
     pub fn new(apps: usize, workers: usize) -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -156,7 +156,7 @@ impl Clone for Words {
 }
 
 impl Owned {
-    /// A new zone with so many entries, at a time that is not the zero of the clock.
+    /// A new zone with this many entries of each kind, at a time that is not the zero of the clock.
     pub fn new(apps: usize, workers: usize, slots: usize) -> Self {
         let words = Words::new(apps, workers);
         Self {

@@ -215,6 +215,6 @@ impl Zone<'_> {
     }
 }
 
-/// A worker turns away at most so many requests in one visit: other workers want the lock, and its
+/// A worker turns away at most this many requests in one visit: other workers want the lock, and its
 /// own event loop must not be blocked.
 const MAX_TURNED_AWAY: u32 = 256;

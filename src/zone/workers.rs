@@ -62,8 +62,8 @@ impl Zone<'_> {
         (unlisted != listed).then_some(Unlisted(unlisted))
     }
 
-    /// After [`Self::lacks_entries`] had returned `seen`, no worker without an entry was found. Workers
-    /// that have been without one since then still count.
+    /// After [`Self::lacks_entries`] had returned `seen`, no worker without an entry was found. A worker
+    /// that has been without an entry only since then still counts.
     pub fn all_are_listed(&mut self, seen: Unlisted) {
         self.header.listed = seen.0;
     }

@@ -33,7 +33,7 @@ pub(super) struct Away {
     /// For how long requests of the app are held at most because of it: the shortest time of those
     /// that were in line. 0 if none of its requests comes back.
     longest: Msec,
-    /// At most so many released requests are unfinished; 0 if no limit is known.
+    /// At most this many released requests may be unfinished; 0 if no limit is known.
     limit: u32,
     /// Whether the last one went on although that many were unfinished.
     exceeded: Flag,

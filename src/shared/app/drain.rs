@@ -29,7 +29,7 @@ pub enum Spacing {
     /// When the one before it has set out: it has begun to connect to the app, was answered, or waits
     /// for its own client.
     OneByOne,
-    /// At once: the line has waited long enough for one that had not.
+    /// At once: an earlier request was delayed for too long.
     None,
 }
 
