@@ -10,9 +10,9 @@ use nginx_sys::{
 
 use super::watch::{self, Finalize, Watch};
 use super::{cut, Owner};
-use crate::ffi::nginx::attempts;
 use crate::ffi::nginx::callbacks::callbacks;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::{attempts, pointers};
 
 callbacks! {
     /// What happens when nginx is done with an upstream.
@@ -29,20 +29,20 @@ pub(super) fn arm(r: Request, owner: &'static Owner) {
     if !r.is_main() || !(owner.concerns)(r) {
         return;
     }
+    let finalize = pointers::upstream(&r).and_then(|u| u.finalize_request);
+    let is_armed = finalize.zip(FINALIZE).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours));
+    // An upstream behind another one, by an error_page or X-Accel-Redirect, need not be the same app's.
+    if !is_armed && !attempts::all(&r).is_empty() {
+        return;
+    }
     // Without memory for it nginx answers as ever.
     let Some(watch) = watch::find_or_begin(r, owner) else { return };
-    // An upstream behind another one, by an error_page or X-Accel-Redirect, need not be the same app's.
-    let is_first = attempts::all(&r).is_empty();
+    if !is_armed {
+        watch.finalize.set(finalize);
+    }
     r.update_upstream(|u| {
-        let is_armed =
-            u.finalize_request.zip(FINALIZE).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours));
-        if is_armed || is_first {
-            watch_output(watch, u);
-        }
-        if !is_armed && is_first {
-            watch.finalize.set(u.finalize_request);
-            u.finalize_request = FINALIZE;
-        }
+        watch_output(watch, u);
+        u.finalize_request = FINALIZE;
     });
 }
 
