@@ -267,42 +267,7 @@ const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZ
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";
 
-/// What nginx has as macros or inline functions, or has only if it is built so.
-const FUNCTIONS: &str = "\
-void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
-void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
-void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_events); }
-void ngx_http_intermission_post_next(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_next_events); }
-void ngx_http_intermission_delete_posted(ngx_event_t *ev) { if (ev->posted) { ngx_delete_posted_event(ev); } }
-void ngx_http_intermission_handle(ngx_event_t *ev) { ev->handler(ev); }
-void ngx_http_intermission_forget_cache(ngx_http_request_t *r) {
-#if (NGX_HTTP_CACHE)
-    r->cache = NULL;
-    r->upstream->cache_status = 0;
-#endif
-}
-/* The peers of nginx's own balancers lead back to their upstream; what another balancer has there need not. */
-static ngx_http_upstream_rr_peers_t *own_peers(ngx_http_upstream_srv_conf_t *us) {
-    ngx_http_upstream_rr_peers_t *peers = us->peer.data;
-#if (NGX_HTTP_UPSTREAM_ZONE)
-    if (us->shm_zone) {
-        u_char *zone = us->shm_zone->shm.addr;
-        if ((u_char *) peers < zone || (u_char *) (peers + 1) > zone + us->shm_zone->shm.size) { return NULL; }
-        return (u_char *) peers->shpool == zone ? peers : NULL;
-    }
-#endif
-    return peers && peers->name == &us->host ? peers : NULL;
-}
-void ngx_http_intermission_forget_fails(ngx_http_upstream_t *u) {
-    ngx_http_upstream_rr_peers_t *peers = u->upstream ? own_peers(u->upstream) : NULL;
-    for ( ; peers; peers = peers->next) {
-        ngx_http_upstream_rr_peer_t *peer;
-        ngx_http_upstream_rr_peers_wlock(peers);
-        for (peer = peers->peer; peer; peer = peer->next) { peer->fails = 0; }
-        ngx_http_upstream_rr_peers_unlock(peers);
-    }
-}
-";
+const FUNCTIONS: &str = include_str!("functions.c");
 
 /// Compiles the functions, and writes what `src/ffi/nginx/flags.rs` includes.
 pub(crate) fn embed() -> io::Result<()> {
