@@ -60,13 +60,17 @@ pub struct Ticket(pub i64);
 impl Ticket {
     /// That of a request which was passed on and came back. It is lower than all that are given out;
     /// of two such requests, the one that arrived first has the lower one. `arrived` is on the
-    /// monotonic clock. `given` is the ticket that it was given, and decides within a millisecond.
-    pub fn of_arrival(arrived: Msec, given: Self) -> Self {
+    /// monotonic clock; the ticket that it was given decides within a millisecond. The same if it came
+    /// back before.
+    pub fn back(self, arrived: Msec) -> Self {
         // For 34 years.
         const TIME: u32 = 40;
         const GIVEN: u32 = 63 - TIME;
+        if self.came_back() {
+            return self;
+        }
         let time = arrived.0.min((1 << TIME) - 1) << GIVEN;
-        let given = given.0.unsigned_abs() & ((1 << GIVEN) - 1);
+        let given = self.0.unsigned_abs() & ((1 << GIVEN) - 1);
         Self(i64::MIN.saturating_add_unsigned(time | given))
     }
 

@@ -1,5 +1,5 @@
 # intermission_away: what it must not do. Another server that is down holds nobody up, a pause's time is not counted, and no other
-# location's time is.
+# location's time is. A place with "off" does not wait for the app.
 
 use strict;
 use warnings;
@@ -70,6 +70,50 @@ subtest 'a pause does not count against the time' => sub {
     my $up = Intermission::App->new($t)->up;
     is $_->response->{status}, 200, 'after a pause: 200 when the app is up' for $first, $second;
     is_deeply [$up->order], ['/p/1', '/p/2'], 'after a pause: in order';
+    $t->clean_ok(allow => \@gone);
+};
+
+my $off = 'location /off/ { intermission on; intermission_away off; proxy_pass http://app; }';
+
+subtest 'a place with "off" does not wait for an app that is away' => sub {
+    my $t = nginx('proxy_pass http://app;', http => $app, workers => 2, locations => $off);
+    my $away = $t->send('/away');
+    $t->wait_state('away');
+    is $t->get('/off/1')->{status}, 502, 'off: answered at once while the app is away';
+    $away->close;
+    $t->wait_state('open');
+    $t->control('enable');
+    my @held;
+    for my $target ('/off/2', '/a', '/off/3', '/b') {
+        push @held, $t->send($target);
+        $t->wait_held(scalar @held);
+    }
+    $t->control('disable');
+    is +(shift @held)->response->{status}, 502, 'off, held by a pause: answered when its turn comes';
+    $t->wait_state('away');
+    my $up = Intermission::App->new($t)->up;
+    is $_->response->{status}, 200, 'those behind it: 200 when the app is up' for @held;
+    is_deeply [$up->order], ['/a', '/off/3', '/b'], 'those behind it: in order';
+    $t->clean_ok(allow => \@gone);
+};
+
+subtest 'a request of a place with "off" that gets through shows that the app is back' => sub {
+    my $t = nginx('proxy_pass http://app;', http => $app, workers => 2, locations => $off);
+    $t->control('enable');
+    my $first = $t->send('/a');
+    $t->wait_held(1);
+    my @slow;
+    for my $n (1 .. 4) {
+        push @slow, $t->send("/off/$n?delay=1000");
+        $t->wait_held(1 + $n);
+    }
+    $t->control('disable');
+    $t->wait_state('away');
+    my $up = Intermission::App->new($t)->up;
+    $first->close;
+    my $began = time;
+    is $_->response->{status}, 200, 'off: 200' for @slow;
+    cmp_ok time - $began, '<', 3, 'off: side by side, not one after the other';
     $t->clean_ok(allow => \@gone);
 };
 

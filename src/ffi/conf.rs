@@ -38,6 +38,8 @@ pub(crate) struct MainConf {
     /// Where pauses are kept over a restart; empty if the directive says `off`.
     pub state_path: Option<ngx_str_t>,
     pub state: Option<StateFile>,
+    /// Whether a location holds requests that nginx could not send to their app.
+    pub uses_away: bool,
     /// Keeps the zone's doorbells open. Only the newest configuration of a zone has them.
     pub bells: Cell<Option<OpenBells>>,
     /// Keeps the zone's roll open, in the same way.
@@ -59,6 +61,7 @@ impl MainConf {
             zone: None,
             state_path: None,
             state: None,
+            uses_away: false,
             bells: Cell::new(None),
             roll: Cell::new(None),
             replaced: Cell::new(None),

@@ -98,6 +98,16 @@ impl Progress {
         self.released = self.released.saturating_add(1);
     }
 
+    /// One that was released is to be released once more.
+    pub fn take_back_one(&mut self) {
+        self.released = self.released.saturating_sub(1);
+    }
+
+    /// The rest of this round comes later: it stood still from `since` until `now`.
+    pub fn stood_still(&mut self, since: Msec, now: Msec) {
+        self.began = self.began.after(now.since(since.max(self.began)));
+    }
+
     /// Whether the next request may go on, while `unfinished` released ones are unfinished.
     pub fn allowance(&self, unfinished: u32, now: Msec) -> Allowance {
         let limit = match self.pace.concurrency {

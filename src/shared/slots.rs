@@ -90,9 +90,7 @@ impl Slot {
 
     /// The unfinished request in this slot is held once more.
     pub fn take_back(&mut self) {
-        if !self.ticket.came_back() {
-            self.ticket = Ticket::of_arrival(self.since, self.ticket);
-        }
+        self.ticket = self.ticket.back(self.since);
         crate::sync::crash_point();
         self.used = Use::Held;
         crate::sync::crash_point();
@@ -139,10 +137,13 @@ pub struct List {
     pub head: SlotId,
     pub tail: SlotId,
     pub len: u32,
+    /// At or near the slot that was inserted last; none if it is not known.
+    inserted: SlotId,
 }
 
 impl List {
-    pub const EMPTY: Self = Self { head: SlotId::NONE, tail: SlotId::NONE, len: 0 };
+    pub const EMPTY: Self =
+        Self { head: SlotId::NONE, tail: SlotId::NONE, len: 0, inserted: SlotId::NONE };
 
     /// Adds a slot at the end. It must be in no list.
     pub fn push(&mut self, slots: &mut [Slot], id: SlotId) {
@@ -161,10 +162,12 @@ impl List {
         self.len += 1;
     }
 
-    /// Adds a held slot before the first one with a greater ticket. It must be in no list.
+    /// Adds a held slot before the first one with a greater ticket. It must be in no list. It takes
+    /// little time if the slot's place is near that of the one before it.
     pub fn insert(&mut self, slots: &mut [Slot], id: SlotId) {
         let Some(ticket) = slots.get(id.index()).map(|slot| slot.ticket) else { return };
-        let next = self.iter(slots).find(|(_, slot)| slot.ticket > ticket).map(|(next, _)| next);
+        let next = self.first_behind(slots, ticket);
+        self.inserted = id;
         let Some(next) = next else { return self.push(slots, id) };
         let prev = slots.get(next.index()).map_or(SlotId::NONE, |slot| slot.prev);
         if let Some(slot) = slots.get_mut(id.index()) {
@@ -180,6 +183,17 @@ impl List {
             behind.prev = id;
         }
         self.len += 1;
+    }
+
+    /// The first slot with a greater ticket.
+    fn first_behind(&self, slots: &[Slot], ticket: Ticket) -> Option<SlotId> {
+        let at = |id: SlotId| slots.get(id.index()).map(|slot| (id, slot));
+        let from = at(self.inserted).or(at(self.head));
+        let before = core::iter::successors(from, |(_, slot)| at(slot.prev)).take(slots.len());
+        let mut on = core::iter::successors(from, |(_, slot)| at(slot.next)).take(slots.len());
+        let first = before.take_while(|(_, slot)| slot.ticket > ticket).last();
+        let first = first.or_else(|| on.find(|(_, slot)| slot.ticket > ticket));
+        first.map(|(id, _)| id)
     }
 
     /// Takes a slot out. It must be in this list.
@@ -198,6 +212,9 @@ impl List {
         match slots.get_mut(next.index()) {
             Some(behind) => behind.prev = prev,
             None => self.tail = prev,
+        }
+        if self.inserted == id {
+            self.inserted = if next.is_some() { next } else { prev };
         }
         self.len = self.len.saturating_sub(1);
     }
@@ -300,6 +317,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn inserted_slots_stand_in_the_order_of_their_tickets(
+            steps in prop::collection::vec((any::<bool>(), any::<u8>()), 0..60)
+        ) {
+            let mut slots = [Slot::FREE; 60];
+            let mut list = List::EMPTY;
+            for (at, &(adds, ticket)) in steps.iter().enumerate() {
+                let chosen = list.iter(&slots).map(|(id, _)| id).nth(usize::from(ticket) % 7);
+                if let Some(one) = chosen.filter(|_| !adds) {
+                    list.remove(&mut slots, one);
+                } else {
+                    slots[at].ticket = Ticket(i64::from(ticket));
+                    list.insert(&mut slots, SlotId::at(at));
+                }
+                let tickets: Vec<_> = list.iter(&slots).map(|(_, slot)| slot.ticket).collect();
+                prop_assert!(tickets.is_sorted());
+                prop_assert_eq!(tickets.len(), list.len as usize);
+            }
+        }
+
         #[test]
         fn any_slots_are_sorted_whatever_their_links_were(
             seeds in prop::collection::vec((any::<bool>(), 0u32..3, any::<i64>(), any::<u32>()), 0..40)

@@ -13,6 +13,8 @@ use crate::time::Msec;
 pub struct Unseen {
     /// The slot that it has kept, if it was released and is watched.
     pub slot: Option<SlotId>,
+    /// The ticket that it had, if it was held.
+    pub ticket: Option<Ticket>,
     pub owner: WorkerId,
     pub cookie: Cookie,
     /// When it arrived, on the monotonic clock.
@@ -105,7 +107,8 @@ impl Zone<'_> {
             return;
         };
         entry.take_back();
-        app.unfinished = app.unfinished.saturating_sub(1);
+        app.is_out_no_more(slot);
+        app.take_one_back();
         app.line.insert(self.slots, slot);
         if app.is_granted(slot) {
             app.granted_goes_on();
@@ -121,7 +124,7 @@ impl Zone<'_> {
         unseen: &Unseen,
         bounds: Bounds,
     ) -> Option<(AppId, SlotId)> {
-        let &Unseen { owner, cookie, arrived, .. } = unseen;
+        let &Unseen { ticket, owner, cookie, arrived, .. } = unseen;
         self.workers.get(owner.index()).filter(|one| one.process().is_some())?;
         let held = known.and_then(|id| self.app(id)).map_or(0, |app| app.line.len);
         let has_entry = known.or_else(|| self.entry_for_new()).is_some();
@@ -134,7 +137,7 @@ impl Zone<'_> {
             return None;
         };
         let app = self.apps.get_mut(id.index())?;
-        let ticket = Ticket::of_arrival(arrived, app.ticket());
+        let ticket = ticket.unwrap_or_else(|| app.ticket()).back(arrived);
         let held = Held { app: id, ticket, owner, cookie, since: arrived };
         self.slots.get_mut(slot.index())?.fill(held);
         app.line.insert(self.slots, slot);

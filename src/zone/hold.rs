@@ -58,7 +58,7 @@ impl Zone<'_> {
         let Some(app) = self.apps.get_mut(id.index()).filter(|app| app.name() == Some(name)) else {
             return Arrival::Passes;
         };
-        if app.state() == State::Open {
+        if app.state() == State::Open || (bounds.away.is_none() && app.drains_without_pause()) {
             return Arrival::Passes;
         }
         if self.header.turns_away(app) {

@@ -3,7 +3,7 @@
 
 use super::Zone;
 use crate::flag::Flag;
-use crate::ids::{AppId, Cookie, PauseId, SlotId, WorkerId};
+use crate::ids::{AppId, Cookie, PauseId, SlotId, Ticket, WorkerId};
 use crate::shared::app::Spacing;
 use crate::shared::pace::Allowance;
 use crate::shared::slots::Held;
@@ -35,6 +35,7 @@ pub enum Spare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
     pub cookie: Cookie,
+    pub ticket: Ticket,
     /// The slot that it keeps until it is finished, if it counts against the concurrency.
     pub counted: Option<SlotId>,
     pub by: Release,
@@ -124,14 +125,15 @@ impl Zone<'_> {
         app.granted_again = Flag::from(head.ticket.came_back());
         app.granted_slot = if counts { slot } else { SlotId::NONE };
         app.granted = Flag::ON;
-        app.take_one(now);
+        app.take_one(slot, now);
         if counts {
             self.let_go(slot);
         } else {
             self.vacate(slot);
         }
         self.publish(id);
-        Some(Given { cookie: head.cookie, counted: counts.then_some(slot), by, tries })
+        let Held { cookie, ticket, .. } = head;
+        Some(Given { cookie, ticket, counted: counts.then_some(slot), by, tries })
     }
 
     /// Takes requests of `me` out of an app's line to be turned away. Returns how many.
@@ -149,7 +151,8 @@ impl Zone<'_> {
             }
             count += 1;
             self.vacate(slot_id);
-            each(Given { cookie: held.cookie, counted: None, by: Release::NONE, tries: None });
+            let Held { cookie, ticket, .. } = held;
+            each(Given { cookie, ticket, counted: None, by: Release::NONE, tries: None });
         }
         if let Some(app) = self.apps.get_mut(id.index()) {
             if self.header.turns_away(app) {

@@ -6,7 +6,7 @@ use crate::flag::Flag;
 use crate::ids::{AppId, Epoch, NameHash, SlotId};
 use crate::shared::app::{App, State};
 use crate::shared::oldest::Oldest;
-use crate::shared::slots::{self, List};
+use crate::shared::slots::{self, List, Slot};
 
 impl Zone<'_> {
     /// Frees a slot.
@@ -23,7 +23,7 @@ impl Zone<'_> {
                 app.line.remove(self.slots, slot);
                 app.count_hold(&occupant, self.now.monotonic);
             } else {
-                app.unfinished = app.unfinished.saturating_sub(1);
+                app.is_out_no_more(slot);
             }
         }
         if let Some(worker) = self.workers.get_mut(occupant.owner.index()) {
@@ -68,6 +68,15 @@ impl Zone<'_> {
             }
         }
         self.publish(id);
+    }
+
+    /// A request that was tried may be finished, and another one have its slot.
+    fn recompute_try(&mut self, id: AppId) {
+        let Some(app) = self.apps.get_mut(id.index()) else { return };
+        let tried = self.slots.get(app.trying().index()).and_then(Slot::unfinished);
+        if tried.is_none_or(|one| one.app != id) {
+            app.tries_none();
+        }
     }
 
     /// Writes an app's words for those that read without the lock.
@@ -134,6 +143,7 @@ impl Zone<'_> {
         self.signals.pause_ended();
         for index in 0..self.apps.len() {
             let id = AppId::at(index);
+            self.recompute_try(id);
             self.recompute_pause(id);
             if let Some(state) = self.app(id).map(App::state) {
                 self.dismiss_waiters(id, state);

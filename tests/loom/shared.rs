@@ -160,8 +160,16 @@ impl Shared {
     /// A request that a worker passed on earlier, and that had arrived then, comes back.
     pub(super) fn comes_back(&self, app: &AppName, owner: WorkerId, cookie: Cookie, arrived: u64) {
         let (arrived, came) = (Msec(arrived), CameBack::First);
-        let unseen =
-            Unseen { slot: None, owner, cookie, arrived, status: 502, longest: Msec(60_000), came };
+        let unseen = Unseen {
+            slot: None,
+            ticket: None,
+            owner,
+            cookie,
+            arrived,
+            status: 502,
+            longest: Msec(60_000),
+            came,
+        };
         let bounds = Bounds::max_held(u32::MAX);
         let back = self.visit(|zone| zone.take_back(app, unseen, bounds));
         assert!(matches!(back, TakenBack::Held(_)));

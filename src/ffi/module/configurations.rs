@@ -6,7 +6,7 @@ use nginx_sys::ngx_conf_t;
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
-use crate::ffi::conf::{LocConf, MainConf};
+use crate::ffi::conf::{self, LocConf, MainConf};
 use crate::ffi::control::endpoint;
 use crate::ffi::nginx::callbacks::{self, callbacks};
 use crate::ffi::nginx::conf::Conf;
@@ -60,14 +60,15 @@ pub(crate) extern "C" fn merge_location(
             Err(Failed) => return NGX_CONF_ERROR,
         }
     }
-    match child.away.flatten() {
-        Some(_) => prepare_away(cf),
-        None => NGX_CONF_OK,
+    match conf::main_conf_of(cf) {
+        Some(main) if main.uses_away => prepare_away(cf),
+        _ => NGX_CONF_OK,
     }
 }
 
-/// Requests of a location that nginx could not send to their app may be taken back. The module stands
-/// behind those that pass requests on in nginx's list, so they have merged it already.
+/// Requests of a location are watched: those of every location, because any may be the head of the line
+/// of an app that is away. The module stands behind those that pass requests on in nginx's list, so they
+/// have merged it already.
 fn prepare_away(cf: Conf) -> *mut c_char {
     match take_back::prepare(cf, &away::OWNER) {
         Ok(()) => NGX_CONF_OK,

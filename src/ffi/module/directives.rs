@@ -12,7 +12,7 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 use ngx::ngx_string;
 
 use crate::control::command::Changes;
-use crate::ffi::conf::{Endpoint, Holds, LocConf, MainConf};
+use crate::ffi::conf::{main_conf_of, Endpoint, Holds, LocConf, MainConf};
 use crate::ffi::control::endpoint;
 use crate::ffi::nginx::callbacks::{self, callbacks};
 use crate::ffi::nginx::conf::{self, Conf};
@@ -207,12 +207,19 @@ macro_rules! setter {
 }
 
 setter!(set_lease, lease, settings::lease);
-setter!(set_away, away, settings::away);
 setter!(set_max_held, max_held, settings::max_held);
 setter!(set_read_body, read_body, settings::read_body);
 setter!(set_overflow, overflow, ErrorStatus::parse);
 setter!(set_expired, expired, PassOr::<ErrorStatus>::parse);
 setter!(set_health_check, health_check, PassOr::<settings::HealthCode>::parse);
+
+extern "C" fn set_away(cf: Conf, _: &ngx_command_t, conf: &mut LocConf) -> *mut c_char {
+    let answer = set(cf, &mut conf.away, settings::away);
+    if let Some(main) = main_conf_of(cf).filter(|_| conf.away.flatten().is_some()) {
+        main.uses_away = true;
+    }
+    answer
+}
 
 extern "C" fn set_release(cf: Conf, _: &ngx_command_t, conf: &mut LocConf) -> *mut c_char {
     if conf.release.is_some() {

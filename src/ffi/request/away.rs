@@ -50,6 +50,7 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
     }
     let unseen = Unseen {
         slot: mark.kept_slot.get(),
+        ticket: mark.ticket.get(),
         owner: this.id(),
         cookie: mark.cookie(),
         arrived: back.arrived,

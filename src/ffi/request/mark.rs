@@ -12,7 +12,7 @@ use crate::ffi::nginx::flags::{self, request};
 use crate::ffi::nginx::queue::Link;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{pointers, Failed};
-use crate::ids::{AppId, Cookie, PauseId, SlotId};
+use crate::ids::{AppId, Cookie, PauseId, SlotId, Ticket};
 use crate::settings::ErrorStatus;
 use crate::time::Msec;
 use crate::zone::{Given, Release};
@@ -29,6 +29,8 @@ pub(crate) struct Mark {
     app_name: Cell<&'static [u8]>,
     /// The slot that a released request keeps until it is finished.
     pub kept_slot: Cell<Option<SlotId>>,
+    /// Its ticket, if it was taken out of the line.
+    pub ticket: Cell<Option<Ticket>>,
     pub released_by: Cell<Release>,
     /// The app that it was released to try, which is away.
     pub tries: Cell<Option<AppId>>,
@@ -112,6 +114,7 @@ pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
         in_flight_as: Cell::new(InFlightAs::Nothing),
         app_name: Cell::new(&[]),
         kept_slot: Cell::new(None),
+        ticket: Cell::new(None),
         released_by: Cell::new(Release::NONE),
         tries: Cell::new(None),
         back: Cell::new(None),
@@ -201,6 +204,7 @@ impl Mark {
     pub(crate) fn grant(&self, given: &Given) {
         self.stage.set(Stage::Granted);
         self.kept_slot.set(given.counted);
+        self.ticket.set(Some(given.ticket));
         let before = self.released_by.replace(given.by);
         if given.by.drain != PauseId(0) && given.by.drain != before.drain {
             self.back.set(self.back.get().map(|back| Back { since: now().monotonic, ..back }));

@@ -8,7 +8,7 @@
 
 use super::{App, StateRepr};
 use crate::flag::Flag;
-use crate::ids::PauseId;
+use crate::ids::SlotId;
 use crate::shared::pace::Allowance;
 use crate::sync::crash_point;
 use crate::time::{Msec, Now};
@@ -28,8 +28,8 @@ pub(super) struct Away {
     next_try: Msec,
     /// When the last one began.
     tried_at: Msec,
-    /// How many were unfinished then: no try waits for them.
-    aside: u32,
+    /// The slot of the request that was tried then, until it is finished or back in line.
+    trying: SlotId,
     /// For how long requests of the app are held at most because of it: the shortest time of those
     /// that were in line. 0 if none of its requests comes back.
     longest: Msec,
@@ -57,7 +57,7 @@ impl Away {
         tries: 0,
         next_try: Msec(0),
         tried_at: Msec(0),
-        aside: 0,
+        trying: SlotId::NONE,
         longest: Msec(0),
         limit: 0,
         exceeded: Flag::OFF,
@@ -73,7 +73,7 @@ impl App {
 
     /// The same, if no pause has led to it.
     pub fn is_away_without_pause(&self) -> bool {
-        self.is_away() && self.drain() == PauseId(0)
+        self.is_away() && self.drains_without_pause()
     }
 
     /// Since when it is away, and the status with which nginx would have answered.
@@ -97,7 +97,12 @@ impl App {
     }
 
     fn due(&self, since: Msec) -> Msec {
-        since.max(self.away.since.monotonic).after(self.away.longest)
+        // Without a pause they are held because of it from the first absence on.
+        let began = match self.drains_without_pause() {
+            true => self.drain.began(),
+            false => self.away.since.monotonic,
+        };
+        since.max(began).after(self.away.longest)
     }
 
     /// Whether a request that is released now is watched until it is finished, because it may come back.
@@ -122,8 +127,7 @@ impl App {
             self.outrun(now);
             return false;
         }
-        let (longest, aside) = (self.away.longest, self.unfinished);
-        self.away = Away { since: now, status, longest, aside, ..Away::NONE };
+        self.away = Away { since: now, status, longest: self.away.longest, ..Away::NONE };
         self.try_later(now);
         crash_point();
         self.away.on = Flag::ON;
@@ -184,13 +188,30 @@ impl App {
     /// if it was.
     pub fn got_through(&mut self, now: Now) -> Option<Now> {
         let (since, _) = self.away()?;
-        self.upto = self.upto.max(self.last_ticket());
-        self.set_pace(self.pace(), now);
+        self.goes_on_after(since.monotonic, now.monotonic);
         self.since = now;
         crash_point();
         self.away.on = Flag::OFF;
         crash_point();
         Some(since)
+    }
+
+    /// The slot of the request that is tried now, if the app is away.
+    pub fn trying(&self) -> SlotId {
+        self.away.trying
+    }
+
+    /// No request is tried now.
+    pub fn tries_none(&mut self) {
+        self.away.trying = SlotId::NONE;
+    }
+
+    /// The request of this slot is finished, or back in line.
+    pub fn is_out_no_more(&mut self, slot: SlotId) {
+        self.unfinished = self.unfinished.saturating_sub(1);
+        if self.away.trying == slot {
+            self.tries_none();
+        }
     }
 
     /// A released request is finished, and does not count as unfinished any more.
@@ -212,9 +233,9 @@ impl App {
     /// Whether the head of the line, which is in it since this time, may go on now, as far as the app's
     /// absence allows.
     pub(super) fn allowed_by_absence(&self, since: Msec, now: Msec) -> Allowance {
-        let Away { limit, next_try, tried_at, aside, .. } = self.away;
+        let Away { limit, next_try, tried_at, trying, .. } = self.away;
         let at = match limit {
-            _ if self.is_away() && self.unfinished > aside => {
+            _ if self.is_away() && trying.is_some() => {
                 tried_at.after(PATIENCE).min(self.due(since))
             }
             _ if self.is_away() => next_try.min(self.due(since)),
@@ -229,10 +250,10 @@ impl App {
         }
     }
 
-    /// A request goes on.
-    pub(super) fn went_on(&mut self, now: Msec) {
+    /// The request in this slot goes on.
+    pub(super) fn went_on(&mut self, slot: SlotId, now: Msec) {
         if self.is_away() {
-            (self.away.tried_at, self.away.aside) = (now, self.unfinished);
+            (self.away.tried_at, self.away.trying) = (now, slot);
         }
         if !self.is_outrun() {
             return;

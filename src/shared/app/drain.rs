@@ -3,7 +3,7 @@
 
 use super::{App, StateRepr};
 use crate::flag::Flag;
-use crate::ids::{PauseId, Ticket};
+use crate::ids::{PauseId, SlotId, Ticket};
 use crate::shared::pace::{Allowance, Pace, Progress};
 use crate::sync::crash_point;
 use crate::text::Address;
@@ -114,6 +114,11 @@ impl Drain {
         self.progress.pace()
     }
 
+    /// When it began, on the monotonic clock.
+    pub(super) fn began(&self) -> Msec {
+        self.began
+    }
+
     /// Whether a drain is over, and that is not reported yet.
     pub(super) fn owes_report(&self) -> bool {
         self.unreported.is_on()
@@ -176,6 +181,14 @@ impl App {
         self.drain.progress = Progress::begin(pace, self.line.len, now.monotonic);
     }
 
+    /// Continues the drain, which stood still from `since` until `now`.
+    pub(super) fn goes_on_after(&mut self, since: Msec, now: Msec) {
+        self.drain.progress.stood_still(since, now);
+        if self.drain.pace().is_unlimited() {
+            self.upto = self.upto.max(self.last_ticket());
+        }
+    }
+
     /// Opens the app if all requests that the pause held have left the line. `head` is the first ticket
     /// in line. A paced drain, or one that the app does not keep up with, first releases those that
     /// came meanwhile, in further rounds.
@@ -207,7 +220,9 @@ impl App {
                 crash_point();
                 self.code = StateRepr::Open;
                 crash_point();
-                self.drain.unreported = Flag::from(held_any);
+                if held_any {
+                    self.drain.unreported = Flag::ON;
+                }
             }
         }
     }
@@ -247,10 +262,20 @@ impl App {
         self.drain.hurried = Flag::ON;
     }
 
-    /// Notes that a request was taken out of the line to be released.
-    pub fn take_one(&mut self, now: Msec) {
+    /// Notes that the request in this slot was taken out of the line to be released.
+    pub fn take_one(&mut self, slot: SlotId, now: Msec) {
         self.drain.progress.release_one();
-        self.went_on(now);
+        self.went_on(slot, now);
+    }
+
+    /// Notes that a request which was taken out is in line again.
+    pub fn take_one_back(&mut self) {
+        self.drain.progress.take_back_one();
+    }
+
+    /// Whether its line is released, and is there only because the app was away.
+    pub fn drains_without_pause(&self) -> bool {
+        self.code == StateRepr::Draining && !self.drain.ends_pause.is_on()
     }
 
     /// The pause whose drain releases the requests that go on now; 0 if they only queued behind it.

@@ -17,8 +17,8 @@ pub(super) struct ModelAway {
     pub since: Now,
     next_try: Msec,
     tries: u32,
-    /// When one was tried last, and how many were unfinished then.
-    tried: Option<(Msec, usize)>,
+    /// When one was tried last, and which.
+    tried: Option<(Msec, Cookie)>,
 }
 
 /// The app takes only so many at a time.
@@ -33,10 +33,12 @@ pub(super) struct Outrun {
     next: Msec,
 }
 
-/// A request that was passed on without having been held.
+/// A request that was passed on, and has no slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passed {
     pub app: usize,
+    /// What it had if it was held and has lost its slot, else 0.
+    pub ticket: Ticket,
     pub owner: WorkerId,
     pub cookie: Cookie,
     pub arrived: Msec,
@@ -44,8 +46,8 @@ pub(super) struct Passed {
 
 impl Passed {
     pub(super) fn request(self) -> ModelRequest {
-        let Self { owner, cookie, arrived, .. } = self;
-        let (ticket, slot) = (Ticket(0), SlotId::NONE);
+        let Self { ticket, owner, cookie, arrived, .. } = self;
+        let slot = SlotId::NONE;
         ModelRequest { ticket, owner, cookie, slot, arrived, back: false }
     }
 }
@@ -88,7 +90,11 @@ impl Pair {
                 let Some(entry) = found.or_else(|| self.makes_room(name)) else {
                     return TakenBack::No;
                 };
-                (entry, ModelRequest { ticket: self.apps[entry].as_mut().unwrap().ticket(), ..one })
+                let ticket = match one.ticket {
+                    Ticket(0) => self.apps[entry].as_mut().unwrap().ticket(),
+                    known => known,
+                };
+                (entry, ModelRequest { ticket, ..one })
             }
         };
         if self.app(entry).baton.is_some_and(|(_, taken)| taken.is_some_and(|it| same(&it))) {
@@ -97,6 +103,9 @@ impl Pair {
         self.out.retain(|out| *out != one.cookie);
         let app = self.apps[entry].as_mut().unwrap();
         app.takes_back = true;
+        if kept.is_some() {
+            app.round.take_back_one();
+        }
         app.totals.away += u64::from(came == Came::First);
         app.stands_again(one);
         if app.fails(kept.is_some(), now) {
@@ -114,8 +123,9 @@ impl Pair {
             let spared = app.spared_slots().any(|slot| slot == got);
             let at = app.unfinished.iter().position(|one| one.slot == got);
             if let Some(at) = at.filter(|_| spared) {
-                let ModelRequest { owner, cookie, arrived, .. } = app.unfinished.remove(at);
-                self.passed.push(Passed { app: app.name, owner, cookie, arrived });
+                let one = app.unfinished.remove(at);
+                let ModelRequest { ticket, owner, cookie, arrived, .. } = one;
+                self.passed.push(Passed { app: app.name, ticket, owner, cookie, arrived });
                 return true;
             }
         }
@@ -131,9 +141,11 @@ impl Pair {
                 let after = now.monotonic.since(away.since.monotonic);
                 let held = app.line.len() as u32;
                 self.absence = Some((name(NAMES[app.name]), Absence::Ends { after, held }));
-                app.upto = Ticket(app.next_ticket.0 - 1);
+                if app.round.pace == Pace::default() {
+                    app.upto = Ticket(app.next_ticket.0 - 1);
+                }
                 (app.state, app.since) = (State::Draining { upto: app.upto }, now);
-                app.round = Round::first(app.round.pace, app.line.len(), now.monotonic);
+                app.round.stood_still(away.since.monotonic, now.monotonic);
             }
         }
         Outcome::Done
@@ -174,20 +186,20 @@ impl Pair {
             (back, _) => back,
         };
         assert_eq!(app.line.iter().find(before), None, "it overtakes");
-        let tried = app.away.and_then(|away| away.tried).filter(|_| !app.unfinished.is_empty());
-        if let Some((at, others)) = tried {
+        if let Some(at) = app.tries_since() {
             let long_ago = self.zone.now.monotonic.since(at) >= Msec(5000);
-            assert!(app.unfinished.len() <= others || long_ago, "one is tried at a time");
+            assert!(long_ago, "one is tried at a time");
         }
     }
 
     /// Requests that passed, or are unfinished, come back.
     pub(super) fn back(&self, app: usize, one: ModelRequest, max_held: u32) -> Deed {
-        let ModelRequest { slot, owner, cookie, arrived, back, .. } = one;
+        let ModelRequest { ticket, slot, owner, cookie, arrived, back } = one;
         let came = if back { Came::Again } else { Came::First };
         let slot = slot.is_some().then_some(slot);
+        let ticket = (ticket != Ticket(0)).then_some(ticket);
         let unseen =
-            Unseen { slot, owner, cookie, arrived, status: STATUS, longest: LONGEST, came };
+            Unseen { slot, ticket, owner, cookie, arrived, status: STATUS, longest: LONGEST, came };
         Deed::TakeBack { name: name(NAMES[app]), unseen, max_held }
     }
 }
@@ -226,8 +238,7 @@ impl ModelApp {
         let begins = self.unfinished.is_empty() || long_ago;
         if begins {
             let next_try = now.monotonic.after(Msec(50));
-            let tried = Some((Msec(0), self.unfinished.len()));
-            let away = ModelAway { since: now, next_try, tries: 0, tried };
+            let away = ModelAway { since: now, next_try, tries: 0, tried: None };
             (self.away, self.outrun) = (Some(away), None);
         } else {
             self.is_too_fast(now.monotonic);
@@ -272,21 +283,24 @@ impl ModelApp {
     pub(super) fn next_by_absence(&self, now: Msec) -> Next {
         let at = |at: Msec| if at > now { Next::At(at) } else { Next::Now };
         match (self.away, self.outrun) {
-            (Some(away), _) => match away.tried {
-                Some((tried, others)) if self.unfinished.len() > others => {
-                    at(tried.after(Msec(5000)))
-                }
-                _ => at(away.next_try),
-            },
+            (Some(away), _) => {
+                at(self.tries_since().map_or(away.next_try, |since| since.after(Msec(5000))))
+            }
             (None, Some(outrun)) if self.unfinished.len() >= outrun.limit => at(outrun.next),
             _ => Next::Now,
         }
     }
 
+    /// Since when one is tried, if one is.
+    fn tries_since(&self) -> Option<Msec> {
+        let (at, cookie) = self.away?.tried?;
+        self.unfinished.iter().any(|one| one.cookie == cookie).then_some(at)
+    }
+
     /// One goes on, beside those that are unfinished.
-    pub(super) fn one_more(&mut self, now: Msec) {
+    pub(super) fn one_more(&mut self, one: &ModelRequest, now: Msec) {
         if let Some(away) = &mut self.away {
-            away.tried = Some((now, self.unfinished.len()));
+            away.tried = Some((now, one.cookie));
         }
         if let Some(outrun) = &mut self.outrun {
             outrun.exceeded = self.unfinished.len() >= outrun.limit;

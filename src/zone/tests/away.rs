@@ -12,8 +12,16 @@ pub(super) const LONGEST: Msec = Msec(u64::MAX / 4);
 pub(super) fn back(scene: &mut Scene, owner: WorkerId, cookie: u64, arrived: u64) -> TakenBack {
     let (cookie, arrived) = (Cookie(cookie), Msec(arrived));
     let came = Came::First;
-    let unseen =
-        Unseen { slot: None, owner, cookie, arrived, status: GATEWAY, longest: LONGEST, came };
+    let unseen = Unseen {
+        slot: None,
+        ticket: None,
+        owner,
+        cookie,
+        arrived,
+        status: GATEWAY,
+        longest: LONGEST,
+        came,
+    };
     scene.visit(|zone| zone.take_back(&name("a"), unseen, Bounds::max_held(9)))
 }
 
@@ -21,8 +29,16 @@ pub(super) fn back(scene: &mut Scene, owner: WorkerId, cookie: u64, arrived: u64
 pub(super) fn released_back(scene: &mut Scene, one: HeldRequest) -> TakenBack {
     let HeldRequest { slot, owner, cookie } = one;
     let (slot, came) = (Some(slot), Came::First);
-    let unseen =
-        Unseen { slot, owner, cookie, arrived: Msec(0), status: GATEWAY, longest: LONGEST, came };
+    let unseen = Unseen {
+        slot,
+        ticket: None,
+        owner,
+        cookie,
+        arrived: Msec(0),
+        status: GATEWAY,
+        longest: LONGEST,
+        came,
+    };
     scene.visit(|zone| zone.take_back(&name("a"), unseen, Bounds::max_held(9)))
 }
 
@@ -67,8 +83,20 @@ pub(super) fn away() -> Scene {
 fn an_open_app_whose_request_comes_back_is_away_and_holds_those_that_come() {
     let mut scene = away();
     assert!(is_away(&mut scene));
-    assert!(matches!(scene.come("a", ONE), Arrival::Held { ahead: 2, .. }));
+    held(&mut scene, ONE);
     assert_eq!(totals(&mut scene).away, 2);
+}
+
+#[test]
+fn a_request_that_does_not_wait_for_an_app_that_is_away_passes() {
+    let mut scene = away();
+    assert_eq!(scene.come("a", ONE), Arrival::Passes);
+    scene.wait(50);
+    scene.take(ONE).unwrap();
+    through(&mut scene);
+    assert_eq!(scene.come("a", ONE), Arrival::Passes, "others still wait only because it was away");
+    scene.pause("a");
+    assert!(matches!(scene.come("a", ONE), Arrival::Held { .. }));
 }
 
 #[test]
@@ -202,6 +230,7 @@ fn a_request_is_tried_once_more_when_its_time_is_over_and_is_not_held_again() {
     let mut scene = Scene::new();
     let first = Unseen {
         slot: None,
+        ticket: None,
         owner: ONE,
         cookie: Cookie(101),
         arrived: scene.zone.now.monotonic,

@@ -58,7 +58,13 @@ fn away() -> Pair {
     let mut pair = Pair::new();
     for (owner, arrived) in [(TWO, 20), (ONE, 10)] {
         pair.cookies += 1;
-        let one = Passed { app: A, owner, cookie: Cookie(pair.cookies), arrived: Msec(arrived) };
+        let one = Passed {
+            app: A,
+            ticket: Ticket(0),
+            owner,
+            cookie: Cookie(pair.cookies),
+            arrived: Msec(arrived),
+        };
         let back = pair.back(A, one.request(), u32::MAX);
         pair.carry_out(&back);
     }
@@ -70,7 +76,8 @@ fn away() -> Pair {
 fn one_that_had_passed_comes_back_to_an_open_app() {
     let mut pair = Pair::new();
     pair.cookies += 1;
-    let one = Passed { app: A, owner: ONE, cookie: Cookie(1), arrived: Msec(10) };
+    let one =
+        Passed { app: A, ticket: Ticket(0), owner: ONE, cookie: Cookie(1), arrived: Msec(10) };
     at_each_point(&pair, &pair.back(A, one.request(), u32::MAX));
 }
 
@@ -80,7 +87,8 @@ fn one_that_had_passed_comes_back_to_the_head_of_a_line() {
     pair.cookies += 1;
     for arrived in [5, 15, 25] {
         let cookie = Cookie(pair.cookies);
-        let one = Passed { app: A, owner: THREE, cookie, arrived: Msec(arrived) };
+        let one =
+            Passed { app: A, ticket: Ticket(0), owner: THREE, cookie, arrived: Msec(arrived) };
         at_each_point(&pair, &pair.back(A, one.request(), u32::MAX));
     }
 }

@@ -210,43 +210,82 @@ fn a_new_pause_may_begin_while_an_open_app_is_away() {
 }
 
 #[test]
-fn the_pace_of_a_drain_begins_again_when_the_app_is_back() {
+fn a_drain_goes_on_at_its_pace_where_it_stood_when_the_app_went_away() {
     let mut scene = Scene::paused_by("a", paced(1000, 0));
     let all: Vec<_> = (0..5).map(|_| held(&mut scene, ONE)).collect();
     scene.resume("a");
+    scene.turn(ONE);
+    scene.finish(all[0]);
+    scene.wait(300);
     tries(&mut scene, ONE);
-    released_back(&mut scene, all[0]);
+    released_back(&mut scene, all[1]);
     scene.wait(50);
-    assert_eq!(tries(&mut scene, ONE), 1, "a try has no pace");
-    released_back(&mut scene, all[0]);
+    assert_eq!(tries(&mut scene, ONE), 2, "a try has no pace");
+    released_back(&mut scene, all[1]);
     scene.wait(5000);
     tries(&mut scene, ONE);
     through(&mut scene);
-    assert_eq!(scene.turn(ONE), [2]);
-    assert_eq!(later(&mut scene, ONE), Some(250), "four are left");
+    assert_eq!(later(&mut scene, ONE), Some(100), "the third is due 400 ms after the first");
+    scene.wait(100);
+    assert_eq!(scene.turn(ONE), [3]);
+    assert_eq!(later(&mut scene, ONE), Some(200));
 }
 
 #[test]
-fn a_caller_that_waits_for_the_drain_waits_until_none_is_held_because_the_app_is_away() {
-    let mut scene = away();
-    let (opened, caller) = scene.disable_and_wait("a", ONE).unwrap();
-    assert_eq!(opened, Opened::Unchanged);
+fn one_at_a_time_is_tried_also_beside_long_ones_of_which_one_finishes() {
+    let mut scene = Scene::paused("a");
+    let long = [held(&mut scene, ONE), held(&mut scene, ONE)];
+    scene.resume("a");
+    assert_eq!(scene.turn(ONE), [1, 2]);
+    scene.wait(5000);
+    back(&mut scene, TWO, 102, 5000);
+    held(&mut scene, TWO);
     scene.wait(50);
+    assert_eq!(tries(&mut scene, TWO), 102);
+    scene.finish(long[0]);
+    assert_eq!(later(&mut scene, TWO), Some(5000));
+}
+
+#[test]
+fn the_report_of_a_drain_is_not_lost_if_the_app_is_away_before_it_is_written() {
+    let mut scene = Scene::new();
+    for app in ["c", "b", "a"] {
+        scene.pause(app);
+        scene.hold(app, ONE);
+        scene.resume(app);
+    }
+    scene.visit(|zone| zone.reap(ONE, process(1)));
+    let mut reported = vec![scene.effects.drained];
+    back(&mut scene, TWO, 102, 20);
+    reported.push(scene.effects.drained);
+    let one = known(&scene, TWO, 102);
+    scene.depart(one, DepartReason::Left);
+    reported.push(scene.effects.drained);
+    let apps: Vec<_> = reported.iter().map(|one| one.map(|(app, _)| app)).collect();
+    assert_eq!(apps, ["c", "b", "a"].map(|app| Some(name(app))));
+}
+
+#[test]
+fn a_request_is_not_held_longer_because_the_app_comes_and_goes() {
+    let mut scene = Scene::new();
+    back(&mut scene, ONE, 101, 10);
+    let bounds = Bounds { away: Some(Msec(30_000)), ..Bounds::max_held(9) };
+    scene.hold_within("a", TWO, bounds);
+    let arrived = scene.zone.now.monotonic;
+    let is_overdue = |scene: &mut Scene| {
+        let overdue = |zone: &mut Zone<'_>| {
+            zone.app(zone.find(&name("a"))?)?.is_overdue(arrived, zone.now).into()
+        };
+        scene.visit(overdue)
+    };
+    scene.wait(20_000);
     tries(&mut scene, ONE);
     through(&mut scene);
-    assert_eq!(scene.poll(caller.unwrap()), WaitResult::Pending);
-    scene.turn(TWO);
-    assert_eq!(scene.poll(caller.unwrap()), WaitResult::Done);
-}
-
-#[test]
-fn a_pause_that_is_rolled_back_releases_those_that_came_back() {
-    let mut scene = away();
-    let caller = scene.quiets("a", PLAIN, ONE);
-    scene.wait(5000);
-    assert!(scene.turn(ONE).is_empty());
-    assert!(matches!(back(&mut scene, ONE, 100, 5), TakenBack::Held(_)), "the pause holds it");
-    assert!(matches!(scene.give_up(caller), WaitResult::RolledBack(_)));
-    assert_eq!(scene.turn(ONE), [100, 101]);
-    assert_eq!(scene.turn(TWO), [102]);
+    let one = known(&scene, ONE, 101);
+    scene.finish(one);
+    back(&mut scene, ONE, 103, 20);
+    scene.wait(9_999);
+    assert_eq!((is_away(&mut scene), is_overdue(&mut scene)), (true, Some(false)));
+    scene.wait(1);
+    assert_eq!(is_overdue(&mut scene), Some(true));
 }

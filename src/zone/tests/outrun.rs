@@ -86,7 +86,7 @@ fn those_that_come_while_an_app_is_outrun_are_held_behind() {
     let (mut scene, all) = released(3, 0);
     released_back(&mut scene, all[2]);
     for _ in 0..3 {
-        assert!(matches!(scene.come("a", ONE), Arrival::Held { .. }));
+        held(&mut scene, ONE);
     }
     scene.finish(all[0]);
     scene.finish(all[1]);

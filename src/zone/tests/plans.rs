@@ -25,7 +25,7 @@ impl Pair {
                         self.cookies += 1;
                         let (owner, cookie) = (id(worker), Cookie(self.cookies));
                         let arrived = self.zone.now.monotonic;
-                        self.passed.push(Passed { app, owner, cookie, arrived });
+                        self.passed.push(Passed { app, ticket: Ticket(0), owner, cookie, arrived });
                         return Vec::new();
                     }
                 }

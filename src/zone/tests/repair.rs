@@ -138,6 +138,7 @@ fn gates_stay_shut(zone: &Owned, before: &Picture, after: &Picture) {
         let is_paused_or_stopped = |app: &AppPicture| app.state != State::Open;
         let both =
             was.name == becomes.name && is_paused_or_stopped(was) && is_paused_or_stopped(becomes);
+        let both = both && !goes_on_behind(was, State::Open);
         if let Some(name) = was.name.filter(|_| both) {
             assert!(!signals.all_open(), "all gates opened");
             let found = signals.find(NameHash::of(name.as_bytes()));

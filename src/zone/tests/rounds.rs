@@ -38,6 +38,15 @@ impl Round {
         self.released += 1;
     }
 
+    pub(super) fn take_back_one(&mut self) {
+        self.released = self.released.saturating_sub(1);
+    }
+
+    pub(super) fn stood_still(&mut self, since: Msec, now: Msec) {
+        let before = since.0.saturating_sub(self.began.0);
+        self.began = Msec(now.0 - before);
+    }
+
     /// At most so many are unfinished.
     pub(super) fn max_unfinished(&self) -> usize {
         match self.pace.concurrency {

@@ -26,17 +26,24 @@ impl Pair {
                 let arrival = self.arrives(id.index(), at(name), who, bounds);
                 if arrival == Arrival::Passes {
                     let arrived = now.monotonic;
-                    self.passed.push(Passed { app: at(name), owner, cookie, arrived });
+                    self.passed.push(Passed {
+                        app: at(name),
+                        ticket: Ticket(0),
+                        owner,
+                        cookie,
+                        arrived,
+                    });
                 }
                 Outcome::Arrival(arrival)
             }
             Deed::TakeBack { name, unseen, max_held } => {
-                let Unseen { owner, cookie, arrived, came, .. } = unseen;
+                let Unseen { ticket, owner, cookie, arrived, came, .. } = unseen;
                 let slot = match got {
                     Outcome::TakenBack(TakenBack::Held(slot)) => *slot,
                     _ => unseen.slot.unwrap_or(SlotId::NONE),
                 };
-                let one = ModelRequest { slot, ..unheld(owner, cookie, arrived) };
+                let ticket = ticket.unwrap_or_default();
+                let one = ModelRequest { slot, ticket, ..unheld(owner, cookie, arrived) };
                 Outcome::TakenBack(self.comes_back(at(name), one, came, max_held))
             }
             Deed::Through { id, .. } => self.gets_through(id.index()),
@@ -133,6 +140,11 @@ impl Pair {
         let Some(app) = app.filter(|app| app.name == name) else {
             return Arrival::Passes;
         };
+        let drains = matches!(app.state, State::Draining { .. });
+        let behind_an_absence = drains && !app.ends_pause && bounds.away.is_none();
+        if behind_an_absence {
+            return Arrival::Passes;
+        }
         if app.state == State::Open {
             self.passes(name);
             return Arrival::Passes;
@@ -224,7 +236,7 @@ impl Pair {
             let app = self.apps[entry].as_mut().unwrap();
             app.line.pop_front();
             app.round.release_one();
-            app.one_more(now.monotonic);
+            app.one_more(&head, now.monotonic);
             app.unfinished.extend(Some(head).filter(|_| counts));
             let paced = drains && counts && app.away.is_none();
             assert!(!paced || app.unfinished.len() <= app.round.max_unfinished());
@@ -311,8 +323,9 @@ impl Pair {
                     released: app.totals.released - app.released_before,
                     took: now.monotonic.since(app.drain_began),
                 };
-                app.unreported = Some(drained).filter(|_| app.drain_held > 0);
-                app.last_drain = app.unreported.or(app.last_drain);
+                if app.drain_held > 0 {
+                    (app.unreported, app.last_drain) = (Some(drained), Some(drained));
+                }
             } else {
                 app.upto = Ticket(app.next_ticket.0 - 1);
                 app.state = State::Draining { upto: app.upto };
@@ -341,5 +354,6 @@ fn unheld(owner: WorkerId, cookie: Cookie, arrived: Msec) -> ModelRequest {
 }
 
 fn given(one: &ModelRequest, counted: Option<SlotId>, by: Release, tries: Option<AppId>) -> Given {
-    Given { cookie: one.cookie, counted, by, tries }
+    let ticket = if one.back { one.ticket.back(one.arrived) } else { one.ticket };
+    Given { cookie: one.cookie, ticket, counted, by, tries }
 }

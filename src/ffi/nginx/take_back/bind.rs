@@ -90,7 +90,7 @@ pub(crate) fn prepare(cf: Conf, owner: &'static Owner) -> Result<(), Unprepared>
             Cell::from_mut(&mut (*conf.cast::<ngx_http_upstream_conf_t>().as_ptr()).local)
         };
         // NGX_CONF_UNSET_PTR: the module does not use it here.
-        if place.get() as usize == usize::MAX {
+        if place.get() as usize == usize::MAX || is_ours(place.get()) {
             continue;
         }
         place.set(bind(cf, place.get(), owner).ok_or(Unprepared::NoMemory)?);
@@ -103,6 +103,17 @@ fn is_bind(directive: &ngx_command_t) -> bool {
     const SET: NgxSet = Some(ngx_http_upstream_bind_set_slot);
     directive.offset == offset_of!(ngx_http_upstream_conf_t, local)
         && directive.set.zip(SET).is_some_and(|(one, bind)| ptr::fn_addr_eq(one, bind))
+}
+
+/// Whether this is one of ours, which the location has from the one around it.
+fn is_ours(local: *const ngx_http_upstream_local_t) -> bool {
+    const LENGTH: ngx_http_script_len_code_pt = length(on_length);
+    // SAFETY: null, or a bind that nginx keeps in the configuration's memory.
+    let value = unsafe { local.as_ref() }.and_then(pointers::bind_value);
+    // SAFETY: null, or codes, each of which begins with its function.
+    let first = value
+        .and_then(|value| unsafe { value.lengths.cast::<ngx_http_script_len_code_pt>().as_ref() });
+    first.copied().flatten().zip(LENGTH).is_some_and(|(one, ours)| ptr::fn_addr_eq(one, ours))
 }
 
 /// A bind that stands in for this one.
