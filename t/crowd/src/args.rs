@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::net::Address;
+use crate::net::{Address, LONGEST_BACKLOG};
 
 pub(crate) const USAGE: &str = "\
-usage: crowd backend --listen ADDRESS --log FILE [--delay MS] [--until-stdin-closes]
+usage: crowd backend --listen ADDRESS --log FILE [--delay MS] [--backlog N]
        crowd clients --to ADDRESS --count N [options]
        crowd http2   --to ADDRESS --count N --connections C [options]
 
 ADDRESS is 127.0.0.1:port or unix:/path. In a request to the backend, ?delay=MS, ?size=BYTES and
-?status=CODE shape the answer; a request with an Upgrade header becomes an echo.
+?status=CODE shape the answer; a request with an Upgrade header becomes an echo. On a line \"stop\" on
+stdin it accepts no more, answers what has come, and ends.
 
 options:
   --path PATH        default /r/{i}; {i} is the client's number, {n} its request's, from 0
@@ -51,7 +52,8 @@ pub(crate) struct Backend {
     pub(crate) listen: Address,
     pub(crate) log: PathBuf,
     pub(crate) delay: Duration,
-    pub(crate) until_stdin_closes: bool,
+    /// The length of the listen queue.
+    pub(crate) backlog: i32,
 }
 
 /// When leavers close their connections.
@@ -120,19 +122,19 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 
 fn backend(args: &mut Parser) -> Result<Backend, lexopt::Error> {
     let (mut listen, mut log) = (None, None);
-    let (mut delay, mut until_stdin_closes) = (Duration::ZERO, false);
+    let (mut delay, mut backlog) = (Duration::ZERO, LONGEST_BACKLOG);
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("listen") => listen = Some(value(args)?),
             Arg::Long("log") => log = Some(PathBuf::from(args.value()?)),
             Arg::Long("delay") => delay = Duration::from_millis(value(args)?),
-            Arg::Long("until-stdin-closes") => until_stdin_closes = true,
+            Arg::Long("backlog") => backlog = positive(value(args)?)?,
             _ => return Err(arg.unexpected()),
         }
     }
     let listen = listen.ok_or("backend: --listen is missing")?;
     let log = log.ok_or("backend: --log is missing")?;
-    Ok(Backend { listen, log, delay, until_stdin_closes })
+    Ok(Backend { listen, log, delay, backlog })
 }
 
 fn clients(args: &mut Parser) -> Result<Clients, lexopt::Error> {
@@ -285,6 +287,7 @@ mod tests {
             "clients --to 127.0.0.1:1 --count 1 --timeout -1",
             "clients --to 127.0.0.1:1 --count 1 --what",
             "backend --listen unix:/x",
+            "backend --listen unix:/x --log /l --backlog 0",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

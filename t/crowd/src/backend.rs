@@ -31,23 +31,21 @@ const EVENTS: usize = 16_384;
 
 pub(crate) fn run(options: &Options) -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
-    let listener = options.listen.listen()?;
+    let listener = options.listen.listen(options.backlog)?;
     let mut poll = Poll::new()?;
     let registry = poll.registry().try_clone()?;
     net::watch(&registry, &listener, LISTENER, Interest::READABLE)?;
     // Kept here, because the last wake is lost when the waker is dropped.
     let waker = Arc::new(Waker::new(&registry, STDIN)?);
-    if options.until_stdin_closes {
-        let waker = Arc::clone(&waker);
-        stdin::listen(move |word| {
-            if word == stdin::Word::Closed {
-                let _ = waker.wake();
-            }
-        });
-    }
+    let wake = Arc::clone(&waker);
+    stdin::listen(move |word| {
+        if word == stdin::Word::Stop {
+            let _ = wake.wake();
+        }
+    });
     let mut backend = Backend {
         registry,
-        listener,
+        listener: Some(listener),
         delay: options.delay,
         clock: Clock::new(),
         peers: Slab::new(),
@@ -73,17 +71,21 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         for event in &events {
             match event.token() {
                 LISTENER => backend.accept()?,
-                STDIN => return Ok(()),
+                STDIN => backend.stop()?,
                 Token(slot) => backend.hear(slot)?,
             }
         }
         backend.answer()?;
+        if backend.is_done() {
+            return Ok(());
+        }
     }
 }
 
 struct Backend {
     registry: Registry,
-    listener: Socket,
+    /// None once it was stopped.
+    listener: Option<Socket>,
     delay: Duration,
     clock: Clock,
     peers: Slab<Peer>,
@@ -103,9 +105,25 @@ struct Backend {
 }
 
 impl Backend {
+    /// Accepts what has come, and no more after that.
+    fn stop(&mut self) -> io::Result<()> {
+        self.accept()?;
+        self.listener = None;
+        Ok(())
+    }
+
+    /// Whether it was stopped, and has answered all. Closes the connections that have nothing to be answered.
+    fn is_done(&mut self) -> bool {
+        if self.listener.is_some() {
+            return false;
+        }
+        self.peers.retain(|_, peer| !peer.is_idle());
+        self.peers.is_empty()
+    }
+
     fn accept(&mut self) -> io::Result<()> {
-        loop {
-            let socket = match self.listener.accept() {
+        while let Some(listener) = &self.listener {
+            let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
@@ -120,6 +138,7 @@ impl Backend {
             self.connections += 1;
             entry.insert(Peer::new(socket, self.connections, self.turn));
         }
+        Ok(())
     }
 
     fn hear(&mut self, slot: usize) -> io::Result<()> {

@@ -301,6 +301,8 @@ impl<'a> Crowd<'a> {
                 Word::Go => self.send_all(),
                 Word::Leave => self.leave_all(),
                 Word::Closed if self.go => {}
+                // For a backend.
+                Word::Stop => {}
                 // No "go" can come any more.
                 Word::Closed => self.deadline = 0,
             }

@@ -49,7 +49,7 @@ async fn everybody(options: &Options) -> io::Result<bool> {
             said.send_modify(|(go, leave)| match word {
                 Word::Go => *go = true,
                 Word::Leave => *leave = true,
-                Word::Closed => {}
+                Word::Stop | Word::Closed => {}
             });
         });
     }

@@ -10,8 +10,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// The listen queue, as long as the kernel allows: all held requests of a pause come at once.
-const BACKLOG: i32 = 65_535;
+/// As long as the kernel allows: all held requests of a pause come at once.
+pub(crate) const LONGEST_BACKLOG: i32 = 65_535;
 /// Linux's number. The name in std is not stable yet.
 const EINPROGRESS: i32 = 115;
 
@@ -52,7 +52,8 @@ impl Address {
         }
     }
 
-    pub(crate) fn listen(&self) -> io::Result<Socket> {
+    /// `backlog`: the length of the listen queue.
+    pub(crate) fn listen(&self, backlog: i32) -> io::Result<Socket> {
         let (domain, address) = self.resolve()?;
         let socket = Socket::new(domain, Type::STREAM, None)?;
         match self {
@@ -63,7 +64,7 @@ impl Address {
             },
         }
         socket.bind(&address)?;
-        socket.listen(BACKLOG)?;
+        socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     }

@@ -58,6 +58,12 @@ impl Peer {
         }
     }
 
+    /// Whether it has had an answer, and nothing has come since.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_over = self.input.is_empty() && self.output.is_empty();
+        is_over && self.accepted.is_none() && matches!(self.stage, Stage::Head)
+    }
+
     /// Whether the peer is still there.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> bool {
         loop {

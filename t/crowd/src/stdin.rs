@@ -6,6 +6,7 @@ use std::io::BufRead;
 pub(crate) enum Word {
     Go,
     Leave,
+    Stop,
     Closed,
 }
 
@@ -16,6 +17,7 @@ pub(crate) fn listen(mut hear: impl FnMut(Word) + Send + 'static) {
             match line.as_deref().map(str::trim) {
                 Ok("go") => hear(Word::Go),
                 Ok("leave") => hear(Word::Leave),
+                Ok("stop") => hear(Word::Stop),
                 Ok(_) => {}
                 Err(_) => break,
             }
