@@ -143,6 +143,24 @@ const STRUCTURES: &[Structure] = &[
         fields: &["local", "read_timeout"],
     },
     Structure {
+        name: "ngx_http_upstream_main_conf_t",
+        module: "upstream_main_conf",
+        flags: &[],
+        fields: &["upstreams"],
+    },
+    Structure {
+        name: "ngx_http_upstream_srv_conf_t",
+        module: "upstream_srv_conf",
+        flags: &[],
+        fields: &["host", "servers"],
+    },
+    Structure {
+        name: "ngx_http_upstream_server_t",
+        module: "upstream_server",
+        flags: &["down"],
+        fields: &["max_fails", "naddrs"],
+    },
+    Structure {
         name: "ngx_http_upstream_local_t",
         module: "local",
         flags: &[],

@@ -56,7 +56,25 @@ subtest 'each field exists and has the type that docs/reference.md shows' => sub
     is_deeply [@$open{qw(since until reason by drained_by pace)}], ['time', 'null', 'null', 'null', 'text', 'null'], 'the status of an open app: no since, until, reason, by and pace';
     is_deeply {map { $_ => $open->{last_drain}{$_} } qw(released seconds ended)}, {released => 'number', seconds => 'number', ended => 'time'}, 'the status of an open app has its last drain';
     my ($listed) = @{decode_json($t->control('apps')->{body})->{apps}};
-    is_deeply [sort keys %$listed], [sort 'app_encoded', keys %$example], 'the list of apps has all fields, and app_encoded';
+    delete $example->{settings};
+    is_deeply [sort keys %$listed], [sort 'app_encoded', keys %$example], 'the list of apps has all fields of an app, and app_encoded';
+    $t->clean_ok;
+};
+
+subtest 'the settings are those of the endpoint, and name the upstreams of which nginx avoids servers' => sub {
+    my $t = start(http => <<'END', locations => <<'MORE');
+upstream several { server 127.0.0.1:9; server 127.0.0.2:9; }
+upstream one { server 127.0.0.1:9; }
+upstream one_is_down { server 127.0.0.1:9; server 127.0.0.2:9 down; }
+upstream never { server 127.0.0.1:9 max_fails=0; server 127.0.0.2:9 max_fails=0; }
+upstream backup { server 127.0.0.1:9 max_fails=0; server 127.0.0.2:9 backup; }
+END
+location / { intermission on; proxy_pass http://backend; }
+location /_intermission { intermission_control; intermission_lease 90s; error_log @DIR@/quiet.log warn; }
+location /plain { intermission_control; error_log @DIR@/more.log debug; error_log @DIR@/quiet.log error; }
+MORE
+    is_deeply $t->status->{settings}, {lease => 90, log_level => 'warn', max_fails => ['several', 'backup']}, 'one place';
+    is_deeply $t->status(at => '/plain')->{settings}, {lease => undef, log_level => 'debug', max_fails => ['several', 'backup']}, 'another place, with two logs';
     $t->clean_ok;
 };
 

@@ -11,6 +11,8 @@ pub mod origin;
 
 pub mod status;
 
+pub mod settings;
+
 pub mod metrics;
 pub mod scope;
 pub mod standing;

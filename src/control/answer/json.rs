@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::control::settings::Settings;
 use crate::control::status::{Status, Time};
 use crate::text::header_value;
 use crate::time::Now;
@@ -39,9 +40,15 @@ impl AppList {
 pub(super) struct Changed<'a> {
     #[serde(flatten)]
     pub(super) status: &'a Status,
-    /// None if the verb never changes anything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) changed: Option<bool>,
+    pub(super) changed: bool,
+}
+
+/// An app's state, and what the configuration of the endpoint says.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct InPlace<'a> {
+    #[serde(flatten)]
+    pub(super) status: &'a Status,
+    pub(super) settings: Settings,
 }
 
 /// An error, as JSON.

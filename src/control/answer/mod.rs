@@ -15,10 +15,11 @@ use crate::control::command::{Detail, Format, Manner, Method};
 use crate::control::dashboard::{self, File};
 use crate::control::error::Error;
 use crate::control::metrics;
+use crate::control::settings::Settings;
 use crate::control::status::{Slots, Status};
 use crate::text::header_value;
 use crate::time::Now;
-use json::{Changed, ErrorText};
+use json::{Changed, ErrorText, InPlace};
 use more::More;
 
 /// Whether a command changed its app.
@@ -54,8 +55,10 @@ pub struct Answer {
 
 #[derive(Clone, Debug)]
 enum Body {
-    /// The app's state, and what a verb did to it.
-    State(Option<Done>),
+    /// The app's state.
+    State(Settings),
+    /// The same, and what a verb did to it.
+    Done(Done),
     Error {
         status: u16,
         allow: Option<&'static str>,
@@ -97,14 +100,14 @@ const JSON: &str = "application/json";
 const NOT_SNIFFED: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 
 impl Answer {
-    /// The app's state.
-    pub fn state() -> Self {
-        Self::of(Body::State(None))
+    /// The app's state, and what the endpoint's configuration says.
+    pub fn state(settings: Settings) -> Self {
+        Self::of(Body::State(settings))
     }
 
     /// The app's state, after a verb that may have changed it.
     pub fn done(done: Done) -> Self {
-        Self::of(Body::State(Some(done)))
+        Self::of(Body::Done(done))
     }
 
     /// The status and the text of an error.
@@ -182,7 +185,7 @@ impl Answer {
         ]);
         let status = match &self.body {
             Body::Error { status, .. } => *status,
-            Body::State(Some(done)) => done.status(reader.method, reader.manner.format),
+            Body::Done(done) => done.status(reader.method, reader.manner.format),
             _ => 200,
         };
         if let Body::Error { allow: Some(methods), .. } = &self.body {
@@ -209,11 +212,19 @@ impl Body {
         app: &Status,
     ) -> Result<Content, serde_json::Error> {
         let (media_type, text) = match (reader.manner.format, self) {
-            (Format::Text, Self::State(done)) if reader.manner.detail == Detail::More => {
-                let more = More { before, app, done };
-                (PLAIN, format!("{}{more}", app.text()).into())
+            (Format::Text, body @ (Self::State(_) | Self::Done(_))) => {
+                let done = match body {
+                    Self::Done(done) => Some(done),
+                    _ => None,
+                };
+                match reader.manner.detail {
+                    Detail::More => {
+                        let more = More { before, app, done };
+                        (PLAIN, format!("{}{more}", app.text()).into())
+                    }
+                    Detail::Original => (PLAIN, app.text().into()),
+                }
             }
-            (Format::Text, Self::State(_)) => (PLAIN, app.text().into()),
             (Format::Text, Self::Error { text, .. }) => (PLAIN, (text + "\n").into()),
             (Format::Text, Self::Metrics(apps, slots)) => {
                 (metrics::MEDIA_TYPE, metrics::render(&apps, slots).into())
@@ -222,9 +233,11 @@ impl Body {
                 ("text/html; charset=utf-8", dashboard::page(reader.uri).into())
             }
             (_, Self::File(file)) => (file.media_type, file.text.into()),
-            (Format::Json, Self::State(done)) => {
-                let changed = done.map(|done| done == Done::Changed);
-                (JSON, json(&Changed { status: app, changed })?)
+            (Format::Json, Self::State(settings)) => {
+                (JSON, json(&InPlace { status: app, settings })?)
+            }
+            (Format::Json, Self::Done(done)) => {
+                (JSON, json(&Changed { status: app, changed: done == Done::Changed })?)
             }
             (Format::Json, Self::Error { text, .. }) => (JSON, json(&ErrorText { error: &text })?),
             (_, Self::Apps(apps) | Self::Metrics(apps, _) | Self::Dashboard(apps)) => {

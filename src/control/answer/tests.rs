@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::control::settings::LogLevel;
 use crate::control::status::samples::{open, paused, THEN};
 use crate::control::status::Time;
 use crate::shared::word::Word;
@@ -39,6 +40,10 @@ fn only_a_get_is_answered_304_where_all_is_as_it_was() {
     }
 }
 
+fn settings() -> Settings {
+    Settings::new(None, LogLevel::Notice, vec![])
+}
+
 #[test]
 fn a_call_without_parameters_gets_the_originals_words() {
     for (state, words) in [
@@ -48,7 +53,7 @@ fn a_call_without_parameters_gets_the_originals_words() {
         (Word::Stopped, "Stopped.\n"),
     ] {
         let app = Status { state, ..paused() };
-        for answer in [Answer::state(), Answer::done(Done::Changed)] {
+        for answer in [Answer::state(settings()), Answer::done(Done::Changed)] {
             let response = sent(answer.about(app), READER);
             assert_eq!((response.status, text(&response)), (200, words));
             assert_eq!(response.content.unwrap().media_type, "text/plain");
@@ -73,7 +78,7 @@ fn a_304_has_no_body() {
 #[test]
 fn every_answer_names_its_app_and_its_newest_pause_and_is_not_stored() {
     for answer in [
-        Answer::state(),
+        Answer::state(settings()),
         Answer::error(&Error::NoVerb),
         Answer::done(Done::AsItWas),
         Answer::file(dashboard::STYLE),
@@ -112,8 +117,9 @@ fn json_says_whether_anything_changed() {
     let json = |answer| text(&sent(answer, JSON_READER)).to_string();
     assert!(json(Answer::done(Done::Changed)).ends_with(",\"changed\":true}\n"));
     assert!(json(Answer::done(Done::AsItWas)).ends_with(",\"changed\":false}\n"));
-    assert!(!json(Answer::state()).contains("changed"));
-    assert!(json(Answer::state()).contains(&format!("\"since\":\"{THEN}\"")));
+    assert!(!json(Answer::state(settings())).contains("changed"));
+    assert!(!json(Answer::done(Done::Changed)).contains("settings"));
+    assert!(json(Answer::state(settings())).contains(&format!("\"since\":\"{THEN}\"")));
 }
 
 #[test]

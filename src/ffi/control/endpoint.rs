@@ -11,11 +11,12 @@ use crate::control::dashboard;
 use crate::control::error::Error;
 use crate::control::form::Said;
 use crate::control::scope::{in_order, Scope};
+use crate::control::settings::Settings;
 use crate::control::status::{Slots, Status};
 use crate::ffi::conf::{self, LocConf};
-use crate::ffi::nginx::log::write;
+use crate::ffi::nginx::log::{self, write};
 use crate::ffi::nginx::request::Request;
-use crate::ffi::nginx::{evaluate, functions};
+use crate::ffi::nginx::{evaluate, functions, upstreams};
 use crate::ffi::worker::reap;
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::zone::{write_event, SharedZone};
@@ -135,7 +136,7 @@ fn decide<'s>(
     }
     Ok(Outcome::Answered(match asked.command {
         Command::Change(change) => return Ok(carry_out(r, zone, conf, *name, change)),
-        Command::Status => Answer::state(),
+        Command::Status => Answer::state(settings(r, conf)),
         Command::Apps => Answer::apps(seen(zone, scope).0),
         Command::Dashboard => Answer::dashboard(seen(zone, scope).0),
         Command::Metrics => {
@@ -145,6 +146,12 @@ fn decide<'s>(
         Command::Script => Answer::file(dashboard::SCRIPT),
         Command::Style => Answer::file(dashboard::STYLE),
     }))
+}
+
+fn settings(r: Request, conf: &LocConf) -> Settings {
+    let names = upstreams::that_avoid_servers(&r);
+    let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
+    Settings::new(conf.lease.flatten(), log::level(r.log()), names.collect())
 }
 
 fn carry_out(

@@ -6,6 +6,8 @@ use nginx_sys::{
     ngx_log_t, ngx_uint_t, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
 };
 
+use super::pointers;
+use crate::control::settings::LogLevel;
 use crate::log_lines::{Level, Line};
 
 /// Writes a line, if the log wants lines of its level; if not, the line is not even formatted. `log`
@@ -21,6 +23,15 @@ pub(crate) fn write(log: *mut ngx_log_t, line: &impl Line) {
             ngx::log::log_error(level, log, 0, line);
         }
     }
+}
+
+/// From which level on these logs have lines: that of the one with the most. `first` is as for
+/// [`write`]; the others follow it.
+pub(crate) fn level(first: *mut ngx_log_t) -> LogLevel {
+    // SAFETY: as in `write`.
+    let first = unsafe { first.as_ref() };
+    let all = core::iter::successors(first, |log| pointers::next_log(log));
+    LogLevel::of(all.map(|log| log.log_level).max().unwrap_or(0))
 }
 
 /// nginx's number for this level.

@@ -3,7 +3,7 @@
 //! Handles: `request` with `waiting`, `answering`, `body` and `evaluate`; `directive` with `conf`;
 //! `event`. What a module adds to nginx: `timer`, `queue`, `attach`, `shm`, `own_connection`,
 //! `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
-//! `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
+//! `upstreams`, `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
 //!
 //! A handle or reference is good until nginx may free what it leads to. For a request in a callback,
 //! that is until it is finalized or its phases go on.
@@ -45,6 +45,7 @@ pub(crate) mod evaluate;
 pub(crate) mod kept;
 pub(crate) mod pages;
 pub(crate) mod server_names;
+pub(crate) mod upstreams;
 
 pub(crate) mod take_back;
 

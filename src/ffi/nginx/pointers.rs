@@ -8,9 +8,10 @@ use nginx_sys::{
     ngx_event_pipe_t, ngx_http_complex_value_t, ngx_http_core_main_conf_t,
     ngx_http_core_srv_conf_t, ngx_http_headers_in_t, ngx_http_request_body_t, ngx_http_request_t,
     ngx_http_server_name_t, ngx_http_upstream_conf_t, ngx_http_upstream_local_t,
-    ngx_http_upstream_resolved_t, ngx_http_upstream_state_t, ngx_http_upstream_t,
-    ngx_http_variable_t, ngx_list_part_t, ngx_pool_cleanup_t, ngx_pool_t, ngx_shm_zone_t,
-    ngx_shmtx_t, ngx_str_t, ngx_table_elt_t,
+    ngx_http_upstream_main_conf_t, ngx_http_upstream_resolved_t, ngx_http_upstream_server_t,
+    ngx_http_upstream_srv_conf_t, ngx_http_upstream_state_t, ngx_http_upstream_t,
+    ngx_http_variable_t, ngx_list_part_t, ngx_log_t, ngx_pool_cleanup_t, ngx_pool_t,
+    ngx_shm_zone_t, ngx_shmtx_t, ngx_str_t, ngx_table_elt_t,
 };
 
 macro_rules! pointers {
@@ -48,6 +49,8 @@ pointers! {
     directive: ngx_conf_t, args => ngx_array_t;
     cycle: ngx_conf_t, cycle => ngx_cycle_t;
     lock_word: ngx_shmtx_t, lock => AtomicUsize;
+    servers: ngx_http_upstream_srv_conf_t, servers => ngx_array_t;
+    next_log: ngx_log_t, next => ngx_log_t;
     upstream_connection: ngx_http_upstream_t, peer.connection => ngx_connection_t;
 }
 
@@ -66,6 +69,8 @@ macro_rules! slices {
 }
 
 slices! {
+    upstreams: ngx_http_upstream_main_conf_t, upstreams.elts, upstreams.nelts => Option<&'static ngx_http_upstream_srv_conf_t>;
+    servers_of: ngx_array_t, elts, nelts => ngx_http_upstream_server_t;
     states: ngx_array_t, elts, nelts => ngx_http_upstream_state_t;
     words: ngx_array_t, elts, nelts => ngx_str_t;
     zones: ngx_list_part_t, elts, nelts => ngx_shm_zone_t;
