@@ -7,7 +7,7 @@ package Intermission::App;
 #   my $app = Intermission::App->new($t);
 #   my $client = $t->send('/a');
 #   $app->up;
-#   $client->response; $app->came;
+#   $client->response; $app->came; $app->logs;
 
 use strict;
 use warnings;
@@ -30,17 +30,22 @@ sub free_port {
     return $probe->sockport;
 }
 
-# It listens from now on.
+# It listens from now on. backlog => the length of its listen queue.
 sub up {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
     $self->{lives}++;
     my $name = ($self->{path} // 'tcp') =~ s{.*/}{}r;
     $self->{log} = "$self->{dir}/$name.$self->{lives}.log";
     push @{$self->{logs}}, $self->{log};
     pipe my $ready, my $stdout or die "pipe: $!";
+    pipe my $stdin, my $say or die "pipe: $!";
+    $say->autoflush(1);
+    $self->{say} = $say;
     my $crowd = $ENV{TEST_CROWD} // Intermission::root() . '/target/release/crowd';
-    $self->{pid} = Intermission::Process::start('app', [$crowd, 'backend', '--listen', $self->{listen}, '--log', $self->{log}], stdout => $stdout);
-    close $stdout;
+    my @backlog = $opt{backlog} ? ('--backlog', $opt{backlog}) : ();
+    my @command = ($crowd, 'backend', '--listen', $self->{listen}, '--log', $self->{log}, @backlog);
+    $self->{pid} = Intermission::Process::start('app', \@command, stdin => $stdin, stdout => $stdout);
+    close $_ for $stdin, $stdout;
     <$ready> // die "the app does not start\n";
     chmod 0777, $self->{path} if $self->{path};
     return $self;
@@ -51,6 +56,22 @@ sub down {
     my ($self) = @_;
     Intermission::Process::end(delete $self->{pid}, [KILL => 5]) if $self->{pid};
 }
+
+# It stops in order: it answers what has come, accepts no more, and ends. Returns false if it does not, and had to be killed.
+sub stop {
+    my ($self) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    print {$self->{say}} "stop\n";
+    my $ends = Intermission::Process::wait_until(sub { defined Intermission::Process::reaped($self->{pid}) }, 5);
+    return delete $self->{pid} if $ends;
+    $self->down;
+    return 0;
+}
+
+sub is_up { defined $_[0]{pid} }
+
+# The logs of all its lives.
+sub logs { @{$_[0]{logs} // []} }
 
 # How often a request for each target came, in all its lives.
 sub came {

@@ -5,6 +5,7 @@ package Intermission::Chaos::Checks;
 
 use strict;
 use warnings;
+use Intermission::Chaos::Away;
 use Intermission::Chaos::Schedule;
 
 # By how many seconds a busy worker or client may be late.
@@ -33,7 +34,7 @@ sub new {
 sub all {
     my ($self) = @_;
     return map { $self->$_ } qw(
-        answered answered_as_logged passed_on_once in_order not_overtaken not_after_leaving not_held_too_long not_slow bypassed
+        answered answered_as_logged passed_on_once in_order not_overtaken not_overtaken_when_back not_after_leaving not_held_too_long not_slow bypassed
         quiet totals_add_up log_is_clean
     );
 }
@@ -102,6 +103,12 @@ sub answered_as_logged {
         if ($status == 200) {
             push @wrong, _say($request, 'answered with 200, but not by the backend')
                 if !$backend || $backend->{ended} ne 'whole' || $backend->{length} != $request->{body};
+            push @wrong, _say($request, "answered with 200, although it was sent before: $request->{broken}")
+                if $request->{broken} && !$self->_is_sent_again_by_nginx($request);
+            next;
+        }
+        if ($app->{away} && $status == 502 && (my $why = Intermission::Chaos::Away::why_failed($self, $request))) {
+            $self->{count}{"answered with 502: $why"}++;
             next;
         }
         my $known = $status == 503 && $word =~ /^(?:REJECTED|STOPPED)?$/
@@ -117,7 +124,13 @@ sub answered_as_logged {
 
 sub passed_on_once {
     my ($self) = @_;
-    return map { _say($_, 'passed on more than once') } grep { $_->{backend}{times} > 1 } @{$self->{passed_on}};
+    return map { _say($_, 'passed on more than once') }
+        grep { $_->{backend}{times} > 1 && !$self->_is_sent_again_by_nginx($_) } @{$self->{passed_on}};
+}
+
+sub _is_sent_again_by_nginx {
+    my ($self, $request) = @_;
+    return Intermission::Chaos::Away::is_sent_again_by_nginx($self, $request, $app{$request->{app}});
 }
 
 # Released requests came to the backend in the order of their tickets. A ticket is never given twice between a start
@@ -125,7 +138,7 @@ sub passed_on_once {
 sub in_order {
     my ($self) = @_;
     my (@wrong, %line);
-    for my $request (grep { $self->_released($_) } @{$self->{passed_on}}) {
+    for my $request (grep { $self->_released($_) && !$_->{refused} } @{$self->{passed_on}}) {
         my $line = $line{$request->{held}{life}, $request->{app}} //= [];
         my $place = @$line;
         my @ahead;
@@ -152,7 +165,7 @@ sub in_order {
 sub not_overtaken {
     my ($self) = @_;
     my (@wrong, %first, %doubtful, %latest);
-    my @released = grep { $_->{access} && $self->_released($_) && $_->{held}{state} eq 'paused' } @{$self->{passed_on}};
+    my @released = grep { $_->{access} && $self->_released($_) && $_->{held}{state} eq 'paused' && !$_->{refused} } @{$self->{passed_on}};
     for my $request (@released) {
         my $latest = \$latest{$request->{app}, $request->{held}{turns}};
         $$latest = _came($request) if ($$latest // 0) < _came($request);
@@ -178,6 +191,12 @@ sub not_overtaken {
     }
     $self->{count}{'released, and checked that none was overtaken'} = keys %surely;
     return @wrong;
+}
+
+sub not_overtaken_when_back {
+    my ($self) = @_;
+    return map { _say($_->[0], 'came back, and later ones came to the app before it: ' . _say($_->[1])) }
+        Intermission::Chaos::Away::not_overtaken_when_back($self);
 }
 
 # No request is passed on after its client was seen to leave.
@@ -274,7 +293,8 @@ sub totals_add_up {
         my $totals = $self->{totals}{$app};
         # Not all stopped requests were held before.
         my $gone = $totals->{released} + $totals->{expired} + $totals->{left} + $totals->{lost};
-        my $unsure = $self->{count}{'repaired after a worker died while it held the lock'} // 0;
+        # One that came back was counted when it was passed on or released, and is counted again if it ends in another way.
+        my $unsure = $totals->{away} + ($self->{count}{'repaired after a worker died while it held the lock'} // 0);
         push @wrong, "app \"$app\": the totals do not add up: " . join ', ', map { "$_ $totals->{$_}" } sort keys %$totals
             if $totals->{held} < $gone - $unsure || $totals->{held} > $gone + $totals->{stopped} + $unsure;
     }

@@ -4,6 +4,17 @@ package Intermission::Chaos::Conf;
 
 use strict;
 use warnings;
+use IO::Socket::INET;
+
+# A port below those that clients get: nginx must be able to listen on it again after each restart.
+sub free_port {
+    for (1 .. 100) {
+        my $port = 20_000 + int rand 10_000;
+        my $probe = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1, ReuseAddr => 1) or next;
+        return $port;
+    }
+    die 'no port';
+}
 
 # The lines in http.
 sub http {
@@ -14,7 +25,10 @@ proxy_cache_path $cache_folder keys_zone=answers:1m max_size=512k inactive=1s ma
 intermission_zone 2m;
 intermission_state_file $state_folder/state;
 upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
-log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$intermission_hold_time \$request_uri';
+upstream going { server unix:\@DIR\@/going.sock; }
+upstream going_kept { server unix:\@DIR\@/going.sock; keepalive 16; keepalive_timeout 200ms; }
+log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$intermission_hold_time \$request_uri '
+    '\$upstream_status | \$upstream_bytes_sent';
 END
 }
 
@@ -23,13 +37,14 @@ sub locations {
     my ($app) = @_;
     my $name = $app->{name} || 'default';
     my $set = $app->{name} ? "set \$app_name $app->{name};" : '';
-    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(expired max_held overflow read_body lease release);
-    $optional{lease} =~ s/;/s;/;
+    my %optional = map { $_ => defined $app->{$_} ? "intermission_$_ $app->{$_};" : '' } qw(away expired max_held overflow read_body lease release);
+    s/;/s;/ for @optional{qw(away lease)};
     # A proxy_set_header in a location replaces all that are set above it.
     my $kept = $ENV{TEST_NGINX_KEEPALIVE} ? 'proxy_set_header Connection "";' : '';
+    my ($plain, $keeping) = $app->{away} ? qw(going going_kept) : qw(backend kept);
     my $upstream = $app->{kept}
-        ? 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://kept;'
-        : "$kept proxy_pass http://backend;";
+        ? "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_pass http://$keeping;"
+        : "$kept proxy_pass http://$plain;";
     my $cache = $app->{cached} ? 'proxy_cache answers; proxy_cache_valid 200 1s; proxy_cache_lock on;' : '';
     return <<"END";
 location /$name/ {
@@ -38,7 +53,7 @@ location /$name/ {
     set \$intermission_health_check_path /$name/up;
     set \$intermission_privileged_user_agent Robot;
     intermission on;
-    $optional{expired} $optional{max_held} $optional{overflow} $optional{read_body}
+    $optional{away} $optional{expired} $optional{max_held} $optional{overflow} $optional{read_body}
     proxy_set_header X-Position \$pid;
     $cache
     $upstream

@@ -4,8 +4,11 @@ package Intermission::Chaos::Records;
 
 use strict;
 use warnings;
+use Intermission::Chaos::Away qw($BROKEN $REFUSED);
 use POSIX ();
 
+# More than the requests that come, and the turns that are taken, in one life of an app.
+my $LIFE = 1e9;
 my $APP = qr/app "(?<app>\w+)"|the default app/;
 my %BEGINS = (
     resumed => 'draining', 'lease ended' => 'draining', drained => 'open', paused => 'paused', stopped => 'stopped',
@@ -16,8 +19,10 @@ my %BEGINS = (
 #   client  => {sent, ended, word}         times in unix seconds
 #   held    => {pid, life, ticket, state, turns}  the app's state at this place of the log, and how many
 #              states it had before
-#   access  => {pid, status, at, took, word, hold, times}
+#   access  => {pid, status, at, took, word, hold, times, sent => [bytes sent by each try]}
 #   backend => {seq, at, pid, length, ended, turn, accepted, times}
+#   refused => the last second in which nginx could not reach the app that comes and goes
+#   broken  => the line of the error log about its connection to that app, which broke
 # states: per app [[second, state, for `open` how long the drain before took], ...]; deaths: pid => [{signal, at}, ...]; leaving: pid => [second, ...];
 # problems: lines of the error log from level error on; count: what => how many.
 sub new {
@@ -31,7 +36,7 @@ sub new {
     }
     $self->_read_error_log;
     $self->_read_access_log;
-    $self->_read_backend_log;
+    $self->_read_backend_logs;
     return $self;
 }
 
@@ -84,36 +89,58 @@ sub _read_error_log {
             push @{$self->{deaths}{$1}}, {signal => $2, at => _unix($second)};
         }
         elsif ($text =~ /^gracefully shutting down/) { push @{$self->{leaving}{$pid}}, _unix($second) }
+        next if $self->_is_about_going($second, $text);
         push @{$self->{problems}}, $_ if $level =~ /^(?:error|crit|alert|emerg)$/;
         $self->{count}{'repaired after a worker died while it held the lock'}++ if $text =~ /died while it held the lock: the tables were repaired/;
     }
+}
+
+# Whether it is what nginx says of a request that it cannot pass on to the app that comes and goes, or that it cannot finish
+# because that app has gone.
+sub _is_about_going {
+    my ($self, $second, $text) = @_;
+    my ($key) = $text =~ /request: "\S+ \S*?(\d+\.\d+)\S* / or return 0;
+    my $request = $self->_request($key) or return 0;
+    $request->{refused} = _unix($second) if $text =~ $REFUSED;
+    $request->{broken} = $text if $text =~ $BROKEN;
+    return $text =~ $REFUSED
+        || $text =~ $BROKEN && $self->{run}->outages->ended_within(_unix($second), _unix($second) + 1);
 }
 
 sub _read_access_log {
     my ($self) = @_;
     my $file = _open($self->_path('chaos.access')) or die 'no access log';
     while (<$file>) {
-        my ($pid, $status, $at, $took, $word, $hold, $target) = split;
+        my ($pid, $status, $at, $took, $word, $hold, $target, $tries) = split ' ', $_, 8;
+        my ($sent) = $tries =~ /\|(.*)/;
         my $request = $self->_request($target) or next;
         my $times = ($request->{access}{times} // 0) + 1;
         $request->{access} = {
             pid => $pid, status => $status, at => $at, took => $took, word => $word, times => $times,
-            hold => $hold eq '-' ? undef : $hold,
+            hold => $hold eq '-' ? undef : $hold, sent => [$sent =~ /\d+/g],
         };
     }
 }
 
-sub _read_backend_log {
+sub _read_backend_logs {
     my ($self) = @_;
-    my $file = _open($self->_path('backend.log')) or die 'no backend log';
+    $self->_read_backend_log($self->_path('backend.log'), 0);
+    my $before = 0;
+    $self->_read_backend_log($_, $before += $LIFE) for $self->{run}->outages->logs;
+}
+
+# `before`: what to add to the numbers of a backend that came after another one in its place.
+sub _read_backend_log {
+    my ($self, $path, $before) = @_;
+    my $file = _open($path) or die "no $path";
     while (<$file>) {
         chomp;
         my ($seq, $time, $target, $pid, undef, $length, $ended, $turn, $accepted) = split /\t/;
         my $request = $self->_request($target) or next;
         my $times = ($request->{backend}{times} // 0) + 1;
         $request->{backend} = {
-            seq => $seq, at => $time / 1e6, pid => $pid, length => $length, ended => $ended, times => $times,
-            turn => $turn, accepted => $accepted eq '-' ? undef : $accepted,
+            seq => $before + $seq, at => $time / 1e6, pid => $pid, length => $length, ended => $ended, times => $times,
+            turn => $before + $turn, accepted => $accepted eq '-' ? undef : $before + $accepted,
         };
     }
 }

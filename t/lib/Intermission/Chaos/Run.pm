@@ -9,6 +9,7 @@ use File::Temp ();
 use IO::Socket::INET;
 use Intermission;
 use Intermission::Chaos::Conf;
+use Intermission::Chaos::Outages;
 use Intermission::Chaos::Schedule;
 use Intermission::Process;
 use Time::HiRes ();
@@ -28,7 +29,7 @@ sub new {
         %opt, crowds => [], controls => [], idle => [], killed => {}, stopped => {}, downs => [], reloads => [], next_id => 1,
         skipped => 0, count => {},
     }, $class;
-    $self->{port} = _free_port();
+    $self->{port} = Intermission::Chaos::Conf::free_port();
     # Workers may write to the instance's own folder, so the state file cannot be there.
     $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     # The cache is in memory, if possible: a worker that waits for a busy disk is late for everything else.
@@ -42,6 +43,7 @@ sub new {
         locations => join '', map { Intermission::Chaos::Conf::locations($_) } @Intermission::Chaos::Schedule::APPS,
     );
     chmod 0777, $t->dir;
+    $self->{outages} = Intermission::Chaos::Outages->new($self);
     $self->{masters} = [$t->master];
     open $self->{log}, '>', $t->dir . '/chaos.log' or die "chaos.log: $!";
     $self->{log}->autoflush(1);
@@ -49,6 +51,9 @@ sub new {
 }
 
 sub nginx { $_[0]{nginx} }
+
+# The app that comes and goes.
+sub outages { $_[0]{outages} }
 
 # Carries out each event at its time.
 sub carry_out {
@@ -70,7 +75,8 @@ sub act {
 # Ends all pauses, and waits until the last client is gone.
 sub calm_down {
     my ($self) = @_;
-    $self->_log('calm down');
+    $self->log('calm down');
+    $self->{outages}->up;
     @{$self->{idle}} = ();
     $self->_wait(sub { !@{$self->{controls}} });
     for my $app (@Intermission::Chaos::Schedule::APPS) {
@@ -79,7 +85,7 @@ sub calm_down {
     my $end = Time::HiRes::time() + $CROWD_SECONDS + 5;
     $self->_wait(sub { (!@{$self->{controls}} && !$self->_running) || Time::HiRes::time() > $end });
     for my $crowd ($self->_running) {
-        $self->_violation("crowd $crowd->{number} does not end");
+        $self->violation("crowd $crowd->{number} does not end");
         $crowd->{crowd}->kill;
     }
 }
@@ -94,20 +100,22 @@ sub at { return '/ctl/' . ($_[0] || 'default') }
 
 # ---- events
 
+sub _outage { $_[0]{outages}->begin($_[1]) }
+
 sub _control {
     my ($self, $event) = @_;
     my $client = eval { $self->{nginx}->send(at($event->{app}) . "/$event->{verb}") };
-    return $self->_violation("control: $event->{verb}: $@") if !$client;
+    return $self->violation("control: $event->{verb}: $@") if !$client;
     push @{$self->{controls}}, $self->{last}{$event->{app}} = {%$event, client => $client, since => Time::HiRes::time()};
     $self->{count}{verbs}++;
-    $self->_log("app \"$event->{app}\": $event->{verb}");
+    $self->log("app \"$event->{app}\": $event->{verb}");
 }
 
 sub _crowd {
     my ($self, $event) = @_;
     if ($self->_running >= $MOST_CROWDS) {
         $self->{skipped}++;
-        return $self->_log('too many crowds: this one is skipped');
+        return $self->log('too many crowds: this one is skipped');
     }
     my ($t, $number) = ($self->{nginx}, scalar @{$self->{crowds}});
     my $place = $event->{kind} eq 'health' ? 'up?{i}.{n}&' : '{i}.{n}?';
@@ -126,7 +134,7 @@ sub _crowd {
         delay => $event->{delay} / 1000,
     };
     $self->{next_id} += $event->{count};
-    $self->_log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
+    $self->log("crowd $number, $event->{kind}, pid @{[$crowd->pid]}: @arguments");
 }
 
 # Connects clients that send one request, and then keep their connections idle.
@@ -141,7 +149,7 @@ sub _idle {
         push @$idle, $socket;
     }
     splice @$idle, 0, @$idle - $event->{keep} if @$idle > $event->{keep};
-    $self->_log("idle clients: @{[scalar @$idle]}");
+    $self->log("idle clients: @{[scalar @$idle]}");
 }
 
 sub _reload {
@@ -150,7 +158,7 @@ sub _reload {
     $t->workers;
     push @{$self->{reloads}}, Time::HiRes::time();
     $t->hup;
-    $self->_log('reload');
+    $self->log('reload');
 }
 
 sub _reload_twice {
@@ -179,21 +187,29 @@ sub _kill_old {
 
 sub _kill_one {
     my ($self, $event, @pids) = @_;
-    my $pid = $pids[@pids * $event->{place}] // return $self->_log("$event->{what}: no worker to kill");
+    my $pid = $pids[@pids * $event->{place}] // return $self->log("$event->{what}: no worker to kill");
+    $self->kill_worker($pid, "of @pids");
+}
+
+# Returns false if no worker has this pid.
+sub kill_worker {
+    my ($self, $pid, $which) = @_;
+    return 0 if !grep { $_ == $pid } $self->{nginx}->workers, $self->{nginx}->old_workers;
     push @{$self->{killed}{$pid}}, Time::HiRes::time();
     kill KILL => $pid;
     $self->{count}{killed}++;
-    $self->_log("kill -9 $pid, of @pids");
+    $self->log("kill -9 $pid, $which");
+    return 1;
 }
 
 # Kills the cache manager or the cache loader.
 sub _kill_helper {
     my ($self, $event) = @_;
     my @pids = grep { Intermission::Process::title($_) =~ /^nginx: cache / } Intermission::Process::children($self->{nginx}->master);
-    my $pid = $pids[@pids * $event->{place}] // return $self->_log('no helper to kill');
+    my $pid = $pids[@pids * $event->{place}] // return $self->log('no helper to kill');
     kill KILL => $pid;
     $self->{count}{helpers_killed}++;
-    $self->_log("kill -9 $pid, of the helpers @pids");
+    $self->log("kill -9 $pid, of the helpers @pids");
 }
 
 # A worker dies at a chosen step while it holds the lock, if the module has faults.
@@ -208,16 +224,16 @@ sub _die_in_lock {
     $self->_control({app => $event->{app}, verb => 'status'});
     $self->_wait(sub { !-e $file || Time::HiRes::time() > $end });
     $self->{count}{faults}++ if !unlink $file;
-    $self->_log("a worker is to die at step $event->{steps}");
+    $self->log("a worker is to die at step $event->{steps}");
 }
 
 sub _kill_crowd {
     my ($self, $event) = @_;
     my @running = $self->_running;
-    my $crowd = $running[@running * $event->{place}] // return $self->_log('no crowd to kill');
+    my $crowd = $running[@running * $event->{place}] // return $self->log('no crowd to kill');
     $crowd->{killed} = Time::HiRes::time();
     $crowd->{crowd}->kill;
-    $self->_log("kill -9 crowd $crowd->{number}");
+    $self->log("kill -9 crowd $crowd->{number}");
 }
 
 sub _quit  { $_[0]->_restart($_[1], sub { $_[0]->end_nginx(signal => 'QUIT', seconds => 20) }) }
@@ -236,25 +252,25 @@ sub _restart {
     my $down = {what => $event->{what}, from => Time::HiRes::time()};
     push @{$self->{downs}}, $down;
     my $racing = $event->{what} eq 'crash' && $event->{racing} && $self->_race($event, $before{$event->{app}});
-    $self->_log("$event->{what}, workers @pids");
+    $self->log("$event->{what}, workers @pids");
     if ($event->{what} ne 'quit') {
         push @{$self->{killed}{$_}}, $down->{from} for @pids;
     }
     $self->{stopped}{$_} = 1 for $event->{what} eq 'stop' ? @pids : ();
     if (!$end->($t)) {
-        $self->_violation("$event->{what} does not end nginx as it should; left: @{$t->{leaked} // []}");
+        $self->violation("$event->{what} does not end nginx as it should; left: @{$t->{leaked} // []}");
     }
     if ($racing) {
         my $answer = $racing->{client}->response(1)->{status};
         $racing->{must} = $answer == 200;
-        $self->_log("app \"$event->{app}\": $racing->{verb} in the crash: $answer");
+        $self->log("app \"$event->{app}\": $racing->{verb} in the crash: $answer");
     }
     unlink $t->dir . '/http2.sock';
     $self->_pause($event->{pause});
     $t->start_nginx;
     push @{$self->{masters}}, $t->master;
     $down->{to} = Time::HiRes::time();
-    $self->_log("nginx is up again, master @{[$t->master]}");
+    $self->log("nginx is up again, master @{[$t->master]}");
     for my $app (map { $_->{name} } @Intermission::Chaos::Schedule::APPS) {
         $self->_is_as_before($app, $before{$app}, $racing && $app eq $event->{app} ? $racing : undef);
     }
@@ -290,10 +306,10 @@ sub _is_as_before {
     my @allowed = $racing ? $racing->{state} : ();
     push @allowed, $kept, $over ? 'open' : () if !$racing || !$racing->{must};
     if (!grep { $_ eq $now->{state} } @allowed) {
-        $self->_violation("app \"$app\" was $before->{state} before nginx ended, and is $now->{state}: not one of @allowed");
+        $self->violation("app \"$app\" was $before->{state} before nginx ended, and is $now->{state}: not one of @allowed");
     }
     elsif ($now->{state} eq $kept && $kept ne 'open' && !$racing && $now->{pause} != $before->{pause}) {
-        $self->_violation("app \"$app\": pause $before->{pause} has become pause $now->{pause}");
+        $self->violation("app \"$app\": pause $before->{pause} has become pause $now->{pause}");
     }
 }
 
@@ -316,16 +332,17 @@ sub _pause {
 # Reads answers of the control endpoint, and reaps crowds that have ended.
 sub _attend {
     my ($self) = @_;
+    $self->{outages}->attend;
     my $now = Time::HiRes::time();
     my @open;
     for my $control (@{$self->{controls}}) {
         my $what = "app \"$control->{app}\": $control->{verb}";
         if ($control->{client}->answered) {
             my $answer = $control->{client}->response;
-            $self->_log("$what: $answer->{status} " . ($answer->{error} // ''));
+            $self->log("$what: $answer->{status} " . ($answer->{error} // ''));
             $self->_unanswered($control, "$what: $answer->{error}") if !$answer->{status};
             my $late = $control->{verb} =~ /wait=/ ? 504 : 0;
-            $self->_violation("$what: answered $answer->{status}") if $answer->{status} !~ /^(?:0|200|304|409|$late)$/;
+            $self->violation("$what: answered $answer->{status}") if $answer->{status} !~ /^(?:0|200|304|409|$late)$/;
             $self->_waited($control, $answer->{status}) if $late;
         }
         elsif ($now > $control->{since} + $CONTROL_SECONDS) {
@@ -338,7 +355,7 @@ sub _attend {
         my $status = Intermission::Process::reaped($crowd->{crowd}->pid);
         next if !defined $status;
         delete $crowd->{crowd};
-        $self->_violation("crowd $crowd->{number} failed itself, status $status") if !-e $crowd->{log};
+        $self->violation("crowd $crowd->{number} failed itself, status $status") if !-e $crowd->{log};
     }
 }
 
@@ -357,32 +374,22 @@ sub _unanswered {
     if ($self->{faults} || grep { $_ > $control->{since} - 1 } map { @$_ } values %{$self->{killed}}) {
         return $self->{count}{verbs_cut}++;
     }
-    $self->_violation($what);
+    $self->violation($what);
 }
 
 sub _running { return grep { $_->{crowd} && !$_->{killed} } @{$_[0]{crowds}} }
 
-sub _log {
+sub log {
     my ($self, $line) = @_;
     my $now = Time::HiRes::time();
     my ($s, $m, $h) = localtime $now;
     printf {$self->{log}} "%02d:%02d:%02d.%03d %s\n", $h, $m, $s, 1000 * ($now - int $now), $line;
 }
 
-sub _violation {
+sub violation {
     my ($self, $text) = @_;
-    $self->_log("VIOLATION: $text");
+    $self->log("VIOLATION: $text");
     $self->{violation}->($text);
-}
-
-# A port below those that clients get: nginx must be able to listen on it again after each restart.
-sub _free_port {
-    for (1 .. 100) {
-        my $port = 20_000 + int rand 10_000;
-        my $probe = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1, ReuseAddr => 1) or next;
-        return $port;
-    }
-    die 'no port';
 }
 
 sub _unix {

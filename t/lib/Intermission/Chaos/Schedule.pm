@@ -7,13 +7,16 @@ use warnings;
 use List::Util qw(shuffle sum);
 
 # The apps. max_time in seconds; expired: the answer to a request that was held for this long; kept: whether
-# requests share connections to the backend; cached: whether nginx caches the answers (each is requested once).
+# requests share connections to the backend; cached: whether nginx caches the answers (each is requested once);
+# away: its requests go to an app that comes and goes, and are held for so long at most, in seconds.
 our @APPS = (
     {name => 'alpha', max_time => 3, kept => 1, read_body => 'on'},
     {name => 'beta', max_time => 0.5, cached => 1},
     {name => 'gamma', max_time => 1, expired => 504, max_held => 120, overflow => 429},
     {name => 'delta', max_time => 20, lease => 4, release => 'spread=1s concurrency=40'},
     {name => '', max_time => 15, read_body => 'on'},
+    {name => 'epsilon', max_time => 20, away => 20},
+    {name => 'zeta', max_time => 20, away => 20, kept => 1},
 );
 
 # The disturbances: like a deck of cards, each is used this often before the deck is used again.
@@ -32,7 +35,7 @@ my %CROWDS = (
 sub make {
     my ($seed, $seconds) = @_;
     srand $seed;
-    my @events = ((map { _verbs($_, $seconds) } @APPS), _crowds($seconds), _idlers($seconds), _disturbances($seconds));
+    my @events = ((map { _verbs($_, $seconds) } @APPS), _crowds($seconds), _idlers($seconds), _disturbances($seconds), _outages($seconds));
     my @in_time = grep { $events[$_]{at} < $seconds } 0 .. $#events;
     return map { $events[$_] } sort { $events[$a]{at} <=> $events[$b]{at} || $a <=> $b } @in_time;
 }
@@ -142,6 +145,20 @@ sub _disturbances {
         push @events, {
             at => $at, what => shift @deck, place => rand, pause => _between(0, 0.3), racing => rand() < 0.5,
             steps => int rand 25, app => $APPS[rand @APPS]{name},
+        };
+    }
+    return @events;
+}
+
+# The app that comes and goes is killed or stops in order, and is back after `lasts` seconds. `kills_head`: the worker of
+# a request that has tried to reach it is killed.
+sub _outages {
+    my ($seconds) = @_;
+    my @events;
+    for (my $at = _between(0.5, 3); $at < $seconds; $at += _between(0.5, 5)) {
+        push @events, {
+            at => $at, what => 'outage', how => _pick(kill => 60, stop => 40), kills_head => rand() < 0.3,
+            lasts => rand() < 0.5 ? _between(0.01, 0.3) : _between(0.3, 2.5), backlog => _pick(2 => 30, 20 => 30, 1000 => 40),
         };
     }
     return @events;
