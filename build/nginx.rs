@@ -140,7 +140,7 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_upstream_conf_t",
         module: "upstream_conf",
         flags: &[],
-        fields: &["local", "read_timeout"],
+        fields: &["connect_timeout", "local", "read_timeout"],
     },
     Structure {
         name: "ngx_http_upstream_main_conf_t",
@@ -197,6 +197,13 @@ const STRUCTURES: &[Structure] = &[
         fields: &["name", "offset", "set"],
     },
     Structure { name: "ngx_http_conf_ctx_t", module: "context", flags: &[], fields: &["loc_conf"] },
+    Structure { name: "ngx_list_t", module: "list", flags: &[], fields: &["last", "part"] },
+    Structure {
+        name: "ngx_list_part_t",
+        module: "list_part",
+        flags: &[],
+        fields: &["nelts", "next"],
+    },
     Structure { name: "ngx_array_t", module: "array", flags: &[], fields: &["elts", "nelts"] },
     Structure {
         name: "ngx_peer_connection_t",

@@ -89,6 +89,12 @@ sub order {
     return map { (split /\t/)[2] } split /\n/, Intermission::Process::slurp($self->{log}) // '';
 }
 
+# The numbers of the connections on which they came to its current life, in the order of the requests.
+sub connections {
+    my ($self) = @_;
+    return map { (split /\t/)[9] } split /\n/, Intermission::Process::slurp($self->{log}) // '';
+}
+
 # How long the bodies were, and whether they came whole: target => "length ended".
 sub bodies {
     my ($self) = @_;

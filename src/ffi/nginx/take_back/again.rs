@@ -8,7 +8,7 @@ use nginx_sys::{
     NGX_HTTP_INTERNAL_SERVER_ERROR,
 };
 
-use super::watch;
+use super::{hasty, headers, watch};
 use crate::ffi::nginx::flags::peer;
 use crate::ffi::nginx::plain::zero;
 use crate::ffi::nginx::request::Request;
@@ -33,8 +33,12 @@ pub(crate) fn try_again(r: Request) {
     functions::forget_cache(r);
     let log = r.log();
     r.update_upstream(|u| begin_anew(u, log));
-    if let Some(first) = watch::find(r).and_then(|watch| watch.first.get()) {
-        attempts::keep_first(r, first);
+    if let Some(watch) = watch::find(r) {
+        headers::cut(r, watch.headers);
+        hasty::begin(r, &watch.hasty);
+        if let Some(first) = watch.first.get() {
+            attempts::keep_first(r, first);
+        }
     }
     functions::ngx_http_upstream_init(r);
 }

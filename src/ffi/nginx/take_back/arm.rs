@@ -9,7 +9,7 @@ use nginx_sys::{
 };
 
 use super::watch::{self, Finalize, Watch};
-use super::{cut, Owner};
+use super::{cut, hasty, Owner};
 use crate::ffi::nginx::callbacks::callbacks;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{attempts, pointers};
@@ -63,6 +63,7 @@ fn watch_output(watch: &'static Watch, u: &mut ngx_http_upstream_t) {
 
 /// The first byte of a request is about to go, or more of it.
 extern "C" fn on_output(watch: &Watch, chain: *mut ngx_chain_t) -> ngx_int_t {
+    hasty::end(watch.r, &watch.hasty);
     if !watch.is_through.replace(true) {
         (watch.owner.through)(watch.r);
     }

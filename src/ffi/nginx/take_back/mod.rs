@@ -5,6 +5,9 @@
 //! it evaluates `proxy_bind` ([`bind`]). When it is done with a request it tells the module that made
 //! the request ([`arm`]). If a header has been sent, it cleans up and does not answer ([`cut`]).
 
+mod hasty;
+mod headers;
+
 mod watch;
 
 mod cut;

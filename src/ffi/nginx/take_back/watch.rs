@@ -6,7 +6,8 @@ use core::ptr;
 
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_output_chain_filter_pt};
 
-use super::Owner;
+use super::hasty::Hasty;
+use super::{headers, Owner};
 use crate::ffi::nginx::attach::{self, Attached};
 use crate::ffi::nginx::flags::{connection, request, upstream};
 use crate::ffi::nginx::request::Request;
@@ -24,6 +25,10 @@ pub(super) struct Watch {
     pub output: Cell<(ngx_output_chain_filter_pt, *mut c_void)>,
     /// How many there were when it was first taken back from its upstream.
     pub first: Cell<Option<usize>>,
+    /// How many headers its answer had before nginx was about to connect it: one that chooses among the
+    /// servers may add a cookie each time.
+    pub headers: headers::Length,
+    pub hasty: Cell<Option<Hasty>>,
     /// Whether the connection of this attempt stands.
     pub is_through: Cell<bool>,
 }
@@ -41,8 +46,10 @@ pub(super) fn find_or_begin(r: Request, owner: &'static Owner) -> Option<&'stati
 }
 
 impl Watch {
-    const fn new(r: Request, owner: &'static Owner) -> Self {
+    fn new(r: Request, owner: &'static Owner) -> Self {
         Self {
+            headers: headers::length(&r),
+            hasty: Cell::new(None),
             r,
             owner,
             finalize: Cell::new(None),
