@@ -36,6 +36,7 @@ const STRUCTURES: &[Structure] = &[
             "internal",
             "keepalive",
             "post_action",
+            "request_body_no_buffering",
         ],
         fields: &[
             "args",

@@ -64,12 +64,14 @@ fn watch_output(watch: &'static Watch, u: &mut ngx_http_upstream_t) {
 /// The first byte of a request is about to go, or more of it.
 extern "C" fn on_output(watch: &Watch, chain: *mut ngx_chain_t) -> ngx_int_t {
     hasty::end(watch.r, &watch.hasty);
-    if !watch.is_through.replace(true) {
-        (watch.owner.through)(watch.r);
-    }
+    let failed = NGX_ERROR as ngx_int_t;
     let (output, context) = watch.output.get();
     // SAFETY: nginx calls this in the place of that function, which gets the context that it wants.
-    output.map_or(NGX_ERROR as ngx_int_t, |output| unsafe { output(context, chain) })
+    let rc = output.map_or(failed, |output| unsafe { output(context, chain) });
+    if rc != failed && !watch.is_through.replace(true) {
+        (watch.owner.through)(watch.r);
+    }
+    rc
 }
 
 /// nginx is done with a request's upstream, and about to clean up.

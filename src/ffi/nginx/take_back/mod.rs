@@ -36,6 +36,6 @@ pub(crate) struct Owner {
     /// A request was taken back: nginx has let go of it, and waits for what calls [`try_again`], or
     /// finalizes it. If this fails, its connection is closed.
     pub hold: fn(Request, ngx_int_t) -> Result<(), Failed>,
-    /// The connection of a request stands, and its first byte is about to go.
+    /// The connection of a request stands, and nginx sends the request on it.
     pub through: fn(Request),
 }

@@ -29,7 +29,7 @@ pub(super) struct Watch {
     /// servers may add a cookie each time.
     pub headers: headers::Length,
     pub hasty: Cell<Option<Hasty>>,
-    /// Whether the connection of this attempt stands.
+    /// Whether something of it was sent in this attempt.
     pub is_through: Cell<bool>,
 }
 
@@ -70,12 +70,15 @@ impl Watch {
         ];
         let r = &*self.r;
         let Some(u) = pointers::upstream(r) else { return false };
-        // The upstream's own flag tells of its last server only.
-        let any_sent = upstream::REQUEST_SENT.is_set(u)
-            || attempts::all(r).iter().any(|one| one.bytes_sent > 0);
+        // What is sent by TLS counts record by record: a server can read nothing of a part of one.
+        let any_sent = attempts::all(r).iter().any(|one| one.bytes_sent > 0);
+        // nginx lets go of an unbuffered body as it begins to send it. The flag tells of the last server:
+        // nginx goes on to no other one then.
+        let is_spent =
+            upstream::REQUEST_SENT.is_set(u) && request::REQUEST_BODY_NO_BUFFERING.is_set(r);
         let is_answered =
             upstream::HEADER_SENT.is_set(u) || answered.iter().any(|flag| flag.is_set(r));
         let is_gone = pointers::connection(r).is_none_or(|c| connection::ERROR.is_set(c));
-        !any_sent && !is_answered && !is_gone
+        !any_sent && !is_spent && !is_answered && !is_gone
     }
 }
