@@ -11,7 +11,20 @@ void ngx_http_intermission_forget_cache(ngx_http_request_t *r) {
     r->upstream->cache_status = 0;
 #endif
 }
-/* The peers of nginx's own balancers lead back to their upstream; what another balancer has there need not. */
+/* Whether so many bytes may be read there, in the memory of the configuration. What is large has at least so many. */
+static int can_read(const void *data, size_t size) {
+    ngx_pool_t *block;
+    ngx_pool_large_t *large;
+    for (block = ngx_cycle->pool; block; block = block->d.next) {
+        if ((u_char *) data >= (u_char *) block && (u_char *) data + size <= block->d.last) { return 1; }
+    }
+    for (large = ngx_cycle->pool->large; large; large = large->next) {
+        if (data && data == large->alloc) { return 1; }
+    }
+    return 0;
+}
+/* The peers of nginx's own balancers lead back to their upstream; what another balancer has there need not,
+ * and may be shorter. */
 static ngx_http_upstream_rr_peers_t *own_peers(ngx_http_upstream_srv_conf_t *us) {
     ngx_http_upstream_rr_peers_t *peers = us->peer.data;
 #if (NGX_HTTP_UPSTREAM_ZONE)
@@ -21,7 +34,7 @@ static ngx_http_upstream_rr_peers_t *own_peers(ngx_http_upstream_srv_conf_t *us)
         return (u_char *) peers->shpool == zone ? peers : NULL;
     }
 #endif
-    return peers && peers->name == &us->host ? peers : NULL;
+    return can_read(peers, sizeof(*peers)) && peers->name == &us->host ? peers : NULL;
 }
 void ngx_http_intermission_forget_fails(ngx_http_upstream_t *u) {
     ngx_http_upstream_rr_peers_t *peers = u->upstream ? own_peers(u->upstream) : NULL;

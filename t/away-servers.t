@@ -6,17 +6,25 @@ use lib 't/lib';
 use Intermission;
 use Intermission::App;
 use Intermission::Away;
+use Intermission::Dns;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my @balancers = ('', 'least_conn;', 'ip_hash;', 'hash $request_uri;', 'hash $request_uri consistent;', 'random;', 'random two least_conn;');
-for my $zone ('', 'zone') {
+my $two = 'server unix:@DIR@/gone.sock; server unix:@DIR@/app.sock;';
+# Newer ones.
+for my $balancer ('sticky cookie seat;', 'least_time header;', 'least_time last_byte;') {
+    my ($name) = $balancer =~ /(\w+)/;
+    push @balancers, $balancer if Intermission::knows($name, '', http => "upstream app { $balancer $two }");
+}
+for my $zone ('', 'zone', 'zone and kept connections') {
     my $what = $zone || 'no zone';
     subtest "servers that failed are tried again at once, $what" => sub {
         my ($upstreams, $locations) = ('', '');
         for my $number (0 .. $#balancers) {
             my $shared = $zone && "zone app$number 64k;";
-            $upstreams .= "upstream app$number { $shared $balancers[$number] server unix:\@DIR\@/gone.sock; server unix:\@DIR\@/app.sock; }\n";
+            my $kept = $zone =~ /kept/ ? 'keepalive 8;' : '';
+            $upstreams .= "upstream app$number { $shared $balancers[$number] $two $kept }\n";
             $locations .= "location /$number { intermission on; intermission_away 20s; proxy_pass http://app$number; }\n";
         }
         my $t = nginx('proxy_pass http://app0;', http => $upstreams, locations => $locations);
@@ -37,6 +45,8 @@ for my $upstream (
     ['one server', 'server unix:@DIR@/app.sock;'],
     ['max_fails=1 and long', 'server unix:@DIR@/app.sock max_fails=1 fail_timeout=1h; server unix:@DIR@/gone.sock max_fails=1 fail_timeout=1h;'],
     ['a backup', 'server unix:@DIR@/gone.sock fail_timeout=1h; server unix:@DIR@/gone2.sock fail_timeout=1h; server unix:@DIR@/app.sock backup;'],
+    ['a backup in a zone', 'zone app 64k; server unix:@DIR@/gone.sock fail_timeout=1h; server unix:@DIR@/gone2.sock fail_timeout=1h; server unix:@DIR@/app.sock backup fail_timeout=1h;'],
+    ['weights', 'server unix:@DIR@/gone.sock weight=5 fail_timeout=1h; server unix:@DIR@/app.sock max_fails=3 fail_timeout=1h;'],
     ['kept connections', 'server unix:@DIR@/app.sock; keepalive 8;'],
 ) {
     my ($what, $servers) = @$upstream;
@@ -55,6 +65,30 @@ for my $upstream (
         is $client->response->{status}, 200, "$what: 200 when the app is up again";
         is $app->came->{$_}, 1, "$what: $_ comes once" for '/held', '/second';
         $t->clean_ok(allow => [@gone, qr/upstream prematurely closed|Broken pipe|reset by peer/]);
+    };
+}
+
+subtest 'a server that is down by the configuration is not tried' => sub {
+    my $t = nginx('proxy_pass http://app;', http => 'upstream app { server unix:@DIR@/down.sock down; server unix:@DIR@/app.sock; server unix:@DIR@/gone.sock; }');
+    my $down = Intermission::App->new($t, name => 'down.sock')->up;
+    my $app = Intermission::App->new($t);
+    held_until($t, 'down', sub { $app->up });
+    is_deeply [$app->came, $down->came], [{'/held' => 1}, {}], 'down: the request comes to the one that is not';
+    $t->clean_ok(allow => \@gone);
+};
+
+SKIP: {
+    my $port = Intermission::App::free_port();
+    my $servers = "zone app 64k; server app.test:$port resolve fail_timeout=1h; server unix:\@DIR\@/gone.sock fail_timeout=1h;";
+    my $dns = Intermission::Dns->new;
+    my $http = "resolver 127.0.0.1:@{[$dns->port]} ipv6=off; upstream app { $servers }";
+    skip 'this nginx does not resolve names of servers again', 1 if !eval { Intermission::knows('resolve', '', http => $http) };
+    subtest 'servers whose names are resolved again' => sub {
+        my $t = nginx('proxy_pass http://app;', http => $http);
+        my $app = Intermission::App->new($t, port => $port);
+        $t->wait_for(sub { $dns->asked }, 'a question to the name server');
+        held_until($t, 'resolve', sub { $app->up });
+        $t->clean_ok(allow => \@gone);
     };
 }
 
