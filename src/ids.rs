@@ -84,6 +84,16 @@ impl Ticket {
     }
 }
 
+/// A fencing token: a caller's number, greater than those of all callers before it. 0 is none. Below
+/// 2^53, so that readers of JSON do not round it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+impl Token {
+    pub const GREATEST: Self = Self((1 << 53) - 1);
+}
+
 /// The number of a pause: greater than that of every earlier pause of any app. 0 is no pause. Below
 /// 2^53, so that readers of JSON do not round it.
 #[repr(transparent)]

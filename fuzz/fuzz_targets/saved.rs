@@ -24,6 +24,7 @@ fuzz_target!(|input: &[u8]| {
         pauses: snapshot.pauses,
         written: Written::at(now, "boot"),
         saved: snapshot.saved.iter().filter_map(|saved| restored(saved, age, now)).collect(),
+        tokens: snapshot.tokens.clone(),
     };
     // A restored app is saved and read back unchanged.
     let Some(record) = record(8, &again) else { return };

@@ -55,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
 fn snapshot(pauses: u64, noise: &[u8]) -> Snapshot {
     let saved = noise.get(..256).unwrap_or(noise);
     let saved = serde_json::from_slice(saved).unwrap_or_default();
-    Snapshot { pauses, written: Written::default(), saved }
+    Snapshot { pauses, written: Written::default(), saved, tokens: vec![] }
 }
 
 fn write(file: &mut [u8], at: usize, bytes: &[u8]) {

@@ -10,7 +10,7 @@ mod snapshot;
 mod records;
 
 pub use records::{length, newest, next_number, place, record, Unusable, LINE, PLACES, RECORD};
-pub use snapshot::{Saved, Snapshot, Written};
+pub use snapshot::{Saved, SavedToken, Snapshot, Written};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::PauseId;
+use crate::ids::{PauseId, Token};
 use crate::shared::app::{App, State};
 use crate::shared::pace::Pace;
 use crate::shared::terms::Terms;
@@ -43,6 +43,30 @@ pub struct Snapshot {
     #[serde(default)]
     pub written: Written,
     pub saved: Vec<Saved>,
+    /// Of open apps too.
+    #[serde(default)]
+    pub tokens: Vec<SavedToken>,
+}
+
+/// The greatest fencing token that a call named for an app. The name is percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedToken {
+    app: String,
+    token: u64,
+}
+
+impl SavedToken {
+    /// Returns None if no call named one.
+    pub fn of(app: &App) -> Option<Self> {
+        let name = header_value(app.name()?.as_bytes()).to_string();
+        (app.token() > Token(0)).then_some(Self { app: name, token: app.token().0 })
+    }
+
+    /// The app, and its token. Returns None if a value makes no sense.
+    pub fn restore(&self) -> Option<(AppName, Token)> {
+        let token = Token(self.token).min(Token::GREATEST);
+        Some((decode(&self.app)?, token))
+    }
 }
 
 /// When a snapshot was taken, in ms on both clocks, and the start of the machine from which the

@@ -30,7 +30,7 @@ fn paused(lease: Option<u64>) -> App {
 fn snapshot(pauses: u64, lease: Option<u64>) -> Snapshot {
     let began = at(1_000_000);
     let saved = vec![Saved::of(&paused(lease), began).unwrap()];
-    Snapshot { pauses, written: Written::at(began, "boot"), saved }
+    Snapshot { pauses, written: Written::at(began, "boot"), saved, tokens: vec![] }
 }
 
 fn file(records: &[(u64, Snapshot)]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Wake, Zone};
-use crate::ids::{AppId, PauseId};
+use crate::ids::{AppId, PauseId, Token};
 use crate::shared::app::{App, Ended, Ender, State};
 use crate::shared::pace::Pace;
 use crate::shared::terms::PauseRequest;
@@ -50,6 +50,8 @@ pub enum Refusal {
     Over,
     /// It was to begin a new pause, and the app is not open.
     NotOpen,
+    /// A verb has named a greater token.
+    Fenced,
     /// The table of apps is full.
     Full,
     /// The table of waiting callers is full.
@@ -70,6 +72,31 @@ pub enum Expected {
 }
 
 impl Zone<'_> {
+    /// A verb names this token: it is refused if another one of the app `name` has named a greater one.
+    /// From now on those with a lower one are.
+    pub fn fence(&mut self, name: &AppName, token: Token) -> Result<(), Refusal> {
+        if self.header.retired.is_on() {
+            return Err(Refusal::Retired);
+        }
+        let known = self.find(name);
+        if known.and_then(|id| self.app(id)).is_some_and(|app| app.token() > token) {
+            return Err(Refusal::Fenced);
+        }
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = self.create(name).ok_or(Refusal::Full)?;
+                self.publish(id);
+                self.effects.wake = Wake::All;
+                id
+            }
+        };
+        if self.apps.get_mut(id.index()).is_some_and(|app| app.token_seen(token)) {
+            self.header.version = self.header.version.wrapping_add(1);
+        }
+        Ok(())
+    }
+
     /// Pauses the app `name`, or changes its pause.
     pub fn enable(
         &mut self,
@@ -217,6 +244,12 @@ impl Zone<'_> {
         Ok(done)
     }
 
+    /// Takes over the greatest token that a verb named for an app before nginx ended.
+    pub fn restore_token(&mut self, name: &AppName, token: Token) {
+        // Without room for it the caller's next one is the first.
+        let _ = self.fence(name, token);
+    }
+
     /// Takes over an app that was paused or stopped when nginx ended. Returns None if the table of apps
     /// is full.
     pub fn restore(&mut self, app: App) -> Option<AppId> {
@@ -268,12 +301,14 @@ impl Zone<'_> {
     }
 
     /// The entry that a new app would get: an unused one, or else that of the app that is idle for
-    /// longest.
+    /// longest, if possible one without a token.
     pub(super) fn entry_for_new(&self) -> Option<AppId> {
         let free = self.apps.iter().position(|app| app.name().is_none());
         let idle = self.apps.iter().enumerate();
         let idle = idle.filter(|(at, app)| app.is_idle() && !self.is_waited_for(AppId::at(*at)));
-        let oldest = idle.min_by_key(|(_, app)| app.since().monotonic).map(|(index, _)| index);
+        // Those without a token first: it is forgotten with its entry.
+        let key = |app: &App| (app.token() > Token(0), app.since().monotonic);
+        let oldest = idle.min_by_key(|(_, app)| key(app)).map(|(index, _)| index);
         free.or(oldest).map(AppId::at)
     }
 
@@ -281,7 +316,11 @@ impl Zone<'_> {
     pub(super) fn create(&mut self, name: &AppName) -> Option<AppId> {
         let id = self.entry_for_new()?;
         let created = self.coming_epoch();
-        self.apps.get_mut(id.index())?.create(*name, created);
+        let app = self.apps.get_mut(id.index())?;
+        if app.token() > Token(0) {
+            self.header.version = self.header.version.wrapping_add(1);
+        }
+        app.create(*name, created);
         Some(id)
     }
 }

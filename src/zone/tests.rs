@@ -37,7 +37,8 @@ use super::{
     Zone,
 };
 use crate::ids::{
-    AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, WaitId, WorkerId,
+    AppId, Cookie, Epoch, Generation, NameHash, PauseId, Process, SlotId, Ticket, Token, WaitId,
+    WorkerId,
 };
 use crate::shared::app::{App, Ended, Spacing, State};
 use crate::shared::in_flight::{CountCell, Counts};

@@ -5,7 +5,7 @@ use crate::control::answer::{Answer, Done};
 use crate::control::command::{Change, DisableArgs, Patience, PauseArgs};
 use crate::control::error::Error;
 use crate::control::status::Status;
-use crate::ids::{Cookie, PauseId, WaitId, WorkerId};
+use crate::ids::{Cookie, PauseId, Token, WaitId, WorkerId};
 use crate::log_lines::pauses::{NewTerms, PauseEvent};
 use crate::shared::given_up::Abandoned;
 use crate::shared::pace::Pace;
@@ -27,6 +27,8 @@ pub struct Caller {
     pub lease: Option<Msec>,
     /// How held requests are released when the pause ends.
     pub pace: Pace,
+    /// The fencing token that the command names.
+    pub token: Option<Token>,
 }
 
 /// What a command did, with the app before and after it. Made under the lock, so plain data only.
@@ -86,6 +88,9 @@ impl Change {
         caller: &Caller,
     ) -> Result<(Did, Option<(WaitId, Msec)>), Failure> {
         let app = &caller.app;
+        if let Some(token) = caller.token {
+            zone.fence(app, token)?;
+        }
         match self {
             Self::Enable(args, None) => {
                 let request = request(caller, args, args.lease.or(caller.lease));

@@ -63,6 +63,7 @@ impl Scene {
             waiter: Some((self.worker, Cookie(7))).filter(|_| by != "a subrequest"),
             lease: None,
             pace: Pace::default(),
+            token: asked.token,
         };
         let (carried, _) = self.zone.visit(|zone| change.carry_out(zone, &caller));
         let wait = carried.wait();

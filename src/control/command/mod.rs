@@ -7,6 +7,7 @@ mod parameters;
 
 mod manner;
 
+use crate::ids::Token;
 use crate::shared::pace::Pace;
 use crate::text::{Address, AppName, Reason};
 use crate::time::Msec;
@@ -65,10 +66,13 @@ pub struct Patience {
     pub keep: bool,
 }
 
-/// A command, and the app that it names. None: the endpoint's own app.
+/// A command, and the app that it names. None: the endpoint's own app. And the fencing token that it
+/// names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub app: Option<AppName>,
+    /// Only with a command that may change an app.
+    pub token: Option<Token>,
     pub command: Command,
 }
 

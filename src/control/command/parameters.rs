@@ -6,7 +6,7 @@ use core::fmt;
 use super::verb::Verb;
 use super::{Asked, Change, Command, DisableArgs, PaceChange, Patience, PauseArgs};
 use crate::control::form::{Malformed, Said, Value};
-use crate::ids::PauseId;
+use crate::ids::{PauseId, Token};
 use crate::text::{Address, AppName, Reason, Text, TooLong};
 use crate::time::{MaxTime, Msec};
 use crate::zone::Expected;
@@ -23,6 +23,7 @@ enum Fault {
     Unknown,
     Repeated,
     NotANumber,
+    NotAToken,
     NotATime,
     NotAboveZero,
     NotACount,
@@ -44,6 +45,9 @@ impl fmt::Display for BadParameter<'_> {
             Fault::Unknown => f.write_str("is unknown"),
             Fault::Repeated => f.write_str("is given twice"),
             Fault::NotANumber => f.write_str("is not the number of a pause"),
+            Fault::NotAToken => {
+                write!(f, "is not a number from 1 to {}", Token::GREATEST.0)
+            }
             Fault::NotATime => f.write_str("is not a time"),
             Fault::NotAboveZero => f.write_str("is not a time above 0"),
             Fault::NotACount => f.write_str("is not a number"),
@@ -97,7 +101,7 @@ impl Verb {
             Self::Script => Command::Script,
             Self::Style => Command::Style,
         };
-        Ok(Asked { app, command })
+        Ok(Asked { app, token: parameters.token, command })
     }
 }
 
@@ -122,6 +126,7 @@ struct Parameters {
     app: Option<AppName>,
     id: Option<PauseId>,
     new: Option<()>,
+    token: Option<Token>,
     by: Option<Address>,
     reason: Option<Reason>,
     lease: Option<Msec>,
@@ -141,6 +146,9 @@ impl Parameters {
             }
             (b"id", Verb::Enable | Verb::Disable | Verb::Stop) => {
                 once(&mut self.id, PauseId(number(value, Fault::NotANumber)?))
+            }
+            (b"token", Verb::Enable | Verb::Disable | Verb::Stop) => {
+                once(&mut self.token, token(value)?)
             }
             (b"new", Verb::Enable) if value.is(b"1") => once(&mut self.new, ()),
             (b"new", Verb::Enable) => Err(Fault::NotOne),
@@ -182,6 +190,12 @@ fn number<N: core::str::FromStr>(value: Value<'_>, fault: Fault) -> Result<N, Fa
     let digits = core::str::from_utf8(text.as_bytes()).ok();
     let digits = digits.filter(|digits| !digits.starts_with('+'));
     digits.and_then(|digits| digits.parse().ok()).ok_or(fault)
+}
+
+fn token(value: Value<'_>) -> Result<Token, Fault> {
+    let token = Token(number(value, Fault::NotAToken)?);
+    let is_one = token > Token(0) && token <= Token::GREATEST;
+    Some(token).filter(|_| is_one).ok_or(Fault::NotAToken)
 }
 
 fn time(value: Value<'_>, fault: Fault) -> Result<Msec, Fault> {

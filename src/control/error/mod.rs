@@ -52,7 +52,7 @@ impl Error<'_> {
             Self::Method(_) => 405,
             Self::Body(bad) => bad.status(),
             Self::Superseded(_) => 409,
-            Self::Refused(Refusal::OtherPause | Refusal::NotOpen, _) => 409,
+            Self::Refused(Refusal::OtherPause | Refusal::NotOpen | Refusal::Fenced, _) => 409,
             Self::Refused(Refusal::Over, _) => 410,
             Self::Refused(Refusal::Full | Refusal::TooManyWait | Refusal::Retired, _) => 503,
             Self::CannotWait => 503,
@@ -125,6 +125,11 @@ fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::R
             write!(f, "the app still drains: {standing}")
         }
         Refusal::NotOpen => write!(f, "the app is not open: {standing}"),
+        Refusal::Fenced => write!(
+            f,
+            "an earlier call had a greater token: {}, so nothing was changed; {standing}",
+            app.token.0
+        ),
         Refusal::Over => write!(f, "{standing}; nothing was changed"),
         Refusal::Full => f.write_str(
             "the table of apps is full, and all its apps are in use: increase \

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 pub use details::{Away, DrainPace, LastDrain, Oldest, OneInFlight, Slots};
 pub use values::{DrainedBy, PauseNumber, Seconds, Time};
 
-use crate::ids::{AppId, NameHash, PauseId};
+use crate::ids::{AppId, NameHash, PauseId, Token};
 use crate::shared::app::Ender;
 use crate::shared::health::Health;
 use crate::shared::room::Rejected;
@@ -29,6 +29,9 @@ pub struct Status {
     pub app: AppName,
     pub state: Word,
     pub pause: PauseNumber,
+    /// The greatest fencing token that a call named; 0 if none did.
+    #[serde(serialize_with = "as_number")]
+    pub token: Token,
     /// When the app entered its state; None if it was never paused.
     pub since: Option<Time>,
     /// Since when the app cannot be reached, and what nginx would have answered; None if it can be.
@@ -112,6 +115,7 @@ impl Status {
             app: name,
             state: Word::of_app(app),
             pause: PauseNumber(app.pause()),
+            token: app.token(),
             since: (app.pause() > PauseId(0)).then_some(Time(app.since().wall)),
             away: app.away().map(|(since, status)| Away { since: Time(since.wall), status }),
             until: app.until().map(|until| Time(until.wall)),
@@ -157,6 +161,7 @@ impl Status {
             app,
             state: Word::Open,
             pause: PauseNumber(PauseId(0)),
+            token: Token(0),
             since: None,
             away: None,
             until: None,
@@ -222,6 +227,10 @@ impl Status {
 const ENABLED: &str = "Pause enabled.\n";
 const DISABLED: &str = "Pause disabled.\n";
 const STOPPED: &str = "Stopped.\n";
+
+fn as_number<S: Serializer>(token: &Token, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(token.0)
+}
 
 fn as_text<S: Serializer>(health: &Health, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(health)

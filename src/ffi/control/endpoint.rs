@@ -20,6 +20,7 @@ use crate::ffi::nginx::{evaluate, functions, upstreams};
 use crate::ffi::worker::reap;
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ffi::worker::zone::{write_event, SharedZone};
+use crate::ids::Token;
 use crate::log_lines::variables::BadValue;
 use crate::text::AppName;
 
@@ -135,7 +136,9 @@ fn decide<'s>(
         return Ok(Outcome::Asks);
     }
     Ok(Outcome::Answered(match asked.command {
-        Command::Change(change) => return Ok(carry_out(r, zone, conf, *name, change)),
+        Command::Change(change) => {
+            return Ok(carry_out(r, zone, conf, *name, (change, asked.token)));
+        }
         Command::Status => Answer::state(settings(r, conf)),
         Command::Apps => Answer::apps(seen(zone, scope).0),
         Command::Dashboard => Answer::dashboard(seen(zone, scope).0),
@@ -159,7 +162,7 @@ fn carry_out(
     zone: &SharedZone,
     conf: &LocConf,
     app: AppName,
-    change: Change,
+    (change, token): (Change, Option<Token>),
 ) -> Outcome {
     let caller = Caller {
         app,
@@ -167,6 +170,7 @@ fn carry_out(
         waiter: change.wait().and_then(|_| wait::waiter(r)),
         lease: conf.lease.flatten(),
         pace: conf.release.unwrap_or_default(),
+        token,
     };
     let carried = zone.visit(|zone| change.carry_out(zone, &caller));
     if let Some(event) = carried.event() {

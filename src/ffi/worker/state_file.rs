@@ -14,9 +14,10 @@ use crate::ffi::nginx::log::write;
 use crate::ffi::worker::disk::{self, Disk};
 use crate::ffi::worker::writer::Job;
 use crate::ffi::worker::zone::SharedZone;
+use crate::ids::Token;
 use crate::log_lines::state_file::{self as log_lines, FileIs, RestoreEvent};
 use crate::log_lines::About;
-use crate::saved::{self, Saved, Snapshot, Unusable, Written};
+use crate::saved::{self, Saved, SavedToken, Snapshot, Unusable, Written};
 use crate::shared::app::{App, State};
 use crate::shared::health::{Health, Problem};
 
@@ -139,11 +140,13 @@ impl StateFile {
     fn snapshot(&self, zone: &SharedZone) -> (Snapshot, u64) {
         let mut apps: Vec<App> = Vec::with_capacity(zone.max_apps());
         let (pauses, version, now) = zone.visit(|zone| {
-            apps.extend(zone.apps.iter().filter(|app| app.is_paused_or_stopped()));
+            let is_kept = |app: &&App| app.is_paused_or_stopped() || app.token() > Token(0);
+            apps.extend(zone.apps.iter().filter(is_kept));
             (zone.pauses(), zone.version(), zone.now)
         });
         let saved = apps.iter().filter_map(|app| Saved::of(app, now)).collect();
-        (Snapshot { pauses, written: Written::at(now, &self.boot), saved }, version)
+        let tokens = apps.iter().filter_map(SavedToken::of).collect();
+        (Snapshot { pauses, written: Written::at(now, &self.boot), saved, tokens }, version)
     }
 
     fn file(&self) -> u64 {
@@ -180,6 +183,9 @@ fn restore_into(
             Some(_) => RestoreEvent::Paused { pause, path },
         };
         write(log, &About(&name.unwrap_or_default(), event));
+    }
+    for (name, token) in snapshot.tokens.iter().filter_map(SavedToken::restore) {
+        zone.visit(|zone| zone.restore_token(&name, token));
     }
 }
 

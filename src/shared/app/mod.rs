@@ -16,7 +16,7 @@ use drain::Drain;
 use provisional::Before;
 
 use crate::flag::Flag;
-use crate::ids::{Epoch, PauseId, SlotId, Ticket, WorkerId};
+use crate::ids::{Epoch, PauseId, SlotId, Ticket, Token, WorkerId};
 use crate::shared::given_up::GivenUp;
 use crate::shared::oldest::Oldest;
 use crate::shared::pace::Pace;
@@ -64,6 +64,8 @@ pub struct App {
     pause_epoch: Epoch,
     pause: PauseId,
     pauses: u64,
+    /// The greatest that a verb named.
+    token: Token,
     terms: Terms,
     before: Before,
     /// Whether a pause was rolled back, and that is not reported yet.
@@ -124,6 +126,7 @@ impl App {
         pause_epoch: Epoch(0),
         pause: PauseId(0),
         pauses: 0,
+        token: Token(0),
         terms: Terms::NONE,
         before: Before::NONE,
         rolled_back: Flag::OFF,
@@ -174,7 +177,8 @@ impl App {
 
     /// Takes over a restored app. This entry is that app's already.
     pub fn resume(&mut self, restored: &Self) {
-        *self = Self { created: self.created, pause_epoch: self.created, ..*restored };
+        let Self { created, token, .. } = *self;
+        *self = Self { created, token, pause_epoch: created, ..*restored };
     }
 
     /// Returns None if the entry is unused.
@@ -237,6 +241,19 @@ impl App {
     /// How many pauses it had since it got its entry.
     pub fn pauses(&self) -> u64 {
         self.pauses
+    }
+
+    /// The greatest token that a verb named; 0 if none did.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Notes that a verb named this token. Returns whether it is the greatest now, and was not before.
+    pub fn token_seen(&mut self, token: Token) -> bool {
+        let is_new = token > self.token;
+        self.token = self.token.max(token);
+        crash_point();
+        is_new
     }
 
     /// When it got its entry.

@@ -22,6 +22,7 @@ pub(super) enum Deed {
     DisableAndWait { name: AppName, which: Expected, pace: PaceChange, caller: Who },
     Poll { wait: WaitId, caller: Who, deadline: Deadline },
     AddApp { name: AppName },
+    Fence { name: AppName, token: Token },
     AskAll,
     Tell { id: AppId, told: Told },
     EndLease,
@@ -64,6 +65,7 @@ pub(super) enum Outcome {
     Waits(Result<(Paused, WaitId), Refusal>),
     WaitsForDrain(Result<(Opened, Option<WaitId>), Refusal>),
     Polled(WaitResult),
+    Fenced(Result<(), Refusal>),
     /// Whether a new question was asked.
     Asked(bool),
     LeaseEnded(Option<(AppName, PauseId, Ended)>),
@@ -134,6 +136,7 @@ impl Deed {
                 return Outcome::Polled(zone.poll(wait, owner, cookie, deadline));
             }
             Self::AddApp { name } => zone.add_app(&name),
+            Self::Fence { name, token } => return Outcome::Fenced(zone.fence(&name, token)),
             Self::AskAll => {
                 let before = zone.asked();
                 return Outcome::Asked(zone.ask() != before);

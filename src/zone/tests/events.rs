@@ -101,6 +101,11 @@ pub(super) enum Event {
     IsNamed {
         app: usize,
     },
+    /// A control request names a token.
+    Fences {
+        app: usize,
+        token: u64,
+    },
     AsksAll,
     Tells {
         worker: usize,
@@ -201,6 +206,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(worker, entry, in_flight)| Event::Counts { worker, entry, in_flight }),
         8 => worker().prop_map(|worker| Event::Sees { worker }),
         1 => app().prop_map(|app| Event::IsNamed { app }),
+        2 => (app(), 1..9u64).prop_map(|(app, token)| Event::Fences { app, token }),
         3 => Just(Event::AsksAll),
         6 => (worker(), 0..ENTRIES, 0..1000u64)
             .prop_map(|(worker, entry, since)| Event::Tells { worker, entry, since }),

@@ -11,7 +11,7 @@ use super::model_app::{ModelApp, ModelRequest, Nginx};
 use super::rounds::Next;
 use super::*;
 use crate::control::command::PaceChange;
-use crate::saved::Saved;
+use crate::saved::{Saved, SavedToken};
 use crate::shared::slots::Held;
 
 pub(super) const WORKERS: usize = 3;
@@ -140,7 +140,8 @@ impl Pair {
             if quits { effects.wake == Wake::All } else { is_due(effects.wake, deed, &outcome) };
         assert!(is_due, "{deed:?}: {:?}", effects.wake);
         let after = self.written();
-        assert!(before.saved == after.saved || before.version != after.version, "{deed:?}");
+        let same = (&before.saved, &before.tokens) == (&after.saved, &after.tokens);
+        assert!(same || before.version != after.version, "{deed:?}");
         assert!(before.lease == after.lease || effects.wake == Wake::All, "{deed:?}");
         self.wake(effects.wake);
         if let (Deed::Take { me, spare, .. }, Outcome::Turn(last, turn, all)) = (deed, &outcome) {
@@ -291,9 +292,10 @@ impl Pair {
     }
 
     fn written(&self) -> Written {
-        let apps = self.zone.tables.apps.iter();
+        let apps = &self.zone.tables.apps;
         Written {
-            saved: apps.filter_map(|app| Saved::of(app, Now::NEVER)).collect(),
+            saved: apps.iter().filter_map(|app| Saved::of(app, Now::NEVER)).collect(),
+            tokens: apps.iter().filter_map(SavedToken::of).collect(),
             version: self.zone.tables.header.version,
             lease: self.zone.words.signals().next_lease(),
         }
@@ -349,6 +351,7 @@ pub(super) enum Last {
 /// What the edge keeps outside of the tables.
 struct Written {
     saved: Vec<Saved>,
+    tokens: Vec<SavedToken>,
     version: u64,
     lease: Option<Msec>,
 }
@@ -367,7 +370,7 @@ fn is_due(wake: Wake, deed: &Deed, outcome: &Outcome) -> bool {
     match *deed {
         _ if turned => wake == Wake::All,
         Deed::AskAll => (wake == Wake::All) == (*outcome == Outcome::Asked(true)),
-        Deed::AddApp { .. } => matches!(wake, Wake::Nobody | Wake::All),
+        Deed::AddApp { .. } | Deed::Fence { .. } => matches!(wake, Wake::Nobody | Wake::All),
         Deed::Reap { .. } | Deed::Leaving { .. } => matches!(wake, Wake::Nobody | Wake::All),
         // An enable that changes nothing may still make a provisional pause final.
         Deed::Enable { .. } => matches!(wake, Wake::Nobody | Wake::All),

@@ -27,6 +27,7 @@ pub(super) struct ModelApp {
     pub state: State,
     pub since: Now,
     pub pause: u64,
+    pub token: Token,
     pub reason: Option<bool>,
     pub began: Now,
     pub until: Option<Now>,
@@ -84,6 +85,7 @@ impl ModelApp {
             state: State::Open,
             since: Now::NEVER,
             pause: 0,
+            token: Token(0),
             reason: None,
             began: Now::NEVER,
             until: None,
@@ -145,8 +147,18 @@ impl ModelApp {
 
     /// The app after a restart of nginx.
     pub(super) fn restarted(self, now: Now) -> Self {
-        let Self { name, state, pause, reason, began, until, pace, .. } = self;
-        Self { state, since: began, pause, reason, began, until, pace, ..Self::new(name, now) }
+        let Self { name, state, pause, token, reason, began, until, pace, .. } = self;
+        Self {
+            state,
+            since: began,
+            pause,
+            token,
+            reason,
+            began,
+            until,
+            pace,
+            ..Self::new(name, now)
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {

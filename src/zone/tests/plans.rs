@@ -10,7 +10,7 @@ use super::events::{Aim, Event, STRANGER};
 use super::model::{Pair, ENTRIES, NAMES, WORKERS};
 use super::model_app::{ModelApp, ModelRequest};
 use super::*;
-use crate::saved::Saved;
+use crate::saved::{Saved, SavedToken};
 
 impl Pair {
     pub(super) fn deeds(&mut self, event: &Event) -> Vec<Deed> {
@@ -91,6 +91,9 @@ impl Pair {
                 Deed::Visit
             }
             Event::IsNamed { app } => Deed::AddApp { name: name(NAMES[app]) },
+            Event::Fences { app, token } => {
+                Deed::Fence { name: name(NAMES[app]), token: Token(token) }
+            }
             Event::AsksAll => Deed::AskAll,
             Event::Tells { worker, entry, since } => {
                 Deed::Tell { id: AppId::at(entry), told: told(id(worker), since) }
@@ -214,6 +217,8 @@ impl Pair {
     pub(super) fn restarts(&mut self, after: Msec) {
         let (apps, then) = (self.zone.tables.apps.iter(), self.zone.now);
         let saved: Vec<Saved> = apps.filter_map(|app| Saved::of(app, then)).collect();
+        let apps = self.zone.tables.apps.iter();
+        let tokens: Vec<SavedToken> = apps.filter_map(SavedToken::of).collect();
         let pauses = self.zone.visit(|zone| zone.pauses()).0;
         self.wait(Msec(after.0 + 1));
         let now = self.zone.now;
@@ -227,12 +232,20 @@ impl Pair {
             assert!(self.zone.visit(|zone| zone.restore(app)).0.is_some());
             check(&self.zone);
         }
+        for (name, token) in tokens.iter().filter_map(SavedToken::restore) {
+            self.zone.visit(|zone| zone.restore_token(&name, token));
+            check(&self.zone);
+        }
         let lives = |app: &ModelApp| {
             app.is_paused_or_stopped() && app.until.is_none_or(|end| end.wall > now.wall)
         };
-        let apps = before.apps.into_iter().flatten().map(ModelApp::without_callers).filter(lives);
-        let apps = apps.map(|app| Some(app.restarted(now))).chain(core::iter::repeat(None));
-        self.apps = apps.take(ENTRIES).collect();
+        let apps = before.apps.into_iter().flatten().map(ModelApp::without_callers);
+        let (apps, others): (Vec<_>, Vec<_>) = apps.partition(lives);
+        let others = others.into_iter().filter(|app| app.token > Token(0));
+        let others =
+            others.map(|app| ModelApp { token: app.token, ..ModelApp::new(app.name, now) });
+        let apps = apps.into_iter().map(|app| app.restarted(now)).chain(others);
+        self.apps = apps.map(Some).chain(core::iter::repeat(None)).take(ENTRIES).collect();
         self.all_register();
     }
 }

@@ -104,6 +104,7 @@ impl Pair {
                 Outcome::Polled(self.polls(wait, caller, deadline))
             }
             Deed::AddApp { name } => self.adds_app(at(name)),
+            Deed::Fence { name, token } => Outcome::Fenced(self.fences(at(name), token)),
             Deed::AskAll => self.asks_all(),
             Deed::Tell { id, told } => self.tells(id, told),
             Deed::EndLease => Outcome::LeaseEnded(self.ends_lease()),

@@ -93,6 +93,19 @@ impl Pair {
         }
     }
 
+    pub(super) fn fences(&mut self, name: usize, token: Token) -> Result<(), Refusal> {
+        if self.retired {
+            return Err(Refusal::Retired);
+        }
+        let found = self.find(name);
+        if found.is_some_and(|entry| self.app(entry).token > token) {
+            return Err(Refusal::Fenced);
+        }
+        let entry = found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)?;
+        self.apps[entry].as_mut().unwrap().token = token;
+        Ok(())
+    }
+
     pub(super) fn makes_room(&mut self, name: usize) -> Option<usize> {
         let entry = self.entry_for_new()?;
         self.apps[entry] = Some(ModelApp::new(name, self.zone.now));
@@ -104,7 +117,8 @@ impl Pair {
         let apps = self.apps.iter().enumerate();
         let idle = apps.filter_map(|(entry, app)| Some((entry, app.as_ref()?)));
         let idle = idle.filter(|(entry, app)| app.is_idle() && !self.is_waited_for(*entry));
-        let oldest = idle.min_by_key(|(_, app)| app.since.monotonic).map(|(entry, _)| entry);
+        let key = |app: &ModelApp| (app.token > Token(0), app.since.monotonic);
+        let oldest = idle.min_by_key(|(_, app)| key(app)).map(|(entry, _)| entry);
         unused.or(oldest)
     }
 
