@@ -21,8 +21,9 @@ my $MOST_WAIT = $LONGEST + 1 + 1;
 # By how many seconds nginx may see later that a process died, and by how many its clock is behind.
 my ($SLACK, $BEHIND) = (0.5, 0.01);
 my $MOST_SHOWN = 10;
-# What nginx logs of a request that it has sent, or begun to send, if its server dies.
-my $BROKEN = qr/upstream prematurely closed connection|(?:recv|send|writev|sendfile)\(\) failed/;
+# What nginx logs of a request that it has sent, if its server dies; and of one that it cannot send.
+my $BROKEN = qr/upstream prematurely closed connection|recv\(\) failed/;
+my $UNSENT = qr/(?:send|writev|sendfile)\(\) failed/;
 
 my $seconds = $ARGV[0] // 300;
 my $seed = $ENV{SEED} // (time ^ $$ << 8) & 0xffffff;
@@ -128,10 +129,10 @@ sub judge {
         return;
     }
     return $wrong->("answered with $client->{word}") if $client->{word} ne '502';
-    return $wrong->('answered with 502, and it was not sent') if !$broken{$target};
+    return $wrong->('answered with 502, and it was not sent') if !$seen->{sent};
     return $wrong->("answered with 502 at $seen->{at}, when no process died")
         if !grep { $seen->{at} >= $_->[0] - $BEHIND && $seen->{at} <= $_->[1] + $SLACK } @kills;
-    $count{$times ? 'at the app' : $seen->{sent} ? 'in the queue' : 'begun'}++;
+    $count{$times ? 'at the app' : 'sent'}++;
 }
 
 sub nginx_at_rest {
@@ -141,7 +142,7 @@ sub nginx_at_rest {
     }, 5);
     push @violations, 'nginx does not rest when all is over' if !$rests;
     $t->end_nginx or push @violations, 'nginx does not quit at the end';
-    my @expected = ($Intermission::Away::gone[0], $BROKEN);
+    my @expected = ($Intermission::Away::gone[0], $BROKEN, $UNSENT);
     for my $line (grep { /\[(?:error|crit|alert|emerg)\]/ } split /\n/, $t->error_log) {
         push @violations, "error log: $line" if !grep { $line =~ $_ } @expected;
     }
@@ -151,10 +152,7 @@ sub report {
     my $all = keys %$clients;
     push @violations, "$all requests have ended" if $all != $seconds * $RATE;
     printf "%d requests, %d kills; answered with 200: %d, with 502: %d\n", $all, scalar @kills, map { $count{$_} // 0 } 200, 502;
-    my @rows = (
-        ['the app was at it when it was killed' => 'at the app'], ['sent whole or in part, and not read by the app' => 'in the queue'],
-        ['nginx had begun to send it' => 'begun'],
-    );
+    my @rows = (['the app was at it when it was killed' => 'at the app'], ['sent, and not read by the app' => 'sent']);
     printf "  502: %-60s %6d\n", $_->[0], $count{$_->[1]} // 0 for @rows;
     printf "  %-65s %6d\n", 'not reached the app at first, and held', $count{'taken back'} // 0;
     printf "longest wait of a request answered with 200: %.3f s; the app was down for up to %g s\n", $count{longest} // 0, $LONGEST;

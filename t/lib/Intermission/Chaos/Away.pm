@@ -6,11 +6,12 @@ use strict;
 use warnings;
 use Exporter 'import';
 
-our @EXPORT_OK = qw($BROKEN $REFUSED);
+our @EXPORT_OK = qw($BROKEN $REFUSED $UNSENT);
 
-# What nginx logs of a request that it cannot pass on to this app, and of one that it had sent, or begun to send.
+# What nginx logs of a request that it cannot pass on to this app, of one that it had sent, and of one that it cannot send.
 our $REFUSED = qr{connect\(\) to unix:\S*/going\.sock failed};
-our $BROKEN = qr{(?:upstream prematurely closed connection|(?:recv|send|writev|sendfile)\(\) failed).*/going\.sock};
+our $BROKEN = qr{(?:upstream prematurely closed connection|recv\(\) failed).*/going\.sock};
+our $UNSENT = qr{(?:send|writev|sendfile)\(\) failed.*/going\.sock};
 # By how many seconds the time of a line of the error log, and of another process, may differ.
 my $SLACK = 1.3;
 
@@ -18,7 +19,7 @@ my $SLACK = 1.3;
 sub why_failed {
     my ($self, $request) = @_;
     my ($access, $run) = ($request->{access} // return, $self->{run});
-    my $was_sent = $request->{broken} || grep { $_ > 0 } @{$access->{sent}};
+    my $was_sent = grep { $_ > 0 } @{$access->{sent}};
     return 'sent, and its app died' if $was_sent && $run->outages->ended_within($access->{at}, $access->{at});
     return if $was_sent || !$request->{refused};
     return 'such requests are never held' if $request->{kind} =~ /^(?:robots|health)$/;

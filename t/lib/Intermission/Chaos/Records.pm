@@ -4,7 +4,7 @@ package Intermission::Chaos::Records;
 
 use strict;
 use warnings;
-use Intermission::Chaos::Away qw($BROKEN $REFUSED);
+use Intermission::Chaos::Away qw($BROKEN $REFUSED $UNSENT);
 use POSIX ();
 
 # More than the requests that come, and the turns that are taken, in one life of an app.
@@ -21,7 +21,7 @@ my %BEGINS = (
 #              states it had before
 #   access  => {pid, status, at, took, word, hold, times, sent => [bytes sent by each try]}
 #   backend => {seq, at, pid, length, ended, turn, accepted, times}
-#   refused => the last second in which nginx could not reach the app that comes and goes
+#   refused => the last second in which nginx could not reach the app that comes and goes, or could not send to it
 #   broken  => the line of the error log about its connection to that app, which broke
 # states: per app [[second, state, for `open` how long the drain before took], ...]; deaths: pid => [{signal, at}, ...]; leaving: pid => [second, ...];
 # problems: lines of the error log from level error on; count: what => how many.
@@ -101,10 +101,12 @@ sub _is_about_going {
     my ($self, $second, $text) = @_;
     my ($key) = $text =~ /request: "\S+ \S*?(\d+\.\d+)\S* / or return 0;
     my $request = $self->_request($key) or return 0;
-    $request->{refused} = _unix($second) if $text =~ $REFUSED;
-    $request->{broken} = $text if $text =~ $BROKEN;
+    my $is_unsent = $text =~ $UNSENT;
+    my $is_broken = $text =~ $BROKEN;
+    $request->{refused} = _unix($second) if $text =~ $REFUSED || $is_unsent;
+    $request->{broken} = $text if $is_broken;
     return $text =~ $REFUSED
-        || $text =~ $BROKEN && $self->{run}->outages->ended_within(_unix($second), _unix($second) + 1);
+        || ($is_broken || $is_unsent) && $self->{run}->outages->ended_within(_unix($second), _unix($second) + 1);
 }
 
 sub _read_access_log {
