@@ -1,3 +1,11 @@
+#if defined ANGIE_VER
+#define PRODUCT ANGIE_VER
+#elif defined TENGINE_VER
+#define PRODUCT TENGINE_VER
+#else
+#define PRODUCT NGINX_VER
+#endif
+ngx_str_t ngx_http_intermission_product(void) { ngx_str_t product = ngx_string(PRODUCT); return product; }
 /* What nginx has as macros or inline functions, or has only if it is built so. */
 void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
 void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }

@@ -288,7 +288,15 @@ const STRUCTURES: &[Structure] = &[
 ];
 
 /// Constants that the bindings lack.
-const CONSTANTS: &[&str] = &["NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZY_DELAY"];
+const CONSTANTS: &[&str] =
+    &["MODULE_SIGN", "MODULE_VERSION", "NGX_CLEAR_EVENT", "NGX_READ_EVENT", "NGX_TIMER_LAZY_DELAY"];
+
+/// What nginx checks when it loads a module. Angie has a version of its own, and a sign.
+const CHECKED: &str = "#ifdef ANGIE_VER\n\
+                       #define MODULE_VERSION angie_version\n#define MODULE_SIGN ngx_angie_sign\n\
+                       #else\n\
+                       #define MODULE_VERSION nginx_version\n#define MODULE_SIGN 0\n\
+                       #endif\n";
 
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
                        #include <ngx_http.h>\n";
@@ -333,7 +341,7 @@ fn declarations() -> String {
 
 /// The constants, and assertions that the bindings have our fields where C has them.
 fn layout() -> io::Result<String> {
-    let mut header = HEADERS.to_owned() + "enum {\n";
+    let mut header = HEADERS.to_owned() + CHECKED + "enum {\n";
     let mut asserts = String::new();
     for name in CONSTANTS {
         // Writing into a string does not fail.

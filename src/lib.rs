@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 pub mod flag;
+pub mod product;
 pub mod sync;
 pub mod text;
 pub mod time;

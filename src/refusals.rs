@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::product::Product;
+
 /// Why a directive is refused. It is displayed as a sentence that names the directive.
 #[derive(Debug)]
 pub enum Refusal<'a> {
@@ -15,6 +17,8 @@ pub enum Refusal<'a> {
     StateFolder { file: &'a [u8], unfit: UnfitFolder },
     /// This nginx keeps the settings of a module of its own in another way than is known.
     AwayUnknown { module: &'a [u8] },
+    /// The running nginx has other structures than the one that the module was built for.
+    OtherProduct { built_for: Product<'a>, running: Product<'a> },
 }
 
 /// Why a folder cannot have a state file.
@@ -41,6 +45,11 @@ impl fmt::Display for Refusal<'_> {
                 f,
                 "\"intermission_away\" does not know the {} of this nginx: remove the directive",
                 module.escape_ascii()
+            ),
+            Self::OtherProduct { built_for, running } => write!(
+                f,
+                "intermission was built for {built_for}, but this is {running}, which has other \
+                 structures: build the module with the sources of {running}"
             ),
         }
     }
@@ -89,6 +98,14 @@ mod tests {
                 Refusal::StateFolder { file: b"/no\"ne/state", unfit: missing },
                 "\"intermission_state_file\" \"/no\\\"ne/state\": the folder \"/no\\\"ne\" \
                  cannot be used: it is gone",
+            ),
+            (
+                Refusal::OtherProduct {
+                    built_for: Product { name: "nginx", version: "1.27.1" },
+                    running: Product { name: "openresty", version: "1.27.1.2" },
+                },
+                "intermission was built for nginx/1.27.1, but this is openresty/1.27.1.2, which has \
+                 other structures: build the module with the sources of openresty/1.27.1.2",
             ),
             (
                 Refusal::AwayUnknown { module: b"ngx_http_proxy_module" },

@@ -1,6 +1,7 @@
 //! How our configurations are made, and what a location inherits from the one around it.
 
 use core::ffi::{c_char, c_void};
+use core::ptr;
 
 use nginx_sys::ngx_conf_t;
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
@@ -16,6 +17,8 @@ use crate::ffi::nginx::{flags, Failed};
 use crate::ffi::request::away;
 use crate::refusals::Refusal;
 
+use super::product;
+
 callbacks! {
     /// Makes a configuration; null if there is no memory.
     pub(crate) creates: (Conf) as (*mut ngx_conf_t) -> *mut c_void;
@@ -24,8 +27,12 @@ callbacks! {
         as (*mut ngx_conf_t, *mut c_void, *mut c_void) -> *mut c_char;
 }
 
-/// The http block's. What it has open is closed when the configuration's memory goes.
+/// The http block's. What it has open is closed when the configuration's memory goes. Nothing of ours is
+/// called earlier.
 pub(crate) extern "C" fn create_main(cf: Conf) -> *mut c_void {
+    if product::check(cf).is_err() {
+        return ptr::null_mut();
+    }
     cf.keep(MainConf::new(cf.cycle)).cast()
 }
 

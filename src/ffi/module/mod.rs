@@ -9,6 +9,8 @@ mod zone;
 
 mod process;
 
+mod product;
+
 mod configurations;
 mod directives;
 
@@ -23,7 +25,7 @@ use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::ffi::nginx::conf::Conf;
 use crate::ffi::nginx::module::Module;
-use crate::ffi::nginx::{callbacks, Failed};
+use crate::ffi::nginx::{callbacks, flags, Failed};
 use crate::ffi::request::gate;
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
@@ -48,6 +50,8 @@ pub(crate) static mut ngx_http_intermission_module: ngx_module_t = ngx_module_t 
     init_process: callbacks::on_cycle(process::init),
     exit_process: callbacks::on_exit(process::exit),
     exit_master: callbacks::on_exit(zone::exit_master),
+    version: flags::MODULE_VERSION as ngx_uint_t,
+    spare1: flags::MODULE_SIGN as ngx_uint_t,
     ..ngx_module_t::default()
 };
 

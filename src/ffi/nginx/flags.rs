@@ -67,4 +67,6 @@ mod layout {
     include!(concat!(env!("OUT_DIR"), "/layout.rs"));
 }
 
-pub(crate) use layout::{NGX_CLEAR_EVENT, NGX_READ_EVENT, NGX_TIMER_LAZY_DELAY};
+pub(crate) use layout::{
+    MODULE_SIGN, MODULE_VERSION, NGX_CLEAR_EVENT, NGX_READ_EVENT, NGX_TIMER_LAZY_DELAY,
+};

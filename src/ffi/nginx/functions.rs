@@ -69,6 +69,9 @@ unsafe extern "C" {
 
     // C functions of our own, for what nginx has as macros, or has only if it is built so.
 
+    /// Which nginx the module was built for, as a text that never changes.
+    #[link_name = "ngx_http_intermission_product"]
+    pub(crate) safe fn product() -> ngx_str_t;
     /// The request, which has an upstream, has not asked nginx's cache yet.
     #[link_name = "ngx_http_intermission_forget_cache"]
     pub(crate) safe fn forget_cache(r: Request);
