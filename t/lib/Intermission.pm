@@ -28,6 +28,8 @@ use parent 'Intermission::Logs';
 my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
 my $module = $ENV{TEST_NGINX_MODULE} // "$root/objs/ngx_http_intermission_module.so";
+# A module that is linked into nginx has no file to load.
+my $LOAD_LINKED = qr/load_module\s+linked;/;
 my $crowd = $ENV{TEST_CROWD} // "$root/target/release/crowd";
 
 # Starts the backend and nginx. Keys: those of Intermission::Conf::text; module => the path of another build; with_module => 0:
@@ -50,6 +52,7 @@ sub nginx_t {
     my $dir = _directory();
     my $text = $conf{conf} // _text($dir, "unix:$dir/nginx.sock", %conf);
     $text =~ s/\@DIR\@/$dir/g;
+    $text =~ s/$LOAD_LINKED//g;
     write_file("$dir/nginx.conf", $text);
     open my $output, '>', "$dir/output" or die "$dir/output: $!";
     my $pid = Intermission::Process::start('nginx -t', command($dir, '-t'), stdout => $output, stderr => $output);
@@ -351,6 +354,7 @@ sub write_conf {
     my $text = _text($self->{dir}, "127.0.0.1:$self->{port} backlog=4096", %{$self->{conf}});
     $text =~ s/\@DIR\@/$self->{dir}/g;
     $text =~ s/\@PORT\@/$self->{port}/g;
+    $text =~ s/$LOAD_LINKED//g;
     # nginx may be reading the old file.
     write_file("$self->{dir}/nginx.conf.new", $text);
     rename "$self->{dir}/nginx.conf.new", "$self->{dir}/nginx.conf" or die "nginx.conf: $!";

@@ -14,7 +14,9 @@ mod product;
 mod configurations;
 mod directives;
 
-use core::ffi::c_char;
+#[cfg(not(feature = "linked"))]
+mod list;
+
 use core::ptr;
 
 use nginx_sys::{
@@ -62,25 +64,6 @@ impl HttpModule for Module {
         unsafe { &*ptr::addr_of!(ngx_http_intermission_module) }
     }
 }
-
-/// A table of C strings for nginx.
-#[repr(transparent)]
-pub(crate) struct Table<const N: usize>([*const c_char; N]);
-
-// SAFETY: the pointers lead to string literals, which never change.
-unsafe impl<const N: usize> Sync for Table<N> {}
-
-/// The modules in this library, the last one null. nginx looks for this name.
-#[no_mangle]
-#[allow(non_upper_case_globals)]
-pub(crate) static mut ngx_modules: [*const ngx_module_t; 2] =
-    [ptr::addr_of!(ngx_http_intermission_module), ptr::null()];
-
-/// Their names, the last one null. nginx looks for this name.
-#[no_mangle]
-#[allow(non_upper_case_globals)]
-pub(crate) static ngx_module_names: Table<2> =
-    Table([c"ngx_http_intermission_module".as_ptr(), ptr::null()]);
 
 extern "C" fn postconfiguration(cf: Conf) -> ngx_int_t {
     let done = variables::find(cf).and_then(|()| add_gate(cf)).and_then(|()| zone::add(cf));
