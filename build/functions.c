@@ -19,7 +19,7 @@ void ngx_http_intermission_forget_cache(ngx_http_request_t *r) {
     r->upstream->cache_status = 0;
 #endif
 }
-/* Whether so many bytes may be read there, in the memory of the configuration. What is large has at least so many. */
+/* Whether so many bytes may be read there, in the memory of the configuration. */
 static int can_read(const void *data, size_t size) {
     ngx_pool_t *block;
     ngx_pool_large_t *large;
@@ -27,7 +27,7 @@ static int can_read(const void *data, size_t size) {
         if ((u_char *) data >= (u_char *) block && (u_char *) data + size <= block->d.last) { return 1; }
     }
     for (large = ngx_cycle->pool->large; large; large = large->next) {
-        if (data && data == large->alloc) { return 1; }
+        if (data && data == large->alloc) { return malloc_usable_size(large->alloc) >= size; }
     }
     return 0;
 }

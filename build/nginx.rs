@@ -299,7 +299,8 @@ const CHECKED: &str = "#ifdef ANGIE_VER\n\
                        #endif\n";
 
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_event.h>\n\
-                       #include <ngx_http.h>\n";
+                       #include <ngx_http.h>\n\
+                       #include <malloc.h>\n";
 
 const FUNCTIONS: &str = include_str!("functions.c");
 
