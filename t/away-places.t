@@ -117,6 +117,33 @@ subtest 'the name of an app in variables' => sub {
     $t->clean_ok(allow => \@gone);
 };
 
+for my $way (['a variable', ''], ['resolve', 'zone app 64k; server app.test:PORT resolve;']) {
+    my ($what, $servers) = @$way;
+    subtest "a container is replaced: its name is gone, and comes back with another address: $what" => sub {
+        my $dns = Intermission::Dns->new(ttl => 1);
+        my $http = "resolver 127.0.0.1:@{[$dns->port]} valid=1s ipv6=off; resolver_timeout 2s; " . ($servers && "upstream app { $servers }" =~ s/PORT/$port/r);
+        plan skip_all => 'this nginx does not resolve names of servers again' if $servers && !eval { Intermission::knows('resolve', '', http => $http) };
+        my $t = nginx($servers ? 'proxy_pass http://app;' : "set \$app http://app.test:$port; proxy_pass \$app;", http => $http);
+        my ($old, $new) = map { Intermission::App->new($t, port => $port, address => $_, name => $_) } '127.0.1.1', '127.0.1.2';
+        $dns->moved('127.0.1.1');
+        $old->up;
+        $t->wait_for(sub { $t->get('/old', timeout => 5)->{status} == 200 }, 'the old container to answer');
+        $dns->gone;
+        $old->down;
+        my @client = map { $t->send("/held/$_", body => 'x' x 100_000) } 1 .. 5;
+        $t->wait_for(sub { $dns->asked; $t->status->{held} == 5 }, '5 requests to be held');
+        # nginx has forgotten the old address by then.
+        $t->wait_log(qr/could not be resolved \(3: Host not found\)/);
+        sleep 1.5;
+        ok !(grep { $_->begun } @client), "$what: held while the name is gone";
+        $new->up;
+        $dns->moved('127.0.1.2');
+        is_deeply [map { $_->response->{status} } @client], [(200) x 5], "$what: 200 when the new container is there";
+        is_deeply $new->came, {map { ("/held/$_" => 1) } 1 .. 5}, "$what: each request comes to it once";
+        $t->clean_ok(allow => \@gone);
+    };
+}
+
 subtest 'try_files that leads to the app' => sub {
     my $t = nginx('try_files /none @app;', http => 'upstream app { server unix:@DIR@/app.sock; }',
         locations => 'location @app { intermission on; intermission_away 20s; proxy_pass http://app; }');

@@ -14,13 +14,13 @@ use warnings;
 use IO::Socket::INET;
 use Intermission::Process;
 
-# Nothing listens yet. name => of its socket (app.sock), or port => number: TCP.
+# Nothing listens yet. name => of its socket (app.sock), or port => number: TCP, and address => of it (127.0.0.1).
 sub new {
     my ($class, $t, %opt) = @_;
     my $path = $t->dir . '/' . ($opt{name} // 'app.sock');
     return bless {
         t => $t, dir => $t->dir, path => $opt{port} ? undef : $path, lives => 0,
-        listen => $opt{port} ? "127.0.0.1:$opt{port}" : "unix:$path",
+        listen => $opt{port} ? ($opt{address} // '127.0.0.1') . ":$opt{port}" : "unix:$path",
     }, $class;
 }
 
