@@ -25,7 +25,7 @@ proxy_cache_path $cache_folder keys_zone=answers:1m max_size=512k inactive=1s ma
 intermission_zone 2m;
 intermission_state_file $state_folder/state;
 upstream kept { server unix:\@DIR\@/backend.sock; keepalive 16; keepalive_timeout 200ms; }
-upstream going { server unix:\@DIR\@/going.sock; }
+upstream going { server unix:\@DIR\@/going.sock; keepalive_timeout 200ms; }
 upstream going_kept { server unix:\@DIR\@/going.sock; keepalive 16; keepalive_timeout 200ms; }
 log_format chaos '\$pid \$status \$msec \$request_time \$intermission_status \$intermission_hold_time \$request_uri '
     '\$upstream_status | \$upstream_bytes_sent';

@@ -19,7 +19,7 @@ my %BEGINS = (
 #   client  => {sent, ended, word}         times in unix seconds
 #   held    => {pid, life, ticket, state, turns}  the app's state at this place of the log, and how many
 #              states it had before
-#   access  => {pid, status, at, took, word, hold, times, sent => [bytes sent by each try]}
+#   access  => {pid, status, at, took, word, hold, times, sent => 'bytes of each try'}
 #   backend => {seq, at, pid, length, ended, turn, accepted, times}
 #   refused => the last second in which nginx could not reach the app that comes and goes, or could not send to it
 #   broken  => the line of the error log about its connection to that app, which broke
@@ -119,7 +119,7 @@ sub _read_access_log {
         my $times = ($request->{access}{times} // 0) + 1;
         $request->{access} = {
             pid => $pid, status => $status, at => $at, took => $took, word => $word, times => $times,
-            hold => $hold eq '-' ? undef : $hold, sent => [$sent =~ /\d+/g],
+            hold => $hold eq '-' ? undef : $hold, sent => join(',', $sent =~ /\d+/g),
         };
     }
 }

@@ -150,15 +150,22 @@ sub _disturbances {
     return @events;
 }
 
-# The app that comes and goes is killed or stops in order, and is back after `lasts` seconds. `kills_head`: the worker of
-# a request that has tried to reach it is killed.
+# The app that comes and goes is killed or stops in order, and is back after `lasts` seconds, while requests come. `kills_head`:
+# the worker of a request that has tried to reach it is killed.
 sub _outages {
     my ($seconds) = @_;
+    my @apps = map { $_->{name} } grep { $_->{away} } @APPS;
     my @events;
     for (my $at = _between(0.5, 3); $at < $seconds; $at += _between(0.5, 5)) {
+        my $lasts = rand() < 0.5 ? _between(0.01, 0.3) : _between(0.3, 2.5);
+        my $rate = int _between(30, 200);
+        push @events, {
+            at => $at - 0.1, what => 'crowd', kind => 'once', app => $apps[rand @apps], delay => int rand 20,
+            count => int(1 + $rate * ($lasts + 0.3)), arguments => ['--rate', $rate],
+        };
         push @events, {
             at => $at, what => 'outage', how => _pick(kill => 60, stop => 40), kills_head => rand() < 0.3,
-            lasts => rand() < 0.5 ? _between(0.01, 0.3) : _between(0.3, 2.5), backlog => _pick(2 => 30, 20 => 30, 1000 => 40),
+            lasts => $lasts, backlog => _pick(2 => 30, 20 => 30, 1000 => 40),
         };
     }
     return @events;
