@@ -1,5 +1,6 @@
 # What scripts/kills runs: an app that is killed by kill -9 and started again every 3 s, under load. Then it checks that no request came to
 # the app twice, and that each was answered with 200, unless it was sent to a process that died. The exit status is 0 if nothing went wrong.
+# With an odd seed the app listens on TCP, with an even one on a Unix socket.
 
 use strict;
 use warnings;
@@ -34,14 +35,15 @@ if (@ARGV > 1 || "$seconds $seed" !~ /^[1-9]\d{0,4} \d{1,9}$/ || $seconds < $EVE
 srand $seed;
 $| = 1;
 my $version = qx(@{[$ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx']} -v 2>&1);
-print "kills for $seconds s, SEED=$seed, ", $version;
+my $port = $seed % 2 ? Intermission::App::free_port() : undef;
+print "kills for $seconds s, SEED=$seed, ", ($port ? 'TCP' : 'a Unix socket'), ", $version";
 local $SIG{ALRM} = sub { die "kills itself hangs\n" };
 alarm 2 * $seconds + 120;
 
 my @violations;
 my $t = Intermission->new(
     workers => 4,
-    http => 'upstream app { server unix:@DIR@/app.sock; }'
+    http => 'upstream app { server ' . ($port ? "127.0.0.1:$port" : 'unix:@DIR@/app.sock') . '; }'
         . 'log_format kills \'$msec $status $request_uri $upstream_status $upstream_bytes_sent\';',
     server => 'access_log @DIR@/kills.access kills;',
     locations => <<'CONF',
@@ -50,7 +52,7 @@ location / { intermission on; intermission_away 30s; proxy_pass http://app; }
 CONF
 );
 chmod 0777, $t->dir;
-my $app = Intermission::App->new($t)->up;
+my $app = Intermission::App->new($t, $port ? (port => $port) : ())->up;
 my @kills = load();
 my ($clients, $access, $came) = (clients(), access(), $app->came);
 my %broken = map { /$BROKEN.* request: "\S+ (\S+) / ? ($1 => $_) : () } split /\n/, $t->error_log;

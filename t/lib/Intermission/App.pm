@@ -24,10 +24,14 @@ sub new {
     }, $class;
 }
 
-# A port that nothing listens on.
+# A port that nothing listens on, below those that clients get: what listened there can do so again.
 sub free_port {
-    my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1) || die "no port: $!";
-    return $probe->sockport;
+    for (1 .. 100) {
+        my $port = 20_000 + int rand 10_000;
+        my $probe = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1, ReuseAddr => 1) or next;
+        return $port;
+    }
+    die 'no port';
 }
 
 # It listens from now on. backlog => the length of its listen queue.

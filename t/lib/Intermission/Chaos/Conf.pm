@@ -4,17 +4,6 @@ package Intermission::Chaos::Conf;
 
 use strict;
 use warnings;
-use IO::Socket::INET;
-
-# A port below those that clients get: nginx must be able to listen on it again after each restart.
-sub free_port {
-    for (1 .. 100) {
-        my $port = 20_000 + int rand 10_000;
-        my $probe = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 1, ReuseAddr => 1) or next;
-        return $port;
-    }
-    die 'no port';
-}
 
 # The lines in http.
 sub http {

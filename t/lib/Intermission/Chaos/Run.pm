@@ -8,6 +8,7 @@ use File::Spec ();
 use File::Temp ();
 use IO::Socket::INET;
 use Intermission;
+use Intermission::App;
 use Intermission::Chaos::Conf;
 use Intermission::Chaos::Outages;
 use Intermission::Chaos::Schedule;
@@ -29,7 +30,7 @@ sub new {
         %opt, crowds => [], controls => [], idle => [], killed => {}, stopped => {}, downs => [], reloads => [], next_id => 1,
         skipped => 0, count => {},
     }, $class;
-    $self->{port} = Intermission::Chaos::Conf::free_port();
+    $self->{port} = Intermission::App::free_port();
     # Workers may write to the instance's own folder, so the state file cannot be there.
     $self->{state_folder} = File::Temp::tempdir('intermission-state-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     # The cache is in memory, if possible: a worker that waits for a busy disk is late for everything else.
