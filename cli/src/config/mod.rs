@@ -1,0 +1,141 @@
+//! What counts: the command line before the environment, the file's group, and its defaults.
+#![forbid(unsafe_code)]
+
+mod file;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+pub use file::Settings;
+
+use crate::args::Hosts;
+use crate::client::url::Address;
+use crate::client::{Access, Target};
+use crate::exit::Exit;
+use file::{read_password, Configuration};
+
+/// Why there are no hosts to speak to.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    pub exit: Exit,
+    pub text: String,
+}
+
+/// The hosts, and what the file says beside.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Each app at each host.
+    pub targets: Vec<Target>,
+    pub settings: Settings,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The hosts that the command line, the environment or the file name.
+pub fn choose(hosts: &Hosts) -> Result<Chosen, Wrong> {
+    let usage = |text: String| Wrong { exit: Exit::USAGE, text };
+    let config = |text: String| Wrong { exit: Exit::CONFIG, text };
+    let configuration = Configuration::read(hosts.config.as_deref()).map_err(config)?;
+    let settings = of_group(hosts, &configuration).map_err(usage)?;
+    let named = names(hosts, &settings).map_err(usage)?;
+    let access = access(hosts, &settings)?;
+    let apps = match (hosts.app.as_slice(), settings.apps.as_deref()) {
+        ([], None | Some([])) => vec![None],
+        ([], Some(apps)) | (apps, _) => apps.iter().cloned().map(Some).collect(),
+    };
+    let mut targets: Vec<Target> = Vec::new();
+    for name in &named {
+        let address = Address::parse(name).map_err(usage)?;
+        for app in &apps {
+            let is_known = |target: &Target| target.address == address && target.app == *app;
+            if !targets.iter().any(is_known) {
+                let target = Target::new(address.clone(), app.clone(), &access);
+                targets.push(target.map_err(config)?);
+            }
+        }
+    }
+    Ok(Chosen { targets, settings })
+}
+
+/// The settings of the group that counts.
+fn of_group(hosts: &Hosts, configuration: &Configuration) -> Result<Settings, String> {
+    let defaults = configuration.defaults.clone();
+    if let Some(name) = &hosts.group {
+        let group = configuration.groups.get(name).cloned();
+        let known = configuration.groups.keys().cloned().collect::<Vec<_>>().join(", ");
+        let group = group.ok_or_else(|| match known.is_empty() {
+            true => format!("there is no group \"{name}\": the configuration has none"),
+            false => format!("there is no group \"{name}\": the configuration has {known}"),
+        });
+        return group.map(|group| group.or(defaults));
+    }
+    let is_named = !hosts.host.is_empty() || environment().is_some() || defaults.hosts.is_some();
+    match (is_named, configuration.groups.len()) {
+        (true, _) | (_, 0) => Ok(defaults),
+        (false, 1) => {
+            let only = configuration.groups.values().next().cloned().unwrap_or_default();
+            Ok(only.or(defaults))
+        }
+        _ => {
+            let known = configuration.groups.keys().cloned().collect::<Vec<_>>().join(", ");
+            Err(format!("which hosts? Give --group (one of {known}) or --host"))
+        }
+    }
+}
+
+fn environment() -> Option<String> {
+    std::env::var("INTERMISSION_HOSTS").ok().filter(|hosts| !hosts.trim().is_empty())
+}
+
+fn names(hosts: &Hosts, settings: &Settings) -> Result<Vec<String>, String> {
+    if !hosts.host.is_empty() {
+        return Ok(hosts.host.clone());
+    }
+    if let Some(text) = environment().filter(|_| hosts.group.is_none()) {
+        return Ok(text.split_whitespace().map(str::to_owned).collect());
+    }
+    let named = settings.hosts.clone().filter(|hosts| !hosts.is_empty());
+    named.ok_or_else(|| {
+        "which hosts? Give --host URL, set INTERMISSION_HOSTS, or write them into \
+         /etc/intermission.toml"
+            .to_owned()
+    })
+}
+
+fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
+    let config = |text: String| Wrong { exit: Exit::CONFIG, text };
+    let pem = |path: Option<&Path>| match path {
+        None => Ok(None),
+        Some(path) => {
+            fs::read(path).map(Some).map_err(|error| config(format!("{}: {error}", path.display())))
+        }
+    };
+    let password = match (std::env::var("INTERMISSION_PASSWORD"), &settings.password_file) {
+        (Ok(password), _) => Some(password),
+        (Err(_), Some(path)) => Some(read_password(path).map_err(config)?),
+        (Err(_), None) => settings.password.clone(),
+    };
+    let user = hosts.user.clone().or_else(|| settings.user.clone());
+    let mut headers: Vec<(String, String)> = Vec::new();
+    headers.extend(settings.headers.clone().unwrap_or_default());
+    for header in &hosts.header {
+        let (name, value) = header.split_once(':').ok_or_else(|| Wrong {
+            exit: Exit::USAGE,
+            text: format!("header \"{header}\" must be NAME: VALUE"),
+        })?;
+        headers.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    Ok(Access {
+        connect_timeout: hosts
+            .connect_timeout
+            .or(settings.connect_timeout)
+            .unwrap_or(CONNECT_TIMEOUT),
+        answer_timeout: hosts.timeout.or(settings.timeout).unwrap_or(ANSWER_TIMEOUT),
+        ca: pem(hosts.ca.as_deref().or(settings.ca.as_deref()))?,
+        identity: pem(hosts.cert.as_deref().or(settings.cert.as_deref()))?,
+        basic: user.map(|user| (user, password.unwrap_or_default())),
+        headers,
+    })
+}

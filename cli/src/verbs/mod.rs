@@ -1,0 +1,11 @@
+//! The verbs, one a file.
+#![forbid(unsafe_code)]
+
+pub mod metrics;
+pub mod pause;
+pub mod resume;
+pub mod run;
+pub mod status;
+pub mod stop;
+
+mod together;
