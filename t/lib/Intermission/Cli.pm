@@ -39,7 +39,7 @@ sub run {
     return $self->start(@arguments)->done;
 }
 
-# Starts it. The first argument may be a hash: env => {}, before => [a command that it is started with].
+# Starts it. The first argument may be a hash: env => {}, before => [a command that it is started with], stdin => a handle.
 sub start {
     my ($self, @arguments) = @_;
     my %opt = ref $arguments[0] ? %{shift @arguments} : ();
@@ -48,7 +48,7 @@ sub start {
     open my $err, '>', "$base.err" or die "$base.err: $!";
     local %ENV = (%ENV, HOME => $self->{dir}, INTERMISSION_HOSTS => $self->{hosts}, INTERMISSION_BY => 'alice', %{$opt{env} // {}});
     delete local @ENV{qw(XDG_CONFIG_HOME INTERMISSION_CONFIG)};
-    my $pid = Intermission::Process::start("intermission @arguments", [@{$opt{before} // []}, $binary, @arguments], stdout => $out, stderr => $err);
+    my $pid = Intermission::Process::start("intermission @arguments", [@{$opt{before} // []}, $binary, @arguments], stdin => $opt{stdin}, stdout => $out, stderr => $err);
     return bless {pid => $pid, base => $base, what => "@arguments"}, 'Intermission::Cli::Going';
 }
 
