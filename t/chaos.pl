@@ -177,7 +177,8 @@ sub report {
         $count->{pauses} // 0, $done{verbs} // 0, $done{verbs_cut} // 0, scalar @{$run->{reloads}},
         ($done{killed} // 0) + ($done{faults} // 0), join(', ', map { "$_ $downs{$_}" } sort keys %downs) || 'none';
     my $killed = grep { $_->{killed} } $run->crowds;
-    printf "the app that comes and goes: %d times killed, %d times stopped in order\n", map { $run->outages->count($_) } qw(kill stop);
+    printf "the app that comes and goes: %d times killed, %d times stopped in order; %d workers killed that had tried it\n",
+        (map { $run->outages->count($_) } qw(kill stop)), $run->outages->heads;
     printf "%d crowds (%d skipped, %d killed), %d idle clients, %d helpers killed\n", scalar($run->crowds), $run->{skipped}, $killed,
         $done{idle} // 0, $done{helpers_killed} // 0;
     my %told = (%$count, map { $_ => $done{$_} } grep { /^waited/ } keys %done);

@@ -42,12 +42,13 @@ sub attend {
     my ($self) = @_;
     return if !$self->{until};
     my $event = $self->{event};
-    if ($event->{kills_head} && !$self->{killed_head}) {
+    if ($event->{kills_head} && !$self->{killed_head} && $self->{run}->nginx->master) {
         my $log = $self->{log};
         seek $log, 0, 1;
         for my $line (grep { /$REFUSED/ } <$log>) {
             my ($pid) = $line =~ /\] (\d+)#/;
             $self->{killed_head} = $self->{run}->kill_worker($pid, 'the head of a line') or next;
+            $self->{heads}++;
             last;
         }
     }
@@ -61,6 +62,9 @@ sub up {
     $self->{app}->up(backlog => $event->{backlog});
     $self->{run}->log("the app is back, backlog $event->{backlog}");
 }
+
+# How many workers were killed when they had tried to reach it in vain.
+sub heads { return $_[0]{heads} // 0 }
 
 # How often it ended so.
 sub count {
