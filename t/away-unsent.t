@@ -71,7 +71,9 @@ NGINX
     $tls->start_nginx;
     $up->();
     is $client->response->{status}, 200, 'TLS: 200 when the app is up';
-    is Intermission::slurp("$dir/tls.log"), "/warm\n/held\n", 'TLS: the request comes once';
+    # The app writes its log after the answer.
+    my $log = $t->wait_for(sub { my $log = Intermission::slurp("$dir/tls.log"); $log =~ /held/ && $log }, 'a line of the app about the request');
+    is $log, "/warm\n/held\n", 'TLS: the request comes once';
     $client->close;
     $t->clean_ok(allow => [@gone, $broken]);
     $tls->clean_ok;
