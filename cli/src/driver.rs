@@ -5,13 +5,15 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::time::Duration;
 
+use rustix::process::{getpid, kill_process};
+use signal_hook::consts::SIGTSTP;
 use tokio::process::Child;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, Instant};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, sleep_until, Instant, MissedTickBehavior};
 
 use crate::child;
-use crate::client::answer::Said;
+use crate::client::answer::{Said, Status};
 use crate::client::{Parameter, Target};
 use crate::plan::action::{Action, Call, Outcome};
 use crate::plan::event::{Event, HostId, Sender, Signal};
@@ -30,6 +32,10 @@ pub struct Speech {
     pub spread: Option<Duration>,
     pub concurrency: Option<u32>,
 }
+
+/// How often it is shown what the hosts are at, and how often that is looked at.
+const BEAT: Duration = Duration::from_millis(250);
+const WATCH: Duration = Duration::from_millis(700);
 
 /// What a plan needs to be carried out.
 #[derive(Debug)]
@@ -57,6 +63,10 @@ impl Driver<'_> {
         let under_way = self.targets.iter().map(|_| None).collect();
         let mut calls = Calls { to, under_way, count: 0 };
         let mut running: Option<Child> = None;
+        let (look, mut looks) = unbounded_channel();
+        let mut watchers = self.watch(show, &look);
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut event = Event::Begin;
         loop {
             let mut actions = Vec::new();
@@ -70,6 +80,9 @@ impl Driver<'_> {
                         Ok(child) => {
                             show.started(self.command);
                             running = Some(child);
+                            if !show.is_live() {
+                                watchers.abort_all();
+                            }
                         }
                         Err(why) => failed = Some(why),
                     },
@@ -86,11 +99,28 @@ impl Driver<'_> {
             }
             let tick = plan.next().map(|time| start + time);
             event = tokio::select! {
-                Some((signal, sender)) = self.signals.recv() => Event::Signal(signal, sender),
+                Some((signal, sender)) = self.signals.recv() => match signal {
+                    Signal(SIGTSTP) => {
+                        suspend(show);
+                        Event::Tick
+                    }
+                    signal => Event::Signal(signal, sender),
+                },
                 Some((id, number, said)) = answers.recv() => match calls.take(id, number) {
-                    true => Event::Answered(id, said),
+                    true => {
+                        said.iter().for_each(|status| show.seen(id, status));
+                        Event::Answered(id, said)
+                    }
                     false => Event::Tick,
                 },
+                Some((id, status)) = looks.recv() => {
+                    show.seen(id, &status);
+                    Event::Tick
+                }
+                _ = beat.tick() => {
+                    show.beat();
+                    Event::Tick
+                }
                 status = ended(&mut running) => {
                     running = None;
                     let exit = child::exit(status);
@@ -100,6 +130,25 @@ impl Driver<'_> {
                 () = until(tick) => Event::Tick,
             };
         }
+    }
+
+    /// Looks at each host now and then, for people only: the plan's own call may be waiting.
+    fn watch(&self, show: &Show, to: &UnboundedSender<(HostId, Box<Status>)>) -> JoinSet<()> {
+        let mut watchers = JoinSet::new();
+        let targets = self.targets.iter().enumerate().filter(|_| show.wants_to_see());
+        for (at, target) in targets {
+            let (target, to) = (target.clone(), to.clone());
+            watchers.spawn(async move {
+                loop {
+                    sleep(WATCH).await;
+                    if let Ok(status) = target.status().await {
+                        // The plan may be finished.
+                        let _ = to.send((HostId(at), status));
+                    }
+                }
+            });
+        }
+        watchers
     }
 
     /// What the command is told in its environment.
@@ -141,6 +190,13 @@ impl Calls {
         let place = self.under_way.get_mut(id.0);
         place.and_then(|place| place.take_if(|(under_way, _)| *under_way == number)).is_some()
     }
+}
+
+/// Stops this process, as Ctrl-Z asks for. Returns when it is continued.
+fn suspend(show: &mut Show) {
+    show.suspend();
+    // It does not fail.
+    let _ = kill_process(getpid(), rustix::process::Signal::STOP);
 }
 
 async fn ended(running: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {

@@ -12,6 +12,8 @@ impl Exit {
     pub const OK: Self = Self(0);
     pub const USAGE: Self = Self(64);
     pub const UNREACHABLE: Self = Self(69);
+    /// The file of a key cannot be used.
+    pub const KEY: Self = Self(73);
     /// The app was not quiet in time, or still drains.
     pub const NOT_QUIET: Self = Self(75);
     /// Something else than a control endpoint answered, or it refused the call.

@@ -16,6 +16,8 @@ mod args;
 
 mod config;
 
+mod key;
+
 mod signals;
 
 mod child;
@@ -75,5 +77,7 @@ async fn verb(verb: &Verb) -> Result<Exit, Wrong> {
         Verb::Stop(args) => verbs::stop::run(args).await,
         Verb::Status(args) => verbs::status::run(args).await,
         Verb::Metrics(args) => verbs::metrics::run(args).await,
+        Verb::Completions(args) => Ok(verbs::completions::run(args)),
+        Verb::Man(args) => verbs::man::run(args),
     }
 }

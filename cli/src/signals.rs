@@ -14,10 +14,11 @@ use crate::plan::event::{Sender, Signal};
 
 /// From now on these signals do not end this process, but are sent there. A signal that was ignored
 /// when this process started stays so: `nohup` works for the command, too.
-pub fn listen(to: UnboundedSender<(Signal, Sender)>) -> io::Result<()> {
+pub fn listen(to: UnboundedSender<(Signal, Sender)>, more: &[i32]) -> io::Result<()> {
     let ignored = ignored();
     let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
-    let heard = all.into_iter().filter(|signal| ignored & bit(*signal) == 0);
+    let heard =
+        all.into_iter().chain(more.iter().copied()).filter(|signal| ignored & bit(*signal) == 0);
     let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for origin in signals.forever() {

@@ -35,28 +35,57 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hosts that the command line, the environment or the file name.
 pub fn choose(hosts: &Hosts) -> Result<Chosen, Wrong> {
-    let usage = |text: String| Wrong { exit: Exit::USAGE, text };
-    let config = |text: String| Wrong { exit: Exit::CONFIG, text };
-    let configuration = Configuration::read(hosts.config.as_deref()).map_err(config)?;
-    let settings = of_group(hosts, &configuration).map_err(usage)?;
+    let settings = settings(hosts)?;
     let named = names(hosts, &settings).map_err(usage)?;
-    let access = access(hosts, &settings)?;
     let apps = match (hosts.app.as_slice(), settings.apps.as_deref()) {
         ([], None | Some([])) => vec![None],
         ([], Some(apps)) | (apps, _) => apps.iter().cloned().map(Some).collect(),
     };
+    let pairs =
+        named.iter().flat_map(|name| apps.iter().map(move |app| (name.clone(), app.clone())));
+    let targets = targets(hosts, &settings, pairs)?;
+    Ok(Chosen { targets, settings })
+}
+
+/// These apps at these hosts, with the settings of the command line and the file.
+pub fn these(
+    hosts: &Hosts,
+    pairs: impl Iterator<Item = (String, Option<String>)>,
+) -> Result<Chosen, Wrong> {
+    let settings = settings(hosts)?;
+    let targets = targets(hosts, &settings, pairs)?;
+    Ok(Chosen { targets, settings })
+}
+
+fn usage(text: String) -> Wrong {
+    Wrong { exit: Exit::USAGE, text }
+}
+
+fn config(text: String) -> Wrong {
+    Wrong { exit: Exit::CONFIG, text }
+}
+
+fn settings(hosts: &Hosts) -> Result<Settings, Wrong> {
+    let configuration = Configuration::read(hosts.config.as_deref()).map_err(config)?;
+    of_group(hosts, &configuration).map_err(usage)
+}
+
+/// Each once.
+fn targets(
+    hosts: &Hosts,
+    settings: &Settings,
+    pairs: impl Iterator<Item = (String, Option<String>)>,
+) -> Result<Vec<Target>, Wrong> {
+    let access = access(hosts, settings)?;
     let mut targets: Vec<Target> = Vec::new();
-    for name in &named {
-        let address = Address::parse(name).map_err(usage)?;
-        for app in &apps {
-            let is_known = |target: &Target| target.address == address && target.app == *app;
-            if !targets.iter().any(is_known) {
-                let target = Target::new(address.clone(), app.clone(), &access);
-                targets.push(target.map_err(config)?);
-            }
+    for (name, app) in pairs {
+        let address = Address::parse(&name).map_err(usage)?;
+        let is_known = |target: &Target| target.address == address && target.app == app;
+        if !targets.iter().any(is_known) {
+            targets.push(Target::new(address, app, &access).map_err(config)?);
         }
     }
-    Ok(Chosen { targets, settings })
+    Ok(targets)
 }
 
 /// The settings of the group that counts.
@@ -105,7 +134,6 @@ fn names(hosts: &Hosts, settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
-    let config = |text: String| Wrong { exit: Exit::CONFIG, text };
     let pem = |path: Option<&Path>| match path {
         None => Ok(None),
         Some(path) => {
@@ -121,10 +149,9 @@ fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
     let mut headers: Vec<(String, String)> = Vec::new();
     headers.extend(settings.headers.clone().unwrap_or_default());
     for header in &hosts.header {
-        let (name, value) = header.split_once(':').ok_or_else(|| Wrong {
-            exit: Exit::USAGE,
-            text: format!("header \"{header}\" must be NAME: VALUE"),
-        })?;
+        let pair = header.split_once(':');
+        let (name, value) =
+            pair.ok_or_else(|| usage(format!("header \"{header}\" must be NAME: VALUE")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     Ok(Access {

@@ -62,6 +62,19 @@ impl Plan {
         Self::new(terms, (0..hosts).map(|_| Host::to_pause()).collect(), Phase::Pausing)
     }
 
+    /// The same, but some may be paused already, by pauses with these numbers or of our name.
+    pub fn to_keep(terms: Terms, pauses: &[Option<u64>]) -> Self {
+        let hosts = pauses.iter().map(|pause| Host::to_keep(*pause)).collect();
+        Self::new(terms, hosts, Phase::Pausing)
+    }
+
+    /// A plan that ends pauses, one at each host: the one with this number, or one of our name. It
+    /// tries for this time.
+    pub fn to_resume(terms: Terms, pauses: &[Option<u64>], within: Duration) -> Self {
+        let hosts = pauses.iter().map(|pause| Host::to_resume(*pause, within)).collect();
+        Self::new(terms, hosts, Phase::Ending)
+    }
+
     fn new(terms: Terms, hosts: Vec<Host>, phase: Phase) -> Self {
         Self {
             terms,
@@ -232,7 +245,7 @@ impl Plan {
         if self.phase == Phase::Pausing && self.hosts.iter().all(Host::is_paused) {
             match self.terms.goal {
                 Goal::Hold => return self.finish(Outcome::Held, actions),
-                Goal::Run => {
+                Goal::Run | Goal::Resume => {
                     self.phase = Phase::Running;
                     actions.push(Action::Start);
                 }

@@ -23,6 +23,8 @@ pub enum Goal {
     Run,
     /// Pause all hosts, and leave them so.
     Hold,
+    /// End pauses.
+    Resume,
 }
 
 /// What to do if another caller's pause is active.

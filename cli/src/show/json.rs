@@ -51,6 +51,10 @@ pub fn outcome(outcome: &Outcome, exit::Exit(status): exit::Exit, text: &str) ->
     event("finished", json!({ "outcome": word, "exit": status, "text": text }))
 }
 
+pub fn nothing_to_resume() -> Value {
+    event("finished", json!({ "outcome": "nothing to resume", "exit": 0 }))
+}
+
 pub fn verb(host: &Host, verb: &str, said: Option<&Said>) -> Value {
     let mut value = match said {
         None => json!({ "error": "the call was not carried out" }),

@@ -42,7 +42,9 @@ pub fn text(outcome: &Outcome, hosts: &[Host], plan: &Plan) -> Option<(Weight, S
             )
         }
         Outcome::ResumedLate => "a pause was over before it was to be ended".to_owned(),
-        Outcome::ResumedUnsure => "not each host has answered".to_owned(),
+        Outcome::ResumedUnsure => {
+            "not each host has answered; repeat the call, or its lease ends the pause".to_owned()
+        }
         Outcome::NotStarted(why) => format!("{}: all hosts are resumed", why.text),
         Outcome::LostBefore(id) => {
             let name = hosts.get(id.0).map_or("?", |host| host.name.as_str());

@@ -1,6 +1,8 @@
 //! The verbs, one a file.
 #![forbid(unsafe_code)]
 
+pub mod completions;
+pub mod man;
 pub mod metrics;
 pub mod pause;
 pub mod resume;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use signal_hook::consts::SIGTSTP;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::{OnLost, Run};
@@ -70,7 +71,8 @@ pub async fn drive(
     command: &[std::ffi::OsString],
 ) -> Result<Outcome, Wrong> {
     let (to, signals) = unbounded_channel();
-    signals::listen(to).map_err(|error| Wrong {
+    let more: &[i32] = if show.is_live() { &[SIGTSTP] } else { &[] };
+    signals::listen(to, more).map_err(|error| Wrong {
         exit: Exit(71),
         text: format!("cannot listen to signals: {error}; nothing was paused"),
     })?;

@@ -23,6 +23,39 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 type Next = (Option<News>, Option<Call>);
 
 impl Host {
+    /// A pause of ours that is active is kept. Else one is begun.
+    pub(super) fn finding(
+        &mut self,
+        now: Duration,
+        call: Call,
+        sent: Duration,
+        said: Said,
+        pause: Option<u64>,
+        terms: &Terms,
+    ) -> Next {
+        let is_ours = |status: &Status| {
+            let is_known = pause == Some(status.pause) || status.by.as_ref() == Some(&terms.by);
+            status.state == State::Paused && is_known
+        };
+        match said {
+            Ok(status) if matches!(call, Call::Renew(_)) => {
+                (Some(News::Paused(self.paused(now, sent, status, Owner::Us, terms))), None)
+            }
+            Ok(status) if is_ours(&status) => (None, Some(Call::Renew(status.pause))),
+            Err(failure) if !is_over(&failure) => {
+                self.over_by = now.saturating_add(terms.lease);
+                let unknown = Failure { effect: Effect::Unknown, ..failure.clone() };
+                self.failed(now, unknown);
+                (Some(News::Failed(failure)), None)
+            }
+            _ => {
+                self.stage = Stage::Enabling;
+                self.next = now;
+                (None, None)
+            }
+        }
+    }
+
     pub(super) fn enabling(
         &mut self,
         now: Duration,

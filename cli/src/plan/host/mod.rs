@@ -12,6 +12,8 @@ use crate::client::answer::{Effect, Failure, Said, Status};
 /// What a host is at.
 #[derive(Clone, Debug)]
 enum Stage {
+    /// The pause may have begun earlier.
+    Finding(Option<u64>),
     /// The pause is to begin.
     Enabling,
     /// The pause with this number, another caller's, is to be joined.
@@ -95,6 +97,20 @@ impl Host {
         Self::at(Stage::Enabling, Duration::ZERO)
     }
 
+    /// A host that may be paused already, by the pause with this number or by one of our name.
+    pub fn to_keep(pause: Option<u64>) -> Self {
+        Self::at(Stage::Finding(pause), Duration::ZERO)
+    }
+
+    /// A host whose pause is to be ended, within this time. The number is None if it is not known.
+    pub fn to_resume(pause: Option<u64>, within: Duration) -> Self {
+        let stage = match pause {
+            Some(pause) => Stage::Ending(Owned { pause, owner: Owner::Us }),
+            None => Stage::Unsure { effect: Effect::Unknown, looks: 0 },
+        };
+        Self::at(stage, within)
+    }
+
     fn at(stage: Stage, over_by: Duration) -> Self {
         let zero = Duration::ZERO;
         let (next, renew, sure_until) = (zero, zero, zero);
@@ -152,7 +168,9 @@ impl Host {
         let call = match self.stage {
             Stage::Enabling => Call::Enable,
             Stage::Joining(pause) => Call::Join(pause),
-            Stage::Unsure { .. } | Stage::Paused(_) | Stage::Ending(_) => Call::Look,
+            Stage::Finding(_) | Stage::Unsure { .. } | Stage::Paused(_) | Stage::Ending(_) => {
+                Call::Look
+            }
             Stage::Lost(..) | Stage::Closed(_) => return None,
         };
         self.under_way = Some((call, now));
@@ -164,6 +182,10 @@ impl Host {
     pub fn end(&mut self, now: Duration, used: Used, terms: &Terms) -> (bool, Option<News>) {
         let enables = matches!(self.under_way, Some((Call::Enable, _)));
         let (stage, drops) = match self.stage.clone() {
+            Stage::Finding(_) => {
+                self.over_by = now.saturating_add(terms.lease);
+                (Stage::Unsure { effect: Effect::Unknown, looks: 0 }, true)
+            }
             Stage::Enabling if enables => {
                 (Stage::Unsure { effect: Effect::Unknown, looks: 0 }, true)
             }
@@ -222,6 +244,7 @@ impl Host {
             Err(failure) => self.failure = Some(failure.clone()),
         }
         let (news, call) = match self.stage.clone() {
+            Stage::Finding(pause) => self.finding(now, call, sent, said, pause, terms),
             Stage::Enabling => self.enabling(now, call, sent, said, terms),
             Stage::Joining(_) => (Some(self.joining(now, sent, said, terms)), None),
             Stage::Unsure { effect, looks } => self.looked(now, said, effect, looks, terms),

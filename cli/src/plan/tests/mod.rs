@@ -42,7 +42,7 @@ fn story() -> impl Strategy<Value = Story> {
     let join = prop_oneof![Just(Join::Never), Just(Join::Yes)];
     let on_lost =
         prop_oneof![Just(OnLost::Finish), Just(OnLost::Kill(super::Duration::from_millis(500)))];
-    let goal = prop_oneof![4 => Just(Goal::Run), 1 => Just(Goal::Hold)];
+    let goal = prop_oneof![4 => Just(Goal::Run), 1 => Just(Goal::Hold), 1 => Just(Goal::Resume)];
     let signal = proptest::option::weighted(0.3, 0..8000_u64);
     let dead = proptest::collection::vec(proptest::option::weighted(0.15, 0..8000_u64), 3);
     let deeds = prop_oneof![2 => Just(vec![]), 1 => proptest::collection::vec(deed(), 0..5)];

@@ -1,6 +1,8 @@
 //! The command line.
 #![forbid(unsafe_code)]
 
+mod about;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +14,8 @@ use crate::words::parse_time;
 /// Pauses apps behind nginx for a maintenance, and resumes them.
 #[derive(Debug, Parser)]
 #[command(name = "intermission", version, max_term_width = 100, subcommand_required = true)]
-#[command(after_help = "The exit statuses, the configuration file and examples: docs/cli.md, or \
-                        intermission man.")]
+#[command(after_help = "Exit statuses, environment and files: intermission --help")]
+#[command(after_long_help = about::MORE)]
 pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
@@ -33,6 +35,10 @@ pub enum Verb {
     Status(Status),
     /// Print the metrics of the endpoints, for Prometheus
     Metrics(Metrics),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page of this command, or of a verb
+    Man(Manual),
 }
 
 /// Which endpoints, and how they are spoken to.
@@ -47,7 +53,7 @@ pub struct Hosts {
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     pub group: Option<String>,
     /// This configuration file, and no other
-    #[arg(long, value_name = "FILE", env = "INTERMISSION_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "INTERMISSION_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// The app; without it the endpoint's own. May be repeated
     #[arg(long, value_name = "NAME")]
@@ -82,6 +88,9 @@ pub struct Output {
     /// Say it in JSON, one object a line
     #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
+    /// Say it in lines, also on a terminal
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// The terms of a pause.
@@ -95,7 +104,7 @@ pub struct Terms {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Your name, for the log and the status
-    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY")]
+    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY", hide_env_values = true)]
     pub by: Option<String>,
     /// If another caller's pause is active: go on in that pause, and leave it to its owner
     #[arg(long)]
@@ -149,6 +158,10 @@ pub enum OnLost {
 
 #[derive(Debug, Args)]
 pub struct Pause {
+    /// Remember the pauses under this name, for resume --key. A pause that is remembered and active
+    /// is kept and renewed, so the call can be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "join")]
+    pub key: Option<String>,
     #[command(flatten)]
     pub terms: Terms,
     /// Wait until the apps are quiet, for at most this time. If they are not, nothing stays paused
@@ -162,6 +175,13 @@ pub struct Pause {
 
 #[derive(Debug, Args)]
 pub struct Resume {
+    /// End the pauses that pause --key remembered under this name, and no others. If there are none,
+    /// nothing is to be done
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "wait"])]
+    pub key: Option<String>,
+    /// With --key: how long a host that does not answer is tried again
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "30s")]
+    pub retry: Duration,
     /// End only the pause with this number
     #[arg(long, value_name = "NUMBER")]
     pub id: Option<u64>,
@@ -169,7 +189,7 @@ pub struct Resume {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub wait: Option<Duration>,
     /// Your name, for the log
-    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY")]
+    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY", hide_env_values = true)]
     pub by: Option<String>,
     #[command(flatten)]
     pub pace: Pace,
@@ -191,7 +211,7 @@ pub struct Stop {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Your name, for the log and the status
-    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY")]
+    #[arg(long, value_name = "NAME", env = "INTERMISSION_BY", hide_env_values = true)]
     pub by: Option<String>,
     #[command(flatten)]
     pub hosts: Hosts,
@@ -218,4 +238,16 @@ pub struct Status {
 pub struct Metrics {
     #[command(flatten)]
     pub hosts: Hosts,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// The verb; without it this command as a whole
+    pub verb: Option<String>,
 }
