@@ -10,6 +10,8 @@ pub struct Exit(pub u8);
 
 impl Exit {
     pub const OK: Self = Self(0);
+    /// `check` has found a fault.
+    pub const FAULT: Self = Self(1);
     pub const USAGE: Self = Self(64);
     pub const UNREACHABLE: Self = Self(69);
     /// The file of a key cannot be used.

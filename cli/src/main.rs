@@ -26,6 +26,8 @@ mod show;
 
 mod driver;
 
+mod check;
+
 mod verbs;
 
 use std::process::ExitCode;
@@ -77,6 +79,7 @@ async fn verb(verb: &Verb) -> Result<Exit, Wrong> {
         Verb::Stop(args) => verbs::stop::run(args).await,
         Verb::Status(args) => verbs::status::run(args).await,
         Verb::Metrics(args) => verbs::metrics::run(args).await,
+        Verb::Check(args) => verbs::check::run(args).await,
         Verb::Completions(args) => Ok(verbs::completions::run(args)),
         Verb::Man(args) => verbs::man::run(args),
     }

@@ -6,6 +6,7 @@ pub const MORE: &str = "\
 Exit statuses:
   run has the status of its command: 128 and a number if a signal ended it.
   Else:
+  1    check has found a fault
   64   the command line is wrong
   69   a host cannot be reached
   71   the system refused something

@@ -33,6 +33,8 @@ pub enum Verb {
     Stop(Stop),
     /// Show the state of each app
     Status(Status),
+    /// Say whether a pause can be afforded now, and what is wrong with the configuration
+    Check(Check),
     /// Print the metrics of the endpoints, for Prometheus
     Metrics(Metrics),
     /// Print the completions for a shell
@@ -250,4 +252,22 @@ pub struct Completions {
 pub struct Manual {
     /// The verb; without it this command as a whole
     pub verb: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// How long the pause is to be
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "30s")]
+    pub pause: Duration,
+    /// How long the apps may take until they are quiet
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
+    pub wait: Duration,
+    /// For how long the requests that come are counted
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "3s")]
+    pub sample: Duration,
+    #[command(flatten)]
+    pub hosts: Hosts,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
 }

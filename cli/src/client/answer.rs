@@ -30,8 +30,30 @@ pub struct Status {
     pub room: u64,
     #[serde(default)]
     pub state_file: String,
+    #[serde(default)]
+    pub totals: Totals,
+    /// In the answer to `status` only.
+    pub settings: Option<Settings>,
     /// Whether the verb changed anything; None after `status`.
     pub changed: Option<bool>,
+}
+
+/// How many requests there were, by what happened to them.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Totals {
+    pub passed: u64,
+    pub held: u64,
+    pub rejected: u64,
+}
+
+/// What the configuration says at the endpoint.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    /// In seconds. None: a pause without a lease of its own never ends.
+    pub lease: Option<f64>,
+    pub log_level: String,
+    /// The upstreams of which nginx avoids servers that failed.
+    pub max_fails: Vec<String>,
 }
 
 /// A request that is in flight.

@@ -2,16 +2,19 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod build;
+mod probe;
 pub mod read;
 pub mod url;
 
 use std::time::Duration;
 
 use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE, LOCATION};
-use reqwest::{redirect, Certificate, Client, Identity, Method, Response};
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Client, Method, Response};
 
 use answer::{Effect, Failure, Kind, Said};
+use build::build;
 use read::{Raw, APP_HEADER, PAUSE_HEADER};
 use url::Address;
 
@@ -39,6 +42,8 @@ pub struct Target {
     /// None: the endpoint's own app.
     pub app: Option<String>,
     client: Client,
+    /// The same without what the caller is known by, if there is something.
+    bare: Option<Client>,
     answer_timeout: Duration,
     basic: Option<(String, String)>,
 }
@@ -49,50 +54,18 @@ pub type Parameter = (&'static str, String);
 impl Target {
     /// The error says what is wrong with the certificates or the headers.
     pub fn new(address: Address, app: Option<String>, access: &Access) -> Result<Self, String> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &access.headers {
-            let name =
-                HeaderName::try_from(name).map_err(|_| format!("header \"{name}\" is no name"))?;
-            let value = HeaderValue::try_from(value);
-            let mut value =
-                value.map_err(|_| format!("the value of header \"{name}\" is not valid"))?;
-            value.set_sensitive(true);
-            headers.append(name, value);
-        }
-        let mut builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("intermission/", env!("CARGO_PKG_VERSION")))
-            // Each call has a connection of its own: to drop the call closes it, and nginx sees that.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(access.connect_timeout)
-            .default_headers(headers);
-        if address.url.scheme() == "https" {
-            builder = builder.use_rustls_tls();
-            if let Some(pem) = &access.ca {
-                let certificates =
-                    Certificate::from_pem_bundle(pem).ok().filter(|all| !all.is_empty());
-                builder = builder.tls_built_in_root_certs(false);
-                for one in certificates.ok_or("the CA file has no certificate in PEM")? {
-                    builder = builder.add_root_certificate(one);
-                }
+        let client = build(&address, access)?;
+        let has_secret =
+            access.basic.is_some() || access.identity.is_some() || !access.headers.is_empty();
+        let bare = match has_secret {
+            true => {
+                let (headers, identity) = (Vec::new(), None);
+                Some(build(&address, &Access { headers, identity, ..access.clone() })?)
             }
-            if let Some(pem) = &access.identity {
-                let identity = Identity::from_pem(pem);
-                let identity = identity.map_err(|_| {
-                    "the client certificate needs a certificate and its key, in PEM"
-                })?;
-                builder = builder.identity(identity);
-            }
-        } else {
-            builder = builder.tls_built_in_root_certs(false);
-        }
-        if let Some(socket) = &address.socket {
-            builder = builder.unix_socket(socket.as_path());
-        }
-        let client = builder.build().map_err(|error| innermost(&error))?;
+            false => None,
+        };
         let (answer_timeout, basic) = (access.answer_timeout, access.basic.clone());
-        Ok(Self { address, app, client, answer_timeout, basic })
+        Ok(Self { address, app, client, bare, answer_timeout, basic })
     }
 
     /// The endpoint and the app, as people know them.

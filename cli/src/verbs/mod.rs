@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod completions;
 pub mod man;
 pub mod metrics;
