@@ -96,6 +96,7 @@ subtest 'a pause is begun when the drain before it is over' => sub {
     $one->control('disable?spread=500ms');
     my $done = $cli->run('run', '--wait', '5s', '--', 'true');
     is $done->{exit}, 0, 'a drain: it is waited for' or diag $done->{err};
+    is scalar(() = $done->{err} =~ /cannot pause yet: the app is draining/g), 1, 'a drain: that is said once';
     is $_->response->{status}, 200, 'a drain: a held request is answered' for @held;
 };
 

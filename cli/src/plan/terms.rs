@@ -11,8 +11,10 @@ pub struct Terms {
     pub by: String,
     /// A pause ends by itself after this time.
     pub lease: Duration,
-    /// How long an endpoint waits for quiet; how long the plan waits for an app that still drains.
+    /// How long an endpoint waits for quiet; zero if it does not.
     pub wait: Duration,
+    /// How long an app is waited for that cannot be paused yet, because it still drains.
+    pub patience: Duration,
     pub join: Join,
     pub on_lost: OnLost,
 }

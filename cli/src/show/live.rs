@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use rustix::termios::tcgetwinsize;
+use rustix::process::getpgrp;
+use rustix::termios::{tcgetpgrp, tcgetwinsize};
 
 /// At least this many lines are left to the command.
 const LEFT: u16 = 8;
@@ -76,8 +77,10 @@ fn reserve(rows: u16, kept: u16) -> String {
     format!("{scroll}\x1b[{kept}A\x1b7\x1b[1;{}r\x1b8", rows.saturating_sub(kept))
 }
 
-/// The terminal's rows and columns.
+/// The terminal's rows and columns. Returns None while this process is in the background: then the
+/// terminal is not its own.
 fn size() -> Option<(u16, u16)> {
+    tcgetpgrp(io::stderr()).ok().filter(|group| *group == getpgrp())?;
     let size = tcgetwinsize(io::stderr()).ok()?;
     (size.ws_row > LEFT && size.ws_col > 20).then_some((size.ws_row, size.ws_col))
 }

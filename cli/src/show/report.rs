@@ -108,20 +108,16 @@ fn advice(failure: &Failure, seen: Option<&Status>) -> Option<String> {
             "allow this machine at the control location, or give --user or --cert".to_owned()
         }
         Kind::Refused => return None,
-        Kind::NotOpen => match seen.filter(|seen| seen.state != State::Draining) {
+        Kind::NotOpen => match seen {
             Some(seen) if seen.state == State::Paused => format!(
                 "to go on in that pause: --join. To end it: intermission resume {{host}} --id {}",
                 seen.pause
             ),
             Some(seen) => format!("to end it: intermission resume {{host}} --id {}", seen.pause),
-            None => {
-                "it still lets held requests go on: repeat the call later, or with a longer --wait"
-                    .to_owned()
-            }
+            None => return None,
         },
         Kind::NotThatPause | Kind::Superseded => "see: intermission status {host}".to_owned(),
-        Kind::NotQuiet => "repeat the call later, or with a longer --wait".to_owned(),
-        Kind::Later => "repeat the call later".to_owned(),
+        Kind::NotQuiet | Kind::Later => "repeat the call later, or with a longer --wait".to_owned(),
     };
     Some(advice)
 }

@@ -18,6 +18,8 @@ use crate::words::{caller, seconds};
 
 /// A pause that is forgotten ends.
 const LEASE: Duration = Duration::from_secs(300);
+/// How long an app is waited for that still drains.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(args: &Pause) -> Result<Exit, Wrong> {
     let chosen = choose(&args.hosts)?;
@@ -32,6 +34,7 @@ pub async fn run(args: &Pause) -> Result<Exit, Wrong> {
         by: caller(args.terms.by.as_deref()),
         lease,
         wait: wait.unwrap_or_default(),
+        patience: wait.unwrap_or(PATIENCE),
         join: if args.terms.join { Join::Yes } else { Join::Never },
         on_lost: OnLost::Finish,
     };

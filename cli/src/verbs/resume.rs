@@ -64,6 +64,7 @@ async fn keyed(key: &Key, args: &Resume) -> Result<Exit, Wrong> {
         by: record.by.clone(),
         lease: Duration::ZERO,
         wait: Duration::ZERO,
+        patience: Duration::ZERO,
         join: Join::Never,
         on_lost: OnLost::Finish,
     };

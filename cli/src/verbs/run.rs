@@ -39,6 +39,7 @@ pub async fn run(args: &Run) -> Result<Exit, Wrong> {
         by: caller(args.terms.by.as_deref()),
         lease,
         wait,
+        patience: wait,
         join: if args.terms.join { Join::Yes } else { Join::Never },
         on_lost: match args.on_lost {
             OnLost::Finish => terms::OnLost::Finish,

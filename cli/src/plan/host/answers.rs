@@ -71,10 +71,7 @@ impl Host {
             (Call::Enable, Err(failure)) => match failure.kind {
                 // Whose pause is it?
                 Kind::NotOpen => (None, Some(Call::Look)),
-                Kind::Later if now < terms.wait => {
-                    self.next = now.saturating_add(LATER);
-                    (Some(News::Waits(failure)), None)
-                }
+                Kind::Later if now < terms.patience => (self.later(now, failure), None),
                 _ => (Some(self.failed(now, failure)), None),
             },
             (_, said) => (self.not_open(now, said, terms), None),
@@ -87,23 +84,33 @@ impl Host {
             Ok(status) => status,
             Err(failure) => return Some(self.failed(now, failure)),
         };
-        match status.state {
-            // It is ours only if another host of the plan is the same nginx.
-            State::Paused if terms.join == Join::Yes && status.by.as_ref() != Some(&terms.by) => {
-                self.stage = Stage::Joining(status.pause);
-                self.next = now;
-                None
-            }
-            State::Open | State::Draining | State::Away if now < terms.wait => {
-                let waits = News::Waits(failure(Kind::NotOpen, &status));
-                self.next = now.saturating_add(LATER);
-                Some(waits)
-            }
-            _ => {
-                self.stage = Stage::Closed(Closed::Nothing);
-                Some(News::Failed(failure(Kind::NotOpen, &status)))
-            }
+        let is_ours = status.by.as_ref() == Some(&terms.by);
+        let (kind, is_closed) = match status.state {
+            State::Open | State::Draining | State::Away => (Kind::Later, false),
+            State::Paused | State::Stopped | State::Other => (Kind::NotOpen, true),
+        };
+        let mut text = format!("the app is {}", status.standing());
+        if is_ours {
+            text.push_str("; this is the same nginx as another host of this call");
         }
+        let failure = Failure { kind, text, effect: Effect::Nothing };
+        if status.state == State::Paused && terms.join == Join::Yes && !is_ours {
+            self.stage = Stage::Joining(status.pause);
+            self.next = now;
+            return None;
+        }
+        if !is_closed && now < terms.patience {
+            return self.later(now, failure);
+        }
+        self.stage = Stage::Closed(Closed::Nothing);
+        Some(News::Failed(failure))
+    }
+
+    /// The pause cannot begin yet. Only the first time is news.
+    fn later(&mut self, now: Duration, failure: Failure) -> Option<News> {
+        self.next = now.saturating_add(LATER);
+        self.tries = self.tries.saturating_add(1);
+        (self.tries == 1).then_some(News::Waits(failure))
     }
 
     /// The pause cannot begin.
@@ -115,6 +122,7 @@ impl Host {
             false => Stage::Unsure { effect, looks: 0 },
         };
         self.next = now;
+        self.tries = 0;
         News::Failed(failure)
     }
 
@@ -146,6 +154,7 @@ impl Host {
         self.sure_until = sent.saturating_add(terms.lease);
         self.renew = sent.saturating_add(terms.lease / 3);
         self.next = now.saturating_add(look_interval(terms));
+        self.tries = 0;
         self.failure = None;
         status
     }
@@ -261,8 +270,4 @@ fn is_over(failure: &Failure) -> bool {
 
 fn look_interval(terms: &Terms) -> Duration {
     LOOK.min(terms.lease / 6)
-}
-
-fn failure(kind: Kind, status: &Status) -> Failure {
-    Failure { kind, text: format!("the app is {}", status.standing()), effect: Effect::Nothing }
 }

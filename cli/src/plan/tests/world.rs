@@ -98,6 +98,7 @@ impl World {
             by: OURS.to_owned(),
             lease: Duration::from_millis(LEASE),
             wait: Duration::from_millis(WAIT),
+            patience: Duration::from_millis(WAIT),
             join: story.join,
             on_lost: story.on_lost,
         };
