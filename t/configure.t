@@ -46,6 +46,15 @@ subtest 'sources of another product than the nginx that is to load the module ar
     is system("sh -c '$command /nowhere/nginx'"), 0, 'an nginx that is not there yet is not compared';
 };
 
+subtest 'options-of prints the options of an nginx that a module must share' => sub {
+    my $all = q{--with-cc-opt='-O2 -DNAME=\\"x\\"' --prefix=/etc/nginx --with-compat --with-http_v2_module }
+        . q{--with-pcre=../pcre2 --with-openssl=../openssl --with-http_perl_module=dynamic --add-dynamic-module=/build/lua};
+    write_program('nginx', "cat >&2 <<'END'\nnginx version: nginx/1.28.3\nconfigure arguments: $all\nEND");
+    my @left = split /\n/, `eval "printf '%s\n' \$(auto/options-of $dir/nginx)"`;
+    is_deeply \@left, ['--with-cc-opt=-O2 -DNAME=\"x\"', qw(--prefix=/etc/nginx --with-compat --with-http_v2_module --with-pcre)],
+        'other modules and folders of libraries are left out; quotes are kept';
+};
+
 if ($can_link) {
     subtest 'linked into nginx, with few other modules' => sub {
         my @without = qw(gzip charset userid autoindex geo split_clients grpc memcached
