@@ -198,6 +198,7 @@ subtest 'another size of the zone is refused while requests depend on it' => sub
 };
 
 subtest 'another build of the module is refused while requests depend on it' => sub {
+    plan skip_all => 'the module is linked into nginx' if Intermission::is_linked();
     # Another build may have another layout of the zone's tables.
     my $t = Intermission->new(workers => 2);
     my $copy = $t->dir . '/another.so';

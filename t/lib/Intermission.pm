@@ -71,6 +71,7 @@ sub knows {
 }
 
 sub module_path { $module }
+sub is_linked   { $module eq 'linked' }
 sub root        { $root }
 
 # ---- requests
