@@ -14,9 +14,11 @@ sub folder {
     my ($dir, $control) = @_;
     my $folder = "$dir/bin";
     return $folder if -d $folder;
-    mkdir "$dir/$_" or die "$dir/$_: $!" for qw(bin run);
-    # The folder `run` keeps the pauses of --key.
-    Intermission::write_file("$folder/intermission", "#!/bin/sh\nINTERMISSION_HOSTS=$control XDG_RUNTIME_DIR=$dir/run exec @{[path()]} \"\$@\"\n");
+    mkdir $folder or die "$folder: $!";
+    mkdir "$dir/run", 0700 or die "$dir/run: $!";
+    # What it remembers of a key is in the folder `run`.
+    Intermission::write_file("$folder/intermission",
+        "#!/bin/sh\nINTERMISSION_HOSTS=$control INTERMISSION_RUNTIME_DIR=$dir/run exec @{[path()]} \"\$@\"\n");
     chmod 0755, "$folder/intermission";
     return $folder;
 }
