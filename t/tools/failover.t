@@ -7,6 +7,7 @@ use File::Temp ();
 use Intermission::Failover;
 use Intermission::Failover::Command;
 use Intermission::Failover::MariaDB;
+use Intermission::Process;
 use Test::More;
 
 my $missing = Intermission::Failover::MariaDB::missing();
@@ -57,6 +58,24 @@ subtest 'a switch whose app does not start with the new server is undone' => sub
     $stage->nobody_saw_it('the app does not start', $figures);
     is Intermission::Failover::Command::note_run($stage->switch_in_pause), 0, 'the app does not start: the next switch is done';
     is(($stage->servers)[0]{name}, 'db2', 'the app does not start: after the next switch the new server takes the writes');
+};
+
+subtest 'a switch whose pause is lost goes back to the old server' => sub {
+    my ($old, $replica) = $stage->servers;
+    my $exit;
+    my $figures = $stage->run(sub {
+        $replica->stand_still;
+        my ($intermission, $run, @rest) = $stage->switch_in_pause(patience => 30);
+        my $nginx = $stage->nginx;
+        my $pid = Intermission::Process::start('the switch', [$intermission, $run, qw(--on-lost kill --grace 20s), @rest]);
+        $nginx->wait_for(sub { !$old->is_writable || undef }, 'the switch to begin');
+        $nginx->control('disable?by=bob');
+        $nginx->wait_for(sub { my $status = Intermission::Process::reaped($pid); defined $status and $exit = $status >> 8; defined $status }, 'the switch to end', 15);
+        $replica->go_on;
+    });
+    is $exit, 80, 'the pause is lost: the status says so';
+    is $figures->{at}, $old->{name}, 'the pause is lost: the old server takes the writes again';
+    is $figures->{lost}, 0, 'the pause is lost: no row is lost';
 };
 
 $stage->stop;
