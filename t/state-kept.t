@@ -13,9 +13,9 @@ location /_intermission { intermission_control apps=*; }
 END
 
 my %paused = (
-    basecamp => {state => 'paused', reason => 'db switch "now"', by => 'deploy', pause => 218033450700},
-    highrise => {state => 'stopped', reason => 'too slow', by => 'ops', pause => 218033450698},
-    'camp%ff%20fire' => {state => 'paused', reason => undef, by => '127.0.0.1', pause => 218033450699},
+    basecamp => {state => 'paused', reason => 'db switch "now"', by => 'deploy', pause => 218035855392},
+    highrise => {state => 'stopped', reason => 'too slow', by => 'ops', pause => 218035855390},
+    'camp%ff%20fire' => {state => 'paused', reason => undef, by => '127.0.0.1', pause => 218035855391},
 );
 
 for my $file (glob Intermission::root() . '/t/data/state-*') {
@@ -30,8 +30,9 @@ for my $file (glob Intermission::root() . '/t/data/state-*') {
         is_deeply [@{$status->{pace}}{qw(spread concurrency)}], [5, 20], "$version: so is its pace";
         is $status->{until}, undef, "$version: its pause has no end";
     }
+    is $t->control('disable?token=40')->{status}, 409, "$version: an older fencing token than basecamp's is refused";
     is $t->status(app => 'launchpad')->{state}, 'open', "$version: launchpad's lease ended meanwhile";
-    cmp_ok $t->control('enable?app=queenbee')->{headers}{'intermission-pause'}, '>', 218033450700, "$version: a new pause has a greater number";
+    cmp_ok $t->control('enable?app=queenbee')->{headers}{'intermission-pause'}, '>', 218035855392, "$version: a new pause has a greater number";
     is $t->control("disable?app=$_")->{status}, 200, "$version: the pause of $_ ends" for sort(keys %paused), 'queenbee';
 }
 
