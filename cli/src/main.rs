@@ -12,6 +12,8 @@ mod plan;
 
 mod exit;
 
+mod etcd;
+
 mod args;
 
 mod config;
@@ -27,6 +29,10 @@ mod show;
 mod driver;
 
 mod check;
+
+mod fleets;
+
+mod agent;
 
 mod verbs;
 
@@ -80,6 +86,8 @@ async fn verb(verb: &Verb) -> Result<Exit, Wrong> {
         Verb::Status(args) => verbs::status::run(args).await,
         Verb::Metrics(args) => verbs::metrics::run(args).await,
         Verb::Check(args) => verbs::check::run(args).await,
+        Verb::Fleet(args) => verbs::fleet::run(args).await,
+        Verb::Agent(args) => verbs::agent::run(args).await,
         Verb::Completions(args) => Ok(verbs::completions::run(args)),
         Verb::Man(args) => verbs::man::run(args),
     }

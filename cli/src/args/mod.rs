@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod about;
+pub mod fleet;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,6 +38,10 @@ pub enum Verb {
     Check(Check),
     /// Print the metrics of the endpoints, for Prometheus
     Metrics(Metrics),
+    /// Show the hosts of a fleet, its pauses, and what each host makes of them
+    Fleet(fleet::Fleets),
+    /// Run beside nginx, and make this host what the fleet's etcd says
+    Agent(fleet::Agent),
     /// Print the completions for a shell
     Completions(Completions),
     /// Print the manual page of this command, or of a verb
@@ -78,6 +83,8 @@ pub struct Hosts {
     /// How long an answer may take
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub in_fleet: fleet::InFleet,
 }
 
 /// How it is told.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::fleets::{AgentSettings, FleetSettings};
 use crate::words::parse_time;
 
 /// The whole file.
@@ -21,6 +22,10 @@ pub struct Configuration {
     pub defaults: Settings,
     #[serde(default)]
     pub groups: BTreeMap<String, Settings>,
+    #[serde(default)]
+    pub fleets: BTreeMap<String, FleetSettings>,
+    /// Of this host's agent.
+    pub agent: Option<AgentSettings>,
 }
 
 /// The settings of a group.
@@ -91,7 +96,9 @@ impl Configuration {
     }
 
     fn has_secret(&self) -> bool {
-        self.defaults.has_secret() || self.groups.values().any(Settings::has_secret)
+        self.defaults.has_secret()
+            || self.groups.values().any(Settings::has_secret)
+            || self.fleets.values().any(|fleet| fleet.password.is_some())
     }
 }
 
@@ -121,6 +128,12 @@ fn read_file(path: &Path) -> Result<Option<Configuration>, String> {
     Ok(Some(configuration))
 }
 
+/// Reads certificates or keys.
+pub fn pem(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
+    let Some(path) = path else { return Ok(None) };
+    fs::read(path).map(Some).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 /// Reads a password from a file of its own.
 pub fn read_password(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -140,7 +153,7 @@ fn secret(path: &Path, metadata: &fs::Metadata) -> Result<(), String> {
     }
 }
 
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let wrong = |why| serde::de::Error::custom(format!("\"{text}\" {why}"));
     parse_time(&text).map(Some).map_err(wrong)

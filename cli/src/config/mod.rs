@@ -2,9 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod file;
+pub mod fleets;
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 pub use file::Settings;
@@ -13,7 +12,7 @@ use crate::args::Hosts;
 use crate::client::url::Address;
 use crate::client::{Access, Target};
 use crate::exit::Exit;
-use file::{read_password, Configuration};
+use file::{pem, read_password, Configuration};
 
 /// Why there are no hosts to speak to.
 #[derive(Clone, Debug)]
@@ -134,12 +133,6 @@ fn names(hosts: &Hosts, settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
-    let pem = |path: Option<&Path>| match path {
-        None => Ok(None),
-        Some(path) => {
-            fs::read(path).map(Some).map_err(|error| config(format!("{}: {error}", path.display())))
-        }
-    };
     let password = match (std::env::var("INTERMISSION_PASSWORD"), &settings.password_file) {
         (Ok(password), _) => Some(password),
         (Err(_), Some(path)) => Some(read_password(path).map_err(config)?),
@@ -160,8 +153,8 @@ fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
             .or(settings.connect_timeout)
             .unwrap_or(CONNECT_TIMEOUT),
         answer_timeout: hosts.timeout.or(settings.timeout).unwrap_or(ANSWER_TIMEOUT),
-        ca: pem(hosts.ca.as_deref().or(settings.ca.as_deref()))?,
-        identity: pem(hosts.cert.as_deref().or(settings.cert.as_deref()))?,
+        ca: pem(hosts.ca.as_deref().or(settings.ca.as_deref())).map_err(config)?,
+        identity: pem(hosts.cert.as_deref().or(settings.cert.as_deref())).map_err(config)?,
         basic: user.map(|user| (user, password.unwrap_or_default())),
         headers,
     })

@@ -66,6 +66,11 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "intermission: {text}");
 }
 
+/// Prints what happened.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "intermission: {}", printable(text));
+}
+
 impl Show {
     pub fn new(output: Output, targets: &[Target]) -> Self {
         let manner = match (output.quiet, output.json) {

@@ -13,9 +13,10 @@ use crate::check::{judge, line, Line, Planned, Verdict};
 use crate::client::Target;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
+use crate::fleets::named;
 
 pub async fn run(args: &Check) -> Result<Exit, Wrong> {
-    let targets = choose(&args.hosts)?.targets;
+    let targets = choose(&named(&args.hosts).await?)?.targets;
     let planned = Planned { pause: args.pause, wait: args.wait };
     let sample = args.sample;
     let all = each(&targets, move |target| async move { look(&target, sample, planned).await });

@@ -7,11 +7,12 @@ use super::together::each;
 use crate::args::Metrics;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
+use crate::fleets::named;
 use crate::show;
 use crate::words::printable;
 
 pub async fn run(args: &Metrics) -> Result<Exit, Wrong> {
-    let mut targets = choose(&args.hosts)?.targets;
+    let mut targets = choose(&named(&args.hosts).await?)?.targets;
     // The metrics have all apps of an endpoint.
     targets.dedup_by(|a, b| a.address == b.address);
     let all = each(&targets, |target| async move { target.read("metrics", &[]).await });

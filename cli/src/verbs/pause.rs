@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use super::run::drive;
 use crate::args::Pause;
 use crate::client::Target;
+use crate::config::fleets::choose_fleet;
 use crate::config::{choose, Wrong};
 use crate::driver::Speech;
 use crate::exit::Exit;
+use crate::fleets;
 use crate::key::{Entry, Key, Record};
 use crate::plan::action::Outcome;
 use crate::plan::terms::{Goal, Join, OnLost, Terms};
@@ -22,6 +24,9 @@ const LEASE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(args: &Pause) -> Result<Exit, Wrong> {
+    if let Some(fleet) = choose_fleet(&args.hosts.in_fleet, args.hosts.config.as_deref())? {
+        return fleets::pause(&fleet, args).await;
+    }
     let chosen = choose(&args.hosts)?;
     let wait = args.wait.or(chosen.settings.wait);
     let lease = args.terms.lease.or(chosen.settings.lease).unwrap_or(LEASE);

@@ -7,9 +7,11 @@ use super::run::drive;
 use super::together::each;
 use crate::args::Resume;
 use crate::client::Parameter;
+use crate::config::fleets::choose_fleet;
 use crate::config::{choose, these, Wrong};
 use crate::driver::Speech;
 use crate::exit::Exit;
+use crate::fleets;
 use crate::key::Key;
 use crate::plan::action::Outcome;
 use crate::plan::terms::{Goal, Join, OnLost, Terms};
@@ -18,6 +20,9 @@ use crate::show::Show;
 use crate::words::{caller, parameter, until};
 
 pub async fn run(args: &Resume) -> Result<Exit, Wrong> {
+    if let Some(fleet) = choose_fleet(&args.hosts.in_fleet, args.hosts.config.as_deref())? {
+        return fleets::resume(&fleet, args).await;
+    }
     if let Some(key) = &args.key {
         return keyed(&Key::open(key).await?, args).await;
     }

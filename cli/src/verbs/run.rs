@@ -9,9 +9,11 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::args::{OnLost, Run};
 use crate::child;
 use crate::client::Target;
+use crate::config::fleets::choose_fleet;
 use crate::config::{choose, Wrong};
 use crate::driver::{Driver, Speech};
 use crate::exit::Exit;
+use crate::fleets;
 use crate::plan::action::Outcome;
 use crate::plan::terms::{self, Goal, Join, Terms};
 use crate::plan::Plan;
@@ -25,6 +27,9 @@ const WAIT: Duration = Duration::from_secs(10);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 pub async fn run(args: &Run) -> Result<Exit, Wrong> {
+    if let Some(fleet) = choose_fleet(&args.hosts.in_fleet, args.hosts.config.as_deref())? {
+        return fleets::run(&fleet, args).await;
+    }
     let chosen = choose(&args.hosts)?;
     if let Err(why) = child::find(&args.command) {
         return Err(Wrong {

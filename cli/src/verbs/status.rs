@@ -12,13 +12,14 @@ use crate::client::answer::{Failure, Status as Seen};
 use crate::client::Target;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
+use crate::fleets::named;
 use crate::show::table;
 
 /// An app at a host, as people read it, and as the endpoint said it.
 pub type Row = Result<(Box<Seen>, Value), Failure>;
 
 pub async fn run(args: &Status) -> Result<Exit, Wrong> {
-    let chosen = choose(&args.hosts)?;
+    let chosen = choose(&named(&args.hosts).await?)?;
     let is_one_app = !args.hosts.app.is_empty() || chosen.settings.apps.is_some();
     loop {
         let rows = look(&chosen.targets, is_one_app).await;

@@ -8,11 +8,12 @@ use crate::args::Stop;
 use crate::client::Parameter;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
+use crate::fleets::named;
 use crate::show::Show;
 use crate::words::{caller, parameter};
 
 pub async fn run(args: &Stop) -> Result<Exit, Wrong> {
-    let chosen = choose(&args.hosts)?;
+    let chosen = choose(&named(&args.hosts).await?)?;
     let parameters: Vec<Parameter> = [
         ("id", args.id.map(|id| id.to_string())),
         ("for", args.lease.map(parameter)),

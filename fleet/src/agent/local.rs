@@ -106,6 +106,11 @@ impl Local {
         self.hold.is_none() && self.under_way.is_none() && self.known.is_some()
     }
 
+    /// The pause that it is held for.
+    pub(super) fn holds(&self) -> Option<u64> {
+        self.hold.map(|hold| hold.token.0)
+    }
+
     /// Whether the app is what etcd says, seen after this time.
     pub(super) fn is_ready(&self, seen: Option<&Seen>, since: Duration) -> bool {
         let is_looked = self.looked.is_some_and(|looked| looked >= since);
@@ -231,6 +236,8 @@ impl Local {
                 self.known = Some(status);
             }
             (_, Said::Refused(Refusal::OldToken)) => {
+                let why = "this host has seen a greater token: was etcd set up anew?";
+                self.late(now, why.to_owned(), &want);
                 self.next = now.saturating_add(LATER);
                 return Reread::Yes;
             }

@@ -95,6 +95,19 @@ impl Agent {
             && self.apps.iter().all(|(app, one)| one.is_ready(self.view.pause(app), since))
     }
 
+    /// Whether the host is registered, and no pause of its apps is there: nginx may start.
+    pub fn is_clear(&self) -> bool {
+        let is_paused = |seen: &view::Seen| !seen.entry.is_released();
+        let mut ours = self.view.pauses().filter(|(app, _)| self.terms.host.serves(app));
+        self.session.is_connected() && !ours.any(|(_, seen)| is_paused(seen))
+    }
+
+    /// The apps that are held, each for this pause.
+    pub fn holds(&self) -> Vec<(App, u64)> {
+        let held = |(app, one): (&App, &Local)| Some((app.clone(), one.holds()?));
+        self.apps.iter().filter_map(held).collect()
+    }
+
     /// Whether etcd has answered the newest question.
     pub fn is_connected(&self) -> bool {
         self.session.is_connected()

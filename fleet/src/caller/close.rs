@@ -42,7 +42,7 @@ enum Step {
 impl Closing {
     /// `over_by`: by then every hold is over. None: there is none.
     pub(super) fn begin(now: Duration, over_by: Option<Duration>) -> Self {
-        let over_by = over_by.unwrap_or_else(|| now.saturating_add(PATIENCE));
+        let over_by = over_by.unwrap_or_else(|| now.saturating_add(PATIENCE * 3));
         Self { over_by, ..Self::default() }
     }
 
@@ -52,10 +52,10 @@ impl Closing {
         direct.map_or(self.over_by, |at| at.min(self.over_by))
     }
 
-    /// When a question is due.
-    pub(super) fn next(&self) -> Duration {
+    /// When a question is due. `bell`: when one is due because something has changed.
+    pub(super) fn next(&self, bell: Duration) -> Duration {
         match (self.step, self.wait_until) {
-            (Step::Wait, Some(until)) => self.read_at.min(until),
+            (Step::Wait, Some(until)) => self.read_at.min(bell).min(until),
             (Step::Done, _) => self.over_by,
             _ => Duration::ZERO,
         }
@@ -156,9 +156,10 @@ impl Caller {
         let is_done = self.closing.step == Step::Done || is_nothing || all_told;
         if is_done || now >= self.closing.over_by {
             self.stage = Stage::Finished;
-            let left = self.sure.pauses().map(|(id, _)| id.clone());
-            let is_open = |id: &HostId| self.closing.open.contains(id);
-            let closed: Closed = left.filter(|id| !is_open(id)).collect();
+            let held = self.sure.pauses().map(|(id, _)| id.clone());
+            let all = held.chain(self.closing.left.iter().cloned());
+            let all: BTreeSet<HostId> = all.filter(|id| !self.closing.open.contains(id)).collect();
+            let closed: Closed = all.into_iter().collect();
             actions.push(Action::Finish(self.outcome(closed)));
         }
     }

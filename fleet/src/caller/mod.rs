@@ -127,7 +127,7 @@ impl Caller {
     pub fn next(&self) -> Option<Duration> {
         let ask = match self.stage {
             Stage::Finished => return None,
-            Stage::Closing => self.closing.next().max(self.again_at),
+            Stage::Closing => self.closing.next(self.read_at).max(self.again_at),
             Stage::Preparing | Stage::Running => {
                 let read = if self.token.is_some() { self.read_at } else { self.again_at };
                 let renew = self.beat_at.min(self.keep_at);

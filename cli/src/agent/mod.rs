@@ -1,0 +1,312 @@
+//! The agent of a host: carries out what its rules ask for.
+#![forbid(unsafe_code)]
+
+mod endpoint;
+mod serve;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fleet::agent::{Action, Agent, Change, Event, Reply, Terms};
+use fleet::keys::{App, HostId, Key, LeaseId};
+use fleet::snapshot::PauseEntry;
+use fleet::values::{Host, VERSION};
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, timeout, Instant};
+
+use crate::args;
+use crate::client::Target;
+use crate::config::fleets::choose_agent;
+use crate::config::{choose, Wrong};
+use crate::etcd::fleets::{Keys, Own};
+use crate::exit::Exit;
+use crate::plan::event::{Sender, Signal};
+use crate::{show, signals};
+pub use serve::wait_ready;
+use serve::{Seen, Serves};
+
+/// How often etcd is asked, at least. The agent's lease there is five times that.
+const POLL: Duration = Duration::from_secs(2);
+/// How often a paused app is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// A call reaches the endpoint within this time, or not at all.
+pub const SLACK: Duration = Duration::from_secs(1);
+
+/// What an agent is made of.
+struct Parts {
+    keys: Keys,
+    own: Own,
+    terms: Terms,
+    /// The endpoint. Its app is chosen for each call.
+    target: Target,
+    listen: Option<String>,
+}
+
+pub async fn run(args: &args::fleet::Agent) -> Result<Exit, Wrong> {
+    let (to, mut signals) = unbounded_channel();
+    let broken = |error: std::io::Error| Wrong {
+        exit: Exit(71),
+        text: format!("cannot listen to signals: {error}"),
+    };
+    signals::listen(to, &[]).map_err(broken)?;
+    let mut parts = parts(args)?;
+    let seen = Seen::default();
+    let (ask, mut asked) = unbounded_channel();
+    let mut server = serve(&parts, &seen, &ask)?;
+    loop {
+        let name = &parts.own.id.0;
+        show::say(&format!("agent {name} of fleet \"{}\"", parts.keys.fleet.name()));
+        match live(&parts, &seen, &mut signals, &mut asked).await {
+            After::Ends => break,
+            After::Reloads => match self::parts(args) {
+                Ok(new) => {
+                    if new.listen != parts.listen {
+                        if let Some(old) = server.take() {
+                            old.abort();
+                        }
+                        server = serve(&new, &seen, &ask)?;
+                    }
+                    parts = new;
+                }
+                // It goes on as before.
+                Err(wrong) => show::complain(&format!("not reloaded: {}", wrong.text)),
+            },
+        }
+    }
+    Ok(Exit::OK)
+}
+
+fn serve(
+    parts: &Parts,
+    seen: &Seen,
+    ask: &UnboundedSender<Serves>,
+) -> Result<Option<JoinHandle<()>>, Wrong> {
+    let Some(address) = &parts.listen else { return Ok(None) };
+    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    });
+    let listener = listener.map_err(|error| Wrong {
+        exit: Exit(71),
+        text: format!("cannot listen on {address}: {error}"),
+    })?;
+    Ok(Some(tokio::spawn(serve::serve(listener, seen.clone(), ask.clone()))))
+}
+
+fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
+    let usage = |text: String| Wrong { exit: Exit::USAGE, text };
+    let config = args.hosts.config.as_deref();
+    let (settings, fleet) = choose_agent(&args.hosts.in_fleet, config)?;
+    let mut hosts = args.hosts.clone();
+    hosts.in_fleet = args::fleet::InFleet::default();
+    if hosts.host.is_empty() {
+        hosts.host.extend(settings.host.clone());
+    }
+    if hosts.host.is_empty() {
+        hosts.host.push("http://127.0.0.1".to_owned());
+    }
+    let apps = match hosts.app.is_empty() {
+        true => settings.apps.clone().unwrap_or_default(),
+        false => std::mem::take(&mut hosts.app),
+    };
+    let chosen = choose(&hosts)?;
+    let target = chosen.targets.into_iter().next().map(|one| one.patient(SLACK * 2));
+    let target = target.ok_or_else(|| usage("an agent needs its --host".to_owned()))?;
+    let machine = || {
+        let name = rustix::system::uname();
+        name.nodename().to_string_lossy().into_owned()
+    };
+    let id = args.id.clone().or(settings.id).unwrap_or_else(machine);
+    let wrong =
+        || usage(format!("\"{id}\" is not a host's name: letters, digits, . _ or -; give --id"));
+    let id = HostId::parse(&id).ok_or_else(wrong)?;
+    let poll = args.poll.or(settings.poll).unwrap_or(POLL);
+    let host = Host {
+        v: VERSION,
+        endpoint: args.endpoint.clone().or(settings.endpoint),
+        apps,
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let own = Own { id, host: host.clone(), lease: poll * 5 };
+    let terms = Terms { fleet: fleet.keys.fleet.clone(), host, poll, look: LOOK, slack: SLACK };
+    let listen = args.listen.clone().or(settings.listen);
+    Ok(Parts { keys: fleet.keys, own, terms, target, listen })
+}
+
+/// Why an agent has ended.
+enum After {
+    Ends,
+    Reloads,
+}
+
+/// The newest of each kind: what is older is not heard any more.
+#[derive(Default)]
+struct Numbers {
+    question: u64,
+    watch: u64,
+}
+
+enum Happened {
+    Told(u64, Reply),
+    Changed(u64, Box<Change>),
+    WatchEnded(u64),
+    Event(Event),
+}
+
+async fn live(
+    parts: &Parts,
+    seen: &Seen,
+    signals: &mut UnboundedReceiver<(Signal, Sender)>,
+    asked: &mut UnboundedReceiver<Serves>,
+) -> After {
+    let start = Instant::now();
+    let (to, mut happened) = unbounded_channel();
+    let mut agent = Agent::new(start.elapsed(), parts.terms.clone());
+    let mut numbers = Numbers::default();
+    let mut watch: Option<JoinHandle<()>> = None;
+    let mut lease: Option<LeaseId> = None;
+    let mut waiting: Vec<(Duration, Serves)> = Vec::new();
+    let mut tell = Tell::default();
+    // The endpoint may be away. Its own pauses of the fleet end by their leases then.
+    let apps = timeout(SLACK * 2, endpoint::apps(&parts.target, &parts.terms)).await;
+    let mut event = Event::Apps(apps.unwrap_or_default());
+    let after = loop {
+        let now = start.elapsed();
+        let mut actions = Vec::new();
+        if let Event::Told(Reply::Granted(granted)) = &event {
+            lease = Some(*granted);
+        }
+        agent.handle(now, event, &mut actions);
+        for action in actions {
+            act(parts, action, &mut numbers, &mut watch, &to);
+        }
+        tell.say(&agent);
+        publish(seen, &agent);
+        // A call that waits for a look is answered when that is done.
+        waiting.retain_mut(|(since, one)| !one.answer(agent.is_ready(*since)));
+        let tick = agent.next().map(|time| start + time);
+        event = tokio::select! {
+            Some((Signal(number), _)) = signals.recv() => match number {
+                1 => break After::Reloads,
+                2 | 3 | 15 => break After::Ends,
+                _ => Event::Tick,
+            },
+            Some(one) = asked.recv() => {
+                waiting.push((start.elapsed(), one));
+                Event::Forget
+            }
+            Some(one) = happened.recv() => match one {
+                Happened::Event(event) => event,
+                Happened::Told(number, reply) if number == numbers.question => Event::Told(reply),
+                Happened::Changed(number, change) if number == numbers.watch => {
+                    Event::Changed(*change)
+                }
+                Happened::WatchEnded(number) if number == numbers.watch => Event::WatchEnded,
+                _ => Event::Tick,
+            },
+            () = until(tick) => Event::Tick,
+        };
+    };
+    if let Some(watch) = watch {
+        watch.abort();
+    }
+    // A new agent of the same host takes over: only one that ends says so.
+    if let (After::Ends, Some(lease)) = (&after, lease) {
+        let _ = timeout(Duration::from_secs(1), parts.keys.revoke(lease)).await;
+    }
+    after
+}
+
+fn act(
+    parts: &Parts,
+    action: Action,
+    numbers: &mut Numbers,
+    watch: &mut Option<JoinHandle<()>>,
+    to: &UnboundedSender<Happened>,
+) {
+    let (keys, to) = (parts.keys.clone(), to.clone());
+    match action {
+        Action::Ask(ask) => {
+            numbers.question += 1;
+            let (own, number) = (parts.own.clone(), numbers.question);
+            tokio::spawn(async move {
+                let reply = keys.agent(&own, &ask).await;
+                // The agent may have ended.
+                let _ = to.send(Happened::Told(number, reply));
+            });
+        }
+        Action::Watch(after) => {
+            numbers.watch += 1;
+            let number = numbers.watch;
+            if let Some(old) = watch.take() {
+                old.abort();
+            }
+            *watch = Some(tokio::spawn(async move {
+                let prefix = keys.fleet.pauses();
+                keys.watch(&prefix, after, |written, entry| {
+                    if let Some(Key::Pause(app)) = keys.fleet.read(&entry.key) {
+                        let pause = written.as_ref().map(PauseEntry::of);
+                        let change = Change { revision: entry.modified, app, pause };
+                        let _ = to.send(Happened::Changed(number, Box::new(change)));
+                    }
+                })
+                .await;
+                let _ = to.send(Happened::WatchEnded(number));
+            }));
+        }
+        Action::Call(app, call) => {
+            let App(name) = &app;
+            let mut target = parts.target.clone();
+            target.app = Some(name.clone()).filter(|name| !name.is_empty());
+            tokio::spawn(async move {
+                let said = endpoint::call(&target, &call).await;
+                let _ = to.send(Happened::Event(Event::Answered(app, said)));
+            });
+        }
+    }
+}
+
+fn publish(seen: &Seen, agent: &Agent) {
+    let mut seen = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.is_clear = agent.is_clear();
+    seen.is_connected = agent.is_connected();
+    seen.revision = agent.revision().0;
+    seen.holds = agent.holds();
+}
+
+/// Says what changes.
+#[derive(Default)]
+struct Tell {
+    was_connected: bool,
+    holds: Vec<(App, u64)>,
+}
+
+impl Tell {
+    fn say(&mut self, agent: &Agent) {
+        let is_connected = agent.is_connected();
+        if is_connected != std::mem::replace(&mut self.was_connected, is_connected) {
+            show::say(if is_connected { "etcd answers" } else { "etcd does not answer" });
+        }
+        let holds = agent.holds();
+        if holds != self.holds {
+            for (App(app), token) in holds.iter().filter(|one| !self.holds.contains(one)) {
+                show::say(&format!("app \"{app}\": held for pause {token} of the fleet"));
+            }
+            for (App(app), token) in self.holds.iter().filter(|one| !holds.contains(one)) {
+                show::say(&format!("app \"{app}\": pause {token} of the fleet is over here"));
+            }
+            self.holds = holds;
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is shared with those who answer questions about the agent.
+pub type Shared<T> = Arc<Mutex<T>>;

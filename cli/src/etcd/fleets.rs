@@ -1,0 +1,225 @@
+//! The questions of agents and callers, as etcd's.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use fleet::agent;
+use fleet::caller::talk;
+use fleet::keys::{App, Fleet, HostId, Key, LeaseId, Revision};
+use fleet::snapshot::{Entry, PauseEntry, Snapshot};
+use fleet::values::{write, Alive, Host, VERSION};
+use serde_json::{json, Value};
+
+use super::wire::{self, Granted, Kept, Nothing, Transacted};
+use super::{Etcd, Failure};
+
+/// The keys of a fleet.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub etcd: Etcd,
+    pub fleet: Fleet,
+}
+
+/// What an agent says of itself.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub id: HostId,
+    pub host: Host,
+    pub lease: Duration,
+}
+
+const TXN: &str = "/v3/kv/txn";
+
+impl Keys {
+    /// All keys of the fleet, at one revision.
+    pub async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let (key, end) = (wire::text(self.fleet.prefix()), wire::end(&self.fleet.prefix()));
+        let body = json!({ "key": key, "range_end": end });
+        let all: Ranged = self.etcd.ask("/v3/kv/range", body).await?;
+        let entries: Vec<Entry> = all.kvs.into_iter().map(wire::KeyValue::entry).collect();
+        Ok(Snapshot::new(&self.fleet, Revision(all.header.revision), &entries))
+    }
+
+    /// The host is not of the fleet any more.
+    pub async fn forget(&self, id: &HostId) -> Result<(), Failure> {
+        let keys = [Key::Host(id.clone()), Key::Alive(id.clone())].map(|key| self.fleet.key(&key));
+        let all: Vec<Value> = keys.iter().map(|key| wire::delete(key)).collect();
+        self.transact(vec![], all, vec![]).await.map(|_| ())
+    }
+
+    pub async fn revoke(&self, LeaseId(lease): LeaseId) -> Result<(), Failure> {
+        let body = json!({ "ID": lease.to_string() });
+        self.etcd.ask::<Nothing>("/v3/lease/revoke", body).await.map(|_| ())
+    }
+
+    pub async fn agent(&self, own: &Own, ask: &agent::Ask) -> agent::Reply {
+        use agent::Reply;
+        match self.of_agent(own, ask).await {
+            Ok(reply) => reply,
+            Err(Failure::NoLease) => match ask {
+                agent::Ask::Ack { .. } => Reply::NoPause,
+                _ => Reply::NoLease,
+            },
+            Err(Failure::Other(_)) => Reply::Failed,
+        }
+    }
+
+    async fn of_agent(&self, own: &Own, ask: &agent::Ask) -> Result<agent::Reply, Failure> {
+        use agent::{Ask, Reply};
+        let host = self.fleet.key(&Key::Host(own.id.clone()));
+        let alive = self.fleet.key(&Key::Alive(own.id.clone()));
+        Ok(match ask {
+            Ask::Grant => Reply::Granted(self.grant(own.lease).await?),
+            Ask::Register(lease) => {
+                let lives = write(&Alive { v: VERSION });
+                let own = wire::put(&host, &write(&own.host), LeaseId(0));
+                let both = vec![own, wire::put(&alive, &lives, *lease)];
+                let done = self.transact(vec![], both, vec![]).await?;
+                Reply::Registered(Revision(done.header.revision))
+            }
+            Ask::Read => {
+                let all = vec![
+                    wire::range_all(&self.fleet.pauses()),
+                    wire::range(&host),
+                    wire::range(&alive),
+                ];
+                let done = self.transact(vec![], all, vec![]).await?;
+                let revision = Revision(done.header.revision);
+                let mut kvs = done.responses.into_iter().map(|one| one.response_range.kvs);
+                let pauses: Vec<Entry> =
+                    kvs.next().into_iter().flatten().map(wire::KeyValue::entry).collect();
+                let is_registered = kvs.all(|one| !one.is_empty());
+                let pauses = Snapshot::new(&self.fleet, revision, &pauses).pauses;
+                Reply::Pauses { revision, pauses, is_registered }
+            }
+            Ask::KeepAlive(lease) => match self.keep_alive(*lease).await? {
+                true => Reply::KeptAlive,
+                false => Reply::NoLease,
+            },
+            Ask::Ack { app, token, lease, ack } => {
+                let pause = self.fleet.key(&Key::Pause(app.clone()));
+                let key = self.fleet.key(&Key::Ack(app.clone(), *token, own.id.clone()));
+                let stands = vec![wire::is_created(&pause, token.0)];
+                let put = vec![wire::put(&key, &write(ack), *lease)];
+                match self.transact(stands, put, vec![]).await?.succeeded {
+                    true => Reply::Acked,
+                    false => Reply::NoPause,
+                }
+            }
+        })
+    }
+
+    pub async fn caller(&self, app: &App, ask: &talk::Ask) -> talk::Reply {
+        match self.of_caller(app, ask).await {
+            Ok(reply) => reply,
+            Err(Failure::NoLease) => talk::Reply::Gone,
+            Err(Failure::Other(why)) => talk::Reply::Failed(why),
+        }
+    }
+
+    async fn of_caller(&self, app: &App, ask: &talk::Ask) -> Result<talk::Reply, Failure> {
+        use talk::{Ask, Reply};
+        let key = self.fleet.key(&Key::Pause(app.clone()));
+        Ok(match ask {
+            Ask::Grant(time) => Reply::Granted(self.grant(*time).await?),
+            Ask::Create { lease, pause } => {
+                let put = vec![wire::put(&key, &write(pause), *lease)];
+                let absent = vec![wire::is_created(&key, 0)];
+                let done = self.transact(absent, put, vec![wire::range(&key)]).await?;
+                match (done.succeeded, one(&done)) {
+                    (true, _) => Reply::Created(Revision(done.header.revision)),
+                    (false, Some(entry)) => Reply::Taken(PauseEntry::of(&entry)),
+                    (false, None) => Reply::Failed("etcd contradicts itself".to_owned()),
+                }
+            }
+            Ask::Write { token, modified, lease, pause } => {
+                let put = vec![wire::put(&key, &write(pause), *lease)];
+                let same = vec![wire::is_modified(&key, *modified)];
+                let done = self.transact(same, put, vec![wire::range(&key)]).await?;
+                match (done.succeeded, one(&done)) {
+                    (true, _) => Reply::Written(Revision(done.header.revision)),
+                    (false, Some(entry)) if entry.created.0 == token.0 => Reply::Changed,
+                    (false, _) => Reply::Gone,
+                }
+            }
+            Ask::Read => Reply::Snapshot(Box::new(self.snapshot().await?)),
+            Ask::KeepAlive(lease) => match self.keep_alive(*lease).await? {
+                true => Reply::Done,
+                false => Reply::Gone,
+            },
+            Ask::Revoke(lease) => {
+                self.revoke(*lease).await?;
+                Reply::Done
+            }
+            Ask::Delete(token) => {
+                let acks = format!("{}acks/{}/{}/", self.fleet.prefix(), app.encoded(), token.0);
+                let stands = vec![wire::is_created(&key, token.0)];
+                let both = vec![wire::delete(&key), wire::delete_all(&acks)];
+                match self.transact(stands, both, vec![]).await?.succeeded {
+                    true => Reply::Done,
+                    false => Reply::Gone,
+                }
+            }
+        })
+    }
+
+    /// Tells each change under a prefix after this revision, until the watch is over.
+    pub async fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+        mut tell: impl FnMut(Option<Entry>, Entry),
+    ) {
+        let start = after.0.saturating_add(1).to_string();
+        let (key, end) = (wire::text(prefix), wire::end(prefix));
+        let body =
+            json!({ "create_request": { "key": key, "range_end": end, "start_revision": start } });
+        let Ok(mut lines) = self.etcd.listen("/v3/watch", body).await else { return };
+        while let Some(wire::Watched { result }) = lines.next().await {
+            if result.canceled {
+                return;
+            }
+            for event in result.events {
+                let is_written = event.kind.as_deref().is_none_or(|kind| kind == "PUT");
+                let entry = event.kv.entry();
+                tell(is_written.then(|| entry.clone()), entry);
+            }
+        }
+    }
+
+    async fn grant(&self, time: Duration) -> Result<LeaseId, Failure> {
+        let seconds = time.as_millis().div_ceil(1000);
+        let body = json!({ "TTL": seconds.to_string(), "ID": "0" });
+        let granted: Granted = self.etcd.ask("/v3/lease/grant", body).await?;
+        Ok(LeaseId(granted.id))
+    }
+
+    /// Whether the lease is still there.
+    async fn keep_alive(&self, LeaseId(lease): LeaseId) -> Result<bool, Failure> {
+        let body = json!({ "ID": lease.to_string() });
+        let kept: Kept = self.etcd.ask("/v3/lease/keepalive", body).await?;
+        Ok(kept.result.ttl > 0)
+    }
+
+    async fn transact(
+        &self,
+        compare: Vec<Value>,
+        success: Vec<Value>,
+        failure: Vec<Value>,
+    ) -> Result<Transacted, Failure> {
+        let body = json!({ "compare": compare, "success": success, "failure": failure });
+        self.etcd.ask(TXN, body).await
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Ranged {
+    header: wire::Header,
+    #[serde(default)]
+    kvs: Vec<wire::KeyValue>,
+}
+
+/// The key that the first answer tells.
+fn one(done: &Transacted) -> Option<Entry> {
+    Some(done.responses.first()?.response_range.kvs.first()?.clone().entry())
+}
