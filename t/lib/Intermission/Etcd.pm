@@ -1,0 +1,94 @@
+package Intermission::Etcd;
+
+# An etcd of three members on 127.0.0.1.
+#
+#   my $etcd = Intermission::Etcd->new;
+#   $etcd->urls; $etcd->leader; $etcd->down(0); $etcd->up(0);
+
+use strict;
+use warnings;
+use File::Temp ();
+use Intermission;
+use Intermission::App;
+use Intermission::Client;
+use Intermission::Process;
+
+my $binary = '/usr/bin/etcd';
+
+# Why there is none; undef if there is one.
+sub missing { return -x $binary ? undef : 'no etcd' }
+
+sub new {
+    my ($class, %opt) = @_;
+    my $count = $opt{members} // 3;
+    my $self = bless {dir => File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1)}, $class;
+    my %taken;
+    my $port = sub {
+        while (1) {
+            my $free = Intermission::App::free_port();
+            return $free if !$taken{$free}++;
+        }
+    };
+    $self->{members} = [map { {name => "m$_", client => $port->(), peer => $port->()} } 0 .. $count - 1];
+    $self->up($_) for 0 .. $count - 1;
+    $self->wait_healthy;
+    return $self;
+}
+
+sub urls { return map {"http://127.0.0.1:$_->{client}"} @{$_[0]{members}} }
+
+# Starts a member, with the data that it had.
+sub up {
+    my ($self, $at) = @_;
+    my $one = $self->{members}[$at];
+    my ($client, $peer) = map {"http://127.0.0.1:$_"} @$one{qw(client peer)};
+    my $all = join ',', map {"$_->{name}=http://127.0.0.1:$_->{peer}"} @{$self->{members}};
+    open my $log, '>>', "$self->{dir}/$one->{name}.log" or die "log: $!";
+    $one->{pid} = Intermission::Process::start(
+        "etcd $one->{name}",
+        [
+            $binary, '--name', $one->{name}, '--data-dir', "$self->{dir}/$one->{name}", '--logger', 'zap',
+            '--listen-client-urls', $client, '--advertise-client-urls', $client,
+            '--listen-peer-urls', $peer, '--initial-advertise-peer-urls', $peer, '--initial-cluster', $all,
+            '--heartbeat-interval', 100, '--election-timeout', 1000, '--unsafe-no-fsync',
+        ],
+        stdout => $log, stderr => $log,
+    );
+}
+
+# Kills a member.
+sub down {
+    my ($self, $at) = @_;
+    Intermission::Process::end(delete $self->{members}[$at]{pid}, [KILL => 5]);
+}
+
+sub _status {
+    my ($self, $at) = @_;
+    my $one = $self->{members}[$at];
+    return undef if !$one->{pid};
+    my $answer = eval {
+        my $client = Intermission::Client->new(to => "127.0.0.1:$one->{client}");
+        $client->request('/v3/maintenance/status', method => 'POST', body => '{}')->response(3);
+    };
+    return $answer && $answer->{status} == 200 ? eval { JSON::PP::decode_json($answer->{body}) } : undef;
+}
+
+# The number of the member that leads.
+sub leader {
+    my ($self) = @_;
+    my $leader;
+    Intermission::Process::wait_until(sub {
+        for my $at (0 .. $#{$self->{members}}) {
+            my $status = $self->_status($at) or next;
+            next if !$status->{leader} || $status->{leader} ne $status->{header}{member_id};
+            $leader = $at;
+            return 1;
+        }
+        return undef;
+    }, 20) or die "etcd has no leader\n";
+    return $leader;
+}
+
+sub wait_healthy { $_[0]->leader; return }
+
+1;
