@@ -1,0 +1,85 @@
+# What scripts/fleet-size runs: a fleet of many agents, all on this machine. Each is a process of its own, and speaks to a control endpoint of
+# its own. All endpoints are in one nginx, each for an app of its own. It measures how long a pause of all takes, and what it costs etcd.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Intermission;
+use Intermission::Cli;
+use Intermission::Etcd;
+use Intermission::Process;
+use Time::HiRes qw(sleep time);
+
+my @sizes = @ARGV ? @ARGV : (3, 30, 300);
+my $largest = (sort { $b <=> $a } @sizes)[0];
+$| = 1;
+my $etcd = Intermission::Etcd->new;
+my $t = Intermission->new(
+    http => 'intermission_zone 64m;',
+    locations => join '', map { "location /h$_/r { set \$app_name h$_; intermission on; proxy_pass http://backend; } location /h$_ { set \$app_name h$_; intermission_control; }\n" } 0 .. $largest - 1,
+);
+my $cli = Intermission::Cli->new;
+my @options = ('--fleet', 'big', map { ('--etcd', $_) } $etcd->urls);
+my @agents;
+
+printf "%6s %12s %12s %12s %12s %12s %14s\n", 'hosts', 'hold, s', 'release, s', 'writes', 'reads', 'bytes/agent', 'idle asks/s';
+for my $size (sort { $a <=> $b } @sizes) {
+    push @agents, $cli->start(
+        {env => {INTERMISSION_HOSTS => ''}}, 'agent', @options, '--id', 'h' . @agents,
+        '--host', 'http://127.0.0.1:' . $t->port . '/h' . @agents,
+    ) while @agents < $size;
+    alive($size);
+    my $idle = asked();
+    sleep 5;
+    $idle = (asked() - $idle) / 5;
+    my ($writes, $reads, $began) = (counted('etcd_debugging_mvcc_put_total'), counted('etcd_debugging_mvcc_range_total'), time);
+    my $going = $cli->start('run', @options, '--lease', '60s', '--', 'sh', '-c', 'date +%s.%N; date +%s.%N');
+    my $done = $going->done(90);
+    my $ended = time;
+    die "$size hosts: $done->{err}" if $done->{exit};
+    my ($ran) = split /\n/, $done->{out};
+    my $rss = 0;
+    $rss += (split ' ', Intermission::slurp('/proc/' . $_->pid . '/statm'))[1] * 4096 for @agents;
+    printf "%6d %12.2f %12.2f %12d %12d %12d %14.0f\n", $size, $ran - $began, $ended - $ran,
+        counted('etcd_debugging_mvcc_put_total') - $writes, counted('etcd_debugging_mvcc_range_total') - $reads, $rss / @agents, $idle;
+}
+Intermission::Process::end($_->pid, [KILL => 5]) for @agents;
+
+sub alive {
+    my ($size) = @_;
+    Intermission::Process::wait_until(sub {
+        my $done = $cli->run('fleet', @options, '--json');
+        my $look = $done->{exit} == 0 ? JSON::PP::decode_json($done->{out}) : return undef;
+        sleep 0.5;
+        return (grep { $_->{alive} } @{$look->{hosts}}) == $size || undef;
+    }, 120) or die "not $size agents alive";
+}
+
+# A counter of etcd: the greatest of all members, as each of them applies all writes; or the sum.
+sub counted { return sum(shift) }
+
+sub sum {
+    my ($name) = @_;
+    my $most = 0;
+    for my $url ($etcd->urls) {
+        my ($to) = $url =~ m{//(.*)};
+        my $client = Intermission::Client->new(to => $to);
+        my ($value) = $client->request('/metrics')->response(5)->{body} =~ /^\Q$name\E (\S+)$/m;
+        $value //= 0;
+        if ($name =~ /put/) { $most = $value if $value > $most }
+        else                { $most += $value }
+    }
+    return $most;
+}
+
+# How many questions etcd has had.
+sub asked {
+    my $sum = 0;
+    for my $url ($etcd->urls) {
+        my ($to) = $url =~ m{//(.*)};
+        my $client = Intermission::Client->new(to => $to);
+        my $body = $client->request('/metrics')->response(5)->{body};
+        $sum += $_ for $body =~ /^grpc_server_started_total\{.*grpc_service="etcdserverpb\.(?:KV|Lease)".*\} (\S+)$/mg;
+    }
+    return $sum;
+}
