@@ -244,7 +244,7 @@ fn a_request_that_comes_after_another_came_back_is_held_behind_it() {
         let newcomer = spawn(&shared, move |shared| {
             // Pairs with the store below.
             let after = looks.load(Ordering::Acquire);
-            let came = shared.comes(&name(""), TWO, Cookie(2));
+            let came = shared.comes_to_wait(&name(""), TWO, Cookie(2));
             assert!(!after || came == Came::Held);
             may_turn(shared, TWO);
             came

@@ -141,10 +141,19 @@ impl Shared {
 
     /// A request comes to a worker.
     pub(super) fn comes(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
+        self.comes_within(app, owner, cookie, Bounds::max_held(u32::MAX))
+    }
+
+    /// A request comes that waits if its app is away.
+    pub(super) fn comes_to_wait(&self, app: &AppName, owner: WorkerId, cookie: Cookie) -> Came {
+        let away = Some(Msec(60_000));
+        self.comes_within(app, owner, cookie, Bounds { away, ..Bounds::max_held(u32::MAX) })
+    }
+
+    fn comes_within(&self, app: &AppName, owner: WorkerId, cookie: Cookie, bounds: Bounds) -> Came {
         let signals = self.words.signals();
         let gate =
             if signals.all_open() { None } else { signals.find(NameHash::of(app.as_bytes())) };
-        let bounds = Bounds::max_held(u32::MAX);
         let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
         match arrival {
             None | Some(Arrival::Passes) => {
