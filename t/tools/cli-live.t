@@ -37,8 +37,9 @@ subtest 'the last lines of the terminal show the hosts, and the rest scrolls abo
     $going->wait_out(qr{paused, 1 in flight, the oldest: GET /own/slow from }) and pass 'what is still in flight is shown';
     $own->answer('/own/slow');
     $client->response;
-    $going->wait_out(qr/^line-99\r/m);
-    is_deeply [$going->out =~ /^line-(\d+)\r$/gm], [1 .. 99], 'each line of the command is whole';
+    # A line may stand behind the display, which puts the cursor back where it was.
+    $going->wait_out(qr/(?:^|\e8)line-99\r/m);
+    is_deeply [$going->out =~ /(?:^|\e8)line-(\d+)\r$/gm], [1 .. 99], 'each line of the command is whole';
     my $held = $t->send('/');
     $going->wait_out(qr/running for \d+ s.*paused, quiet, 1 held, lease 2\d s/s) and pass 'held requests and the lease are shown';
     print $say "size 40 90\n";
@@ -53,7 +54,7 @@ subtest 'the last lines of the terminal show the hosts, and the rest scrolls abo
 
 subtest 'Ctrl-Z gives the terminal back, and fg goes on' => sub {
     my ($going, $say) = on_terminal({}, 'run', '--', 'sh', '-c', "echo up; $until_go");
-    $going->wait_out(qr/^up\r.*running for/ms);
+    $going->wait_out(qr/(?:^|\e8)up\r.*running for/ms);
     my ($pid) = Intermission::Process::children($going->pid);
     my $is_stopped = sub { (Intermission::slurp("/proc/$pid/stat") // '') =~ /\) T / };
     print $say "type \\x1a\n";

@@ -16,6 +16,9 @@ use File::Temp ();
 use Intermission;
 use Intermission::Process;
 
+# What is started ignores the signals that this process ignores, as under nohup.
+$SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM);
+
 my $binary = $ENV{TEST_CLI} // Intermission::root() . '/target/release/intermission';
 
 sub new {
