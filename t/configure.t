@@ -59,7 +59,7 @@ if ($can_link) {
     subtest 'linked into nginx, with few other modules' => sub {
         my @without = qw(gzip charset userid autoindex geo split_clients grpc memcached
             empty_gif browser upstream_hash upstream_ip_hash upstream_random);
-        my $options = join ' ', '--add-module=' . $root, "--with-cc-opt='-O0 -Wno-error'", '--with-debug', '--with-http_v2_module', '--with-http_addition_module',
+        my $options = join ' ', '--add-module=' . $root, "--with-cc-opt='-O0 -Wno-error'", '--with-debug', '--with-http_v2_module', '--with-http_addition_module', '--with-http_auth_request_module',
             map { "--without-http_${_}_module" } @without;
         build($options, 'binary');
         my $modules = Intermission::slurp("$dir/objs/ngx_modules.c");
@@ -97,7 +97,7 @@ sub build {
     system("mkdir $dir/sources && cd $sources && cp -R \$(ls | grep -vxE 'objs|compat') $dir/sources") == 0 or die 'no copy';
     my $command = "$configure $options --builddir=$dir/objs && make -j2 -f $dir/objs/Makefile $what";
     my $done = system('bash', '-c', "cd $dir/sources && export $environment && { $command; } >$log 2>&1");
-    is $done, 0, 'configure and make succeed' or BAIL_OUT(Intermission::slurp($log));
+    is $done, 0, 'configure and make succeed' or die Intermission::slurp($log);
 }
 
 # Nothing is made again if nothing has changed: `make install` by root needs no cargo.
