@@ -10,11 +10,13 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $app = 'upstream app { server unix:@DIR@/app.sock; }';
+# The app reads a request on a kept connection before one that came earlier on a new connection, which it has to accept first.
+my $pass = 'proxy_http_version 1.0; proxy_set_header Connection close; proxy_pass http://app;';
 
 # An app that is away, with so many requests in its line, in the order of their numbers.
 sub away_with {
     my ($number, %more) = @_;
-    my $t = nginx('set $intermission_health_check_path /up; proxy_pass http://app;', http => $app, workers => 4, %more);
+    my $t = nginx("set \$intermission_health_check_path /up; $pass", http => $app, workers => 4, %more);
     my @client;
     for (1 .. $number) {
         push @client, $t->send("/o/$_");
@@ -79,7 +81,7 @@ subtest 'stop answers all' => sub {
 };
 
 subtest 'a pause ends, and its app comes late: those who come meanwhile stand behind' => sub {
-    my $t = nginx('proxy_pass http://app;', http => $app, workers => 4);
+    my $t = nginx($pass, http => $app, workers => 4);
     my $app = Intermission::App->new($t);
     $t->control('enable');
     my @client;
@@ -112,7 +114,7 @@ subtest 'the worker of the head is killed: another tries' => sub {
 };
 
 subtest 'each is held for its time, whichever worker has it' => sub {
-    my $t = nginx('proxy_pass http://app;', http => $app, workers => 4, locations => 'location /o { intermission on; intermission_away 1s; proxy_pass http://app; }');
+    my $t = nginx($pass, http => $app, workers => 4, locations => 'location /o { intermission on; intermission_away 1s; proxy_pass http://app; }');
     my (@client, @began);
     for (1 .. 20) {
         push @client, $t->send("/o/$_");
