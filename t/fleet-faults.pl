@@ -1,4 +1,5 @@
-# A fleet under load while agents, hosts, callers and etcd fail: the command runs only while no host passes a request on, and no request fails.
+# What scripts/fleet-faults runs: a fleet under load while agents, hosts, callers and etcd fail: the command runs only while no host passes a
+# request on, and no request fails.
 
 use strict;
 use warnings;
