@@ -10,8 +10,9 @@ use signal_hook::consts::SIGTSTP;
 use tokio::process::Child;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, sleep_until, Instant, MissedTickBehavior};
+use tokio::time::{sleep, Instant, MissedTickBehavior};
 
+use crate::awaited::{ended, reached};
 use crate::child;
 use crate::client::answer::{Said, Status};
 use crate::client::{Parameter, Target};
@@ -127,7 +128,7 @@ impl Driver<'_> {
                     show.ended(exit);
                     Event::Ended(exit)
                 }
-                () = until(tick) => Event::Tick,
+                () = reached(tick) => Event::Tick,
             };
         }
     }
@@ -197,20 +198,6 @@ fn suspend(show: &mut Show) {
     show.suspend();
     // It does not fail.
     let _ = kill_process(getpid(), rustix::process::Signal::STOP);
-}
-
-async fn ended(running: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
-    match running {
-        Some(child) => child.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Speech {

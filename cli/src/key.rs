@@ -64,7 +64,7 @@ impl Key {
             || !name.chars().all(is_plain)
         {
             let text = format!("key \"{name}\": use at most 64 letters, digits, - and _");
-            return Err(Wrong { exit: Exit::USAGE, text });
+            return Err(Wrong::usage(text));
         }
         let (path, folder) = folder()?;
         let lock = owned(

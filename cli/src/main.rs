@@ -22,6 +22,8 @@ mod key;
 
 mod signals;
 
+mod awaited;
+
 mod child;
 
 mod show;

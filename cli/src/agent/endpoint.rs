@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleet::agent::call::{Call, Refusal, Said, State, Status};
+use fleet::agent::call::{Call, Refusal, Said, Status};
 use fleet::agent::Terms;
 use fleet::keys::{App, Token};
 use serde::Deserialize;
@@ -89,15 +89,7 @@ fn words(call: &Call) -> (&'static str, Vec<Parameter>, Duration) {
 }
 
 fn seen(status: answer::Status) -> Status {
-    let state = match status.state {
-        answer::State::Open => State::Open,
-        answer::State::Paused => State::Paused,
-        answer::State::Draining => State::Draining,
-        answer::State::Stopped => State::Stopped,
-        answer::State::Away => State::Away,
-        answer::State::Other => State::Other,
-    };
-    let answer::Status { pause, by, drained_by, held, in_flight, .. } = status;
+    let answer::Status { state, pause, by, drained_by, held, in_flight, .. } = status;
     Status { state, pause, by, drained_by, held, in_flight }
 }
 

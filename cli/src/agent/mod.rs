@@ -13,9 +13,10 @@ use fleet::snapshot::PauseEntry;
 use fleet::values::{Host, VERSION};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout, Instant};
+use tokio::time::{timeout, Instant};
 
 use crate::args;
+use crate::awaited::reached;
 use crate::client::Target;
 use crate::config::fleets::choose_agent;
 use crate::config::{choose, Wrong};
@@ -95,7 +96,6 @@ fn serve(
 }
 
 fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
-    let usage = |text: String| Wrong { exit: Exit::USAGE, text };
     let config = args.hosts.config.as_deref();
     let (settings, fleet) = choose_agent(&args.hosts.in_fleet, config)?;
     let mut hosts = args.hosts.clone();
@@ -112,14 +112,15 @@ fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
     };
     let chosen = choose(&hosts)?;
     let target = chosen.targets.into_iter().next().map(|one| one.patient(SLACK * 2));
-    let target = target.ok_or_else(|| usage("an agent needs its --host".to_owned()))?;
+    let target = target.ok_or_else(|| Wrong::usage("an agent needs its --host"))?;
     let machine = || {
         let name = rustix::system::uname();
         name.nodename().to_string_lossy().into_owned()
     };
     let id = args.id.clone().or(settings.id).unwrap_or_else(machine);
-    let wrong =
-        || usage(format!("\"{id}\" is not a host's name: letters, digits, . _ or -; give --id"));
+    let wrong = || {
+        Wrong::usage(format!("\"{id}\" is not a host's name: letters, digits, . _ or -; give --id"))
+    };
     let id = HostId::parse(&id).ok_or_else(wrong)?;
     let poll = args.poll.or(settings.poll).unwrap_or(POLL);
     let host = Host {
@@ -205,7 +206,7 @@ async fn live(
                 Happened::WatchEnded(number) if number == numbers.watch => Event::WatchEnded,
                 _ => Event::Tick,
             },
-            () = until(tick) => Event::Tick,
+            () = reached(tick) => Event::Tick,
         };
     };
     if let Some(watch) = watch {
@@ -298,13 +299,6 @@ impl Tell {
             }
             self.holds = holds;
         }
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

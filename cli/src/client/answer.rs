@@ -1,6 +1,7 @@
 //! What an endpoint answers: an app's state, or why it did not do what was asked.
 #![forbid(unsafe_code)]
 
+pub use fleet::agent::call::State;
 use serde::Deserialize;
 
 /// An app's state, as far as this command reads it. Fields that a later module adds are ignored.
@@ -64,32 +65,6 @@ pub struct InFlight {
     pub client: String,
     pub seconds: f64,
     pub waits_for: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Open,
-    Paused,
-    Draining,
-    Stopped,
-    Away,
-    /// A state that this command does not know.
-    #[serde(other)]
-    Other,
-}
-
-impl State {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Paused => "paused",
-            Self::Draining => "draining",
-            Self::Stopped => "stopped",
-            Self::Away => "away",
-            Self::Other => "in an unknown state",
-        }
-    }
 }
 
 impl Status {

@@ -51,6 +51,11 @@ pub struct Target {
 /// A parameter of a verb.
 pub type Parameter = (&'static str, String);
 
+/// Those that have a value.
+pub fn given<const N: usize>(all: [(&'static str, Option<String>); N]) -> Vec<Parameter> {
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
 impl Target {
     /// The error says what is wrong with the certificates or the headers.
     pub fn new(address: Address, app: Option<String>, access: &Access) -> Result<Self, String> {

@@ -134,8 +134,21 @@ pub fn pem(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
     fs::read(path).map(Some).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads a password from a file of its own.
-pub fn read_password(path: &Path) -> Result<String, String> {
+/// The password: of the environment, else of a file of its own, else what the configuration says; empty
+/// if there is none.
+pub fn password(
+    variable: &str,
+    file: Option<&Path>,
+    said: Option<&String>,
+) -> Result<String, String> {
+    match (std::env::var(variable), file) {
+        (Ok(password), _) => Ok(password),
+        (Err(_), Some(path)) => read_password(path),
+        (Err(_), None) => Ok(said.cloned().unwrap_or_default()),
+    }
+}
+
+fn read_password(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     secret(path, &fs::metadata(path).map_err(failed)?)?;
     let text = fs::read_to_string(path).map_err(failed)?;

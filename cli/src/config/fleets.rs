@@ -7,12 +7,11 @@ use std::time::Duration;
 use fleet::keys::Fleet;
 use serde::Deserialize;
 
-use super::file::{pem, read_password, time, Configuration};
+use super::file::{password, pem, time, Configuration};
 use super::Wrong;
 use crate::args::fleet::InFleet;
 use crate::etcd::fleets::Keys;
 use crate::etcd::{Access, Etcd};
-use crate::exit::Exit;
 
 /// The settings of a fleet.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,8 +56,7 @@ pub struct ChosenFleet {
 /// The fleet that the command line, the environment or the file name.
 pub fn choose_fleet(named: &InFleet, config: Option<&Path>) -> Result<Option<ChosenFleet>, Wrong> {
     let Some(name) = &named.fleet else { return Ok(None) };
-    let config_error = |text: String| Wrong { exit: Exit::CONFIG, text };
-    let configuration = Configuration::read(config).map_err(config_error)?;
+    let configuration = Configuration::read(config).map_err(Wrong::config)?;
     of_name(name, named, &configuration).map(Some)
 }
 
@@ -67,42 +65,40 @@ pub fn choose_agent(
     named: &InFleet,
     config: Option<&Path>,
 ) -> Result<(AgentSettings, ChosenFleet), Wrong> {
-    let config_error = |text: String| Wrong { exit: Exit::CONFIG, text };
-    let configuration = Configuration::read(config).map_err(config_error)?;
+    let configuration = Configuration::read(config).map_err(Wrong::config)?;
     let agent = configuration.agent.clone().unwrap_or_default();
     let name = named.fleet.clone().or_else(|| agent.fleet.clone());
-    let name = name.ok_or_else(|| Wrong {
-        exit: Exit::USAGE,
-        text: "which fleet? Give --fleet NAME, or write it into the part [agent] of \
-               /etc/intermission.toml"
-            .to_owned(),
+    let name = name.ok_or_else(|| {
+        Wrong::usage(
+            "which fleet? Give --fleet NAME, or write it into the part [agent] of \
+             /etc/intermission.toml",
+        )
     })?;
     let chosen = of_name(&name, named, &configuration)?;
     Ok((agent, chosen))
 }
 
 fn of_name(name: &str, named: &InFleet, file: &Configuration) -> Result<ChosenFleet, Wrong> {
-    let usage = |text: String| Wrong { exit: Exit::USAGE, text };
-    let config = |text: String| Wrong { exit: Exit::CONFIG, text };
     let fleet = Fleet::parse(name).ok_or_else(|| {
-        usage(format!("\"{name}\" is not the name of a fleet: 1 to 24 letters, digits, . _ or -"))
+        Wrong::usage(format!(
+            "\"{name}\" is not the name of a fleet: 1 to 24 letters, digits, . _ or -"
+        ))
     })?;
     let settings = file.fleets.get(name).cloned().unwrap_or_default();
-    let password = match (std::env::var("INTERMISSION_ETCD_PASSWORD"), &settings.password_file) {
-        (Ok(password), _) => Some(password),
-        (Err(_), Some(path)) => Some(read_password(path).map_err(config)?),
-        (Err(_), None) => settings.password.clone(),
-    };
+    let own_file = settings.password_file.as_deref();
+    let password = password("INTERMISSION_ETCD_PASSWORD", own_file, settings.password.as_ref());
+    let password = password.map_err(Wrong::config)?;
     let user = named.etcd_user.clone().or_else(|| settings.user.clone());
     let access = Access {
         endpoints: match named.etcd.is_empty() {
             false => named.etcd.clone(),
             true => settings.etcd.clone().unwrap_or_default(),
         },
-        ca: pem(named.etcd_ca.as_deref().or(settings.ca.as_deref())).map_err(config)?,
-        identity: pem(named.etcd_cert.as_deref().or(settings.cert.as_deref())).map_err(config)?,
-        user: user.map(|user| (user, password.unwrap_or_default())),
+        ca: pem(named.etcd_ca.as_deref().or(settings.ca.as_deref())).map_err(Wrong::config)?,
+        identity: pem(named.etcd_cert.as_deref().or(settings.cert.as_deref()))
+            .map_err(Wrong::config)?,
+        user: user.map(|user| (user, password)),
     };
-    let etcd = Etcd::new(&access).map_err(config)?;
+    let etcd = Etcd::new(&access).map_err(Wrong::config)?;
     Ok(ChosenFleet { keys: Keys { etcd, fleet }, settings })
 }

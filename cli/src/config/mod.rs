@@ -12,13 +12,25 @@ use crate::args::Hosts;
 use crate::client::url::Address;
 use crate::client::{Access, Target};
 use crate::exit::Exit;
-use file::{pem, read_password, Configuration};
+use file::{password, pem, Configuration};
 
 /// Why there are no hosts to speak to.
 #[derive(Clone, Debug)]
 pub struct Wrong {
     pub exit: Exit,
     pub text: String,
+}
+
+impl Wrong {
+    /// The command line is wrong.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self { exit: Exit::USAGE, text: text.into() }
+    }
+
+    /// The configuration file, or a file that it names, is wrong.
+    pub fn config(text: impl Into<String>) -> Self {
+        Self { exit: Exit::CONFIG, text: text.into() }
+    }
 }
 
 /// The hosts, and what the file says beside.
@@ -35,7 +47,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The hosts that the command line, the environment or the file name.
 pub fn choose(hosts: &Hosts) -> Result<Chosen, Wrong> {
     let settings = settings(hosts)?;
-    let named = names(hosts, &settings).map_err(usage)?;
+    let named = names(hosts, &settings).map_err(Wrong::usage)?;
     let apps = match (hosts.app.as_slice(), settings.apps.as_deref()) {
         ([], None | Some([])) => vec![None],
         ([], Some(apps)) | (apps, _) => apps.iter().cloned().map(Some).collect(),
@@ -56,17 +68,9 @@ pub fn these(
     Ok(Chosen { targets, settings })
 }
 
-fn usage(text: String) -> Wrong {
-    Wrong { exit: Exit::USAGE, text }
-}
-
-fn config(text: String) -> Wrong {
-    Wrong { exit: Exit::CONFIG, text }
-}
-
 fn settings(hosts: &Hosts) -> Result<Settings, Wrong> {
-    let configuration = Configuration::read(hosts.config.as_deref()).map_err(config)?;
-    of_group(hosts, &configuration).map_err(usage)
+    let configuration = Configuration::read(hosts.config.as_deref()).map_err(Wrong::config)?;
+    of_group(hosts, &configuration).map_err(Wrong::usage)
 }
 
 /// Each once.
@@ -78,10 +82,10 @@ fn targets(
     let access = access(hosts, settings)?;
     let mut targets: Vec<Target> = Vec::new();
     for (name, app) in pairs {
-        let address = Address::parse(&name).map_err(usage)?;
+        let address = Address::parse(&name).map_err(Wrong::usage)?;
         let is_known = |target: &Target| target.address == address && target.app == app;
         if !targets.iter().any(is_known) {
-            targets.push(Target::new(address, app, &access).map_err(config)?);
+            targets.push(Target::new(address, app, &access).map_err(Wrong::config)?);
         }
     }
     Ok(targets)
@@ -133,18 +137,16 @@ fn names(hosts: &Hosts, settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
-    let password = match (std::env::var("INTERMISSION_PASSWORD"), &settings.password_file) {
-        (Ok(password), _) => Some(password),
-        (Err(_), Some(path)) => Some(read_password(path).map_err(config)?),
-        (Err(_), None) => settings.password.clone(),
-    };
+    let file = settings.password_file.as_deref();
+    let password = password("INTERMISSION_PASSWORD", file, settings.password.as_ref());
+    let password = password.map_err(Wrong::config)?;
     let user = hosts.user.clone().or_else(|| settings.user.clone());
     let mut headers: Vec<(String, String)> = Vec::new();
     headers.extend(settings.headers.clone().unwrap_or_default());
     for header in &hosts.header {
         let pair = header.split_once(':');
         let (name, value) =
-            pair.ok_or_else(|| usage(format!("header \"{header}\" must be NAME: VALUE")))?;
+            pair.ok_or_else(|| Wrong::usage(format!("header \"{header}\" must be NAME: VALUE")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     Ok(Access {
@@ -153,9 +155,9 @@ fn access(hosts: &Hosts, settings: &Settings) -> Result<Access, Wrong> {
             .or(settings.connect_timeout)
             .unwrap_or(CONNECT_TIMEOUT),
         answer_timeout: hosts.timeout.or(settings.timeout).unwrap_or(ANSWER_TIMEOUT),
-        ca: pem(hosts.ca.as_deref().or(settings.ca.as_deref())).map_err(config)?,
-        identity: pem(hosts.cert.as_deref().or(settings.cert.as_deref())).map_err(config)?,
-        basic: user.map(|user| (user, password.unwrap_or_default())),
+        ca: pem(hosts.ca.as_deref().or(settings.ca.as_deref())).map_err(Wrong::config)?,
+        identity: pem(hosts.cert.as_deref().or(settings.cert.as_deref())).map_err(Wrong::config)?,
+        basic: user.map(|user| (user, password)),
         headers,
     })
 }

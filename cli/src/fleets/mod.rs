@@ -12,12 +12,13 @@ use fleet::caller::Caller;
 use fleet::keys::{App, HostId};
 use tokio::process::Child;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
-use tokio::time::{sleep_until, Instant};
+use tokio::time::Instant;
 
 use crate::args::{self, Output};
+use crate::awaited::{ended, reached};
 use crate::child;
 use crate::client::url::Address;
-use crate::client::{Access, Parameter, Target};
+use crate::client::{given, Access, Target};
 use crate::config::fleets::{choose_fleet, ChosenFleet};
 use crate::config::Wrong;
 use crate::etcd::fleets::Keys;
@@ -101,7 +102,7 @@ fn terms(
             seconds(lease),
             seconds(least)
         );
-        return Err(Wrong { exit: Exit::USAGE, text });
+        return Err(Wrong::usage(text));
     }
     Ok(Terms {
         app: app(hosts)?,
@@ -137,19 +138,14 @@ fn app(hosts: &args::Hosts) -> Result<App, Wrong> {
     match hosts.app.as_slice() {
         [] => Ok(App(String::new())),
         [app] => Ok(App(app.clone())),
-        _ => Err(Wrong {
-            exit: Exit::USAGE,
-            text: "a pause of a fleet is about one --app".to_owned(),
-        }),
+        _ => Err(Wrong::usage("a pause of a fleet is about one --app")),
     }
 }
 
 fn without(hosts: &args::Hosts) -> Result<BTreeSet<HostId>, Wrong> {
     let one = |id: &String| {
-        HostId::parse(id).ok_or_else(|| Wrong {
-            exit: Exit::USAGE,
-            text: format!("\"{id}\" is not the name of a host"),
-        })
+        let wrong = || Wrong::usage(format!("\"{id}\" is not the name of a host"));
+        HostId::parse(id).ok_or_else(wrong)
     };
     hosts.in_fleet.without.iter().map(one).collect()
 }
@@ -251,7 +247,7 @@ async fn drive(
                 exit = Some(child::exit(status));
                 Event::Ended
             }
-            () = until(tick) => Event::Tick,
+            () = reached(tick) => Event::Tick,
         };
     };
     bell.abort();
@@ -298,36 +294,19 @@ async fn end(App(app): App, by: String, one: &Direct) -> Result<(), String> {
     };
     let address = Address::parse(&one.endpoint)?;
     let target = Target::new(address, Some(app).filter(|app| !app.is_empty()), &access)?;
-    let parameters: Vec<Parameter> = [
+    let parameters = given([
         ("id", Some(one.pause.to_string())),
         ("token", Some(one.token.0.to_string())),
         ("by", Some(by)),
         ("spread", one.spread.map(parameter)),
         ("concurrency", one.concurrency.map(|count| count.to_string())),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect();
+    ]);
     use crate::client::answer::Kind;
     match target.change("disable", &parameters, Duration::ZERO).await {
         Ok(_) => Ok(()),
         // It is over already.
         Err(failure) if failure.kind == Kind::NotThatPause => Ok(()),
         Err(failure) => Err(failure.text),
-    }
-}
-
-async fn ended(running: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
-    match running {
-        Some(child) => child.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

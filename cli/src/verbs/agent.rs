@@ -10,9 +10,7 @@ pub async fn run(args: &Agent) -> Result<Exit, Wrong> {
     if !args.wait_ready {
         return live(args).await;
     }
-    let listen = args.listen.as_ref().ok_or_else(|| Wrong {
-        exit: Exit::USAGE,
-        text: "--wait-ready needs --listen, the agent's address".to_owned(),
-    })?;
+    let missing = || Wrong::usage("--wait-ready needs --listen, the agent's address");
+    let listen = args.listen.as_ref().ok_or_else(missing)?;
     wait_ready(listen, args.patience).await
 }

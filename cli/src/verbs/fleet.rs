@@ -19,13 +19,10 @@ use crate::words::printable;
 
 pub async fn run(args: &Fleets) -> Result<Exit, Wrong> {
     let chosen = choose_fleet(&args.fleet, args.config.as_deref())?;
-    let chosen = chosen.ok_or_else(|| Wrong {
-        exit: Exit::USAGE,
-        text: "which fleet? Give --fleet NAME".to_owned(),
-    })?;
+    let chosen = chosen.ok_or_else(|| Wrong::usage("which fleet? Give --fleet NAME"))?;
     let away = |error| Wrong { exit: Exit::UNREACHABLE, text: failure(&error) };
     if let Some(FleetVerb::Forget { id }) = &args.verb {
-        let wrong = || Wrong { exit: Exit::USAGE, text: format!("\"{id}\" is not a host's name") };
+        let wrong = || Wrong::usage(format!("\"{id}\" is not a host's name"));
         chosen.keys.forget(&HostId::parse(id).ok_or_else(wrong)?).await.map_err(away)?;
         show::say(&format!("host {id} is forgotten"));
         return Ok(Exit::OK);

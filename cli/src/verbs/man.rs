@@ -11,8 +11,7 @@ use crate::config::Wrong;
 use crate::exit::Exit;
 
 pub fn run(args: &Manual) -> Result<Exit, Wrong> {
-    let page = page(args.verb.as_deref())
-        .ok_or_else(|| Wrong { exit: Exit::USAGE, text: "there is no such verb".to_owned() })?;
+    let page = page(args.verb.as_deref()).ok_or_else(|| Wrong::usage("there is no such verb"))?;
     let mut text = Vec::new();
     // Writing to memory does not fail, and a reader that is gone does not want it.
     let _ = Man::new(page).render(&mut text).and_then(|()| io::stdout().lock().write_all(&text));

@@ -32,7 +32,7 @@ pub async fn run(args: &Pause) -> Result<Exit, Wrong> {
     let lease = args.terms.lease.or(chosen.settings.lease).unwrap_or(LEASE);
     if wait.is_some_and(|wait| wait >= lease) {
         let text = format!("the wait must be shorter than the lease, {}", seconds(lease));
-        return Err(Wrong { exit: Exit::USAGE, text });
+        return Err(Wrong::usage(text));
     }
     let terms = Terms {
         goal: Goal::Hold,

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::run::drive;
-use super::together::each;
+use super::together::change;
 use crate::args::Resume;
-use crate::client::Parameter;
+use crate::client::given;
 use crate::config::fleets::choose_fleet;
 use crate::config::{choose, these, Wrong};
 use crate::driver::Speech;
@@ -30,21 +30,14 @@ pub async fn run(args: &Resume) -> Result<Exit, Wrong> {
     let wait = args.wait;
     let spread = args.pace.spread.or(chosen.settings.spread);
     let concurrency = args.pace.concurrency.or(chosen.settings.concurrency);
-    let parameters: Vec<Parameter> = [
+    let parameters = given([
         ("id", args.id.map(|id| id.to_string())),
         ("spread", spread.map(parameter)),
         ("concurrency", concurrency.map(|count| count.to_string())),
         ("wait", wait.map(parameter)),
         ("by", Some(caller(args.by.as_deref()))),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect();
-    let all = each(&chosen.targets, |target| {
-        let parameters = parameters.clone();
-        async move { target.change("disable", &parameters, wait.unwrap_or_default()).await }
-    });
-    let all = all.await;
+    ]);
+    let all = change(&chosen.targets, "disable", &parameters, wait.unwrap_or_default()).await;
     Ok(Show::new(args.output, &chosen.targets).each("resume", &all))
 }
 

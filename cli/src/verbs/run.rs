@@ -91,15 +91,12 @@ fn lease(asked: Option<Duration>, wait: Duration) -> Result<Duration, Wrong> {
     match asked {
         None => Ok(LEASE.max(wait * 2)),
         Some(lease) if lease >= least => Ok(lease),
-        Some(lease) => Err(Wrong {
-            exit: Exit::USAGE,
-            text: format!(
-                "the lease of {} is too short for a wait of {}: it must be at least {}, so that it \
-                 can be renewed",
-                seconds(lease),
-                seconds(wait),
-                seconds(least)
-            ),
-        }),
+        Some(lease) => Err(Wrong::usage(format!(
+            "the lease of {} is too short for a wait of {}: it must be at least {}, so that it can \
+             be renewed",
+            seconds(lease),
+            seconds(wait),
+            seconds(least)
+        ))),
     }
 }

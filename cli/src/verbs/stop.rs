@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::together::each;
+use super::together::change;
 use crate::args::Stop;
-use crate::client::Parameter;
+use crate::client::given;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
 use crate::fleets::named;
@@ -14,19 +14,12 @@ use crate::words::{caller, parameter};
 
 pub async fn run(args: &Stop) -> Result<Exit, Wrong> {
     let chosen = choose(&named(&args.hosts).await?)?;
-    let parameters: Vec<Parameter> = [
+    let parameters = given([
         ("id", args.id.map(|id| id.to_string())),
         ("for", args.lease.map(parameter)),
         ("reason", args.reason.clone()),
         ("by", Some(caller(args.by.as_deref()))),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect();
-    let all = each(&chosen.targets, |target| {
-        let parameters = parameters.clone();
-        async move { target.change("stop", &parameters, Duration::ZERO).await }
-    });
-    let all = all.await;
+    ]);
+    let all = change(&chosen.targets, "stop", &parameters, Duration::ZERO).await;
     Ok(Show::new(args.output, &chosen.targets).each("stop", &all))
 }

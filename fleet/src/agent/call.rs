@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::keys::Token;
 
 /// A call. Each but a look carries the token of the pause that it is for.
@@ -51,14 +53,32 @@ pub struct Status {
     pub in_flight: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An app's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     Open,
     Paused,
     Draining,
     Stopped,
     Away,
+    /// A state of a later module.
+    #[serde(other)]
     Other,
+}
+
+impl State {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Away => "away",
+            Self::Other => "in an unknown state",
+        }
+    }
 }
 
 /// What came of a call.
