@@ -7,8 +7,10 @@
 
 mod snapshot;
 
+mod prepare;
 mod records;
 
+pub use prepare::Prepared;
 pub use records::{length, newest, next_number, place, record, Unusable, LINE, PLACES, RECORD};
 pub use snapshot::{Saved, SavedToken, Snapshot, Written};
 

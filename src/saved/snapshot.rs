@@ -58,8 +58,12 @@ pub struct SavedToken {
 impl SavedToken {
     /// Returns None if no call named one.
     pub fn of(app: &App) -> Option<Self> {
-        let name = header_value(app.name()?.as_bytes()).to_string();
-        (app.token() > Token(0)).then_some(Self { app: name, token: app.token().0 })
+        let name = app.name()?;
+        (app.token() > Token(0)).then(|| Self::new(name, app.token()))
+    }
+
+    pub(super) fn new(app: &AppName, Token(token): Token) -> Self {
+        Self { app: header_value(app.as_bytes()).to_string(), token }
     }
 
     /// The app, and its token. Returns None if a value makes no sense.

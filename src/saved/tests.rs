@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::ids::{Epoch, PauseId};
+use crate::ids::{Epoch, PauseId, Token};
 use crate::shared::app::{App, State};
 use crate::shared::pace::Pace;
 use crate::shared::terms::PauseRequest;
@@ -127,6 +127,32 @@ fn a_record_cut_off_anywhere_is_none() {
     for length in 1..whole.len() {
         assert!(newest(&whole[..length]).is_err(), "{length}");
     }
+}
+
+#[test]
+fn a_pause_that_is_put_into_the_file_is_one_that_nginx_starts_with() {
+    let name = AppName::new(b"web").unwrap();
+    let one = Prepared {
+        app: name,
+        pause: PauseId(9),
+        by: Address::new(b"fleet web 41 alice").unwrap(),
+        reason: Reason::new(b"db switch").unwrap(),
+        token: Token(41),
+        left: Msec(30_000),
+    };
+    let now = later(20_000, 20_000);
+    let tokens = vec![SavedToken::new(&name, Token(40))];
+    let before = Snapshot { tokens, ..snapshot(7, Some(60_000)) };
+    let file = before.with(&[one], |_| true, now, BOOT);
+    assert_eq!((file.pauses, file.token(&name)), (9, Token(41)));
+    let [other, app] = file.restored(later(25_000, 25_000), BOOT).try_into().unwrap();
+    assert_eq!((app.name(), app.state(), app.pause()), (Some(&name), State::Paused, PauseId(9)));
+    assert_eq!(app.until(), Some(now.after(Msec(30_000))));
+    assert_eq!(other.until(), paused(Some(60_000)).until(), "what was there stays as it was");
+    let again = file.with(&[Prepared { token: Token(3), ..one }], |_| false, now, BOOT);
+    assert_eq!(again.restored(now, BOOT).len(), 1, "there is one of each app");
+    assert_eq!(again.token(&name), Token(41), "a token does not become lower");
+    assert!(again.restored(later(50_000, 50_000), BOOT).is_empty(), "the lease is over");
 }
 
 proptest::proptest! {

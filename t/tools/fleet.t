@@ -113,6 +113,30 @@ subtest 'a host without an agent' => sub {
     $fleet->wait_alive(4);
 };
 
+subtest 'a host that boots in a pause starts paused' => sub {
+    my $at = $fleet->add_down;
+    my $going = $fleet->start('--lease', '20s', '--reason', 'db switch', '--', $fleet->noting(3));
+    $going->wait_err(qr/running/);
+    like $fleet->boot($at), qr/app "basecamp": nginx starts paused, by pause \d+ of the fleet/, '--wait-ready says it';
+    my $t = $fleet->host($at)->{t};
+    my @crowds = $fleet->load(3, 50, $at);
+    my $status = $t->status;
+    is_deeply [@$status{qw(state reason token)}], ['paused', 'db switch', $fleet->look->{pauses}[0]{token}], 'it is paused from the start';
+    like $t->error_log, qr/app "basecamp": still paused, pause $status->{pause}, restored from ".*state"/, 'by its state file';
+    my $done = $going->done;
+    is $done->{exit}, 0, 'the command ran, in one pause' or diag $done->{err};
+    is $fleet->came_between($fleet->times), 0, 'no request came to the app meanwhile';
+    my ($bad, $good) = $fleet->count(@crowds);
+    is $bad, 0, "0 of @{[$bad + $good]} requests to the new host failed";
+    like $fleet->wait_open, qr/^open( open)+$/, 'all hosts are open';
+    is $fleet->cli->run('agent', '--wait-ready', '--listen', $fleet->host($at)->{listen}, '--state-file', $t->dir . '/state')->{err},
+        "intermission: nginx runs already: its state file is left alone\n", 'while nginx runs, its file is left alone';
+    $t->end_nginx;
+    $fleet->agent_down($at, 'TERM');
+    $fleet->cli->run('fleet', $fleet->options, 'forget', "h$at");
+    $fleet->host($at)->{gone} = 1;
+};
+
 subtest 'whether nginx may start, and the host take traffic' => sub {
     my $host = $fleet->host(0);
     my $page = sub { $host->{t}->get("/$_[0]", to => $host->{listen})->{status} };
@@ -130,5 +154,5 @@ subtest 'whether nginx may start, and the host take traffic' => sub {
     like $host->{t}->get('/metrics', to => $host->{listen})->{body}, qr/^intermission_agent_etcd_up 1$/m, 'metrics';
 };
 
-$_->{t}->clean_ok for $fleet->hosts;
+$_->{t}->clean_ok for grep { !$_->{gone} } $fleet->hosts;
 done_testing;

@@ -96,6 +96,7 @@ fn seen(status: answer::Status) -> Status {
 fn refused(failure: Failure) -> Said {
     let Failure { kind, text, effect } = failure;
     Said::Refused(match kind {
+        Kind::Unreachable if effect == Effect::Nothing => return Said::Down(text),
         Kind::Unreachable => return Said::Unreachable(text),
         _ if effect == Effect::Unknown => return Said::Unreachable(text),
         Kind::NotOpen => Refusal::NotOpen,

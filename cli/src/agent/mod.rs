@@ -3,6 +3,8 @@
 
 mod endpoint;
 mod serve;
+mod state_file;
+mod wait_ready;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,8 +26,8 @@ use crate::etcd::fleets::{Keys, Own};
 use crate::exit::Exit;
 use crate::plan::event::{Sender, Signal};
 use crate::{show, signals};
-pub use serve::wait_ready;
 use serve::{Seen, Serves};
+pub use wait_ready::wait_ready;
 
 /// How often etcd is asked, at least. The agent's lease there is five times that.
 const POLL: Duration = Duration::from_secs(2);
@@ -185,7 +187,7 @@ async fn live(
         tell.say(&agent);
         publish(seen, &agent);
         // A call that waits for a look is answered when that is done.
-        waiting.retain_mut(|(since, one)| !one.answer(agent.is_ready(*since)));
+        waiting.retain_mut(|(since, one)| !one.answer(&mut agent, now, *since));
         let tick = agent.next().map(|time| start + time);
         event = tokio::select! {
             Some((Signal(number), _)) = signals.recv() => match number {
@@ -194,8 +196,9 @@ async fn live(
                 _ => Event::Tick,
             },
             Some(one) = asked.recv() => {
+                let event = one.event();
                 waiting.push((start.elapsed(), one));
-                Event::Forget
+                event
             }
             Some(one) = happened.recv() => match one {
                 Happened::Event(event) => event,

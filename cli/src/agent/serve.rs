@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use fleet::agent::start::{Start, Starts, PATIENCE as PATIENCE_OF_START};
+use fleet::agent::{Agent, Event};
 use fleet::keys::App;
+use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout, Instant};
+use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use crate::config::Wrong;
-use crate::exit::Exit;
 
 /// How an agent stands.
 #[derive(Clone, Debug, Default)]
@@ -29,22 +30,44 @@ pub struct Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Seen(pub Shared<Standing>);
 
-/// Somebody asks whether the host is ready now.
+/// Somebody asks how the host stands now.
 #[derive(Debug)]
-pub struct Serves(Option<oneshot::Sender<()>>);
+pub enum Serves {
+    /// Whether it is ready to take traffic.
+    Ready(Option<oneshot::Sender<()>>),
+    /// What nginx may start with.
+    Start(Starts, Option<oneshot::Sender<Start>>),
+}
 
 impl Serves {
-    /// Answers if it is ready. Returns whether nobody waits any more.
-    pub fn answer(&mut self, is_ready: bool) -> bool {
-        if is_ready {
-            if let Some(to) = self.0.take() {
-                let _ = to.send(());
-            }
+    /// What the agent hears of it: it looks anew.
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Ready(_) => Event::Forget,
+            Self::Start(starts, _) => Event::Starts(starts.clone()),
         }
-        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Answers what was asked at `since`, if the answer is known. Returns whether nobody waits any
+    /// more.
+    pub fn answer(&mut self, agent: &mut Agent, now: Duration, since: Duration) -> bool {
+        match self {
+            Self::Ready(to) => give(to, agent.is_ready(since).then_some(())),
+            Self::Start(_, to) => give(to, agent.start(now, since)),
+        }
     }
 }
 
+fn give<T>(to: &mut Option<oneshot::Sender<T>>, answer: Option<T>) -> bool {
+    if let Some(answer) = answer {
+        // Who asked may be gone.
+        let _ = to.take().map(|to| to.send(answer));
+    }
+    to.as_ref().is_none_or(oneshot::Sender::is_closed)
+}
+
+/// A question is at most this long, in bytes: a start names all pauses of the state file.
+const LONGEST: usize = 1 << 20;
 /// A question, or its answer, may take so long.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A host that is not ready after this time is said not to be.
@@ -67,7 +90,7 @@ pub async fn serve(listener: TcpListener, seen: Seen, ask: UnboundedSender<Serve
 
 async fn answer(mut stream: TcpStream, seen: &Seen, ask: &UnboundedSender<Serves>) {
     let mut bytes = Vec::new();
-    while !bytes.windows(4).any(|end| end == b"\r\n\r\n") && bytes.len() < 8192 {
+    while !bytes.windows(4).any(|end| end == b"\r\n\r\n") && bytes.len() < LONGEST {
         let mut more = [0; 1024];
         match stream.read(&mut more).await {
             Ok(count) if count > 0 => {
@@ -78,17 +101,21 @@ async fn answer(mut stream: TcpStream, seen: &Seen, ask: &UnboundedSender<Serves
     }
     let line = String::from_utf8_lossy(&bytes);
     let path = line.split(' ').nth(1).unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, question) = path.split_once('?').unwrap_or((path, ""));
     let standing = seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (status, text) = match path {
         "/ready" => match is_ready(ask).await {
             true => ("200 OK", "ready\n".to_owned()),
             false => ("503 Service Unavailable", "not ready\n".to_owned()),
         },
+        "/start" => match start(ask, question).await {
+            Some(start) => ("200 OK", serde_json::to_string(&start).unwrap_or_default()),
+            None => ("503 Service Unavailable", "not known yet\n".to_owned()),
+        },
         "/clear" if standing.is_clear => ("200 OK", "clear\n".to_owned()),
         "/clear" => ("503 Service Unavailable", "not registered yet, or paused\n".to_owned()),
         "/metrics" => ("200 OK", metrics(&standing)),
-        _ => ("404 Not Found", "no such page: /ready, /clear, /metrics\n".to_owned()),
+        _ => ("404 Not Found", "no such page: /ready, /start, /clear, /metrics\n".to_owned()),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
@@ -101,8 +128,16 @@ async fn answer(mut stream: TcpStream, seen: &Seen, ask: &UnboundedSender<Serves
 
 async fn is_ready(ask: &UnboundedSender<Serves>) -> bool {
     let (to, ready) = oneshot::channel();
-    let is_asked = ask.send(Serves(Some(to))).is_ok();
+    let is_asked = ask.send(Serves::Ready(Some(to))).is_ok();
     is_asked && timeout(LOOK, ready).await.is_ok_and(|said| said.is_ok())
+}
+
+async fn start(ask: &UnboundedSender<Serves>, question: &str) -> Option<Start> {
+    let question: Vec<u8> = percent_decode_str(question).collect();
+    let starts = serde_json::from_slice(&question).ok()?;
+    let (to, known) = oneshot::channel();
+    ask.send(Serves::Start(starts, Some(to))).ok()?;
+    timeout(PATIENCE_OF_START, known).await.ok()?.ok()
 }
 
 fn metrics(standing: &Standing) -> String {
@@ -125,28 +160,4 @@ fn metrics(standing: &Standing) -> String {
         standing.holds.len()
     );
     text
-}
-
-/// Waits until the agent at this address says that nginx may start.
-pub async fn wait_ready(address: &str, patience: Duration) -> Result<Exit, Wrong> {
-    let end = Instant::now() + patience;
-    loop {
-        let said = timeout(PATIENCE, ask_clear(address)).await;
-        if said.is_ok_and(|said| said.unwrap_or(false)) {
-            return Ok(Exit::OK);
-        }
-        if Instant::now() >= end {
-            let text = format!("the agent at {address} does not say that nginx may start");
-            return Err(Wrong { exit: Exit::NOT_QUIET, text });
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-async fn ask_clear(address: &str) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /clear HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1.1 200"))
 }

@@ -50,6 +50,9 @@ pub struct Agent {
     /// Do not be an agent: wait until the agent at --listen says that nginx may start
     #[arg(long)]
     pub wait_ready: bool,
+    /// With --wait-ready: nginx's state file, so that nginx starts paused if the fleet is
+    #[arg(long, value_name = "FILE")]
+    pub state_file: Option<PathBuf>,
     /// With --wait-ready: at most for this time
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "80s")]
     pub patience: Duration,

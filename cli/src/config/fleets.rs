@@ -42,6 +42,8 @@ pub struct AgentSettings {
     pub apps: Option<Vec<String>>,
     pub endpoint: Option<String>,
     pub listen: Option<String>,
+    /// nginx's own, for `--wait-ready`.
+    pub state_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "time")]
     pub poll: Option<Duration>,
 }
@@ -58,6 +60,12 @@ pub fn choose_fleet(named: &InFleet, config: Option<&Path>) -> Result<Option<Cho
     let Some(name) = &named.fleet else { return Ok(None) };
     let configuration = Configuration::read(config).map_err(Wrong::config)?;
     of_name(name, named, &configuration).map(Some)
+}
+
+/// The agent's settings.
+pub fn agent_settings(config: Option<&Path>) -> Result<AgentSettings, Wrong> {
+    let configuration = Configuration::read(config).map_err(Wrong::config)?;
+    Ok(configuration.agent.unwrap_or_default())
 }
 
 /// The agent's settings, and its fleet.

@@ -89,6 +89,8 @@ pub enum Said {
     Refused(Refusal),
     /// No answer: the call may have been carried out.
     Unreachable(String),
+    /// Nothing listens there: nginx does not run.
+    Down(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

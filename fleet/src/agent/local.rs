@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::bounds::{is_over, lease};
 use super::call::{Call, Refusal, Said, State, Status};
+use super::names::{name, token_of};
 use super::view::Seen;
 use crate::keys::{Fleet, Token};
 use crate::values::{Ack, Millis, Pause, Stage};
@@ -13,8 +15,6 @@ const LATER: Duration = Duration::from_millis(200);
 /// One call waits at most this long until the app is quiet, so that a newer beat is not kept
 /// waiting.
 const SLICE: Duration = Duration::from_secs(2);
-/// Below this a lease is not worth a call.
-const LEAST: Duration = Duration::from_millis(500);
 
 /// How an agent speaks to its endpoint.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Hold {
     /// The beat that `until` counts from; 0: none that is known.
     pub(super) beat: u64,
     pub(super) is_quiet: bool,
+    /// nginx is to start with it. It has not been seen there yet.
+    pub(super) is_promised: bool,
 }
 
 /// A pause that cannot be held.
@@ -59,7 +61,9 @@ pub(super) struct Local {
     /// When what was known became old.
     forgot: Option<Duration>,
     /// When the newest look that was answered was sent.
-    looked: Option<Duration>,
+    pub(super) looked: Option<Duration>,
+    /// When the newest call was sent, if it found no nginx.
+    pub(super) down: Option<Duration>,
     pub(super) acked: Option<(Token, Ack)>,
 }
 
@@ -103,12 +107,18 @@ impl Local {
 
     /// Whether nothing of the fleet is known here.
     pub(super) fn is_idle(&self) -> bool {
-        self.hold.is_none() && self.under_way.is_none() && self.known.is_some()
+        let is_known = self.known.is_some() && self.looked >= self.forgot;
+        self.hold.is_none() && self.under_way.is_none() && is_known
     }
 
     /// The pause that it is held for.
     pub(super) fn holds(&self) -> Option<u64> {
         self.hold.map(|hold| hold.token.0)
+    }
+
+    /// Whether the caller of this pause has ended it here, without etcd.
+    pub(super) fn is_released(&self, token: Token) -> bool {
+        self.released == Some(token)
     }
 
     /// Whether the app is what etcd says, seen after this time.
@@ -171,7 +181,7 @@ impl Local {
         }
         let lease = lease(now, since, pause, manner);
         match (known.state, lease) {
-            _ if self.released == Some(token) => Some(Call::Look),
+            _ if self.is_released(token) => Some(Call::Look),
             (State::Open | State::Away, Some(lease)) => {
                 let by = name(&manner.fleet, token, &pause.by);
                 Some(Call::Enable { token, by, reason: pause.reason.clone(), lease })
@@ -203,7 +213,7 @@ impl Local {
     ) -> Reread {
         let Some((call, sent)) = self.under_way.take() else { return Reread::No };
         let want = Want::of(seen);
-        self.next = now;
+        (self.next, self.down) = (now, None);
         match (call, said) {
             (Call::Look, Said::Is(status)) => {
                 self.looked = Some(sent);
@@ -212,7 +222,14 @@ impl Local {
             (Call::Enable { token, lease, .. }, Said::Is(status)) => {
                 let until = sent.saturating_add(lease);
                 let pause = status.pause;
-                self.hold = Some(Hold { token, pause, until, beat: 0, is_quiet: false });
+                self.hold = Some(Hold {
+                    token,
+                    pause,
+                    until,
+                    beat: 0,
+                    is_quiet: false,
+                    is_promised: false,
+                });
                 self.counts(lease, sent, &want, manner);
                 self.known = Some(status);
             }
@@ -252,7 +269,9 @@ impl Local {
                     self.next = now.saturating_add(LATER);
                 }
             }
-            (_, Said::Unreachable(why)) => {
+            (_, said @ (Said::Unreachable(_) | Said::Down(_))) => {
+                self.down = matches!(said, Said::Down(_)).then_some(sent);
+                let (Said::Unreachable(why) | Said::Down(why)) = said else { return Reread::No };
                 self.known = None;
                 self.late(now, why, &want);
                 self.next = now.saturating_add(LATER);
@@ -288,12 +307,22 @@ impl Local {
             }
             self.hold = None;
         }
+        if let Some(hold) = self.hold.as_mut() {
+            hold.is_promised = false;
+        }
         let ours = status.by.as_deref().and_then(|by| token_of(&manner.fleet, by));
         match (self.hold, ours, status.state, want) {
             // An agent that lived before this one began it.
             (None, Some(token), State::Paused, _) => {
                 let (pause, until) = (status.pause, now);
-                self.hold = Some(Hold { token, pause, until, beat: 0, is_quiet: false });
+                self.hold = Some(Hold {
+                    token,
+                    pause,
+                    until,
+                    beat: 0,
+                    is_quiet: false,
+                    is_promised: false,
+                });
             }
             (None, None, State::Paused | State::Stopped, Want::Hold(..)) => {
                 let by = status.by.clone().unwrap_or_default();
@@ -330,8 +359,10 @@ impl Local {
     fn late(&mut self, now: Duration, why: String, want: &Want) {
         let Want::Hold(token, pause, _) = want else { return };
         let (wanted, since) = *self.wanted.get_or_insert((*token, now));
-        let is_quiet = self.hold.is_some_and(|hold| hold.token == *token && hold.is_quiet);
-        if wanted == *token && !is_quiet && now >= since.saturating_add(pause.wait.time()) {
+        let hold = self.hold.filter(|hold| hold.token == *token);
+        let holds =
+            hold.is_some_and(|hold| hold.is_quiet || (hold.is_promised && now < hold.until));
+        if wanted == *token && !holds && now >= since.saturating_add(pause.wait.time()) {
             self.fail(why, want);
         }
     }
@@ -349,39 +380,4 @@ impl Local {
 pub(super) enum Reread {
     Yes,
     No,
-}
-
-/// Whether the hard end has come. A beat of any age may be new.
-fn is_over(now: Duration, since: Option<Duration>, pause: &Pause) -> bool {
-    since.is_some_and(|since| now >= since.saturating_add(pause.hold.time()))
-}
-
-/// How long an `enable` that is sent now may ask for: whenever it arrives, its lease is over by the
-/// hard end. Returns None if that is too short, or if the beat may be of any age.
-fn lease(
-    now: Duration,
-    since: Option<Duration>,
-    pause: &Pause,
-    manner: &Manner,
-) -> Option<Duration> {
-    let end = since?.saturating_add(pause.hold.time());
-    let lease = end.saturating_sub(now).saturating_sub(manner.slack);
-    (lease >= LEAST).then_some(lease)
-}
-
-/// The name that a pause has at the endpoint, at most 64 bytes.
-fn name(fleet: &Fleet, Token(token): Token, by: &str) -> String {
-    let mut name = format!("fleet {} {token}", fleet.name());
-    if !by.is_empty() {
-        name.push(' ');
-        name.extend(by.chars().filter(char::is_ascii));
-    }
-    name.truncate(64);
-    name
-}
-
-/// The pause of this fleet that has this name.
-fn token_of(fleet: &Fleet, by: &str) -> Option<Token> {
-    let rest = by.strip_prefix("fleet ")?.strip_prefix(fleet.name())?.strip_prefix(' ')?;
-    rest.split(' ').next()?.parse().ok().map(Token)
 }

@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod acks;
+mod bounds;
 pub mod call;
 mod local;
+mod names;
 mod session;
+pub mod start;
 mod view;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ use crate::values::Host;
 use call::{Call, Said};
 use local::{Local, Manner, Reread};
 use session::Session;
+use start::{Starting, Starts};
 use view::View;
 
 /// What an agent is for.
@@ -52,6 +56,8 @@ pub enum Event {
     Answered(App, Said),
     /// What is known of the apps is old: they are looked at again.
     Forget,
+    /// nginx is about to be started: see [`Agent::start`].
+    Starts(Starts),
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +77,7 @@ pub struct Agent {
     view: View,
     apps: BTreeMap<App, Local>,
     is_watching: bool,
+    starting: Option<Starting>,
 }
 
 impl Agent {
@@ -79,7 +86,7 @@ impl Agent {
         let manner = Manner { fleet, look, slack };
         let session = Session::new(now);
         let (view, apps) = (View::default(), BTreeMap::new());
-        Self { terms, manner, session, view, apps, is_watching: false }
+        Self { terms, manner, session, view, apps, is_watching: false, starting: None }
     }
 
     /// When an [`Event::Tick`] is needed. None: only other events are awaited.
@@ -142,6 +149,11 @@ impl Agent {
                 }
             }
             Event::Forget => self.apps.values_mut().for_each(|one| one.forget(now)),
+            Event::Starts(starts) => {
+                self.starting = Some(Starting { asked: now, starts });
+                self.apps.values_mut().for_each(|one| one.forget(now));
+                self.session.read_soon(now);
+            }
         }
         self.advance(now, actions);
     }
@@ -199,6 +211,7 @@ impl Agent {
                 }
             }
         }
+        self.promise(now);
         let ask = self.session.ask(now).or_else(|| self.ack(now));
         actions.extend(ask.map(Action::Ask));
     }

@@ -62,6 +62,8 @@ pub(super) struct Session {
     keep_at: Duration,
     again_at: Duration,
     failures: u32,
+    /// When the newest read that showed the host registered was sent.
+    seen_at: Option<Duration>,
 }
 
 impl Session {
@@ -75,6 +77,7 @@ impl Session {
             keep_at: now,
             again_at: now,
             failures: 0,
+            seen_at: None,
         }
     }
 
@@ -85,6 +88,11 @@ impl Session {
     /// Whether the newest question was answered.
     pub(super) fn is_connected(&self) -> bool {
         self.is_synced && self.failures == 0
+    }
+
+    /// Whether a question that was sent after this time, or then, found the host registered.
+    pub(super) fn is_registered_since(&self, time: Duration) -> bool {
+        self.is_connected() && self.seen_at >= Some(time)
     }
 
     /// Whether the session itself waits for nothing, so that an ack may be written.
@@ -149,6 +157,7 @@ impl Session {
             Reply::Pauses { is_registered, .. } => {
                 self.is_registered &= *is_registered;
                 self.is_synced |= self.is_registered;
+                self.seen_at = self.is_registered.then_some(sent);
                 self.read_at = next;
             }
             Reply::KeptAlive => self.keep_at = next,

@@ -15,6 +15,7 @@ fn story() -> Story {
         callers: vec![(5000, 30_000, false)],
         clocks: vec![(0, 1000), (5000, 1005), (99_000, 995)],
         endpoints: true,
+        starters: false,
     }
 }
 
@@ -75,6 +76,22 @@ fn an_agent_that_stays_dead_is_told_as_a_loss() {
 fn a_host_that_joins_in_a_pause_is_in_it() {
     for time in [4990, 5000, 5010, 5200, 9000, 34_900, 35_000] {
         let outcome = one(with(&[(time, Deed::Joins(3))]));
+        assert!(ran(&outcome), "{time}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_nginx_that_starts_in_a_pause_starts_paused() {
+    for time in [4990, 5000, 5010, 5200, 9000, 34_900, 35_000] {
+        let outcome = one(Story { starters: true, ..with(&[(time, Deed::Joins(3))]) });
+        assert!(ran(&outcome), "{time}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_host_that_is_killed_and_boots_soon_loses_no_pause() {
+    for time in [8000, 20_000] {
+        let outcome = one(Story { starters: true, ..with(&[(time, Deed::HostDies(1, 2000))]) });
         assert!(ran(&outcome), "{time}: {outcome:?}");
     }
 }

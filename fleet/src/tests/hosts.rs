@@ -56,8 +56,11 @@ pub(super) struct Machine {
     pub is_up: bool,
     pub takes: bool,
     started: u64,
+    /// Which start of nginx it is, and since when the agent is asked what with.
+    pub starts: u64,
+    pub asked: Option<Duration>,
     /// Until then a request that was passed on is unfinished.
-    unfinished_until: u64,
+    pub unfinished_until: u64,
     /// An operator has ended its pause.
     pub is_disturbed: bool,
 }
@@ -85,6 +88,8 @@ impl Machine {
             is_up: false,
             takes: false,
             started: 0,
+            starts: 0,
+            asked: None,
             unfinished_until: 0,
             is_disturbed: false,
         }
@@ -100,6 +105,7 @@ impl Machine {
 
     pub(super) fn kill_nginx(&mut self) {
         (self.is_up, self.takes, self.unfinished_until) = (false, false, 0);
+        (self.starts, self.asked) = (self.starts + 1, None);
     }
 
     /// Whether a request may reach the app, or one is still there.
@@ -142,6 +148,11 @@ impl World {
     pub(super) fn start_nginx(&mut self, at: usize) {
         let host = &mut self.hosts[at];
         if host.is_member && !host.is_up {
+            if self.story.starters {
+                host.starts += 1;
+                let start = host.starts;
+                return self.ask_start(at, start);
+            }
             host.is_up = true;
             host.started = host.clock.at(self.now);
             self.hear(at, Heard::NginxStarts);
@@ -187,7 +198,7 @@ impl World {
         }
     }
 
-    fn event(&mut self, at: usize, event: Event) {
+    pub(super) fn event(&mut self, at: usize, event: Event) {
         let host = &mut self.hosts[at];
         let now = host.clock.shows(self.now);
         let mut actions = Vec::new();
@@ -204,6 +215,7 @@ impl World {
         for action in actions {
             self.agent_acts(at, action);
         }
+        self.answer_start(at);
     }
 
     fn agent_acts(&mut self, at: usize, action: Action) {
@@ -225,7 +237,10 @@ impl World {
             Action::Watch(from) => self.watch(at, from),
             Action::Call(_, call) => {
                 let number = self.hosts[at].calls;
-                let failed = Said::Unreachable("no answer".to_owned());
+                let failed = match self.hosts[at].is_up {
+                    true => Said::Unreachable("no answer".to_owned()),
+                    false => Said::Down("refused".to_owned()),
+                };
                 match (self.hosts[at].is_up, fate.kind) {
                     (false, _) | (_, Kind::Lost) => {}
                     (true, Kind::Fine) => {

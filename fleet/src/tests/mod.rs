@@ -7,6 +7,7 @@ mod clock;
 mod etcd;
 mod hosts;
 mod module;
+mod starter;
 mod story;
 mod world;
 
@@ -65,15 +66,19 @@ fn story() -> impl Strategy<Value = Story> {
     ];
     let callers = proptest::collection::vec((1000..12_000_u64, 0..25_000_u64, any::<bool>()), 1..3);
     let clocks = proptest::collection::vec((0..100_000_u64, 990..=1010_u64), HOSTS + 2);
-    (1..=HOSTS, proptest::collection::vec(fate(), 1..300), deeds, callers, clocks, any::<bool>())
-        .prop_map(|(hosts, fates, deeds, callers, clocks, endpoints)| Story {
+    let fates = proptest::collection::vec(fate(), 1..300);
+    let flags = (any::<bool>(), any::<bool>());
+    (1..=HOSTS, fates, deeds, callers, clocks, flags).prop_map(
+        |(hosts, fates, deeds, callers, clocks, (endpoints, starters))| Story {
             hosts,
             fates,
             deeds,
             callers,
             clocks,
             endpoints,
-        })
+            starters,
+        },
+    )
 }
 
 /// `FLEET_CASES` sets another number.

@@ -49,6 +49,22 @@ impl Module {
         self.active = Some(Active { number: self.count, by: by.to_owned(), until, token });
     }
 
+    /// A number that no pause had: those of an nginx that starts count on from the time.
+    pub(super) fn number(&self, now: u64) -> u64 {
+        self.count.max(now) + 1
+    }
+
+    pub(super) fn start(&mut self, now: u64) {
+        self.count = self.count.max(now);
+    }
+
+    /// What the state file says, which is all that is known when nginx starts.
+    pub(super) fn prepare(&mut self, active: Active) {
+        self.count = self.count.max(active.number);
+        self.token = self.token.max(active.token.unwrap_or(0));
+        self.active = Some(active);
+    }
+
     /// What the app's state is, with the time of its change.
     pub(super) fn status(&self, now: u64) -> Status {
         let state = match &self.active {

@@ -30,7 +30,7 @@ pub(super) enum Deed {
     AgentSleeps(usize, u64),
     /// nginx is killed, and starts again after this time. Its pauses are in the state file.
     NginxDies(usize, u64),
-    /// All of the host, which starts again after this time, without a state file.
+    /// All of the host, which starts again after this time, without a state file if nothing asks for it.
     HostDies(usize, u64),
     /// A new host.
     Joins(usize),
@@ -63,4 +63,7 @@ pub(super) struct Story {
     pub clocks: Vec<(u64, u64)>,
     /// Hosts have endpoints that callers reach.
     pub endpoints: bool,
+    /// nginx starts when the agent says what with, and takes traffic at once. Else it starts without
+    /// asking, and takes traffic when the agent says that the host is ready.
+    pub starters: bool,
 }

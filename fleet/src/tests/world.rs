@@ -36,6 +36,10 @@ pub(super) enum Happens {
     EtcdUp,
     AgentStarts(usize),
     NginxStarts(usize),
+    /// What starts nginx asks the agent. Only this try counts.
+    Asks(usize, u64),
+    /// That try's nginx is there.
+    IsUp(usize, u64),
 }
 
 pub(super) struct World {
@@ -180,6 +184,8 @@ impl World {
             }
             Happens::AgentStarts(at) => self.start_agent(at),
             Happens::NginxStarts(at) => self.start_nginx(at),
+            Happens::Asks(at, start) => self.ask_start(at, start),
+            Happens::IsUp(at, start) => self.is_up(at, start),
         }
     }
 
@@ -234,7 +240,9 @@ impl World {
             Deed::HostDies(at, time) if self.hosts[at].is_member => {
                 self.hosts[at].kill_nginx();
                 self.hosts[at].kill_agent();
-                self.hosts[at].module = Default::default();
+                if !self.story.starters {
+                    self.hosts[at].module = Default::default();
+                }
                 self.later(time, Happens::AgentStarts(at));
                 self.later(time + 100, Happens::NginxStarts(at));
             }

@@ -32,7 +32,7 @@ sub options {
     return ('--fleet', 'web', map { ('--etcd', $_) } @urls);
 }
 
-# A further host. up => its agent runs.
+# A further host. up => its agent runs. state => nginx has a state file.
 sub add {
     my ($self, %opt) = @_;
     my $number = @{$self->{hosts}};
@@ -40,7 +40,7 @@ sub add {
     my $address = '127.0.0.' . ($number % 4 + 1);
     my $backend = $first ? $first->{t}->dir . '/backend.sock' : '@DIR@/backend.sock';
     my $t = Intermission->new(
-        http => "upstream app { server unix:$backend; }",
+        http => "upstream app { server unix:$backend; }" . ($opt{state} ? "\nintermission_state_file state;\n" : ''),
         server => "listen $address:$port;",
         locations => <<'END',
 set $app_name basecamp;
@@ -53,6 +53,47 @@ END
     push @{$self->{hosts}}, $host;
     $self->agent_up($number) if $opt{up};
     return $host;
+}
+
+# A further host that is down: it has never run. It has a state file.
+sub add_down {
+    my ($self) = @_;
+    my $host = $self->add(state => 1);
+    $host->{t}->end_nginx;
+    unlink $host->{t}->dir . '/state';
+    return $#{$self->{hosts}};
+}
+
+# Boots a host, as systemd does: the agent, then what is to be done before nginx starts, then nginx.
+sub boot {
+    my ($self, $at) = @_;
+    $self->boot_agent($at);
+    return $self->boot_nginx($at);
+}
+
+sub boot_agent {
+    my ($self, $at) = @_;
+    my $host = $self->agent_up($at);
+    $host->{waits} = $self->{cli}->start('agent', '--wait-ready', '--listen', $host->{listen}, '--state-file', $host->{t}->dir . '/state');
+}
+
+sub boot_nginx {
+    my ($self, $at) = @_;
+    my $host = $self->{hosts}[$at];
+    my $done = (delete $host->{waits})->done;
+    die "--wait-ready: $done->{exit} $done->{err}" if $done->{exit};
+    $host->{t}->start_nginx(port => $host->{t}->port);
+    return $done->{err};
+}
+
+# A whole host dies: the agent, and nginx's master and workers.
+sub kill_host {
+    my ($self, $at) = @_;
+    my $host = $self->{hosts}[$at];
+    my @all = ($host->{t}->master, $host->{t}->workers, $host->{agent}->pid);
+    kill KILL => @all;
+    $self->agent_down($at);
+    $host->{t}->end_nginx(signal => 'KILL');
 }
 
 sub agent_up {
