@@ -33,7 +33,7 @@ my $LOAD_LINKED = qr/load_module\s+linked;/;
 my $crowd = $ENV{TEST_CROWD} // "$root/target/release/crowd";
 
 # Starts the backend and nginx. Keys: those of Intermission::Conf::text; module => the path of another build; with_module => 0:
-# nginx without the module; backend => [further arguments of `crowd backend`].
+# nginx without the module; under => [a command that runs nginx]; backend => [further arguments of `crowd backend`].
 sub new {
     my ($class, %conf) = @_;
     my $self = bless {conf => \%conf, dir => _directory(), log => '', workers_seen => {}}, $class;
@@ -328,7 +328,8 @@ sub _start_nginx {
     open my $errors, '>', "$dir/stderr" or die "stderr: $!";
     $self->{owner} = $$;
     Intermission::Process::take_orphans() if $self->{conf}{daemon};
-    $self->{master} = Intermission::Process::start('nginx', command($dir), stdout => $errors, stderr => $errors);
+    my @command = (@{$self->{conf}{under} // []}, @{command($dir)});
+    $self->{master} = Intermission::Process::start('nginx', \@command, stdout => $errors, stderr => $errors);
     my $number = $self->{conf}{workers} // 2;
     my $gone;
     my $up = Intermission::Process::wait_until(sub {

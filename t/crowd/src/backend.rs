@@ -28,6 +28,8 @@ const LISTENER: Token = Token(usize::MAX);
 const STDIN: Token = Token(usize::MAX - 1);
 /// How many events a turn takes. With fewer the listener could come between connections that are ready.
 const EVENTS: usize = 16_384;
+/// Linux's number for "too many open files".
+const EMFILE: i32 = 24;
 
 pub(crate) fn run(options: &Options) -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
@@ -50,6 +52,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         clock: Clock::new(),
         peers: Slab::new(),
         seq: 0,
+        full: false,
         turn: 0,
         connections: 0,
         due: Vec::new(),
@@ -76,6 +79,9 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             }
         }
         backend.answer()?;
+        if backend.full {
+            backend.accept()?;
+        }
         if backend.is_done() {
             return Ok(());
         }
@@ -90,6 +96,8 @@ struct Backend {
     clock: Clock,
     peers: Slab<Peer>,
     seq: u64,
+    /// Whether connections wait in the listen queue until others are closed.
+    full: bool,
     /// The number of the turn: how often epoll has reported events.
     turn: u64,
     /// How many connections were accepted.
@@ -122,9 +130,14 @@ impl Backend {
     }
 
     fn accept(&mut self) -> io::Result<()> {
+        self.full = false;
         while let Some(listener) = &self.listener {
             let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
+                Err(error) if error.raw_os_error() == Some(EMFILE) => {
+                    self.full = true;
+                    return Ok(());
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,

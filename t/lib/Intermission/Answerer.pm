@@ -12,14 +12,15 @@ use IO::Socket::UNIX;
 use Intermission::Process;
 use POSIX ();
 
-# Listens from now on. until => what a whole request matches; answer => sub that gets the socket and the request, and returns the
+# Listens from now on. backlog => the length of its listen queue (100); until => what a whole request matches; answer => sub that gets the socket and the request, and returns the
 # answer.
 sub new {
     my ($class, %opt) = @_;
     my ($path) = $opt{listen} =~ /^unix:(.*)/;
+    my $backlog = $opt{backlog} // 100;
     my $listener = $path
-        ? IO::Socket::UNIX->new(Local => $path, Listen => 100)
-        : IO::Socket::INET->new(LocalAddr => $opt{listen}, Listen => 100, ReuseAddr => 1);
+        ? IO::Socket::UNIX->new(Local => $path, Listen => $backlog)
+        : IO::Socket::INET->new(LocalAddr => $opt{listen}, Listen => $backlog, ReuseAddr => 1);
     die "$opt{listen}: $!" if !$listener;
     chmod 0777, $path if $path;
     pipe my $hear, my $say or die "pipe: $!";
