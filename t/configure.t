@@ -46,6 +46,32 @@ subtest 'sources of another product than the nginx that is to load the module ar
     is system("sh -c '$command /nowhere/nginx'"), 0, 'an nginx that is not there yet is not compared';
 };
 
+subtest 'products are told by their sources, and what cannot be built is refused' => sub {
+    my $message = 'void ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,';
+    my %header = (
+        nginx => {'nginx.h' => '#define NGINX_VERSION "1.28.3"' . "\n" . '#define NGINX_VER "nginx/" NGINX_VERSION'},
+        openresty => {'nginx.h' => '#define NGINX_VER "openresty/1.27.1" ".2"'},
+        tengine => {'nginx.h' => '#define NGINX_VER "nginx/1.24.0"' . "\n" . '#define TENGINE_VER "Tengine/3.1.0"'},
+        'angie-1.11' => {'nginx.h' => '#define NGINX_VER "nginx/1.29.3"', 'angie.h' => '#define ANGIE_VER "Angie/1.11.8"',
+            'ngx_log.h' => "$message\n    const char *fmt, ...);"},
+        'angie-1.13' => {'nginx.h' => '#define NGINX_VER "nginx/1.31.0"', 'angie.h' => '#define ANGIE_VER "Angie/1.13.0"',
+            'ngx_log.h' => "$message\n    const char *filename, const char *fmt, ...);"},
+    );
+    my %product;
+    for my $name (sort keys %header) {
+        system("mkdir -p $dir/of-$name/src/core") == 0 or die 'mkdir';
+        Intermission::write_file("$dir/of-$name/src/core/$_", "$header{$name}{$_}\n") for keys %{$header{$name}};
+        chomp($product{$name} = `sh -c '. auto/product; intermission_product_of_sources $dir/of-$name'`);
+    }
+    is_deeply \%product, {nginx => 'nginx/1.28.3', openresty => 'openresty/1.27.1.2', tengine => 'Tengine/3.1.0',
+        'angie-1.11' => 'Angie/1.11.8', 'angie-1.13' => 'Angie/1.13.0'}, 'each is told';
+    my $can = ". auto/product; intermission_can_build_with $dir/of";
+    is system("sh -c '$can-angie-1.11'"), 0, 'an Angie for which the module can be built passes';
+    my $output = `sh -c '$can-angie-1.13' 2>&1`;
+    is $? >> 8, 1, 'one for which it cannot is refused';
+    like $output, qr{it cannot be built for Angie/1\.13\.0\n.*of Angie, 1\.11 is the newest}, 'it says why';
+};
+
 subtest 'options-of prints the options of an nginx that a module must share' => sub {
     my $all = q{--with-cc-opt='-O2 -DNAME=\\"x\\"' --prefix=/etc/nginx --with-compat --with-http_v2_module }
         . q{--with-pcre=../pcre2 --with-openssl=../openssl --with-http_perl_module=dynamic --add-dynamic-module=/build/lua};
