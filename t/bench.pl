@@ -10,8 +10,8 @@ use Intermission::Bench::Machine;
 use Time::HiRes qw(time);
 
 # In this order.
-my @usual = qw(open passed release flat spread away);
-my @asked = qw(away-memory);
+my @usual = qw(open passed release flat others control holding toggles spread away);
+my @asked = qw(away-memory profile);
 my %option;
 my $usage = <<"END";
 usage: scripts/bench [--json FILE] [--against REV] [--trial] [PART[=N,...] ...]

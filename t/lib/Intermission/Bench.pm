@@ -64,9 +64,16 @@ sub heading {
 # The figures of several runs. Returns their median.
 sub row {
     my ($what, $digits, @figures) = @_;
-    my @sorted = sort { $a <=> $b } @figures;
+    return _row($what, $digits, @figures ? _spread(@figures) : 0);
+}
+
+sub median { return (_spread(@_))[0] }
+
+# The median, the least and the largest figure, and the quartiles.
+sub _spread {
+    my @sorted = sort { $a <=> $b } @_;
     my $at = sub { my $i = $_[0] * $#sorted; ($sorted[floor($i)] + $sorted[ceil($i)]) / 2 };
-    return _row($what, $digits, @sorted ? map { $at->($_) } 0.5, 0, 1, 0.25, 0.75 : 0);
+    return map { $at->($_) } 0.5, 0, 1, 0.25, 0.75;
 }
 
 # A single figure, or a word. Returns it.
@@ -108,6 +115,14 @@ sub _limit {
     $open->{limit} = $limit;
     $open->{beyond} = $is_kept ? JSON::PP::false() : JSON::PP::true();
     $beyond++ if !$is_kept;
+}
+
+# Something to be said of the part as a whole.
+sub remark {
+    my ($what) = @_;
+    _print();
+    push @{$parts[-1]{remarks}}, $what;
+    print "  $what\n";
 }
 
 # A point of a plot.

@@ -8,7 +8,7 @@ use warnings;
 use Intermission;
 use Intermission::Answerer;
 use Intermission::Bench;
-use Intermission::Bench::Rates qw(rates one_worker);
+use Intermission::Bench::Rates qw(rates by_wrk one_worker);
 use IO::Socket::UNIX;
 use POSIX ();
 use Time::HiRes qw(sleep time);
@@ -96,7 +96,7 @@ sub cost {
         )
     } '', 'intermission_away 30s;';
     heading("The app is up: proxy_pass with $kind, 1 worker, $pairs pairs");
-    my @requests = rates($pairs, 0.99, 'without intermission_away' => $plain, 'with' => $with);
+    my @requests = rates($pairs, 0.99, by_wrk('without intermission_away', $plain), by_wrk('with', $with));
     say_of('requests with intermission_away', $requests[1]);
     finish('without intermission_away', $plain);
     finish('with intermission_away', $with);

@@ -62,6 +62,7 @@ sub clients {
 }
 
 sub say        { $_->say($_[1]) for $_[0]{crowds}->@* }
+sub kill       { $_->kill for $_[0]{crowds}->@* }
 sub wait_event { $_->wait_event($_[1]) for $_[0]{crowds}->@* }
 
 # Waits for the end: {statuses, first_answer_us, last_answer_us} of all together.
@@ -80,11 +81,12 @@ sub done {
 
 # ---- a run
 
-# Connects all clients, then lets all send at once.
+# Connects all clients, then lets all send at once. $while_connected: called before that.
 sub burst {
-    my ($server, $number) = @_;
+    my ($server, $number, $while_connected) = @_;
     my $clients = clients($server, $number, '--start-on-stdin');
     $clients->wait_event('connected');
+    $while_connected->() if $while_connected;
     my $cpu = on_cpu($server->workers);
     my $began = time;
     $clients->say('go');

@@ -7,7 +7,7 @@ use utf8;
 use warnings;
 use Intermission;
 use Intermission::Bench;
-use Intermission::Bench::Rates qw(rates one_worker);
+use Intermission::Bench::Rates qw(rates by_wrk one_worker);
 
 my $SETS = <<'END';
 set $intermission_max_time 300;
@@ -23,14 +23,14 @@ sub run {
             locations => "$control location / { $location access_log off; empty_gif; }");
     };
     my $plain = $server->({with_module => 0}, '', '');
-    my @others = map {
-        ($_->[0] => $server->($_->[1], 'set $app_name basecamp; location /_intermission { intermission_control; }', "$SETS intermission on;"))
+    my %server = map {
+        $_->[0] => $server->($_->[1], 'set $app_name basecamp; location /_intermission { intermission_control; }', "$SETS intermission on;")
     } modules();
+    my @who = map { $_->[0] } modules();
     heading("No pause: empty_gif, 1 worker, 32 connections, $pairs pairs, with the sample configuration");
-    rates($pairs, 0.99, 'nginx alone' => $plain, @others);
+    rates($pairs, 0.99, by_wrk('nginx alone', $plain), map { by_wrk($_, $server{$_}) } @who);
     finish('nginx alone', $plain);
-    my %others = @others;
-    finish($_, $others{$_}) for map { $_->[0] } modules();
+    finish($_, $server{$_}) for @who;
 }
 
 1;
