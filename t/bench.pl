@@ -10,7 +10,7 @@ use Intermission::Bench::Machine;
 use Time::HiRes qw(time);
 
 # In this order.
-my @usual = qw(open passed release flat others control holding toggles spread away);
+my @usual = qw(open passed release flat others control holding toggles spread away peers);
 my @asked = qw(away-memory profile);
 my %option;
 my $usage = <<"END";
