@@ -22,7 +22,8 @@ pub(super) struct Closing {
     open: BTreeSet<HostId>,
     /// The hosts that may still be paused, as far as read.
     left: BTreeSet<HostId>,
-    /// etcd has failed since the end began: the hosts are told directly, next at this time.
+    /// The hosts are told directly, next at this time: etcd has failed since the end began, or agents
+    /// are silent.
     direct_at: Option<Duration>,
     asked: BTreeSet<HostId>,
 }
@@ -65,6 +66,20 @@ impl Closing {
         self.direct_at.get_or_insert(now);
     }
 
+    /// The agents are waited for no longer: their hosts are told directly, and that is waited for.
+    fn give_up(&mut self, now: Duration) {
+        if self.step != Step::Wait || self.wait_until.is_none_or(|at| now < at) {
+            return;
+        }
+        match self.direct_at {
+            None => {
+                self.direct_at = Some(now);
+                self.wait_until = Some(now.saturating_add(PATIENCE));
+            }
+            Some(_) => self.step = Step::Revoke,
+        }
+    }
+
     pub(super) fn written(&mut self, now: Duration) {
         if self.step == Step::Tell {
             self.step = Step::Wait;
@@ -89,6 +104,7 @@ impl Closing {
         if is_ok {
             self.left.remove(&host);
             self.open.insert(host);
+            self.read_at = now;
         }
         self.direct_at = self.direct_at.map(|_| now.saturating_add(AGAIN));
     }
@@ -119,9 +135,7 @@ impl Closing {
 
 impl Caller {
     pub(super) fn closing_ask(&mut self, now: Duration) -> Option<Ask> {
-        if self.closing.step == Step::Wait && self.closing.wait_until.is_some_and(|at| now >= at) {
-            self.closing.step = Step::Revoke;
-        }
+        self.closing.give_up(now);
         match (self.closing.step, self.token, self.lease) {
             (Step::Done, ..) | (_, None, None) => None,
             (Step::Tell, Some(token), Some(lease)) => {
@@ -150,7 +164,8 @@ impl Caller {
             self.direct(now, actions);
         }
         let is_nothing = self.token.is_none() && self.lease.is_none();
-        let all_told = self.closing.direct_at.is_some()
+        let all_told = self.away.is_some()
+            && self.closing.direct_at.is_some()
             && self.sure.hosts() > 0
             && self.sure.pauses().all(|(id, _)| self.closing.open.contains(id));
         let is_done = self.closing.step == Step::Done || is_nothing || all_told;

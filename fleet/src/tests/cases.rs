@@ -73,6 +73,18 @@ fn an_agent_that_stays_dead_is_told_as_a_loss() {
 }
 
 #[test]
+fn a_host_whose_agent_is_dead_at_the_end_is_told_directly() {
+    for (time, endpoints, is_left) in [(34_000, true, false), (34_000, false, true)] {
+        let deed = (time, Deed::AgentDies(1, 50_000));
+        let outcome = one(Story { endpoints, ..with(&[deed]) });
+        assert!(
+            matches!(&outcome, Outcome::Ran(left) if left.is_empty() != is_left),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn a_host_that_joins_in_a_pause_is_in_it() {
     for time in [4990, 5000, 5010, 5200, 9000, 34_900, 35_000] {
         let outcome = one(with(&[(time, Deed::Joins(3))]));
