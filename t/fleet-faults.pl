@@ -6,8 +6,8 @@ use warnings;
 use lib 't/lib';
 use Intermission;
 use Intermission::Etcd;
+use Intermission::Faults ();
 use Intermission::Fleet;
-use Intermission::Forwarder;
 use Intermission::Process;
 use Test::More;
 
@@ -20,31 +20,17 @@ my @lease = ('--lease', '12s', '--wait', '3s');
 # A run of so many seconds under load. $deed is done when the command runs. Returns what came of it.
 sub disturbed {
     my ($what, $seconds, $deed, %opt) = @_;
-    my @crowds = $fleet->load($seconds + 3, 30, @{$opt{load} // []});
-    my $going = $fleet->start(@lease, '--', $fleet->noting($seconds));
-    $going->wait_err(qr/running/) if !$opt{early};
-    $deed->($going);
-    my $done = $going->done(60);
-    is $done->{exit}, $opt{exit} // 0, "$what: exit " . ($opt{exit} // 0) or diag $done->{err};
-    my ($from, $to) = $fleet->times;
-    if (!$opt{lost}) {
-        is $fleet->came_between($from, $to), 0, "$what: no request came to the app while the command ran";
-    }
-    like $fleet->wait_open, qr/^open( open)+$/, "$what: afterwards all hosts are open";
-    my ($bad, $good) = $fleet->count(@crowds);
-    is $bad, 0, "$what: 0 of @{[$bad + $good]} requests failed";
-    return $done;
+    return Intermission::Faults::disturbed($fleet, $what, seconds => $seconds, deed => sub { $deed->(@_); () }, %opt);
 }
 
-subtest 'an agent is killed, and starts again' => sub {
-    disturbed('while the command runs', 3, sub { $fleet->agent_down(1); $fleet->agent_up(1) });
-    disturbed('in the prepare', 3, sub { $fleet->agent_down(2); $fleet->agent_up(2) }, early => 1);
-    $fleet->wait_alive(4);
-};
-
 subtest 'an agent is killed, and does not start again before the end' => sub {
-    my $done = disturbed('at the end', 2, sub { $fleet->agent_down(1) }, exit => 81);
+    disturbed('callers know the endpoint', 2, sub { $fleet->agent_down(1) });
+    $fleet->host(1)->{is_alone} = 1;
+    $fleet->agent_up(1);
+    $fleet->wait_alive(4);
+    my $done = disturbed('callers do not know the endpoint', 2, sub { $fleet->agent_down(1) }, exit => 81);
     like $done->{err}, qr/no answer says that the pause is over at h1/, 'at the end: it says at which host';
+    $fleet->host(1)->{is_alone} = 0;
     $fleet->agent_up(1);
     $fleet->wait_alive(4);
 };
@@ -56,29 +42,6 @@ subtest 'nginx is killed' => sub {
         $host->{t}->start_nginx(port => $host->{t}->port);
     }, exit => 80, lost => 1, load => [0, 1, 2]);
     like $done->{err}, qr/host h3 is not in the pause any more/, 'without a state file: it says at which host the pause was lost';
-};
-
-subtest 'a host joins' => sub {
-    my @crowds;
-    disturbed('while the command runs', 5, sub {
-        my $at = @{[$fleet->hosts]};
-        my $host = $fleet->add(up => 1);
-        $host->{t}->wait_for(sub { $fleet->page($at, 'ready') == 200 || undef }, 'the new host to be ready');
-        is $host->{t}->status->{state}, 'paused', 'a host that is ready in a pause is paused';
-        @crowds = $fleet->load(1, 20, $at);
-    });
-    is +($fleet->count(@crowds))[0], 0, 'no request to the new host failed';
-    is scalar(split / /, $fleet->states), 5, 'there are five hosts';
-};
-
-subtest 'a host leaves' => sub {
-    disturbed('while the command runs', 4, sub {
-        my $host = $fleet->host(4);
-        $host->{t}->end_nginx;
-        $fleet->agent_down(4, 'TERM');
-        is $fleet->cli->run('fleet', $fleet->options, 'forget', 'h4')->{exit}, 0, 'it is forgotten';
-        $host->{gone} = 1;
-    }, load => [0 .. 3]);
 };
 
 subtest 'the caller is killed' => sub {
@@ -143,24 +106,6 @@ subtest 'all of etcd goes away in a pause' => sub {
         $etcd->down($_) for 0 .. 2;
         $etcd->up($_) for 0 .. 2;
     });
-};
-
-subtest 'one host is cut off from etcd' => sub {
-    my @nets = map { Intermission::Forwarder->new(/:(\d+)$/) } $etcd->urls;
-    $fleet->agent_down(2);
-    $fleet->host(2)->{etcd} = [map { 'http://127.0.0.1:' . $_->port } @nets];
-    $fleet->agent_up(2);
-    $fleet->wait_alive(4);
-    disturbed('for a while', 6, sub {
-        $_->gone for @nets;
-        select undef, undef, undef, 3;
-        $_->back for @nets;
-    });
-    $_->gone for @nets;
-    my $done = disturbed('before the end', 2, sub { }, early => 1, exit => 75, lost => 1);
-    like $done->{err}, qr/h2/, 'before the pause: it says which host';
-    $_->back for @nets;
-    $fleet->wait_alive(4);
 };
 
 $_->{t}->clean_ok(killed_process => 1) for grep { !$_->{gone} } $fleet->hosts;

@@ -9,6 +9,7 @@ mod wait_ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fleet::agent::call::{Call, Said};
 use fleet::agent::{Action, Agent, Change, Event, Reply, Terms};
 use fleet::keys::{App, HostId, Key, LeaseId};
 use fleet::snapshot::PauseEntry;
@@ -24,6 +25,7 @@ use crate::config::fleets::choose_agent;
 use crate::config::{choose, Wrong};
 use crate::etcd::fleets::{Keys, Own};
 use crate::exit::Exit;
+use crate::fleets::failure as etcd_failed;
 use crate::plan::event::{Sender, Signal};
 use crate::{show, signals};
 use serve::{Seen, Serves};
@@ -62,6 +64,11 @@ pub async fn run(args: &args::fleet::Agent) -> Result<Exit, Wrong> {
         show::say(&format!("agent {name} of fleet \"{}\"", parts.keys.fleet.name()));
         match live(&parts, &seen, &mut signals, &mut asked).await {
             After::Ends => break,
+            After::Leaves => match leave(&parts).await {
+                Ok(()) => break,
+                // It goes on as before.
+                Err(why) => show::complain(&format!("not left: {why}")),
+            },
             After::Reloads => match self::parts(args) {
                 Ok(new) => {
                     if new.listen != parts.listen {
@@ -141,6 +148,18 @@ fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
 enum After {
     Ends,
     Reloads,
+    Leaves,
+}
+
+/// The host is not of the fleet any more. Its nginx must have quit.
+async fn leave(parts: &Parts) -> Result<(), String> {
+    match endpoint::call(&parts.target, &Call::Look).await {
+        Said::Down(_) => {}
+        _ => return Err("nginx still runs, or does not answer: end it first".to_owned()),
+    }
+    parts.keys.forget(&parts.own.id).await.map_err(|failure| etcd_failed(&failure))?;
+    show::say(&format!("host {} has left the fleet", parts.own.id.0));
+    Ok(())
 }
 
 /// The newest of each kind: what is older is not heard any more.
@@ -192,7 +211,8 @@ async fn live(
         event = tokio::select! {
             Some((Signal(number), _)) = signals.recv() => match number {
                 1 => break After::Reloads,
-                2 | 3 | 15 => break After::Ends,
+                2 | 15 => break After::Ends,
+                3 => break After::Leaves,
                 _ => Event::Tick,
             },
             Some(one) = asked.recv() => {

@@ -3,7 +3,8 @@ package Intermission::Etcd;
 # An etcd of three members on 127.0.0.1.
 #
 #   my $etcd = Intermission::Etcd->new;
-#   $etcd->urls; $etcd->leader; $etcd->down(0); $etcd->up(0);
+#   Intermission::Etcd->new(also => '198.18.0.1');    # its members listen there too
+#   $etcd->urls; $etcd->urls('198.18.0.1'); $etcd->leader; $etcd->down(0); $etcd->up(0);
 
 use strict;
 use warnings;
@@ -21,7 +22,7 @@ sub missing { return -x $binary ? undef : 'no etcd' }
 sub new {
     my ($class, %opt) = @_;
     my $count = $opt{members} // 3;
-    my $self = bless {dir => File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1)}, $class;
+    my $self = bless {also => $opt{also}, dir => File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1)}, $class;
     my %taken;
     my $port = sub {
         while (1) {
@@ -35,7 +36,11 @@ sub new {
     return $self;
 }
 
-sub urls { return map {"http://127.0.0.1:$_->{client}"} @{$_[0]{members}} }
+sub urls {
+    my ($self, $address) = @_;
+    $address //= '127.0.0.1';
+    return map {"http://$address:$_->{client}"} @{$self->{members}};
+}
 
 # Starts a member, with the data that it had.
 sub up {
@@ -48,7 +53,7 @@ sub up {
         "etcd $one->{name}",
         [
             $binary, '--name', $one->{name}, '--data-dir', "$self->{dir}/$one->{name}", '--logger', 'zap',
-            '--listen-client-urls', $client, '--advertise-client-urls', $client,
+            '--listen-client-urls', join(',', $client, map {"http://$_:$one->{client}"} grep {defined} $self->{also}), '--advertise-client-urls', $client,
             '--listen-peer-urls', $peer, '--initial-advertise-peer-urls', $peer, '--initial-cluster', $all,
             '--heartbeat-interval', 100, '--election-timeout', 1000, '--unsafe-no-fsync',
         ],

@@ -15,7 +15,7 @@ use Intermission::Process;
 sub new {
     my ($class, $etcd, %opt) = @_;
     my $self = bless {etcd => $etcd, cli => Intermission::Cli->new, hosts => []}, $class;
-    $self->add(up => 1) for 1 .. $opt{hosts} // 4;
+    $self->add(up => 1, unix => $opt{unix}) for 1 .. $opt{hosts} // 4;
     $self->wait_alive(scalar @{$self->{hosts}});
     return $self;
 }
@@ -32,7 +32,9 @@ sub options {
     return ('--fleet', 'web', map { ('--etcd', $_) } @urls);
 }
 
-# A further host. up => its agent runs. state => nginx has a state file.
+# A further host. Its fields etcd => [URLs], before => [what the agent's command begins with] and is_alone => 1 (callers do not know its
+# endpoint) count when its agent starts. up => its agent runs. state => nginx has a state file. unix =>
+# the agent reaches it by a Unix socket.
 sub add {
     my ($self, %opt) = @_;
     my $number = @{$self->{hosts}};
@@ -41,7 +43,7 @@ sub add {
     my $backend = $first ? $first->{t}->dir . '/backend.sock' : '@DIR@/backend.sock';
     my $t = Intermission->new(
         http => "upstream app { server unix:$backend; }" . ($opt{state} ? "\nintermission_state_file state;\n" : ''),
-        server => "listen $address:$port;",
+        server => "listen $address:$port;" . ($opt{unix} ? ' listen unix:@DIR@/control.sock;' : ''),
         locations => <<'END',
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://app; }
@@ -49,7 +51,8 @@ location /_intermission { intermission_control; }
 END
     );
     chmod 0755, $t->dir;
-    my $host = {t => $t, id => "h$number", address => "$address:$port", listen => "127.0.0.1:$listen"};
+    my $control = $opt{unix} ? 'unix:' . $t->dir . '/control.sock' : Intermission::Cli::url($t);
+    my $host = {control => $control, t => $t, id => "h$number", address => "$address:$port", listen => "127.0.0.1:$listen"};
     push @{$self->{hosts}}, $host;
     $self->agent_up($number) if $opt{up};
     return $host;
@@ -96,13 +99,30 @@ sub kill_host {
     $host->{t}->end_nginx(signal => 'KILL');
 }
 
+# A host leaves in order: its nginx quits, then its agent is told.
+sub leave {
+    my ($self, $at) = @_;
+    my $host = $self->{hosts}[$at];
+    $host->{t}->end_nginx;
+    $self->agent_down($at, 'QUIT');
+    $host->{gone} = 1;
+}
+
+# A host that was there comes back, with an nginx that does not wait.
+sub join {
+    my ($self, $at) = @_;
+    my $host = $self->agent_up($at);
+    $host->{t}->start_nginx(port => $host->{t}->port);
+}
+
 sub agent_up {
     my ($self, $at) = @_;
     my $host = $self->{hosts}[$at];
-    my $endpoint = Intermission::Cli::url($host->{t});
+    delete $host->{gone};
+    my @endpoint = $host->{is_alone} ? () : ('--endpoint', Intermission::Cli::url($host->{t}));
     $host->{agent} = $self->{cli}->start(
-        {env => {INTERMISSION_HOSTS => ''}}, 'agent', $self->options(@{$host->{etcd} // []}), '--id', $host->{id}, '--host', $endpoint,
-        '--app', 'basecamp', '--endpoint', $endpoint, '--listen', $host->{listen}, '--poll', '1s',
+        {env => {INTERMISSION_HOSTS => ''}, before => $host->{before}}, 'agent', $self->options(@{$host->{etcd} // []}), '--id', $host->{id},
+        '--host', $host->{control}, '--app', 'basecamp', @endpoint, '--listen', $host->{listen}, '--poll', '1s',
     );
     return $host;
 }
@@ -144,7 +164,7 @@ sub wait_clear {
 
 sub states {
     my ($self) = @_;
-    return join ' ', map { $_->{t}->status->{state} } grep { !$_->{gone} } $self->hosts;
+    return CORE::join ' ', map { $_->{t}->status->{state} } grep { !$_->{gone} } $self->hosts;
 }
 
 # Starts `intermission run` over the fleet.
