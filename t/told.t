@@ -108,6 +108,16 @@ subtest "an answer says whose pause it is, and what was changed" => sub {
     says "enable?id=$id", 409, qr/pause $id was ended by bob/, 'enable with the number of a pause that another caller ended: who ended it';
 };
 
+subtest "a caller that renews or ends its pause leaves another caller's stop alone" => sub {
+    my $id = $t->control('enable?for=60s&by=alice')->{headers}{'intermission-pause'};
+    is $t->control("enable?id=$id&paused=1&for=70s")->{status}, 200, 'enable?paused=1 of a pause: 200';
+    $t->control('stop?by=bob');
+    says "enable?id=$id&paused=1&for=90s", 409, qr/the pause with this "id" is a stop now: pause $id is active \(stopped\), by alice/, 'enable?paused=1 of a stop: 409';
+    says "disable?id=$id&paused=1", 409, qr/is a stop now: pause $id/, 'disable?paused=1 of a stop: 409';
+    is $t->status->{state}, 'stopped', 'it is stopped';
+    is $t->control("disable?id=$id")->{status}, 200, 'without paused=1 the stop is ended: 200';
+};
+
 subtest 'a disable of a pause that is over says how it ended' => sub {
     my $enable = sub { return $t->control("enable?$_[0]")->{headers}{'intermission-pause'} };
     my $own = $enable->('new=1');

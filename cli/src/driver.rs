@@ -207,11 +207,12 @@ impl Speech {
             parameters.extend(value.map(|value| (name, value)));
         };
         let lease = Some(parameter(self.lease));
+        let one = || Some("1".to_owned());
         let mut wait = None;
         let verb = match call {
             Call::Look => return target.status().await,
             Call::Enable => {
-                add("new", Some("1".to_owned()));
+                add("new", one());
                 add("for", lease);
                 add("reason", self.reason.clone());
                 wait = self.wait;
@@ -220,17 +221,20 @@ impl Speech {
             // A reason would replace the owner's.
             Call::Join(pause) => {
                 add("id", Some(pause.to_string()));
+                add("paused", one());
                 add("for", lease);
                 wait = self.wait;
                 "enable"
             }
             Call::Renew(pause) => {
                 add("id", Some(pause.to_string()));
+                add("paused", one());
                 add("for", lease);
                 "enable"
             }
             Call::Disable(pause) => {
                 add("id", Some(pause.to_string()));
+                add("paused", one());
                 add("spread", self.spread.map(parameter));
                 add("concurrency", self.concurrency.map(|count| count.to_string()));
                 "disable"

@@ -74,12 +74,14 @@ fn known(verb: Verb) -> (&'static str, &'static [&'static str]) {
     match verb {
         Verb::Status => ("status", &["format", "app"]),
         Verb::Enable => {
-            ("enable", &["format", "app", "id", "new", "by", "reason", "for", "wait", "keep"])
+            let all = &["format", "app", "id", "paused", "new", "token", "by", "reason", "for", "wait", "keep"];
+            ("enable", all)
         }
         Verb::Disable => {
-            ("disable", &["format", "app", "id", "by", "spread", "concurrency", "wait"])
+            let all = &["format", "app", "id", "paused", "token", "by", "spread", "concurrency", "wait"];
+            ("disable", all)
         }
-        Verb::Stop => ("stop", &["format", "app", "id", "by", "reason", "for"]),
+        Verb::Stop => ("stop", &["format", "app", "id", "token", "by", "reason", "for"]),
         Verb::Apps => ("apps", &["format"]),
         Verb::Metrics => ("metrics", &["format"]),
         Verb::Dashboard => ("", &["format"]),
@@ -152,8 +154,13 @@ fn understood(verb: Verb, asked: &Asked, query: &[u8]) {
         other => panic!("another verb's command: {other:?}"),
     };
     let id = value(query, "id").map(|id| PauseId(number(id)));
+    let is_paused = value(query, "paused").is_some();
     match which {
-        Expected::This(this) => assert!(id == Some(this) && value(query, "new").is_none()),
+        Expected::This(this) | Expected::Paused(this) => {
+            assert!(id == Some(this) && value(query, "new").is_none());
+            assert_eq!(is_paused, which == Expected::Paused(this));
+        }
+        _ if is_paused => panic!("no number"),
         Expected::New => assert!(id.is_none() && value(query, "new").as_deref() == Some(b"1")),
         Expected::Any => assert!(id.is_none() && value(query, "new").is_none()),
     }

@@ -48,6 +48,8 @@ pub enum Refusal {
     OtherPause,
     /// It named a pause that something else has ended already.
     Over,
+    /// It named a pause that has become a stop.
+    Stopped,
     /// It was to begin a new pause, and the app is not open.
     NotOpen,
     /// A verb has named a greater token.
@@ -67,6 +69,8 @@ pub enum Expected {
     Any,
     /// Only the one with this number.
     This(PauseId),
+    /// Only the one with this number, and only while it is no stop.
+    Paused(PauseId),
     /// Only one that begins with this call.
     New,
 }
@@ -147,7 +151,11 @@ impl Zone<'_> {
             Expected::New if app.state() == State::Open || app.is_away_without_pause() => {}
             Expected::New => return Err(Refusal::NotOpen),
             Expected::This(id) if id == app.pause() && app.is_paused_or_stopped() => {}
-            Expected::This(_) => return Err(Refusal::OtherPause),
+            Expected::Paused(id) if id == app.pause() && app.state() == State::Paused => {}
+            Expected::Paused(id) if id == app.pause() && app.state() == State::Stopped => {
+                return Err(Refusal::Stopped);
+            }
+            Expected::This(_) | Expected::Paused(_) => return Err(Refusal::OtherPause),
         }
         known.or_else(|| self.create(name)).ok_or(Refusal::Full)
     }
@@ -211,20 +219,28 @@ impl Zone<'_> {
     ) -> Result<Opened, Refusal> {
         let known = self.find(name);
         let newest = known.and_then(|id| self.app(id)).map_or(PauseId(0), App::pause);
-        if matches!(which, Expected::This(id) if id != newest) {
+        let number = match which {
+            Expected::This(id) | Expected::Paused(id) => Some(id),
+            Expected::Any | Expected::New => None,
+        };
+        if number.is_some_and(|id| id != newest) {
             return Err(Refusal::OtherPause);
+        }
+        let is_stopped = known.and_then(|id| self.app(id)).map(App::state) == Some(State::Stopped);
+        if is_stopped && matches!(which, Expected::Paused(_)) {
+            return Err(Refusal::Stopped);
         }
         let now = self.now;
         let app = known.and_then(|id| Some((id, self.apps.get_mut(id.index())?)));
         let Some((id, app)) = app else {
             return Ok(Opened::Unchanged);
         };
-        let ender = match which {
-            Expected::This(_) => Ender::Holder(*by),
-            _ => Ender::Caller(*by),
+        let ender = match number {
+            Some(_) => Ender::Holder(*by),
+            None => Ender::Caller(*by),
         };
         let ended_by_holder = matches!(app.ended_by(), Ender::Holder(_));
-        if matches!(which, Expected::This(_)) && !app.is_paused_or_stopped() && !ended_by_holder {
+        if number.is_some() && !app.is_paused_or_stopped() && !ended_by_holder {
             return Err(Refusal::Over);
         }
         let (old, new) = (app.pace(), pace(app.pace()));

@@ -63,12 +63,14 @@ fn words(call: &Call) -> (&'static str, Vec<Parameter>, Duration) {
         }
         Call::Renew { token, pause, lease } => {
             add("id", Some(pause.to_string()));
+            add("paused", Some("1".to_owned()));
             add("token", number(token));
             add("for", Some(parameter(*lease)));
             "enable"
         }
         Call::Wait { token, pause, lease, wait } => {
             add("id", Some(pause.to_string()));
+            add("paused", Some("1".to_owned()));
             add("token", number(token));
             add("for", Some(parameter(*lease)));
             add("wait", Some(parameter(*wait)));
@@ -78,6 +80,7 @@ fn words(call: &Call) -> (&'static str, Vec<Parameter>, Duration) {
         }
         Call::Disable { token, pause, by, spread, concurrency } => {
             add("id", Some(pause.to_string()));
+            add("paused", Some("1".to_owned()));
             add("token", number(token));
             add("by", Some(by.clone()));
             add("spread", spread.map(parameter));

@@ -296,6 +296,7 @@ async fn end(App(app): App, by: String, one: &Direct) -> Result<(), String> {
     let target = Target::new(address, Some(app).filter(|app| !app.is_empty()), &access)?;
     let parameters = given([
         ("id", Some(one.pause.to_string())),
+        ("paused", Some("1".to_owned())),
         ("token", Some(one.token.0.to_string())),
         ("by", Some(by)),
         ("spread", one.spread.map(parameter)),

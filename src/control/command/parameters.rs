@@ -31,6 +31,7 @@ enum Fault {
     NoFormat,
     NotPercentEncoded,
     AlsoId,
+    OnlyWithId,
     OnlyWithWait,
     NotBelowFor,
     TooLong(TooLong),
@@ -55,6 +56,7 @@ impl fmt::Display for BadParameter<'_> {
             Fault::NoFormat => f.write_str("must be \"json\" or \"text\""),
             Fault::NotPercentEncoded => f.write_str("is not correctly percent-encoded"),
             Fault::AlsoId => f.write_str("cannot be given with \"id\""),
+            Fault::OnlyWithId => f.write_str("needs \"id\""),
             Fault::OnlyWithWait => f.write_str("needs \"wait\""),
             Fault::NotBelowFor => f.write_str("must be shorter than the pause's lease"),
             Fault::TooLong(long) => long.fmt(f),
@@ -73,13 +75,18 @@ impl Verb {
         for (name, value) in said.parameters() {
             parameters.take(self, name, value).map_err(|fault| BadParameter { name, fault })?;
         }
-        let Parameters { app, id, new, reason, spread, concurrency, wait, keep, .. } = parameters;
+        let Parameters { app, id, paused, new, reason, spread, concurrency, wait, keep, .. } =
+            parameters;
         let by = parameters.by.filter(|by| !by.is_empty());
         let which = match (id, new) {
             (Some(_), Some(())) => {
                 return Err(BadParameter { name: b"new", fault: Fault::AlsoId });
             }
+            (Some(id), None) if paused.is_some() => Expected::Paused(id),
             (Some(id), None) => Expected::This(id),
+            (None, _) if paused.is_some() => {
+                return Err(BadParameter { name: b"paused", fault: Fault::OnlyWithId });
+            }
             (None, Some(())) => Expected::New,
             (None, None) => Expected::Any,
         };
@@ -125,6 +132,7 @@ struct Parameters {
     format: Option<()>,
     app: Option<AppName>,
     id: Option<PauseId>,
+    paused: Option<()>,
     new: Option<()>,
     token: Option<Token>,
     by: Option<Address>,
@@ -152,6 +160,10 @@ impl Parameters {
             }
             (b"new", Verb::Enable) if value.is(b"1") => once(&mut self.new, ()),
             (b"new", Verb::Enable) => Err(Fault::NotOne),
+            (b"paused", Verb::Enable | Verb::Disable) if value.is(b"1") => {
+                once(&mut self.paused, ())
+            }
+            (b"paused", Verb::Enable | Verb::Disable) => Err(Fault::NotOne),
             (b"by", Verb::Enable | Verb::Disable | Verb::Stop) => {
                 once(&mut self.by, value.decode()?)
             }

@@ -120,6 +120,9 @@ fn a_wrong_parameter_is_named() {
     says(Verb::Metrics, "app=a", "\"app\" is unknown");
     let long = format!("app={}", "x".repeat(129));
     says(Verb::Enable, &long, "longer than 128 bytes");
+    says(Verb::Enable, "paused=1", "\"paused\" needs \"id\"");
+    says(Verb::Disable, "id=1&paused=0", "\"paused\" must be 1");
+    says(Verb::Stop, "id=1&paused=1", "\"paused\" is unknown");
     says(Verb::Enable, "id=1&new=1", "\"new\" cannot be given with \"id\"");
     says(Verb::Enable, "reason=%zz", "\"reason\" is not correctly percent-encoded");
     says(Verb::Enable, "reason=100%", "\"reason\" is not correctly percent-encoded");

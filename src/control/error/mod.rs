@@ -52,7 +52,10 @@ impl Error<'_> {
             Self::Method(_) => 405,
             Self::Body(bad) => bad.status(),
             Self::Superseded(_) => 409,
-            Self::Refused(Refusal::OtherPause | Refusal::NotOpen | Refusal::Fenced, _) => 409,
+            Self::Refused(
+                Refusal::OtherPause | Refusal::Stopped | Refusal::NotOpen | Refusal::Fenced,
+                _,
+            ) => 409,
             Self::Refused(Refusal::Over, _) => 410,
             Self::Refused(Refusal::Full | Refusal::TooManyWait | Refusal::Retired, _) => 503,
             Self::CannotWait => 503,
@@ -121,6 +124,7 @@ fn refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, app: &Status) -> fmt::R
     let standing = Standing(app);
     match refusal {
         Refusal::OtherPause => write!(f, "the pause with this \"id\" is not active: {standing}"),
+        Refusal::Stopped => write!(f, "the pause with this \"id\" is a stop now: {standing}"),
         Refusal::NotOpen if app.state == Word::Draining => {
             write!(f, "the app still drains: {standing}")
         }

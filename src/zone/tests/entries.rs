@@ -39,6 +39,21 @@ fn a_verb_for_one_pause_does_not_touch_another() {
 }
 
 #[test]
+fn a_verb_for_a_pause_that_is_no_stop_leaves_a_stop_alone() {
+    let mut scene = Scene::new();
+    let pause = scene.pause("");
+    let (own, this) = (Expected::Paused(pause), Expected::This(pause));
+    assert_eq!(scene.enable("", own, PLAIN), Ok(Paused::Unchanged));
+    assert_eq!(scene.stop("", PLAIN), pause);
+    assert_eq!(scene.enable("", own, PLAIN), Err(Refusal::Stopped));
+    assert_eq!(scene.disable("", own), Err(Refusal::Stopped));
+    assert_eq!(scene.state(""), Some(State::Stopped));
+    assert_eq!(scene.enable("", this, PLAIN), Ok(Paused::Begun(pause)));
+    assert!(matches!(scene.disable("", own), Ok(Opened::Ended(..))));
+    assert_eq!(scene.disable("", own), Ok(Opened::Unchanged));
+}
+
+#[test]
 fn only_the_holder_of_a_pause_may_repeat_its_disable() {
     let mut scene = Scene::new();
     let own = Expected::This(scene.pause(""));

@@ -151,6 +151,7 @@ pub(super) enum Aim {
     Any,
     New,
     Newest,
+    NoStop,
     Other,
 }
 
@@ -161,8 +162,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     let app = || prop_oneof![3 => Just(0), 3 => Just(1), 2 => 0..NAMES.len()];
     let worker = || 0..WORKERS;
     let aim = || {
-        use Aim::{Any, New, Newest, Other};
-        prop_oneof![6 => Just(Any), 1 => Just(New), 1 => Just(Newest), 1 => Just(Other)]
+        use Aim::{Any, New, Newest, NoStop, Other};
+        prop_oneof![12 => Just(Any), 2 => Just(New), 1 => Just(Newest), 1 => Just(NoStop), 2 => Just(Other)]
     };
     let max_held = || prop_oneof![9 => Just(u32::MAX), 1 => 0..3u32];
     let bounds = (max_held(), any::<bool>()).prop_map(|(most, takes_back)| Bounds {

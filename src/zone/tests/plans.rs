@@ -209,6 +209,7 @@ impl Pair {
             Aim::Any => Expected::Any,
             Aim::New => Expected::New,
             Aim::Newest => Expected::This(PauseId(newest)),
+            Aim::NoStop => Expected::Paused(PauseId(newest)),
             Aim::Other => Expected::This(PauseId(newest + 1)),
         }
     }

@@ -48,6 +48,12 @@ impl Pair {
         match which {
             Expected::New if state != State::Open && !is_away => return Err(Refusal::NotOpen),
             Expected::This(id) if id.0 != pause || !was_paused => return Err(Refusal::OtherPause),
+            Expected::Paused(id) if id.0 == pause && state == State::Stopped => {
+                return Err(Refusal::Stopped)
+            }
+            Expected::Paused(id) if id.0 != pause || state != State::Paused => {
+                return Err(Refusal::OtherPause)
+            }
             _ => {}
         }
         found.or_else(|| self.makes_room(name)).ok_or(Refusal::Full)
@@ -130,14 +136,18 @@ impl Pair {
     ) -> Result<Opened, Refusal> {
         let found = self.find(name);
         let pause = found.map_or(0, |entry| self.app(entry).pause);
-        if matches!(which, Expected::This(id) if id.0 != pause) {
+        if matches!(which, Expected::This(id) | Expected::Paused(id) if id.0 != pause) {
             return Err(Refusal::OtherPause);
+        }
+        let is_stopped = found.is_some_and(|entry| self.app(entry).state == State::Stopped);
+        if matches!(which, Expected::Paused(_)) && is_stopped {
+            return Err(Refusal::Stopped);
         }
         let now = self.zone.now;
         let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) else {
             return Ok(Opened::Unchanged);
         };
-        let by_holder = matches!(which, Expected::This(_));
+        let by_holder = matches!(which, Expected::This(_) | Expected::Paused(_));
         if by_holder && !app.is_paused_or_stopped() && !app.ended_by_holder {
             return Err(Refusal::Over);
         }

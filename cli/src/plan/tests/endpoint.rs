@@ -33,8 +33,6 @@ pub struct Active {
     pub provisional: Option<u64>,
     /// Another caller's `enable` was answered in this pause.
     pub is_shared: bool,
-    /// Whether a caller has looked since the stop.
-    pub stop_was_seen: bool,
 }
 
 pub const BOB: &str = "bob";
@@ -64,7 +62,6 @@ impl Endpoint {
             (Deed::Enable(lease), None) => self.begin(now, BOB, lease, None),
             (Deed::Stop, Some(one)) => {
                 one.is_stopped = true;
-                one.stop_was_seen = false;
                 one.provisional = None;
                 one.until = None;
             }
@@ -89,7 +86,6 @@ impl Endpoint {
             until: lease.map(|lease| now + lease),
             provisional,
             is_shared: false,
-            stop_was_seen: false,
         });
     }
 
@@ -102,43 +98,38 @@ impl Endpoint {
         None
     }
 
-    /// `enable?id=`
+    /// `enable?id=&paused=1`
     pub fn renew(&mut self, now: u64, pause: u64, lease: u64) -> Said {
-        match self.active.as_mut().filter(|one| one.pause == pause) {
+        match self.active.as_mut().filter(|one| one.pause == pause && !one.is_stopped) {
             None => refused(Kind::NotThatPause),
             Some(one) => {
-                assert!(!one.is_stopped || !one.stop_was_seen, "a stop is turned into a pause");
-                // A stop since the last look is not ours alone any more.
-                one.is_shared |= std::mem::take(&mut one.is_stopped);
                 one.until = later(one.until, Some(now + lease));
                 self.look(None)
             }
         }
     }
 
-    /// `disable?id=`
+    /// `disable?id=&paused=1`
     pub fn disable(&mut self, pause: u64, by: &str) -> Said {
         let Some(one) = self.active.clone().filter(|one| one.pause == pause) else {
             let is_repeat = self.count == pause && self.ended_by.as_deref() == Some(by);
             return if is_repeat { self.look(Some(false)) } else { refused(Kind::NotThatPause) };
         };
+        if one.is_stopped {
+            return refused(Kind::NotThatPause);
+        }
         assert_eq!(one.by, by, "another caller's pause is ended");
-        assert!(!one.is_stopped || !one.stop_was_seen, "another caller's stop is ended");
         self.end(by);
         self.look(Some(true))
     }
 
     /// `status`, or the answer to a verb.
-    pub fn look(&mut self, changed: Option<bool>) -> Said {
-        let one = self.active.as_mut();
-        let state = match &one {
+    pub fn look(&self, changed: Option<bool>) -> Said {
+        let state = match &self.active {
             None => State::Open,
             Some(one) if one.is_stopped => State::Stopped,
             Some(_) => State::Paused,
         };
-        if let Some(one) = one {
-            one.stop_was_seen = true;
-        }
         let by = self.active.as_ref().map(|one| one.by.clone());
         let drained_by = self.ended_by.clone().filter(|_| self.active.is_none());
         let pause = self.active.as_ref().map_or(self.count, |one| one.pause);
