@@ -95,6 +95,11 @@ impl PauseEntry {
         self.pause.as_ref().is_some_and(|pause| pause.stage == Stage::Release)
     }
 
+    /// Whether its hosts are to answer with 503.
+    pub fn is_stop(&self) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.stage == Stage::Stop)
+    }
+
     pub fn of(entry: &Entry) -> Self {
         Self {
             token: Token(entry.created.0),

@@ -63,6 +63,8 @@ pub struct Pause {
 pub enum Stage {
     Hold,
     Release,
+    /// Requests are answered with 503, until the key is gone. No caller waits for it.
+    Stop,
     /// One of a later version: a host stays as it is.
     #[serde(other)]
     Other,
@@ -99,6 +101,7 @@ pub enum AckState {
     Failed,
     /// The pause is over at this host.
     Open,
+    Stopped,
     /// One of a later version. It does not count as quiet.
     #[serde(other)]
     Other,

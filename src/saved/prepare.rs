@@ -8,7 +8,7 @@ use crate::shared::terms::{PauseRequest, Terms};
 use crate::text::{Address, AppName, Reason};
 use crate::time::{Msec, Now};
 
-/// A pause that nginx is to start with.
+/// A pause, or a stop, that nginx is to start with.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     pub app: AppName,
@@ -17,8 +17,8 @@ pub struct Prepared {
     pub reason: Reason,
     /// The app remembers it, if it is the greatest.
     pub token: Token,
-    /// Its lease.
-    pub left: Msec,
+    /// Its lease. None: it is a stop, without an end.
+    pub left: Option<Msec>,
 }
 
 impl Snapshot {
@@ -66,9 +66,10 @@ impl Prepared {
             number: self.pause,
             by: self.by,
             reason: Some(self.reason),
-            lease: Some(self.left),
+            lease: self.left,
             ..PauseRequest::NONE
         };
-        App::restored(self.app, State::Paused, self.pause, now, Terms::of(&request, now))
+        let state = if self.left.is_some() { State::Paused } else { State::Stopped };
+        App::restored(self.app, state, self.pause, now, Terms::of(&request, now))
     }
 }

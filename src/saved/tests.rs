@@ -138,7 +138,7 @@ fn a_pause_that_is_put_into_the_file_is_one_that_nginx_starts_with() {
         by: Address::new(b"fleet web 41 alice").unwrap(),
         reason: Reason::new(b"db switch").unwrap(),
         token: Token(41),
-        left: Msec(30_000),
+        left: Some(Msec(30_000)),
     };
     let now = later(20_000, 20_000);
     let tokens = vec![SavedToken::new(&name, Token(40))];
@@ -153,6 +153,9 @@ fn a_pause_that_is_put_into_the_file_is_one_that_nginx_starts_with() {
     assert_eq!(again.restored(now, BOOT).len(), 1, "there is one of each app");
     assert_eq!(again.token(&name), Token(41), "a token does not become lower");
     assert!(again.restored(later(50_000, 50_000), BOOT).is_empty(), "the lease is over");
+    let stopped = file.with(&[Prepared { left: None, ..one }], |_| false, now, BOOT);
+    let [app] = stopped.restored(later(90_000_000, 90_000_000), BOOT).try_into().unwrap();
+    assert_eq!((app.state(), app.until()), (State::Stopped, None));
 }
 
 proptest::proptest! {

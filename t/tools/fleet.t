@@ -87,16 +87,44 @@ subtest 'a pause that stays, and is ended by its token' => sub {
     is $fleet->states, 'open open open open', 'all hosts are open';
 };
 
-subtest 'status and stop reach the endpoints that are registered' => sub {
+subtest 'status reaches the endpoints that are registered' => sub {
     my @app = ('--app', 'basecamp');
     my $done = $fleet->cli->run('status', $fleet->options, @app, '--json');
     is $done->{exit}, 0, 'status' or diag $done->{err};
     is scalar(() = $done->{out} =~ /"state":"open"/g), 4, 'status: four hosts';
-    is $fleet->cli->run('stop', $fleet->options, @app)->{exit}, 0, 'stop';
-    is $fleet->states, 'stopped stopped stopped stopped', 'stop: all hosts are stopped';
+};
+
+subtest 'a stop goes by etcd' => sub {
+    my @app = ('--app', 'basecamp');
+    my $done = $fleet->cli->run('stop', $fleet->options, @app, '--reason', 'broken');
+    is $done->{exit}, 0, 'stop' or diag $done->{err};
+    my ($token) = $done->{err} =~ /--id (\d+)/;
+    is $fleet->states, 'stopped stopped stopped stopped', 'all hosts are stopped';
+    like $fleet->cli->run('fleet', $fleet->options)->{out}, qr/app "basecamp": stopped by alice .*reason "broken", token $token/, 'the table says it';
     $done = $fleet->run('--lease', '20s', '--', 'true');
-    is $done->{exit}, 75, 'stopped: the command does not run';
-    $_->{t}->control('disable') for $fleet->hosts;
+    is $done->{exit}, 79, 'stopped: the command does not run: 79';
+    like $done->{err}, qr/a stop is active \(token $token\), by alice/, 'stopped: the caller is told whose stop it is';
+    $fleet->host(1)->{t}->control('disable');
+    $fleet->host(1)->{t}->wait_state('stopped');
+    pass 'a host that is opened by hand is stopped again';
+    is $fleet->cli->run('resume', $fleet->options, @app, '--id', $token)->{exit}, 0, 'resume';
+    is $fleet->states, 'open open open open', 'all hosts are open';
+};
+
+subtest 'a pause becomes a stop, and its caller is told' => sub {
+    my @app = ('--app', 'basecamp');
+    my $going = $fleet->start('--lease', '20s', '--', $fleet->noting(2));
+    $going->wait_err(qr/running/);
+    my $done = $fleet->cli->run('stop', $fleet->options, @app, '--by', 'bob');
+    is $done->{exit}, 0, 'stop' or diag $done->{err};
+    like $done->{err}, qr/the pause \d+ by alice .* has become a stop/, 'stop: it says whose pause that was';
+    $done = $going->done;
+    is $done->{exit}, 80, 'the caller: lost, 80' or diag $done->{err};
+    like $done->{err}, qr/bob .*has stopped the fleet/, 'the caller is told who has stopped the fleet';
+    unlike $done->{err}, qr/no answer says/, 'the caller waits for no host';
+    is $fleet->states, 'stopped stopped stopped stopped', 'all hosts stay stopped when the command has ended';
+    is $fleet->cli->run('resume', $fleet->options, @app)->{exit}, 0, 'resume';
+    is $fleet->states, 'open open open open', 'all hosts are open';
 };
 
 subtest 'a host without an agent' => sub {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleet::agent::call::{Call, Refusal, Said, Status};
+use fleet::agent::call::{Call, Refusal, Said, Status, What};
 use fleet::agent::Terms;
 use fleet::keys::{App, Token};
 use serde::Deserialize;
@@ -78,9 +78,16 @@ fn words(call: &Call) -> (&'static str, Vec<Parameter>, Duration) {
             waits = *wait;
             "enable"
         }
-        Call::Disable { token, pause, by, spread, concurrency } => {
+        Call::Stop { token, by, reason, lease } => {
+            add("token", number(token));
+            add("by", Some(by.clone()));
+            add("reason", reason.clone());
+            add("for", lease.map(parameter));
+            "stop"
+        }
+        Call::Disable { token, pause, what, by, spread, concurrency } => {
             add("id", Some(pause.to_string()));
-            add("paused", Some("1".to_owned()));
+            add("paused", (*what == What::Pause).then(|| "1".to_owned()));
             add("token", number(token));
             add("by", Some(by.clone()));
             add("spread", spread.map(parameter));

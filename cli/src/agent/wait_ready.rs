@@ -74,8 +74,9 @@ async fn prepare(address: &str, file: &StateFile<'_>) -> Result<bool, Wrong> {
     // A lease counts from before the question.
     let after = before.with(&all, |app| !is_over(app), asked, &boot);
     file.write(&after).map_err(Wrong::config)?;
-    for Begins { app, token: fleet::keys::Token(token), .. } in &start.pauses {
-        show::say(&format!("app \"{app}\": nginx starts paused, by pause {token} of the fleet"));
+    for Begins { app, token: fleet::keys::Token(token), left, .. } in &start.pauses {
+        let how = if left.is_some() { "paused, by pause" } else { "stopped, by stop" };
+        show::say(&format!("app \"{app}\": nginx starts {how} {token} of the fleet"));
     }
     Ok(true)
 }
@@ -105,7 +106,7 @@ fn prepared(begins: &Begins, before: &Snapshot) -> Result<Prepared, Wrong> {
         by: Address::front_of(begins.by.as_bytes()),
         reason: Reason::front_of(begins.reason.as_deref().unwrap_or_default().as_bytes()),
         token,
-        left: Msec(begins.left.0),
+        left: begins.left.map(|left| Msec(left.0)),
     })
 }
 

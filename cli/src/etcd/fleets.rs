@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use fleet::agent;
 use fleet::caller::talk;
-use fleet::keys::{App, Fleet, HostId, Key, LeaseId, Revision};
+use fleet::keys::{App, Fleet, HostId, Key, LeaseId, Revision, Token};
 use fleet::snapshot::{Entry, PauseEntry, Snapshot};
-use fleet::values::{write, Alive, Host, VERSION};
+use fleet::values::{write, Alive, Host, Pause, VERSION};
 use serde_json::{json, Value};
 
 use super::wire::{self, Granted, Kept, Nothing, Transacted};
@@ -50,6 +50,28 @@ impl Keys {
     pub async fn revoke(&self, LeaseId(lease): LeaseId) -> Result<(), Failure> {
         let body = json!({ "ID": lease.to_string() });
         self.etcd.ask::<Nothing>("/v3/lease/revoke", body).await.map(|_| ())
+    }
+
+    /// The app is stopped, whatever was there; or only the pause with this token is. Returns the stop's
+    /// token; None if that pause is not there.
+    pub async fn stop(
+        &self,
+        app: &App,
+        pause: &Pause,
+        lease: Option<Duration>,
+        only: Option<Token>,
+    ) -> Result<Option<Token>, Failure> {
+        let lease = match lease {
+            Some(time) => self.grant(time).await?,
+            None => LeaseId(0),
+        };
+        let key = self.fleet.key(&Key::Pause(app.clone()));
+        let stands = only.map(|Token(token)| wire::is_created(&key, token));
+        let both = vec![wire::put(&key, &write(pause), lease), wire::range(&key)];
+        let done = self.transact(stands.into_iter().collect(), both, vec![]).await?;
+        let written = done.responses.into_iter().flat_map(|one| one.response_range.kvs).next();
+        let entry = written.filter(|_| done.succeeded).map(wire::KeyValue::entry);
+        Ok(entry.map(|entry| Token(entry.created.0)))
     }
 
     pub async fn agent(&self, own: &Own, ask: &agent::Ask) -> agent::Reply {

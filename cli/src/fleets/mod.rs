@@ -1,6 +1,7 @@
 //! `run`, `pause` and `resume` over a fleet: carries out what its caller asks for.
 #![forbid(unsafe_code)]
 
+mod stop;
 mod tell;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use crate::exit::Exit;
 use crate::plan::event::{self, Signal};
 use crate::signals;
 use crate::words::{caller, parameter, seconds};
+pub use stop::stop;
 pub use tell::failure;
 use tell::Tell;
 
@@ -318,7 +320,7 @@ impl From<talk::NotPaused> for Exit {
             NotPaused::NoEtcd(_) | NotPaused::Nobody => Self::UNREACHABLE,
             NotPaused::Taken(_) => Self::NOT_OURS,
             NotPaused::Refused(_) | NotPaused::Late(_) => Self::NOT_QUIET,
-            NotPaused::Gone => Self::LOST,
+            NotPaused::Gone | NotPaused::Stopped(_) => Self::LOST,
         }
     }
 }

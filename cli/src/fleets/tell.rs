@@ -89,6 +89,12 @@ impl Tell {
             Notice::Lost(Loss::Gone) => {
                 self.wrong("lost", "the pause was ended, by another caller or by its lease: requests may reach the app");
             }
+            Notice::Lost(Loss::Stopped(by)) => {
+                self.wrong(
+                    "lost",
+                    &format!("{by} has stopped the fleet: requests are answered with 503"),
+                );
+            }
             Notice::Lost(Loss::Host(HostId(id))) => {
                 self.wrong(
                     "lost",
@@ -183,7 +189,8 @@ fn not_paused(why: &NotPaused) -> String {
             let by = pause.map(|one| one.by.clone()).unwrap_or_default();
             let reason = pause.and_then(|one| one.reason.clone());
             let reason = reason.map(|reason| format!(", reason \"{reason}\"")).unwrap_or_default();
-            format!("another pause is active (token {}), by {by}{reason}", entry.token.0)
+            let what = if entry.is_stop() { "a stop" } else { "another pause" };
+            format!("{what} is active (token {}), by {by}{reason}", entry.token.0)
         }
         NotPaused::Nobody => "no host of this fleet serves the app".to_owned(),
         NotPaused::Refused(hosts) => {
@@ -200,6 +207,7 @@ fn not_paused(why: &NotPaused) -> String {
         }
         NotPaused::Late(hosts) if hosts.is_empty() => "the hosts are not quiet in time".to_owned(),
         NotPaused::Late(hosts) => format!("not quiet in time: {}", names(hosts.iter())),
+        NotPaused::Stopped(by) => format!("{by} has stopped the fleet"),
         NotPaused::Gone => "the pause was ended by another caller, or by its lease".to_owned(),
     }
 }

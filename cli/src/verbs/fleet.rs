@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use comfy_table::Table;
 use fleet::keys::{App, HostId};
-use fleet::snapshot::Snapshot;
+use fleet::snapshot::{PauseEntry, Snapshot};
 use serde_json::{json, Value};
 
 use crate::args::fleet::{FleetVerb, Fleets};
@@ -61,6 +61,14 @@ fn in_json(at: &Snapshot) -> Value {
     json!({ "revision": at.revision.0, "hosts": hosts, "pauses": pauses })
 }
 
+fn what(one: &PauseEntry) -> &'static str {
+    if one.is_stop() {
+        "stopped"
+    } else {
+        "paused"
+    }
+}
+
 fn table(at: &Snapshot) -> String {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
@@ -103,7 +111,7 @@ fn table(at: &Snapshot) -> String {
         let _ = writeln!(
             text,
             "{}",
-            printable(&format!("{app}: paused {said}, token {}", one.token.0))
+            printable(&format!("{app}: {} {said}, token {}", what(one), one.token.0))
         );
     }
     text

@@ -6,14 +6,18 @@ use std::time::Duration;
 use super::together::change;
 use crate::args::Stop;
 use crate::client::given;
+use crate::config::fleets::choose_fleet;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
-use crate::fleets::named;
+use crate::fleets;
 use crate::show::Show;
 use crate::words::{caller, parameter};
 
 pub async fn run(args: &Stop) -> Result<Exit, Wrong> {
-    let chosen = choose(&named(&args.hosts).await?)?;
+    if let Some(fleet) = choose_fleet(&args.hosts.in_fleet, args.hosts.config.as_deref())? {
+        return fleets::stop(&fleet, args).await;
+    }
+    let chosen = choose(&args.hosts)?;
     let parameters = given([
         ("id", args.id.map(|id| id.to_string())),
         ("for", args.lease.map(parameter)),

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::local::{Local, Want};
+use super::local::Local;
 use super::view::Seen;
+use super::want::Want;
 use crate::keys::Token;
 use crate::values::{Ack, AckState, Millis, VERSION};
 
@@ -55,6 +56,9 @@ impl Local {
                 let state = if hold.is_quiet { AckState::Quiet } else { AckState::Holding };
                 let (beat, remaining) = (hold.beat, Millis::of(remaining));
                 Some((token, Ack { beat, remaining, pause: hold.pause, ..blank(state, None) }))
+            }
+            Want::Stop(token, _) => {
+                self.is_stopped(token).then(|| (token, blank(AckState::Stopped, None)))
             }
             Want::Release(token, _) => {
                 let is_over = self.hold.is_none() && self.known.is_some();

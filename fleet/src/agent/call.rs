@@ -31,14 +31,30 @@ pub enum Call {
         lease: Duration,
         wait: Duration,
     },
+    /// `stop`, whatever the app's state is.
+    Stop {
+        token: Token,
+        by: String,
+        reason: Option<String>,
+        /// None: until it is ended.
+        lease: Option<Duration>,
+    },
     /// `disable?id=`
     Disable {
         token: Token,
         pause: u64,
+        what: What,
         by: String,
         spread: Option<Duration>,
         concurrency: Option<u32>,
     },
+}
+
+/// What an app is closed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Pause,
+    Stop,
 }
 
 /// An app, as the endpoint tells it.
@@ -110,7 +126,11 @@ pub enum Refusal {
 }
 
 impl Status {
-    pub(super) fn is_paused_by(&self, pause: u64) -> bool {
-        self.state == State::Paused && self.pause == pause
+    pub(super) fn is_closed_by(&self, what: What, pause: u64) -> bool {
+        let state = match what {
+            What::Pause => State::Paused,
+            What::Stop => State::Stopped,
+        };
+        self.state == state && self.pause == pause
     }
 }

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::bounds::{is_over, lease};
-use super::call::{Call, Refusal, Said, State, Status};
+use super::call::{Call, Refusal, Said, State, Status, What};
 use super::names::{name, token_of};
 use super::view::Seen;
+use super::want::Want;
 use crate::keys::{Fleet, Token};
-use crate::values::{Ack, Millis, Pause, Stage};
+use crate::values::{Ack, Millis};
 
 /// A call that cannot be carried out yet is repeated after this time.
 const LATER: Duration = Duration::from_millis(200);
@@ -36,6 +37,7 @@ pub(super) struct Hold {
     /// The beat that `until` counts from; 0: none that is known.
     pub(super) beat: u64,
     pub(super) is_quiet: bool,
+    pub(super) what: What,
     /// nginx is to start with it. It has not been seen there yet.
     pub(super) is_promised: bool,
 }
@@ -65,26 +67,6 @@ pub(super) struct Local {
     /// When the newest call was sent, if it found no nginx.
     pub(super) down: Option<Duration>,
     pub(super) acked: Option<(Token, Ack)>,
-}
-
-/// What is to be so.
-pub(super) enum Want<'a> {
-    Hold(Token, &'a Pause, Option<Duration>),
-    Release(Token, &'a Pause),
-    Nothing,
-    /// It cannot be understood: it stays as it is.
-    Unknown,
-}
-
-impl<'a> Want<'a> {
-    pub(super) fn of(seen: Option<&'a Seen>) -> Self {
-        let Some(Seen { entry, since }) = seen else { return Want::Nothing };
-        match &entry.pause {
-            Some(pause) if pause.stage == Stage::Hold => Want::Hold(entry.token, pause, *since),
-            Some(pause) if pause.stage == Stage::Release => Want::Release(entry.token, pause),
-            _ => Want::Unknown,
-        }
-    }
 }
 
 impl Local {
@@ -134,6 +116,7 @@ impl Local {
                             .as_ref()
                             .is_some_and(|(acked, ack)| *acked == token && ack.beat > 0)
                 }
+                Want::Stop(token, _) => self.is_stopped(token),
                 _ => true,
             }
     }
@@ -157,6 +140,9 @@ impl Local {
     fn choose(&mut self, now: Duration, seen: Option<&Seen>, manner: &Manner) -> Option<Call> {
         let Some(known) = &self.known else { return Some(Call::Look) };
         let want = Want::of(seen);
+        if let Want::Stop(token, pause) = want {
+            return Some(self.stop(token, pause, manner));
+        }
         if let Some(hold) = self.hold {
             let (spread, concurrency) = match &want {
                 Want::Release(token, pause) if *token == hold.token => {
@@ -164,7 +150,8 @@ impl Local {
                 }
                 // This process may have slept, and its call have come too late.
                 Want::Hold(token, pause, since)
-                    if *token == hold.token && !is_over(now, *since, pause) =>
+                    if (*token, What::Pause) == (hold.token, hold.what)
+                        && !is_over(now, *since, pause) =>
                 {
                     return Some(self.keep(now, hold, &want, manner).unwrap_or(Call::Look));
                 }
@@ -172,8 +159,8 @@ impl Local {
                 _ => (None, None),
             };
             let by = name(&manner.fleet, hold.token, "");
-            let Hold { token, pause, .. } = hold;
-            return Some(Call::Disable { token, pause, by, spread, concurrency });
+            let Hold { token, pause, what, .. } = hold;
+            return Some(Call::Disable { token, pause, what, by, spread, concurrency });
         }
         let Want::Hold(token, pause, since) = want else { return Some(Call::Look) };
         if self.wanted.is_none_or(|(wanted, _)| wanted != token) {
@@ -228,9 +215,14 @@ impl Local {
                     until,
                     beat: 0,
                     is_quiet: false,
+                    what: What::Pause,
                     is_promised: false,
                 });
                 self.counts(lease, sent, &want, manner);
+                self.known = Some(status);
+            }
+            (Call::Stop { token, .. }, Said::Is(status)) => {
+                self.stopped(now, token, status.pause);
                 self.known = Some(status);
             }
             (Call::Renew { lease, .. }, Said::Is(status)) => {
@@ -297,7 +289,7 @@ impl Local {
     }
 
     fn see(&mut self, now: Duration, status: Status, want: &Want, manner: &Manner) {
-        if self.hold.is_some_and(|hold| !status.is_paused_by(hold.pause)) {
+        if self.hold.is_some_and(|hold| !status.is_closed_by(hold.what, hold.pause)) {
             let caller = match want {
                 Want::Hold(_, pause, _) => Some(&pause.by),
                 _ => None,
@@ -321,8 +313,13 @@ impl Local {
                     until,
                     beat: 0,
                     is_quiet: false,
+                    what: What::Pause,
                     is_promised: false,
                 });
+            }
+            // A stop keeps the name of the pause that it came from: it is the fleet's if etcd says so.
+            (None, _, State::Stopped, Want::Stop(token, _)) => {
+                self.stopped(now, *token, status.pause);
             }
             (None, None, State::Paused | State::Stopped, Want::Hold(..)) => {
                 let by = status.by.clone().unwrap_or_default();
@@ -337,6 +334,7 @@ impl Local {
                 return;
             }
             (None, _, _, Want::Hold(_, _, None)) => self.next = now.saturating_add(LATER),
+            (None, _, _, Want::Stop(..)) => self.next = now,
             (None, ..) => {
                 let is_due = matches!(want, Want::Hold(..)) && self.released.is_none();
                 self.next = if is_due { now } else { now.saturating_add(manner.look) };
@@ -346,6 +344,7 @@ impl Local {
                     Want::Hold(token, pause, since) if *token == hold.token => {
                         since.is_some() && (!hold.is_quiet || pause.beat > hold.beat)
                     }
+                    Want::Stop(token, _) => (*token, What::Stop) != (hold.token, hold.what),
                     Want::Unknown => false,
                     _ => true,
                 };

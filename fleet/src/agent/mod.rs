@@ -12,7 +12,9 @@ mod local;
 mod names;
 mod session;
 pub mod start;
+mod stop;
 mod view;
+mod want;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -104,7 +106,7 @@ impl Agent {
 
     /// Whether the host is registered, and no pause of its apps is there: nginx may start.
     pub fn is_clear(&self) -> bool {
-        let is_paused = |seen: &view::Seen| !seen.entry.is_released();
+        let is_paused = |seen: &view::Seen| !seen.entry.is_released() && !seen.entry.is_stop();
         let mut ours = self.view.pauses().filter(|(app, _)| self.terms.host.serves(app));
         self.session.is_connected() && !ours.any(|(_, seen)| is_paused(seen))
     }

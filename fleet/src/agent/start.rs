@@ -10,12 +10,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{lease, LEAST};
-use super::local::{Hold, Local, Manner, Want};
+use super::call::What;
+use super::local::{Hold, Local, Manner};
 use super::names::{name, token_of};
 use super::view::Seen;
+use super::want::Want;
 use super::Agent;
 use crate::keys::{App, Token};
-use crate::values::{AckState, Millis};
+use crate::values::{AckState, Millis, Pause};
 
 /// An answer is awaited for so long. Later nothing is promised for it.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,8 +56,8 @@ pub struct Begins {
     pub pause: u64,
     pub by: String,
     pub reason: Option<String>,
-    /// From the question on, it lasts so long at most.
-    pub left: Millis,
+    /// From the question on, it lasts so long at most. None: it is a stop, which is ended by its key.
+    pub left: Option<Millis>,
 }
 
 /// The newest start that was asked for.
@@ -85,17 +87,24 @@ impl Agent {
             return None;
         }
         let mut start = Start::default();
+        let (file, mut number) = (&starting.starts.file, starting.starts.number);
         for (app, seen) in self.view.pauses().filter(|(app, _)| self.terms.host.serves(app)) {
             let local = self.apps.get(app)?;
             match Want::of(Some(seen)) {
                 Want::Hold(token, ..) if local.is_released(token) => {}
                 Want::Hold(..) => start.pauses.push(local.begins(now, app, seen, &self.manner)?),
+                Want::Stop(token, pause) => {
+                    let stands = file.iter().find(|stands| stands.app == app.0);
+                    let stop = local.stops(token, pause, stands, number, &self.manner);
+                    start.pauses.push(Begins { app: app.0.clone(), ..stop });
+                }
                 Want::Release(..) | Want::Nothing => {}
                 Want::Unknown => return None,
             }
+            number = number.saturating_add(1);
         }
         let ours = |one: &&Stands| token_of(&self.terms.fleet, &one.by).is_some();
-        let file = starting.starts.file.iter().filter(ours);
+        let file = file.iter().filter(ours);
         let over = file.filter(|one| !start.pauses.iter().any(|begins| begins.app == one.app));
         start.over = over.map(|one| one.app.clone()).collect();
         Some(start)
@@ -148,9 +157,32 @@ impl Local {
             until: now.saturating_add(lease),
             beat: pause.beat,
             is_quiet: false,
+            what: What::Pause,
             is_promised: true,
         });
         self.failed = None;
+    }
+
+    /// The stop that nginx is to start with.
+    fn stops(
+        &self,
+        token: Token,
+        pause: &Pause,
+        stands: Option<&Stands>,
+        number: u64,
+        manner: &Manner,
+    ) -> Begins {
+        let is_own = |one: &&Stands| token_of(&manner.fleet, &one.by) == Some(token);
+        let known = self.hold.filter(|hold| hold.token == token).map(|hold| hold.pause);
+        let known = known.or(stands.filter(is_own).map(|stands| stands.pause));
+        Begins {
+            app: String::new(),
+            token,
+            pause: known.unwrap_or(number),
+            by: name(&manner.fleet, token, &pause.by),
+            reason: pause.reason.clone(),
+            left: None,
+        }
     }
 
     /// What nginx is to start with. Returns None if etcd does not know of it yet.
@@ -169,7 +201,7 @@ impl Local {
             pause: hold.pause,
             by: name(&manner.fleet, token, &pause.by),
             reason: pause.reason.clone(),
-            left: Millis::of(left),
+            left: Some(Millis::of(left)),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::talk::{Ask, Loss};
+use super::talk::Ask;
 use super::{Caller, Stage};
 use crate::values::{Millis, Pause, Stage as Asked, VERSION};
 
@@ -27,7 +27,7 @@ impl Caller {
             return Some(Ask::Create { lease, pause: self.pause(Asked::Hold) });
         };
         // A pause that is gone is not renewed.
-        let is_gone = self.loss == Some(Loss::Gone);
+        let is_gone = self.is_gone();
         let beat = self.modified.filter(|_| now >= self.beat_at && !is_gone);
         if let Some(modified) = beat {
             self.beat += 1;

@@ -174,7 +174,8 @@ impl Caller {
             let held = self.sure.pauses().map(|(id, _)| id.clone());
             let all = held.chain(self.closing.left.iter().cloned());
             let all: BTreeSet<HostId> = all.filter(|id| !self.closing.open.contains(id)).collect();
-            let closed: Closed = all.into_iter().collect();
+            // After a stop no host is in the pause.
+            let closed: Closed = all.into_iter().filter(|_| self.stopped.is_none()).collect();
             actions.push(Action::Finish(self.outcome(closed)));
         }
     }
@@ -199,7 +200,7 @@ impl Caller {
     fn outcome(&self, closed: Closed) -> Outcome {
         match (&self.ends, &self.loss) {
             (Ends::Ran, None) => Outcome::Ran(closed),
-            (Ends::Ran, Some(Loss::Gone | Loss::Host(_) | Loss::Unheard)) => {
+            (Ends::Ran, Some(Loss::Gone | Loss::Stopped(_) | Loss::Host(_) | Loss::Unheard)) => {
                 Outcome::RanUnpaused(closed)
             }
             (Ends::NotStarted, _) => Outcome::NotStarted(closed),

@@ -50,6 +50,8 @@ pub struct Caller {
     /// Why etcd does not answer.
     away: Option<String>,
     loss: Option<Loss>,
+    /// Who has stopped the fleet.
+    stopped: Option<String>,
     ends: Ends,
     kill_at: Option<Duration>,
     closing: Closing,
@@ -92,6 +94,7 @@ impl Caller {
             seen: None,
             away: None,
             loss: None,
+            stopped: None,
             ends: Ends::Ran,
             kill_at: None,
             closing: Closing::default(),
@@ -131,7 +134,7 @@ impl Caller {
             Stage::Preparing | Stage::Running => {
                 let read = if self.token.is_some() { self.read_at } else { self.again_at };
                 let renew = self.beat_at.min(self.keep_at);
-                let is_gone = self.loss == Some(Loss::Gone);
+                let is_gone = self.is_gone();
                 if is_gone { read } else { renew.min(read) }.max(self.again_at)
             }
         };
@@ -219,6 +222,11 @@ impl Caller {
         }
     }
 
+    /// Whether the key is not ours any more.
+    fn is_gone(&self) -> bool {
+        self.loss == Some(Loss::Gone) || self.stopped.is_some()
+    }
+
     fn kept(&mut self, sent: Duration) {
         self.sure.kept(sent, self.terms.hold);
         self.keep_at = sent.saturating_add(self.terms.hold / 4);
@@ -231,9 +239,13 @@ impl Caller {
 
     /// The pause is not there any more.
     fn gone(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let (why, loss) = match self.stopped.clone() {
+            Some(by) => (NotPaused::Stopped(by.clone()), Loss::Stopped(by)),
+            None => (NotPaused::Gone, Loss::Gone),
+        };
         match self.stage {
-            Stage::Preparing => self.end(now, Ends::NotPaused(NotPaused::Gone)),
-            Stage::Running => self.lose(now, Loss::Gone, actions),
+            Stage::Preparing => self.end(now, Ends::NotPaused(why)),
+            Stage::Running => self.lose(now, loss, actions),
             Stage::Closing => self.closing.gone(),
             Stage::Finished => {}
         }
@@ -252,6 +264,11 @@ impl Caller {
         let newest = at.serving(app).map(|(_, one)| one.registered).max();
         let ours = at.pauses.get(app).filter(|one| one.token == token);
         let is_released = ours.is_some_and(PauseEntry::is_released);
+        let stop = ours.filter(|one| one.is_stop() && !matches!(self.ends, Ends::Resumed));
+        if let Some(stop) = stop {
+            self.stopped = Some(stop.pause.as_ref().map_or_else(String::new, |one| one.by.clone()));
+        }
+        let is_ended = is_released || self.stopped.is_some();
         let beaten = ours.map(|one| one.modified);
         self.modified = beaten;
         // It waits for a beat that is newer than its registration.
@@ -264,7 +281,7 @@ impl Caller {
         }
         match (self.stage, barrier(&at, app, token, &self.terms.without)) {
             // An operator has ended it.
-            (Stage::Preparing | Stage::Running, _) if is_released => self.gone(now, actions),
+            (Stage::Preparing | Stage::Running, _) if is_ended => self.gone(now, actions),
             (Stage::Preparing, Barrier::Reached) => self.reached(now, actions),
             (Stage::Preparing, Barrier::Refused(hosts)) => {
                 self.end(now, Ends::NotPaused(NotPaused::Refused(hosts)));
@@ -283,7 +300,7 @@ impl Caller {
         if is_released {
             self.closing.written(now);
         }
-        if beaten.is_none() {
+        if beaten.is_none() || self.stopped.is_some() {
             self.closing.gone();
         }
         self.closing.read(now, &at, app, token);
@@ -366,6 +383,10 @@ impl Caller {
             self.ends = ends;
             self.again_at = now;
             self.closing = Closing::begin(now, self.sure.over_by(self.terms.hold));
+            // The key is an operator's now: it stays as it is.
+            if self.stopped.is_some() {
+                self.closing.gone();
+            }
         }
     }
 }

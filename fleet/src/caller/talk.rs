@@ -147,6 +147,8 @@ pub enum Notice {
 pub enum Loss {
     /// The key is gone: by its lease, or by another caller.
     Gone,
+    /// An operator, by this name, has stopped the fleet.
+    Stopped(String),
     /// This host is not in the pause any more.
     Host(HostId),
     /// For too long nothing was heard.
@@ -179,6 +181,8 @@ pub enum NotPaused {
     /// These hosts did not answer in time.
     Late(Vec<HostId>),
     Gone,
+    /// An operator, by this name, has stopped the fleet.
+    Stopped(String),
 }
 
 /// The hosts that did not say that the pause is over.

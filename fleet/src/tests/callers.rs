@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::story::Kind;
 use super::world::{Happens, World, GIVEN_UP, HOLD, WAIT};
-use crate::agent::call::{Call, Said};
+use crate::agent::call::{Call, Said, What};
 use crate::caller::talk::{Action, Ask, Direct, Event, Goal, Kill, Notice, Outcome, Reply, Terms};
 use crate::caller::Caller;
 use crate::keys::HostId;
@@ -239,7 +239,8 @@ impl World {
         let mut is_ok = false;
         if host.is_up {
             let (token, pause) = (direct.token, direct.pause);
-            let call = Call::Disable { token, pause, by, spread: None, concurrency: None };
+            let what = What::Pause;
+            let call = Call::Disable { token, pause, what, by, spread: None, concurrency: None };
             let now = host.clock.at(self.now);
             // One that is over already is as good.
             let said = host.module.call(now, &call);

@@ -154,3 +154,26 @@ fn an_operator_who_resumes_a_host_is_told_as_a_loss() {
     let outcome = one(with(&[(9000, Deed::AliceEnds(1))]));
     assert!(matches!(outcome, Outcome::RanUnpaused(_)), "{outcome:?}");
 }
+
+#[test]
+fn a_fleet_that_an_operator_stops_is_told_as_a_loss_and_stays_stopped() {
+    for time in [5100, 9000, 34_000] {
+        let outcome = one(with(&[(time, Deed::Stop)]));
+        let is_told = match &outcome {
+            Outcome::RanUnpaused(left) => left.is_empty(),
+            Outcome::NotPaused(NotPaused::Stopped(by), left) => by == "bob" && left.is_empty(),
+            _ => false,
+        };
+        assert!(is_told, "{time}: {outcome:?}");
+    }
+    let outcome = one(with(&[(4000, Deed::Stop)]));
+    assert!(matches!(outcome, Outcome::NotPaused(NotPaused::Taken(_), _)), "{outcome:?}");
+    // The command has ended: the stop is none of the caller's business.
+    assert!(ran(&one(with(&[(36_000, Deed::Stop), (36_500, Deed::Joins(3))]))));
+}
+
+#[test]
+fn an_nginx_that_starts_in_a_stop_starts_stopped() {
+    let deeds = [(3000, Deed::Stop), (9000, Deed::Joins(3)), (20_000, Deed::HostDies(1, 3000))];
+    play(Story { starters: true, ..with(&deeds) });
+}

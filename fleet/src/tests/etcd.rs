@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::agent;
 use crate::caller::talk;
-use crate::keys::{Fleet, HostId, Key, LeaseId, Revision};
+use crate::keys::{App, Fleet, HostId, Key, LeaseId, Revision, Token};
 use crate::snapshot::{Entry, PauseEntry, Snapshot};
-use crate::values::{write, Alive, Host};
+use crate::values::{write, Alive, Host, Millis, Pause, Stage};
 
 /// A lease: its time, and when it is over, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +115,30 @@ impl Etcd {
 
     pub(super) fn is_registered(&self, id: &HostId) -> bool {
         self.keys.contains_key(&self.fleet.key(&Key::Host(id.clone())))
+    }
+
+    /// An operator stops the fleet, whatever is there.
+    pub(super) fn stop(&mut self, app: &App) {
+        let pause = Pause {
+            v: 1,
+            by: "bob".to_owned(),
+            reason: None,
+            beat: 0,
+            hold: Millis(0),
+            wait: Millis(0),
+            stage: Stage::Stop,
+            spread: None,
+            concurrency: None,
+        };
+        let key = self.fleet.key(&Key::Pause(app.clone()));
+        self.put(vec![(key, write(&pause), LeaseId(0))]);
+    }
+
+    /// Whether the fleet is stopped, by this token.
+    pub(super) fn stopped(&self, app: &App) -> Option<Token> {
+        let entry = self.keys.get(&self.fleet.key(&Key::Pause(app.clone())))?;
+        let pause = PauseEntry::of(entry);
+        pause.is_stop().then_some(pause.token)
     }
 
     pub(super) fn agent(&mut self, id: &HostId, host: &Host, ask: agent::Ask) -> agent::Reply {

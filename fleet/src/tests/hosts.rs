@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::etcd::Etcd;
-use super::module::Module;
+use super::module::{Active, Module};
 use super::story::Kind;
 use super::world::{Happens, World, GIVEN_UP, HOLD};
-use crate::agent::call::{Call, Said};
+use crate::agent::call::{Call, Said, What};
 use crate::agent::{Action, Agent, Ask, Change, Event, Reply, Terms};
 use crate::keys::{HostId, Key, Revision};
 use crate::snapshot::{Entry, PauseEntry};
@@ -305,13 +305,16 @@ impl World {
     /// Only what is over is ended.
     fn check_end_of(&self, at: usize, call: &Call) {
         let (host, key) = (&self.hosts[at], self.etcd.fleet.key(&Key::Pause(self.app.clone())));
-        let Call::Disable { pause, .. } = call else { return };
-        let Some(one) = host.module.active.as_ref().filter(|one| one.number == *pause) else {
-            return;
+        let Call::Disable { pause, what, .. } = call else { return };
+        let is_that = |one: &&Active| {
+            one.number == *pause && (*what == What::Stop || one.what == What::Pause)
         };
+        let Some(one) = host.module.active.as_ref().filter(is_that) else { return };
         let token = one.token.expect("another's pause is ended");
         let Some(entry) = self.etcd.keys.get(&key) else { return };
         let pause = PauseEntry::of(entry);
+        let is_stop = pause.token.0 == token && one.what == What::Stop && pause.is_stop();
+        assert!(!is_stop, "{}: a live stop is ended", self.now);
         let is_live = pause.token.0 == token && pause.pause.as_ref().unwrap().stage == Stage::Hold;
         let age = self.now - self.etcd.beats[&token];
         assert!(!is_live || age * 100 > HOLD * 98, "{}: a live pause is ended", self.now);

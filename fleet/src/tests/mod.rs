@@ -55,6 +55,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         (host.clone(), time).prop_map(|(at, time)| Deed::WatchLags(at, time)),
         host.clone().prop_map(Deed::Alice),
         host.prop_map(Deed::AliceEnds),
+        Just(Deed::Stop),
     ]
 }
 

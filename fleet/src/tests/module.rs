@@ -1,7 +1,7 @@
 //! The module in a host's nginx, as far as an agent can tell: one app, leases, tokens.
 #![forbid(unsafe_code)]
 
-use crate::agent::call::{Call, Refusal, Said, State, Status};
+use crate::agent::call::{Call, Refusal, Said, State, Status, What};
 
 /// A pause. `until`: on the host's clock, in ms.
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub(super) struct Active {
     pub until: u64,
     /// None: it is not of the fleet.
     pub token: Option<u64>,
+    pub what: What,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +47,8 @@ impl Module {
 
     fn begin(&mut self, by: &str, until: u64, token: Option<u64>) {
         self.count += 1;
-        self.active = Some(Active { number: self.count, by: by.to_owned(), until, token });
+        let (number, what) = (self.count, What::Pause);
+        self.active = Some(Active { number, by: by.to_owned(), until, token, what });
     }
 
     /// A number that no pause had: those of an nginx that starts count on from the time.
@@ -68,6 +70,7 @@ impl Module {
     /// What the app's state is, with the time of its change.
     pub(super) fn status(&self, now: u64) -> Status {
         let state = match &self.active {
+            Some(one) if one.what == What::Stop => State::Stopped,
             Some(_) => State::Paused,
             None if now < self.drains_until => State::Draining,
             None => State::Open,
@@ -86,6 +89,7 @@ impl Module {
             Call::Enable { token, .. }
             | Call::Renew { token, .. }
             | Call::Wait { token, .. }
+            | Call::Stop { token, .. }
             | Call::Disable { token, .. } => token.0,
         };
         if token < self.token {
@@ -98,14 +102,27 @@ impl Module {
                 return Said::Refused(Refusal::NotOpen);
             }
             Call::Enable { by, lease, .. } => self.begin(by, now + ms(lease), Some(token)),
+            Call::Stop { by, .. } => {
+                if self.active.is_none() {
+                    self.begin(by, u64::MAX, Some(token));
+                }
+                if let Some(one) = self.active.as_mut().filter(|one| one.what == What::Pause) {
+                    // It keeps its name.
+                    (one.until, one.what, one.token) = (u64::MAX, What::Stop, Some(token));
+                }
+            }
             Call::Renew { pause, lease, .. } | Call::Wait { pause, lease, .. } => {
-                match self.active.as_mut().filter(|one| one.number == *pause) {
+                let is_that = |one: &&mut Active| (one.number, one.what) == (*pause, What::Pause);
+                match self.active.as_mut().filter(is_that) {
                     Some(one) => one.until = one.until.max(now + ms(lease)),
                     None => return Said::Refused(Refusal::NotThatPause),
                 }
             }
-            Call::Disable { pause, by, .. } => {
-                if self.active.as_ref().is_none_or(|one| one.number != *pause) {
+            Call::Disable { pause, what, by, .. } => {
+                let is_that = |one: &Active| {
+                    one.number == *pause && (*what == What::Stop || one.what == What::Pause)
+                };
+                if !self.active.as_ref().is_some_and(is_that) {
                     return Said::Refused(Refusal::NotThatPause);
                 }
                 self.end(by, now);

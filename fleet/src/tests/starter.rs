@@ -3,6 +3,7 @@
 
 use super::module::Active;
 use super::world::{Happens, World};
+use crate::agent::call::What;
 use crate::agent::start::{Begins, Stands, Start, Starts};
 use crate::agent::Event;
 
@@ -47,8 +48,10 @@ impl World {
             host.module.active = None;
         }
         for Begins { token, pause, by, left, .. } in pauses {
-            let until = u64::try_from(asked.as_millis()).unwrap() + left.0;
-            host.module.prepare(Active { number: pause, by, until, token: Some(token.0) });
+            let asked = u64::try_from(asked.as_millis()).unwrap();
+            let until = left.map_or(u64::MAX, |left| asked + left.0);
+            let what = if left.is_none() { What::Stop } else { What::Pause };
+            host.module.prepare(Active { number: pause, by, until, token: Some(token.0), what });
         }
         let (start, time) = (host.starts, 20 + self.fate().quiet);
         self.later(time, Happens::IsUp(at, start));

@@ -48,6 +48,8 @@ pub(super) enum Deed {
     /// An operator pauses or resumes one host.
     Alice(usize),
     AliceEnds(usize),
+    /// An operator stops the fleet, until the end.
+    Stop,
 }
 
 #[derive(Clone, Debug)]

@@ -9,6 +9,8 @@ use super::clock::Clock;
 use super::etcd::Etcd;
 use super::hosts::{Heard, Machine};
 use super::story::{Deed, Fate, Kind, Story};
+use crate::agent::call::What;
+use crate::caller::talk;
 use crate::keys::{App, Fleet};
 
 /// The hard end's distance, in ms.
@@ -18,8 +20,10 @@ pub(super) const WAIT: u64 = 3000;
 pub(super) const GIVEN_UP: u64 = 3000;
 /// From then on nothing bad happens.
 pub(super) const HEALED: u64 = 60_000;
+/// By then all hosts are stopped, if the fleet is. Then that is over.
+const STOPPED: u64 = HEALED + 2 * HOLD;
 /// By then all is at rest.
-const REST: u64 = HEALED + 4 * HOLD;
+const REST: u64 = HEALED + 6 * HOLD;
 pub(super) const HOSTS: usize = 4;
 
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub(super) enum Happens {
     Expires(i64),
     /// A pause may be over.
     Passes,
+    /// The fleet is not stopped any more.
+    StopEnds,
     EtcdUp,
     AgentStarts(usize),
     NginxStarts(usize),
@@ -84,6 +90,7 @@ impl World {
         for (at, (time, ..)) in world.story.callers.clone().into_iter().enumerate() {
             world.later(time, Happens::CallerBegins(at));
         }
+        world.later(STOPPED, Happens::StopEnds);
         for at in 0..world.story.hosts {
             world.boot(at);
         }
@@ -176,6 +183,7 @@ impl World {
             Happens::CallerBegins(at) => self.begin(at),
             Happens::Expires(lease) => self.expire(lease),
             Happens::Passes => {}
+            Happens::StopEnds => self.end_stop(),
             Happens::EtcdUp => {
                 self.etcd.is_up = true;
                 self.etcd.extend();
@@ -280,6 +288,7 @@ impl World {
             Deed::Compaction => self.etcd.compacted = self.etcd.revision,
             Deed::WatchEnds(at) => self.end_watch(at, 100),
             Deed::WatchLags(at, time) => self.hosts[at].lags_until = self.now + time,
+            Deed::Stop if self.etcd.is_up => self.etcd.stop(&self.app.clone()),
             Deed::Alice(at) => {
                 let now = clock(at);
                 if self.hosts[at].is_up {
@@ -320,12 +329,21 @@ impl World {
         }
         for host in &self.hosts {
             let Some(one) = &host.module.active else { continue };
-            let Some(token) = one.token else { continue };
+            let Some(token) = one.token.filter(|_| one.what == What::Pause) else { continue };
             let until = host.clock.when(Duration::from_millis(one.until));
             let beat = self.etcd.beats[&token];
             let hard = beat + HOLD * 1011 / 1000 + 5;
             assert!(until <= hard, "{}: {:?} outlives its hard end {hard}", self.now, host.module);
         }
+    }
+
+    fn end_stop(&mut self) {
+        let Some(token) = self.etcd.stopped(&self.app) else { return };
+        for host in self.hosts.iter().filter(|one| one.is_member) {
+            let is_stopped = host.module.active.as_ref().is_some_and(|one| one.what == What::Stop);
+            assert!(is_stopped, "{:?} is not stopped: {:?}", host.id, host.agent);
+        }
+        self.etcd.caller(&self.app.clone(), talk::Ask::Delete(token));
     }
 
     /// What is true at the end.
