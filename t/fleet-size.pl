@@ -22,26 +22,26 @@ my $cli = Intermission::Cli->new;
 my @options = ('--fleet', 'big', map { ('--etcd', $_) } $etcd->urls);
 my @agents;
 
-printf "%6s %12s %12s %12s %12s %12s %14s\n", 'hosts', 'hold, s', 'release, s', 'writes', 'reads', 'bytes/agent', 'idle asks/s';
+printf "%6s %9s %11s %8s %8s %10s %9s %12s %12s %14s\n", 'hosts', 'hold, s', 'release, s', 'writes', 'asks', 'told', 'etcd, ms', 'bytes/agent', 'idle asks/s', 'idle etcd, ms/s';
 for my $size (sort { $a <=> $b } @sizes) {
     push @agents, $cli->start(
         {env => {INTERMISSION_HOSTS => ''}}, 'agent', @options, '--id', 'h' . @agents,
         '--host', 'http://127.0.0.1:' . $t->port . '/h' . @agents,
     ) while @agents < $size;
     alive($size);
-    my $idle = asked();
-    sleep 5;
-    $idle = (asked() - $idle) / 5;
-    my ($writes, $reads, $began) = (counted('etcd_debugging_mvcc_put_total'), counted('etcd_debugging_mvcc_range_total'), time);
+    my ($idle, $idle_ms) = (asked(), busy());
+    sleep 10;
+    ($idle, $idle_ms) = ((asked() - $idle) / 10, (busy() - $idle_ms) / 10);
+    my @before = (most('etcd_debugging_mvcc_put_total'), asked(), all('etcd_debugging_mvcc_events_total'), busy(), time);
     my $going = $cli->start('run', @options, '--lease', '60s', '--', 'sh', '-c', 'date +%s.%N; date +%s.%N');
     my $done = $going->done(90);
     my $ended = time;
     die "$size hosts: $done->{err}" if $done->{exit};
+    my @after = (most('etcd_debugging_mvcc_put_total'), asked(), all('etcd_debugging_mvcc_events_total'), busy());
     my ($ran) = split /\n/, $done->{out};
-    my $rss = 0;
+    my ($rss, @counts) = (0, map { $after[$_] - $before[$_] } 0 .. 3);
     $rss += (split ' ', Intermission::slurp('/proc/' . $_->pid . '/statm'))[1] * 4096 for @agents;
-    printf "%6d %12.2f %12.2f %12d %12d %12d %14.0f\n", $size, $ran - $began, $ended - $ran,
-        counted('etcd_debugging_mvcc_put_total') - $writes, counted('etcd_debugging_mvcc_range_total') - $reads, $rss / @agents, $idle;
+    printf "%6d %9.2f %11.2f %8d %8d %10d %9d %12.0f %12d %14d\n", $size, $ran - $before[4], $ended - $ran, @counts, $rss / @agents, $idle, $idle_ms;
 }
 Intermission::Process::end($_->pid, [KILL => 5]) for @agents;
 
@@ -55,21 +55,36 @@ sub alive {
     }, 120) or die "not $size agents alive";
 }
 
-# A counter of etcd: the greatest of all members, as each of them applies all writes; or the sum.
-sub counted { return sum(shift) }
-
-sub sum {
+# A counter of etcd: the greatest of all members, since each of them carries out all writes.
+sub most {
     my ($name) = @_;
-    my $most = 0;
-    for my $url ($etcd->urls) {
-        my ($to) = $url =~ m{//(.*)};
-        my $client = Intermission::Client->new(to => $to);
-        my ($value) = $client->request('/metrics')->response(5)->{body} =~ /^\Q$name\E (\S+)$/m;
-        $value //= 0;
-        if ($name =~ /put/) { $most = $value if $value > $most }
-        else                { $most += $value }
+    return (sort { $b <=> $a } counters($name))[0];
+}
+
+# A counter of etcd: the sum of its members.
+sub all {
+    my $sum = 0;
+    $sum += $_ for counters(@_);
+    return $sum;
+}
+
+sub counters {
+    my ($name) = @_;
+    return map {
+        my ($to) = m{//(.*)};
+        my ($value) = Intermission::Client->new(to => $to)->request('/metrics')->response(5)->{body} =~ /^\Q$name\E (\S+)$/m;
+        $value // 0;
+    } $etcd->urls;
+}
+
+# How long the processor has worked for etcd's members, in ms.
+sub busy {
+    my $ticks = 0;
+    for my $pid ($etcd->pids) {
+        my ($rest) = Intermission::slurp("/proc/$pid/stat") =~ /.*\) (.*)/s;
+        $ticks += $_ for (split ' ', $rest)[11, 12];
     }
-    return $most;
+    return $ticks * 10;
 }
 
 # How many questions etcd has had.

@@ -24,6 +24,7 @@ use crate::client::Target;
 use crate::config::fleets::choose_agent;
 use crate::config::{choose, Wrong};
 use crate::etcd::fleets::{Keys, Own};
+use crate::etcd::Failure;
 use crate::exit::Exit;
 use crate::fleets::failure as etcd_failed;
 use crate::plan::event::{Sender, Signal};
@@ -170,7 +171,7 @@ struct Numbers {
 }
 
 enum Happened {
-    Told(u64, Reply),
+    Told(u64, Reply, Option<Failure>),
     Changed(u64, Box<Change>),
     WatchEnded(u64),
     Event(Event),
@@ -222,7 +223,10 @@ async fn live(
             }
             Some(one) = happened.recv() => match one {
                 Happened::Event(event) => event,
-                Happened::Told(number, reply) if number == numbers.question => Event::Told(reply),
+                Happened::Told(number, reply, failure) if number == numbers.question => {
+                    tell.failed(failure.as_ref());
+                    Event::Told(reply)
+                }
                 Happened::Changed(number, change) if number == numbers.watch => {
                     Event::Changed(*change)
                 }
@@ -255,9 +259,9 @@ fn act(
             numbers.question += 1;
             let (own, number) = (parts.own.clone(), numbers.question);
             tokio::spawn(async move {
-                let reply = keys.agent(&own, &ask).await;
+                let (reply, failure) = keys.agent(&own, &ask).await;
                 // The agent may have ended.
-                let _ = to.send(Happened::Told(number, reply));
+                let _ = to.send(Happened::Told(number, reply, failure));
             });
         }
         Action::Watch(after) => {
@@ -303,15 +307,26 @@ fn publish(seen: &Seen, agent: &Agent) {
 #[derive(Default)]
 struct Tell {
     was_connected: bool,
+    /// Why etcd does not answer, as it was said last.
+    why: Option<String>,
     holds: Vec<(App, u64)>,
 }
 
 impl Tell {
+    fn failed(&mut self, failure: Option<&Failure>) {
+        let why = failure.map(etcd_failed);
+        if why != self.why {
+            why.iter().for_each(|why| show::say(why));
+            self.why = why;
+        }
+    }
+
     fn say(&mut self, agent: &Agent) {
         let is_connected = agent.is_connected();
-        if is_connected != std::mem::replace(&mut self.was_connected, is_connected) {
-            show::say(if is_connected { "etcd answers" } else { "etcd does not answer" });
+        if is_connected && !self.was_connected {
+            show::say("etcd answers");
         }
+        self.was_connected = is_connected;
         let holds = agent.holds();
         if holds != self.holds {
             for (App(app), token) in holds.iter().filter(|one| !self.holds.contains(one)) {

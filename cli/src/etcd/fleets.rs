@@ -74,15 +74,16 @@ impl Keys {
         Ok(entry.map(|entry| Token(entry.created.0)))
     }
 
-    pub async fn agent(&self, own: &Own, ask: &agent::Ask) -> agent::Reply {
+    /// The answer; and if there is none, why.
+    pub async fn agent(&self, own: &Own, ask: &agent::Ask) -> (agent::Reply, Option<Failure>) {
         use agent::Reply;
         match self.of_agent(own, ask).await {
-            Ok(reply) => reply,
+            Ok(reply) => (reply, None),
             Err(Failure::NoLease) => match ask {
-                agent::Ask::Ack { .. } => Reply::NoPause,
-                _ => Reply::NoLease,
+                agent::Ask::Ack { .. } => (Reply::NoPause, None),
+                _ => (Reply::NoLease, None),
             },
-            Err(Failure::Other(_)) => Reply::Failed,
+            Err(failure) => (Reply::Failed, Some(failure)),
         }
     }
 
@@ -135,7 +136,7 @@ impl Keys {
         match self.of_caller(app, ask).await {
             Ok(reply) => reply,
             Err(Failure::NoLease) => talk::Reply::Gone,
-            Err(Failure::Other(why)) => talk::Reply::Failed(why),
+            Err(Failure::Denied(why) | Failure::Other(why)) => talk::Reply::Failed(why),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Etcd {
 pub enum Failure {
     /// The lease is over.
     NoLease,
+    /// The user, or the certificate, may not do that.
+    Denied(String),
     /// No answer, or an error: it may have been carried out.
     Other(String),
 }
@@ -178,10 +180,18 @@ impl Etcd {
         let error: wire::Error = serde_json::from_slice(&bytes).unwrap_or_default();
         Err(match error.code {
             NOT_FOUND if error.text().contains("lease") => (Failure::NoLease, Taken::Maybe),
+            _ if error.is_denied(path) => {
+                (Failure::Denied(format!("{member}: {}", error.text())), Taken::Maybe)
+            }
             UNAUTHENTICATED => {
                 (Failure::Other(format!("{member}: {}", error.text())), Taken::Unauthenticated)
             }
-            _ => (self.turn(format!("{member}: {status} {}", error.text())), Taken::Maybe),
+            _ => {
+                let raw = String::from_utf8_lossy(&bytes);
+                let text = if error.text().is_empty() { raw.trim() } else { error.text() };
+                let text: String = text.chars().take(200).collect();
+                (self.turn(format!("{member}: {status} {text}")), Taken::Maybe)
+            }
         })
     }
 
@@ -189,7 +199,7 @@ impl Etcd {
         let Some((name, password)) = &self.user else { return Ok(()) };
         self.keep(None);
         let body = json!({ "name": name, "password": password });
-        let response = self.post("/v3/auth/authenticate", &body, Some(TIMEOUT)).await?;
+        let response = self.post(wire::AUTHENTICATE, &body, Some(TIMEOUT)).await?;
         let bytes = response.bytes().await.unwrap_or_default();
         let said: Result<wire::Authenticated, _> = serde_json::from_slice(&bytes);
         let wrong = |_| (Failure::Other("etcd gives no token".to_owned()), Taken::Maybe);

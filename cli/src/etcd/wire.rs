@@ -53,7 +53,18 @@ pub struct Error {
     pub code: i64,
 }
 
+pub const AUTHENTICATE: &str = "/v3/auth/authenticate";
+/// etcd's own numbers for what went wrong.
+const INVALID: i64 = 3;
+const DENIED: i64 = 7;
+
 impl Error {
+    /// Whether the user may not ask this, at this path; or is none, or not who it says.
+    pub fn is_denied(&self, path: &str) -> bool {
+        let is_nobody = self.text().contains("user name is empty");
+        self.code == DENIED || (self.code == INVALID && (path == AUTHENTICATE || is_nobody))
+    }
+
     pub fn text(&self) -> &str {
         self.error.as_str().unwrap_or(&self.message)
     }

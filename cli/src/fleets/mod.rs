@@ -28,8 +28,8 @@ use crate::plan::event::{self, Signal};
 use crate::signals;
 use crate::words::{caller, parameter, seconds};
 pub use stop::stop;
-pub use tell::failure;
 use tell::Tell;
+pub use tell::{away, failure};
 
 const LEASE: Duration = Duration::from_secs(60);
 const HELD_LEASE: Duration = Duration::from_secs(300);
@@ -65,7 +65,7 @@ pub async fn pause(chosen: &ChosenFleet, args: &args::Pause) -> Result<Exit, Wro
 /// Ends the pause of the app, whoever began it.
 pub async fn resume(chosen: &ChosenFleet, args: &args::Resume) -> Result<Exit, Wrong> {
     let app = app(&args.hosts)?;
-    let away = |failure| Wrong { exit: Exit::UNREACHABLE, text: tell::failure(&failure) };
+    let away = |error| tell::away(&error);
     let snapshot = chosen.keys.snapshot().await.map_err(away)?;
     let entry = snapshot.pauses.get(&app);
     let entry = entry.filter(|one| args.id.is_none_or(|id| id == one.token.0));
@@ -125,7 +125,7 @@ pub async fn named(hosts: &args::Hosts) -> Result<args::Hosts, Wrong> {
     let Some(chosen) = choose_fleet(&hosts.in_fleet, hosts.config.as_deref())? else {
         return Ok(hosts.clone());
     };
-    let away = |error| Wrong { exit: Exit::UNREACHABLE, text: failure(&error) };
+    let away = |error| away(&error);
     let at = chosen.keys.snapshot().await.map_err(away)?;
     let all: Vec<String> = at.hosts.values().filter_map(|one| one.host.endpoint.clone()).collect();
     if all.is_empty() {

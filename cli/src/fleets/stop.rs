@@ -36,7 +36,7 @@ pub async fn stop(chosen: &ChosenFleet, args: &args::Stop) -> Result<Exit, Wrong
         spread: None,
         concurrency: None,
     };
-    let away = |failure| Wrong { exit: Exit::UNREACHABLE, text: tell::failure(&failure) };
+    let away = |error| tell::away(&error);
     let before = keys.snapshot().await.map_err(away)?;
     let only = args.id.map(Token);
     let stopped = keys.stop(&app, &pause, args.lease, only).await.map_err(away)?;

@@ -10,6 +10,7 @@ use fleet::keys::HostId;
 use serde_json::json;
 
 use crate::args::Output;
+use crate::config::Wrong;
 use crate::etcd::Failure;
 use crate::exit::Exit;
 use crate::plan::event::{self, Signal};
@@ -24,8 +25,18 @@ pub struct Tell {
 pub fn failure(failure: &Failure) -> String {
     match failure {
         Failure::NoLease => "the lease is over".to_owned(),
+        Failure::Denied(why) => format!("etcd denies access: {why}"),
         Failure::Other(why) => format!("etcd does not answer: {why}"),
     }
+}
+
+/// Without etcd nothing is done.
+pub fn away(error: &Failure) -> Wrong {
+    let exit = match error {
+        Failure::Denied(_) => Exit::DENIED,
+        _ => Exit::UNREACHABLE,
+    };
+    Wrong { exit, text: failure(error) }
 }
 
 impl Tell {

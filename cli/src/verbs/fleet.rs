@@ -13,14 +13,14 @@ use crate::args::fleet::{FleetVerb, Fleets};
 use crate::config::fleets::choose_fleet;
 use crate::config::Wrong;
 use crate::exit::Exit;
-use crate::fleets::failure;
+use crate::fleets::{away, failure};
 use crate::show;
 use crate::words::printable;
 
 pub async fn run(args: &Fleets) -> Result<Exit, Wrong> {
     let chosen = choose_fleet(&args.fleet, args.config.as_deref())?;
     let chosen = chosen.ok_or_else(|| Wrong::usage("which fleet? Give --fleet NAME"))?;
-    let away = |error| Wrong { exit: Exit::UNREACHABLE, text: failure(&error) };
+    let away = |error| away(&error);
     if let Some(FleetVerb::Forget { id }) = &args.verb {
         let wrong = || Wrong::usage(format!("\"{id}\" is not a host's name"));
         chosen.keys.forget(&HostId::parse(id).ok_or_else(wrong)?).await.map_err(away)?;

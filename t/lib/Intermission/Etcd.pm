@@ -3,6 +3,7 @@ package Intermission::Etcd;
 # An etcd of three members on 127.0.0.1.
 #
 #   my $etcd = Intermission::Etcd->new;
+#   Intermission::Etcd->new(tls => {ca => FILE, cert => FILE, key => FILE}, args => [...]);    # clients need a certificate too
 #   Intermission::Etcd->new(also => '198.18.0.1');    # its members listen there too
 #   $etcd->urls; $etcd->urls('198.18.0.1'); $etcd->leader; $etcd->down(0); $etcd->up(0);
 
@@ -22,7 +23,8 @@ sub missing { return -x $binary ? undef : 'no etcd' }
 sub new {
     my ($class, %opt) = @_;
     my $count = $opt{members} // 3;
-    my $self = bless {also => $opt{also}, dir => File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1)}, $class;
+    my $self = bless {also => $opt{also}, tls => $opt{tls}, args => $opt{args} // [], dir => File::Temp::tempdir('intermission-XXXXXXXX', TMPDIR => 1, CLEANUP => 1)}, $class;
+    $self->{scheme} = $opt{tls} ? 'https' : 'http';
     my %taken;
     my $port = sub {
         while (1) {
@@ -30,7 +32,7 @@ sub new {
             return $free if !$taken{$free}++;
         }
     };
-    $self->{members} = [map { {name => "m$_", client => $port->(), peer => $port->()} } 0 .. $count - 1];
+    $self->{members} = [map { {name => "m$_", client => $port->(), peer => $port->(), health => $port->()} } 0 .. $count - 1];
     $self->up($_) for 0 .. $count - 1;
     $self->wait_healthy;
     return $self;
@@ -39,22 +41,27 @@ sub new {
 sub urls {
     my ($self, $address) = @_;
     $address //= '127.0.0.1';
-    return map {"http://$address:$_->{client}"} @{$self->{members}};
+    return map {"$self->{scheme}://$address:$_->{client}"} @{$self->{members}};
 }
+
+sub pids { grep {defined} map { $_->{pid} } @{$_[0]{members}} }
 
 # Starts a member, with the data that it had.
 sub up {
     my ($self, $at) = @_;
     my $one = $self->{members}[$at];
-    my ($client, $peer) = map {"http://127.0.0.1:$_"} @$one{qw(client peer)};
+    my ($client, $peer) = ("$self->{scheme}://127.0.0.1:$one->{client}", "http://127.0.0.1:$one->{peer}");
+    my $tls = $self->{tls};
+    my @tls = $tls ? ('--cert-file', $tls->{cert}, '--key-file', $tls->{key}, '--trusted-ca-file', $tls->{ca}, '--client-cert-auth') : ();
     my $all = join ',', map {"$_->{name}=http://127.0.0.1:$_->{peer}"} @{$self->{members}};
     open my $log, '>>', "$self->{dir}/$one->{name}.log" or die "log: $!";
     $one->{pid} = Intermission::Process::start(
         "etcd $one->{name}",
         [
             $binary, '--name', $one->{name}, '--data-dir', "$self->{dir}/$one->{name}", '--logger', 'zap',
-            '--listen-client-urls', join(',', $client, map {"http://$_:$one->{client}"} grep {defined} $self->{also}), '--advertise-client-urls', $client,
+            '--listen-client-urls', join(',', $client, map {"$self->{scheme}://$_:$one->{client}"} grep {defined} $self->{also}), '--advertise-client-urls', $client,
             '--listen-peer-urls', $peer, '--initial-advertise-peer-urls', $peer, '--initial-cluster', $all,
+            '--listen-metrics-urls', "http://127.0.0.1:$one->{health}", @tls, @{$self->{args}},
             '--heartbeat-interval', 100, '--election-timeout', 1000, '--unsafe-no-fsync',
         ],
         stdout => $log, stderr => $log,
@@ -94,6 +101,15 @@ sub leader {
     return $leader;
 }
 
-sub wait_healthy { $_[0]->leader; return }
+sub wait_healthy {
+    my ($self) = @_;
+    my $is_healthy = sub {
+        my $answer = eval { Intermission::Client->new(to => "127.0.0.1:$_[0]{health}")->request('/health')->response(3) };
+        return $answer && $answer->{status} == 200;
+    };
+    Intermission::Process::wait_until(sub { !(grep { $_->{pid} && !$is_healthy->($_) } @{$self->{members}}) || undef }, 20)
+        or die "etcd is not healthy\n";
+    return;
+}
 
 1;
