@@ -7,6 +7,11 @@
 #endif
 ngx_str_t ngx_http_intermission_product(void) { ngx_str_t product = ngx_string(PRODUCT); return product; }
 /* What nginx has as macros or inline functions, or has only if it is built so. */
+ngx_str_t ngx_http_intermission_made(const ngx_http_variable_value_t *value) {
+    ngx_str_t none = ngx_null_string, empty = ngx_string(""), made = { value->len, value->data };
+    if (value->not_found || (value->valid && value->len == 0)) { return empty; }
+    return value->valid ? made : none;
+}
 void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
 void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
 void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_events); }

@@ -404,6 +404,40 @@ fn a_request_that_passes_after_a_pause_sees_that_it_has_ended() {
     });
 }
 
+#[test]
+fn what_was_found_out_about_an_open_app_does_not_outlive_its_pause() {
+    found_open_only_before(|shared| shared.enable(&name("")));
+}
+
+#[test]
+fn what_was_found_out_about_an_open_app_does_not_outlive_its_presence() {
+    found_open_only_before(|shared| shared.comes_back(&name(""), TWO, Cookie(2), 1));
+}
+
+/// A worker has found the app open. When `closes` has returned, it must see that this may not hold.
+fn found_open_only_before(closes: fn(&Shared)) {
+    loom::model(move || {
+        let shared = Shared::new(1);
+        // An app that has its entry, so that closing its gate begins no epoch for that.
+        shared.enable(&name(""));
+        shared.disable(&name(""));
+        let closed = Arc::new(AtomicBool::new(false));
+        let worker = spawn(&shared, {
+            let closed = Arc::clone(&closed);
+            move |shared| {
+                let changes = shared.words.signals().changes();
+                let is_open = shared.is_open(&name(""));
+                if closed.load(Ordering::Acquire) {
+                    assert!(!is_open || shared.words.signals().changes() != changes);
+                }
+            }
+        });
+        closes(&shared);
+        closed.store(true, Ordering::Release);
+        worker.join().unwrap();
+    });
+}
+
 /// nginx's lock, which contains only the pid of its holder, and what is known about processes.
 #[derive(Default)]
 struct Lock {

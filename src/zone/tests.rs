@@ -138,9 +138,20 @@ fn check_endings(before: &Owned, now: &Owned, goes_on: impl Fn(usize) -> bool) {
     assert!(!unseen || !was_paused.any(|(entry, not_open)| not_open && goes_on(entry)));
 }
 
-/// The same after a visit.
+/// The same after a visit. Fails also if a worker cannot see that what it has found out about an open app
+/// may not hold any more.
 fn check_endings_after(before: &Owned, now: &Owned) {
     check_endings(before, now, |entry| !now.tables.apps[entry].is_paused_or_stopped());
+    let seen = |zone: &Owned| {
+        let signals = zone.words.signals();
+        (signals.endings(), signals.epoch())
+    };
+    let gates = |zone: &Owned| zone.tables.apps.iter().map(App::state).collect::<Vec<_>>();
+    let mut pairs = gates(before).into_iter().zip(gates(now));
+    let closed = pairs.any(|(before, now)| before == State::Open && now != State::Open);
+    let changes = |zone: &Owned| zone.words.signals().changes();
+    let may_miss = closed || seen(before) != seen(now);
+    assert!(!may_miss || changes(before) != changes(now));
 }
 
 /// Fails if a caller waits for what cannot come, or a pause is provisional without a caller.

@@ -151,10 +151,8 @@ impl Shared {
     }
 
     fn comes_within(&self, app: &AppName, owner: WorkerId, cookie: Cookie, bounds: Bounds) -> Came {
-        let signals = self.words.signals();
-        let gate =
-            if signals.all_open() { None } else { signals.find(NameHash::of(app.as_bytes())) };
-        let arrival = gate.map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
+        let arrival =
+            self.gate(app).map(|id| self.visit(|zone| zone.arrive(id, app, owner, cookie, bounds)));
         match arrival {
             None | Some(Arrival::Passes) => {
                 self.gone_on.lock().unwrap().push(cookie);
@@ -164,6 +162,20 @@ impl Shared {
             Some(Arrival::Stopped { .. }) => Came::TurnedAway,
             Some(Arrival::Rejected { .. }) => panic!("there is room"),
         }
+    }
+
+    /// The app whose gate a request for this one finds closed.
+    fn gate(&self, app: &AppName) -> Option<AppId> {
+        let signals = self.words.signals();
+        if signals.all_open() {
+            return None;
+        }
+        signals.find(NameHash::of(app.as_bytes()))
+    }
+
+    /// Whether a request for this app would find its gate open.
+    pub(super) fn is_open(&self, app: &AppName) -> bool {
+        self.gate(app).is_none()
     }
 
     /// A request that a worker passed on earlier, and that had arrived then, comes back.

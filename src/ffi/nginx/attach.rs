@@ -4,9 +4,7 @@ use core::any::TypeId;
 use core::ffi::c_void;
 use core::ptr;
 
-use nginx_sys::{
-    ngx_http_request_t, ngx_pool_cleanup_add, ngx_pool_cleanup_pt, ngx_pool_cleanup_t,
-};
+use nginx_sys::{ngx_http_request_t, ngx_palloc, ngx_pool_cleanup_pt, ngx_pool_cleanup_t};
 
 use super::request::Request;
 use super::{pointers, Failed};
@@ -19,9 +17,11 @@ pub(crate) trait Attached: 'static {
     fn gone(&self) {}
 }
 
-/// The data of a cleanup with our handler.
+/// A value, and the cleanup that leads to it: one piece of memory, as each request to an app needs one.
 #[repr(C)]
 struct Holder<T> {
+    /// With our handler. Its data is the holder.
+    cleanup: ngx_pool_cleanup_t,
     /// The value's.
     kind: TypeId,
     end: fn(*mut c_void),
@@ -45,15 +45,19 @@ pub(crate) fn attach_at_hand<T: Attached>(r: Request, value: T) -> Result<&'stat
 /// Places a value into the request's memory, with a cleanup that drops it.
 #[inline]
 fn place<T: Attached>(r: Request, value: T) -> Result<&'static Holder<T>, Failed> {
+    const { assert!(align_of::<Holder<T>>() <= align_of::<usize>()) };
     // SAFETY: a request that is not finished has a pool. It gives memory that is aligned to a machine
-    // word, which is all that a holder wants. nginx runs no cleanup before this returns: by then the
-    // memory is a holder.
+    // word. The cleanup is put in front of the pool's others, as nginx itself does it; by then the memory
+    // is a holder.
     unsafe {
-        let cleanup =
-            ngx_pool_cleanup_add(r.pool, size_of::<Holder<T>>()).as_mut().ok_or(Failed)?;
-        let holder = cleanup.data.cast::<Holder<T>>();
-        holder.write(Holder { kind: TypeId::of::<T>(), end: end::<T>, value });
-        cleanup.handler = ON_CLEANUP;
+        let holder = ngx_palloc(r.pool, size_of::<Holder<T>>()).cast::<Holder<T>>();
+        if holder.is_null() {
+            return Err(Failed);
+        }
+        let next = (*r.pool).cleanup;
+        let cleanup = ngx_pool_cleanup_t { handler: ON_CLEANUP, data: holder.cast(), next };
+        holder.write(Holder { cleanup, kind: TypeId::of::<T>(), end: end::<T>, value });
+        (*r.pool).cleanup = &raw mut (*holder).cleanup;
         Ok(&*holder)
     }
 }

@@ -18,20 +18,24 @@ use super::request::Request;
 use super::{callbacks, flags, functions, pointers};
 
 /// A variable's value; empty if it has none.
+#[inline]
 pub(crate) fn variable(r: &Request, index: ngx_uint_t) -> &[u8] {
-    at_hand(r, index).unwrap_or_else(|| {
-        // A copy: the value's own place is put back.
-        let read = || functions::ngx_http_get_indexed_variable(*r, index).map(|value| *value);
-        undisturbed(*r, read).map_or(&[], |value| bytes(&value))
-    })
+    at_hand(r, index).unwrap_or_else(|| read(r, index))
+}
+
+/// The value that nginx makes; empty if it has none.
+#[cold]
+fn read(r: &Request, index: ngx_uint_t) -> &[u8] {
+    // A copy: the value's own place is put back.
+    let read = || functions::ngx_http_get_indexed_variable(*r, index).map(|value| *value);
+    undisturbed(*r, read).and_then(|value| made(&value)).unwrap_or_default()
 }
 
 /// A variable's value, empty if it has none. None if nginx would have to make it first.
+#[inline]
 pub(crate) fn at_hand(r: &Request, index: ngx_uint_t) -> Option<&[u8]> {
-    match values(*r).get(index) {
-        Some(value) if is_made(value) => Some(bytes(value)),
-        _ => variables(r).get(index).is_some_and(is_unset).then_some(&[]),
-    }
+    let made = values(*r).get(index).and_then(made);
+    made.or_else(|| variables(r).get(index).is_some_and(is_unset).then_some(&[]))
 }
 
 /// A value with variables in it, for this request. None if nginx could not make it.
@@ -41,14 +45,15 @@ pub(crate) fn complex<'r>(r: &'r Request, complex: &ngx_http_complex_value_t) ->
     (made == NGX_OK as ngx_int_t).then(|| slice(value.data, value.len))
 }
 
-fn bytes<'r>(value: &ngx_http_variable_value_t) -> &'r [u8] {
-    if flags::value::NOT_FOUND.is_set(value) {
-        return &[];
-    }
-    slice(value.data, flags::value::LEN.value(value))
+/// Empty if it has no value. None if nginx has not made it.
+#[inline]
+fn made<'r>(value: &ngx_http_variable_value_t) -> Option<&'r [u8]> {
+    let made = functions::made(value);
+    (!made.data.is_null()).then(|| slice(made.data, made.len))
 }
 
 /// The bytes of a value that nginx made.
+#[inline]
 fn slice<'r>(data: *const u8, len: usize) -> &'r [u8] {
     match len {
         0 => &[],
@@ -78,7 +83,7 @@ fn is_unset(variable: &ngx_http_variable_t) -> bool {
 }
 
 fn is_made(value: &ngx_http_variable_value_t) -> bool {
-    flags::value::VALID.is_set(value) || flags::value::NOT_FOUND.is_set(value)
+    !functions::made(value).data.is_null()
 }
 
 fn undisturbed<T>(r: Request, read: impl FnOnce() -> T) -> T {
@@ -121,12 +126,14 @@ impl Kept {
 }
 
 /// The variables that have an index.
+#[inline]
 fn variables(r: &ngx_http_request_t) -> &[ngx_http_variable_t] {
     NgxHttpCoreModule::main_conf(r).map_or(&[], pointers::variables)
 }
 
 /// The values that these variables have for a request. Callers use the reference before anything else
 /// happens to the request.
+#[inline]
 fn values<'r>(r: Request) -> &'r mut [ngx_http_variable_value_t] {
     match variables(&r).len() {
         0 => &mut [],

@@ -72,6 +72,9 @@ unsafe extern "C" {
     /// Which nginx the module was built for, as a text that never changes.
     #[link_name = "ngx_http_intermission_product"]
     pub(crate) safe fn product() -> ngx_str_t;
+    /// A variable's value, empty if it has none. Its data is null if nginx has not made it.
+    #[link_name = "ngx_http_intermission_made"]
+    pub(crate) safe fn made(value: &ngx_http_variable_value_t) -> ngx_str_t;
     /// The request, which has an upstream, has not asked nginx's cache yet.
     #[link_name = "ngx_http_intermission_forget_cache"]
     pub(crate) safe fn forget_cache(r: Request);

@@ -6,13 +6,12 @@ use nginx_sys::{
 };
 
 use super::complaints::{self, Complaint};
-use super::familiar::Familiar;
+use super::familiar::{self, Way};
 use super::mark::{find, put, Mark, Stage};
 use super::park::{park, say_retry_after, status_of, turn_away};
 use super::{admission, given_up, held, in_flight, max_time, release, room};
 use crate::ffi::conf::{self, Holds, LocConf, MainConf};
 use crate::ffi::nginx::log::write;
-use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{body, evaluate, flags, functions, pages};
 use crate::ffi::worker::seek;
@@ -29,8 +28,6 @@ use crate::time::MaxTime;
 use crate::zone::Arrival;
 
 const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
-
-static FAMILIAR: PerWorker<Familiar> = PerWorker::new(Familiar::new());
 
 /// The handler in nginx's precontent phase.
 pub(crate) extern "C" fn on_precontent(r: Request) -> ngx_int_t {
@@ -67,24 +64,32 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
     mark.set_app_name(evaluate::variable(&mark.r, main.variables.app_name));
-    let (name, endings) = (mark.app_name(), this.zone.signals().endings());
-    let max_time = evaluate::at_hand(&r, main.variables.max_time);
-    let familiar = FAMILIAR.knows(conf, endings, name, max_time);
-    if !familiar {
-        this.zone.signals().hear(NameHash::of(name));
+    let signals = this.zone.signals();
+    let way = Way {
+        conf,
+        name: mark.app_name(),
+        max_time: evaluate::at_hand(&r, main.variables.max_time),
+        changes: signals.changes(),
+    };
+    if let Some(app) = familiar::LAST.app(way) {
+        in_flight::start_for(this, mark, app);
+        return GOES_ON;
     }
+    signals.hear(NameHash::of(way.name));
     seek::ensure_entry(this);
     in_flight::refresh(this);
-    let verdict = decide(r, main, conf, this, mark);
+    let not_open = app_not_open(r, main, this);
+    let is_open = not_open.is_none();
+    let verdict = not_open.map_or(GOES_ON, |app| decide(r, main, conf, this, mark, app));
     if verdict == GOES_ON && mark.stage.get() == Stage::Passed {
-        if !familiar {
-            if let Some(value) = max_time {
-                tell_expiry(this, conf, mark, MaxTime::parse(value).unwrap_or_default());
-            }
-            FAMILIAR.learn(conf, endings, name, max_time);
+        if let Some(value) = way.max_time {
+            tell_expiry(this, conf, mark, MaxTime::parse(value).unwrap_or_default());
         }
         release::freshen_connections(this);
         in_flight::start(this, mark);
+        if is_open && this.id().is_some() {
+            familiar::LAST.learn(way, in_flight::entry_of(way.name));
+        }
     }
     verdict
 }
@@ -104,17 +109,15 @@ fn app_not_open(
     Some((app, name, admission::of(r, main)))
 }
 
-/// Decides by the app's state. Returns what a phase handler returns.
+/// Decides by the state of an app that is not open. Returns what a phase handler returns.
 fn decide(
     r: Request,
     main: &MainConf,
     conf: &LocConf,
     this: &ThisWorker,
     mark: &Mark,
+    (app, name, admission): (AppId, AppName, Admission),
 ) -> ngx_int_t {
-    let Some((app, name, admission)) = app_not_open(r, main, this) else {
-        return GOES_ON;
-    };
     if admission == Admission::Usual {
         return arrive(r, main, conf, this, mark, (app, &name));
     }
@@ -202,6 +205,7 @@ fn answer_health_check(r: Request, code: HealthCode, seconds: u64) -> ngx_int_t 
 }
 
 /// Whether this location holds its requests.
+#[inline]
 fn holds(r: Request, conf: &LocConf) -> bool {
     match conf.holds {
         None | Some(Holds::Never) => false,

@@ -31,6 +31,7 @@ fn parts(mark: &Mark) -> impl Iterator<Item = &'static Part> {
 
 /// A request is finished: counts it if the app may still work on it, or on a part of it. Called while it
 /// is still in flight.
+#[inline]
 pub(crate) fn count_if_given_up(mark: &Mark) {
     let was_passed_on = mark.passed_on_at.get() != Msec(0);
     if was_passed_on && (is_given_up(mark.r) || parts(mark).any(|part| is_given_up(part.r))) {
@@ -40,6 +41,7 @@ pub(crate) fn count_if_given_up(mark: &Mark) {
 
 /// Whether some of the request was sent to an app, and nginx closed the connection before it had all of
 /// the answer: because the client left, or the app took too long.
+#[inline]
 fn is_given_up(r: Request) -> bool {
     pointers::upstream(&r).is_some_and(|upstream| is_last_given_up(r, upstream))
 }

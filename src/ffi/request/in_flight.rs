@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::ngx_msec_t;
 
 use super::mark::{InFlightAs, Mark, Stage};
-use super::{oldest, room};
+use super::{familiar, oldest, room};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Queue;
@@ -57,9 +57,19 @@ pub(crate) fn only_tunnels() -> bool {
     IN_FLIGHT.iter().all(Mark::is_upgraded)
 }
 
+/// The entry of the app with this name. None if it has none.
+pub(crate) fn entry_of(name: &[u8]) -> Option<AppId> {
+    STATE.find(name)
+}
+
 /// A request is passed on.
 pub(crate) fn start(this: &ThisWorker, mark: &'static Mark) {
-    let app = STATE.find(mark.app_name());
+    start_for(this, mark, entry_of(mark.app_name()));
+}
+
+/// As [`start`], for the app that [`entry_of`] finds.
+#[inline]
+pub(crate) fn start_for(this: &ThisWorker, mark: &'static Mark, app: Option<AppId>) {
     if let Some((app, count)) = app.and_then(|app| Some((app, STATE.count(app)?))) {
         if mark.stage.get() == Stage::Passed {
             count.pass();
@@ -97,6 +107,7 @@ pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
     STATE.row.set(this.zone.counts().row(id));
     STATE.epoch.set(Epoch::default());
     STATE.known.replace(None);
+    familiar::LAST.forget();
 }
 
 /// If the zone's epoch is a new one, the apps may be others, or a caller asks what is in flight: counts

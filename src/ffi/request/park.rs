@@ -155,7 +155,9 @@ impl Attached for Mark {
         let Some(this) = ThisWorker::current() else { return };
         given_up::count_if_given_up(self);
         in_flight::end(self);
-        release::forget(self);
+        if self.stage.get() != Stage::Passed {
+            release::forget(self);
+        }
         match self.stage.get() {
             Stage::Held(slot) => leave(this, self, slot),
             Stage::Granted => {

@@ -36,6 +36,7 @@ pub(crate) struct Front {
     pub waiting: AtomicU32,
     pub epoch: AtomicU64,
     pub endings: AtomicU64,
+    pub changes: AtomicU64,
     pub bells: Bells,
     /// The roll's file descriptor. The master writes it before it forks.
     pub roll: AtomicI32,

@@ -87,6 +87,7 @@ impl SharedZone {
             lease: &front.lease,
             epoch: &front.epoch,
             endings: &front.endings,
+            changes: &front.changes,
             waiting: &front.waiting,
             state_file: &front.state_file,
         }

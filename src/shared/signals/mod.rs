@@ -29,6 +29,9 @@ pub struct Signals<'z> {
     pub epoch: &'z AtomicU64,
     /// How many pauses have ended.
     pub endings: &'z AtomicU64,
+    /// Counts what a worker must not miss that has found an app open: gates that closed, pauses that
+    /// ended, and epochs.
+    pub changes: &'z AtomicU64,
     /// A bit per remainder of a name's hash: set once a request for such a name has come. Written
     /// without the lock.
     pub heard: &'z [AtomicU64],
@@ -78,6 +81,14 @@ impl Signals<'_> {
     /// pause would have held.
     pub fn endings(&self) -> u64 {
         self.endings.load(Ordering::Relaxed)
+    }
+
+    /// While this count is the same, what a worker has found out about an app that is open still holds: it
+    /// is open, its entry is the same, and no pause has ended.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        // Pairs with the store in `changed`: a worker that sees the count sees what has changed.
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether any caller waits for what the workers count.

@@ -50,6 +50,8 @@ impl<'z> SignalsWriter<'z> {
             (_, 0) => self.not_open.store(count.saturating_sub(1), Ordering::Release),
             _ => {}
         }
+        // Last of all: a worker that sees this must find the gate closed.
+        self.changed();
     }
 
     /// The app's line moves.
@@ -78,12 +80,14 @@ impl<'z> SignalsWriter<'z> {
         let epoch = Epoch(self.epoch.load(Ordering::Relaxed).wrapping_add(1));
         // Pairs with the load in `epoch`.
         self.epoch.store(epoch.0, Ordering::Release);
+        self.changed();
         epoch
     }
 
     /// A pause has ended. Called before the gate opens or the line moves.
     pub(crate) fn pause_ended(&self) {
         self.endings.store(self.endings().wrapping_add(1), Ordering::Relaxed);
+        self.changed();
         crash_point();
     }
 
@@ -98,5 +102,13 @@ impl<'z> SignalsWriter<'z> {
         let closed = self.names.iter().filter(|gate| gate.load(Ordering::Relaxed) != 0);
         let count = u32::try_from(closed.count()).unwrap_or(u32::MAX);
         self.not_open.store(count, Ordering::Relaxed);
+        self.changed();
+    }
+
+    /// Something has changed. If a worker dies before it says so, [`Self::recount`] does.
+    fn changed(&self) {
+        let changes = self.changes.load(Ordering::Relaxed);
+        // Pairs with the load in `changes`.
+        self.changes.store(changes.wrapping_add(1), Ordering::Release);
     }
 }
