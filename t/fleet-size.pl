@@ -1,5 +1,5 @@
 # What scripts/fleet-size runs: a fleet of many agents, all on this machine. Each is a process of its own, and speaks to a control endpoint of
-# its own. All endpoints are in one nginx, each for an app of its own. It measures how long a pause of all takes, and what it costs etcd.
+# its own. The endpoints are in a few nginx, each for an app of its own. It measures how long a pause of all takes, and what it costs etcd.
 
 use strict;
 use warnings;
@@ -14,10 +14,13 @@ my @sizes = @ARGV ? @ARGV : (3, 30, 300);
 my $largest = (sort { $b <=> $a } @sizes)[0];
 $| = 1;
 my $etcd = Intermission::Etcd->new;
-my $t = Intermission->new(
-    http => 'intermission_zone 64m;',
-    locations => join '', map { "location /h$_/r { set \$app_name h$_; intermission on; proxy_pass http://backend; } location /h$_ { set \$app_name h$_; intermission_control; }\n" } 0 .. $largest - 1,
-);
+# An endpoint lets a limited number of callers wait: so one nginx is for so many hosts.
+my $EACH = 100;
+my @nginx;
+for (my $from = 0; $from < $largest; $from += $EACH) {
+    my $locations = join '', map { "location /h$_/r { set \$app_name h$_; intermission on; proxy_pass http://backend; } location /h$_ { set \$app_name h$_; intermission_control; }\n" } $from .. $from + $EACH - 1;
+    push @nginx, Intermission->new(http => 'intermission_zone 16m;', locations => $locations, workers => 1);
+}
 my $cli = Intermission::Cli->new;
 my @options = ('--fleet', 'big', map { ('--etcd', $_) } $etcd->urls);
 my @agents;
@@ -25,15 +28,15 @@ my @agents;
 printf "%6s %9s %11s %8s %8s %10s %9s %12s %12s %14s\n", 'hosts', 'hold, s', 'release, s', 'writes', 'asks', 'told', 'etcd, ms', 'bytes/agent', 'idle asks/s', 'idle etcd, ms/s';
 for my $size (sort { $a <=> $b } @sizes) {
     push @agents, $cli->start(
-        {env => {INTERMISSION_HOSTS => ''}}, 'agent', @options, '--id', 'h' . @agents,
-        '--host', 'http://127.0.0.1:' . $t->port . '/h' . @agents,
+        {env => {INTERMISSION_HOSTS => ''}}, 'agent', @options, '--id', 'h' . @agents, '--poll', $ENV{POLL} // '2s',
+        '--host', 'http://127.0.0.1:' . $nginx[@agents / $EACH]->port . '/h' . @agents,
     ) while @agents < $size;
     alive($size);
     my ($idle, $idle_ms) = (asked(), busy());
     sleep 10;
     ($idle, $idle_ms) = ((asked() - $idle) / 10, (busy() - $idle_ms) / 10);
     my @before = (most('etcd_debugging_mvcc_put_total'), asked(), all('etcd_debugging_mvcc_events_total'), busy(), time);
-    my $going = $cli->start('run', @options, '--lease', '60s', '--', 'sh', '-c', 'date +%s.%N; date +%s.%N');
+    my $going = $cli->start('run', @options, '--lease', $ENV{LEASE} // '60s', '--wait', $ENV{WAIT} // '10s', '--', 'sh', '-c', 'date +%s.%N; date +%s.%N');
     my $done = $going->done(90);
     my $ended = time;
     die "$size hosts: $done->{err}" if $done->{exit};

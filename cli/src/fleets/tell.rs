@@ -188,8 +188,15 @@ impl Tell {
     }
 }
 
+/// The first of them, and how many more there are.
 fn names<'a>(all: impl Iterator<Item = &'a HostId>) -> String {
-    all.map(|HostId(id)| id.as_str()).collect::<Vec<_>>().join(", ")
+    const FIRST: usize = 10;
+    let all: Vec<&str> = all.map(|HostId(id)| id.as_str()).collect();
+    let first: Vec<&str> = all.iter().take(FIRST).copied().collect();
+    match all.len().saturating_sub(FIRST) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 fn not_paused(why: &NotPaused) -> String {

@@ -255,9 +255,9 @@ impl Local {
                 self.known = None;
                 self.next = now.saturating_add(manner.look);
             }
-            (call, Said::Refused(_)) => {
+            (call, Said::Refused(refusal)) => {
                 self.known = None;
-                if call == Call::Look {
+                if call == Call::Look || matches!(refusal, Refusal::Later(_)) {
                     self.next = now.saturating_add(LATER);
                 }
             }

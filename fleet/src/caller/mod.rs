@@ -45,6 +45,8 @@ pub struct Caller {
     beat_at: Duration,
     keep_at: Duration,
     read_at: Duration,
+    /// When the newest bell rang.
+    rang: Option<Duration>,
     again_at: Duration,
     seen: Option<Box<Snapshot>>,
     /// Why etcd does not answer.
@@ -90,6 +92,7 @@ impl Caller {
             beat_at: now,
             keep_at: now,
             read_at: now,
+            rang: None,
             again_at: now,
             seen: None,
             away: None,
@@ -155,7 +158,10 @@ impl Caller {
         }
         match event {
             Event::Begin | Event::Tick => {}
-            Event::Bell => self.read_at = self.read_at.min(now.saturating_add(BELL)),
+            Event::Bell => {
+                self.rang = Some(now);
+                self.read_at = self.read_at.min(now.saturating_add(BELL));
+            }
             Event::Told(reply) => self.told(now, reply, actions),
             Event::Ended => {
                 self.kill_at = None;
@@ -258,7 +264,9 @@ impl Caller {
         at: Box<Snapshot>,
         actions: &mut Vec<Action>,
     ) {
-        self.read_at = now.saturating_add(READ);
+        // What rang since the question was sent may not be in its answer.
+        let rang = self.rang.is_some_and(|rang| rang >= sent);
+        self.read_at = now.saturating_add(if rang { BELL } else { READ });
         let Some(token) = self.token else { return };
         let app = &self.terms.app.clone();
         let newest = at.serving(app).map(|(_, one)| one.registered).max();
