@@ -39,6 +39,8 @@ for my $how (qw(cut mute)) {
             disturbed($fleet, $name, stage => $stage, seconds => 6, deed => sub {
                 $net->$how;
                 select undef, undef, undef, $stage eq 'drain' ? 0.5 : 3;
+                # What the agent missed is forgotten.
+                $etcd->compact;
                 $net->heal;
                 return;
             });

@@ -75,7 +75,7 @@ subtest 'a pause that stays, and is ended by its token' => sub {
     my @app = ('--app', 'basecamp');
     my $done = $fleet->cli->run('pause', $fleet->options, @app, '--lease', '60s', '--reason', 'long');
     is $done->{exit}, 0, 'paused' or diag $done->{err};
-    my ($token) = $done->{err} =~ /--id (\d+)/;
+    my ($token) = $done->{err} =~ /resume --fleet web --app 'basecamp' --id (\d+)/;
     is $fleet->states, 'paused paused paused paused', 'all hosts are paused';
     is $fleet->host(0)->{t}->status->{token}, $token, 'the token is at the hosts';
     my $look = $fleet->cli->run('fleet', $fleet->options);
@@ -98,7 +98,7 @@ subtest 'a stop goes by etcd' => sub {
     my @app = ('--app', 'basecamp');
     my $done = $fleet->cli->run('stop', $fleet->options, @app, '--reason', 'broken');
     is $done->{exit}, 0, 'stop' or diag $done->{err};
-    my ($token) = $done->{err} =~ /--id (\d+)/;
+    my ($token) = $done->{err} =~ /resume --fleet web --app 'basecamp' --id (\d+)/;
     is $fleet->states, 'stopped stopped stopped stopped', 'all hosts are stopped';
     like $fleet->cli->run('fleet', $fleet->options)->{out}, qr/app "basecamp": stopped by alice .*reason "broken", token $token/, 'the table says it';
     $done = $fleet->run('--lease', '20s', '--', 'true');

@@ -77,11 +77,8 @@ pub async fn stop(chosen: &ChosenFleet, args: &args::Stop) -> Result<Exit, Wrong
         }
     }
     let fleet = keys.fleet.name();
-    say(&format!(
-        "fleet \"{fleet}\" is stopped, {} hosts; to end it: intermission resume --fleet {fleet} --id {}",
-        at.serving(&app).count(),
-        token.0
-    ));
+    let end = tell::resume(fleet, &app, token);
+    say(&format!("fleet \"{fleet}\" is stopped; to end it: {end}"));
     Ok(exit)
 }
 

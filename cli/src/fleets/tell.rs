@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use fleet::barrier::Why;
 use fleet::caller::talk::{Goal, Loss, NotPaused, Notice, Outcome, Terms};
-use fleet::keys::HostId;
+use fleet::keys::{App, HostId, Token};
 use serde_json::json;
 
 use crate::args::Output;
@@ -20,6 +20,18 @@ use crate::words::{printable, seconds};
 pub struct Tell {
     output: Output,
     fleet: String,
+    app: App,
+}
+
+/// How a pause of this fleet is ended.
+pub fn resume(fleet: &str, App(app): &App, Token(token): Token) -> String {
+    let app = if app.is_empty() { String::new() } else { format!(" --app '{app}'") };
+    format!("intermission resume --fleet {fleet}{app} --id {token}")
+}
+
+fn hosts(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} host{plural}")
 }
 
 pub fn failure(failure: &Failure) -> String {
@@ -41,7 +53,7 @@ pub fn away(error: &Failure) -> Wrong {
 
 impl Tell {
     pub fn new(output: Output, fleet: &str, terms: &Terms) -> Self {
-        let one = Self { output, fleet: fleet.to_owned() };
+        let one = Self { output, fleet: fleet.to_owned(), app: terms.app.clone() };
         let what = match (terms.goal, &terms.reason) {
             (Goal::Run, Some(reason)) => format!(", reason \"{reason}\""),
             _ => String::new(),
@@ -80,8 +92,8 @@ impl Tell {
 
     pub fn notice(&self, notice: &Notice) {
         match notice {
-            Notice::Paused(hosts) => {
-                self.progress("paused", &format!("{hosts} hosts are paused and quiet"))
+            Notice::Paused(count) => {
+                self.progress("paused", &format!("paused and quiet: {}", hosts(*count)));
             }
             Notice::EtcdAway(why, sure) => {
                 let sure =
@@ -139,11 +151,8 @@ impl Tell {
                 (closed, Exit::from(why.clone()))
             }
             Outcome::Held(token) => {
-                let fleet = &self.fleet;
-                let text = format!(
-                    "paused; to end it: intermission resume --fleet {fleet} --id {}",
-                    token.0
-                );
+                let end = resume(&self.fleet, &self.app, *token);
+                let text = format!("paused; to end it: {end}");
                 self.progress("held", &text);
                 return Exit::OK;
             }

@@ -13,6 +13,8 @@ mod names;
 mod session;
 pub mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod view;
 mod want;
 

@@ -101,6 +101,15 @@ sub leader {
     return $leader;
 }
 
+# Forgets its history, up to now.
+sub compact {
+    my ($self) = @_;
+    my $revision = $self->_status(0)->{header}{revision};
+    my $client = Intermission::Client->new(to => "127.0.0.1:$self->{members}[0]{client}");
+    my $answer = $client->request('/v3/kv/compaction', method => 'POST', body => qq({"revision":"$revision","physical":true}))->response(5);
+    die "compaction: $answer->{body}" if $answer->{status} != 200;
+}
+
 sub wait_healthy {
     my ($self) = @_;
     my $is_healthy = sub {
