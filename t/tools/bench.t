@@ -25,6 +25,17 @@ subtest 'each part has figures, and none is beyond its limit' => sub {
     }
 };
 
+subtest 'the page has what was measured' => sub {
+    my $root = Intermission::root();
+    mkdir "$folder/docs";
+    Intermission::write_file("$folder/docs/benchmarks.md", "<!-- bench: release -->\nold\n<!-- end -->\n<!-- bench: nothing -->\nkept\n<!-- end -->\n");
+    is qx(cd $folder && $^X $root/t/bench-docs.pl bench.json 2>&1), '', 'it says nothing';
+    my $page = Intermission::slurp("$folder/docs/benchmarks.md");
+    like $page, qr/^<!-- bench: release -->\n\| 100 held, 2 workers, 2 pairs \| median \|.*^\| nginx alone: from go/ms, 'a part has its table';
+    unlike $page, qr/^old$/m, 'what was there is gone';
+    like $page, qr/^kept$/m, 'a block of a part that was not measured stays';
+};
+
 subtest 'a figure that is beyond its limit makes the exit status 1' => sub {
     my $program = 'use Intermission::Bench; Intermission::Bench::part("x"); heading("x"); at_most(1, row("y", 0, 1, 2, 3)); exit(Intermission::Bench::end() ? 1 : 0)';
     like qx($^X -It/lib -e '$program'), qr/^  y +1 +2 +3   at most 1: beyond its limit$/m, 'it says so in the table';

@@ -52,6 +52,14 @@ sub took {
     $parts[-1]{seconds} = 0 + sprintf '%.0f', $seconds;
 }
 
+# The part could not be measured.
+sub failed {
+    my ($why) = @_;
+    chomp $why;
+    $beyond++;
+    return remark("not measured: $why");
+}
+
 sub heading {
     my ($what) = @_;
     _print();
@@ -141,6 +149,7 @@ sub _print {
 
 sub grouped {
     my ($whole, $rest) = $_[0] =~ /^(-?\d+)(\.\d+)?$/ or return $_[0];
+    $whole = 0 if $_[0] == 0;
     return $whole =~ s/(?<=\d)(?=(?:\d{3})+$)/,/gr . ($rest // '');
 }
 

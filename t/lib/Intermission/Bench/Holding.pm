@@ -47,7 +47,7 @@ sub http1 {
     my $held = per($number, $before, memory(@workers));
     at_most($LIMIT, say_of('private memory of the workers per held request, kB', $held->{private}, 2));
     # Half a page at each end of the table may not be theirs.
-    at_most(128 + 4096 / $number, say_of('shared memory per held request, bytes', 1024 * (zone($t) - $zone) / $number, 0));
+    at_most(sprintf('%.0f', 128 + 4096 / $number), say_of('shared memory per held request, bytes', 1024 * (zone($t) - $zone) / $number, 0));
     $t->control('disable');
     my $answered = $clients->done->{statuses}{200} // 0;
     my ($alone, $others) = waiting($plain, $number, sub {

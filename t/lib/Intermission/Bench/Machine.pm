@@ -56,6 +56,7 @@ sub machine {
     my ($version) = `nginx -v 2>&1` =~ m{(nginx/\S+)};
     my ($model) = slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)/m;
     return {
+        date => POSIX::strftime('%Y-%m-%d', gmtime), revision => qx(git rev-parse --short HEAD 2>/dev/null) =~ s/\s+//r,
         nginx => $version // 'nginx', processors => processors(), model => $model // '', kernel => (POSIX::uname())[2],
         load => 0 + (split ' ', slurp('/proc/loadavg'))[0],
     };
