@@ -88,3 +88,18 @@ fn a_beat_that_comes_during_a_renewal_is_renewed_for() {
     let call = local.call(after(5), Some(&third), &manner);
     assert!(matches!(call, Some(Call::Renew { .. })), "{call:?}");
 }
+
+/// Without etcd: the key still says that the app is to be held.
+#[test]
+fn a_pause_that_its_caller_has_ended_at_the_endpoint_is_not_begun_again() {
+    let (seen, manner) = (seen(1), manner());
+    for (by, begins) in [("alice", false), ("bob", true)] {
+        let mut local = holds_for(10);
+        local.known = None;
+        assert_eq!(local.call(NOW, Some(&seen), &manner), Some(Call::Look));
+        let open = Status { state: State::Open, drained_by: Some(by.to_owned()), ..paused() };
+        local.answered(NOW, Said::Is(open), Some(&seen), &manner);
+        let call = local.call(after(2), Some(&seen), &manner).unwrap();
+        assert_eq!(matches!(call, Call::Enable { .. }), begins, "{by}: {call:?}");
+    }
+}

@@ -100,6 +100,15 @@ fn an_nginx_that_starts_in_a_pause_starts_paused() {
     }
 }
 
+/// At whatever moment: what it promised is what it holds.
+#[test]
+fn a_host_whose_agent_dies_while_it_joins_does_no_harm() {
+    for (time, starters) in (0..150).step_by(5).flat_map(|time| [(time, false), (time, true)]) {
+        let deeds = [(9000, Deed::Joins(3)), (9000 + time, Deed::AgentDies(3, 50_000))];
+        play(Story { starters, ..with(&deeds) });
+    }
+}
+
 #[test]
 fn a_host_that_is_killed_and_boots_soon_loses_no_pause() {
     for time in [8000, 20_000] {
