@@ -9,9 +9,9 @@ mod wait_ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fleet::agent::call::{Call, Said};
+use fleet::agent::call::{Call, Said, What};
 use fleet::agent::{Action, Agent, Change, Event, Reply, Terms};
-use fleet::keys::{App, HostId, Key, LeaseId};
+use fleet::keys::{App, HostId, Key, LeaseId, Token};
 use fleet::snapshot::PauseEntry;
 use fleet::values::{Host, VERSION};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
@@ -309,7 +309,7 @@ struct Tell {
     was_connected: bool,
     /// Why etcd does not answer, as it was said last.
     why: Option<String>,
-    holds: Vec<(App, u64)>,
+    holds: Vec<(App, Token, What)>,
 }
 
 impl Tell {
@@ -329,11 +329,19 @@ impl Tell {
         self.was_connected = is_connected;
         let holds = agent.holds();
         if holds != self.holds {
-            for (App(app), token) in holds.iter().filter(|one| !self.holds.contains(one)) {
-                show::say(&format!("app \"{app}\": held for pause {token} of the fleet"));
+            let word = |what: &What| if *what == What::Pause { "pause" } else { "stop" };
+            for (App(app), Token(token), what) in
+                self.holds.iter().filter(|one| !holds.contains(one))
+            {
+                let text = format!("{} {token} of the fleet is over here", word(what));
+                show::say(&format!("app \"{app}\": {text}"));
             }
-            for (App(app), token) in self.holds.iter().filter(|one| !holds.contains(one)) {
-                show::say(&format!("app \"{app}\": pause {token} of the fleet is over here"));
+            for (App(app), Token(token), what) in
+                holds.iter().filter(|one| !self.holds.contains(one))
+            {
+                let does = if *what == What::Pause { "held for" } else { "stopped by" };
+                let text = format!("{does} {} {token} of the fleet", word(what));
+                show::say(&format!("app \"{app}\": {text}"));
             }
             self.holds = holds;
         }

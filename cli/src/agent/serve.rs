@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use fleet::agent::call::What;
 use fleet::agent::start::{Start, Starts, PATIENCE as PATIENCE_OF_START};
 use fleet::agent::{Agent, Event};
-use fleet::keys::App;
+use fleet::keys::{App, Token};
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +25,7 @@ pub struct Standing {
     pub is_clear: bool,
     pub is_connected: bool,
     pub revision: u64,
-    pub holds: Vec<(App, u64)>,
+    pub holds: Vec<(App, Token, What)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -143,6 +144,7 @@ async fn start(ask: &UnboundedSender<Serves>, question: &str) -> Option<Start> {
 fn metrics(standing: &Standing) -> String {
     let mut text = String::new();
     let number = |yes: bool| u8::from(yes);
+    let count = |what| standing.holds.iter().filter(|(.., one)| *one == what).count();
     // Writing to a String does not fail.
     let _ = write!(
         text,
@@ -154,10 +156,14 @@ fn metrics(standing: &Standing) -> String {
          intermission_agent_revision {}\n\
          # HELP intermission_agent_holds The apps that are held for a pause of the fleet.\n\
          # TYPE intermission_agent_holds gauge\n\
-         intermission_agent_holds {}\n",
+         intermission_agent_holds {}\n\
+         # HELP intermission_agent_stops The apps that are stopped by a stop of the fleet.\n\
+         # TYPE intermission_agent_stops gauge\n\
+         intermission_agent_stops {}\n",
         number(standing.is_connected),
         standing.revision,
-        standing.holds.len()
+        count(What::Pause),
+        count(What::Stop)
     );
     text
 }

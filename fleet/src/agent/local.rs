@@ -93,9 +93,9 @@ impl Local {
         self.hold.is_none() && self.under_way.is_none() && is_known
     }
 
-    /// The pause that it is held for.
-    pub(super) fn holds(&self) -> Option<u64> {
-        self.hold.map(|hold| hold.token.0)
+    /// The pause, or the stop, that it is closed by.
+    pub(super) fn holds(&self) -> Option<(Token, What)> {
+        self.hold.map(|hold| (hold.token, hold.what))
     }
 
     /// Whether the caller of this pause has ended it here, without etcd.

@@ -24,9 +24,9 @@ use std::time::Duration;
 pub use session::{Ask, Reply};
 pub use view::Change;
 
-use crate::keys::{App, Fleet, LeaseId, Revision};
+use crate::keys::{App, Fleet, LeaseId, Revision, Token};
 use crate::values::Host;
-use call::{Call, Said};
+use call::{Call, Said, What};
 use local::{Local, Manner, Reread};
 use session::Session;
 use start::{Starting, Starts};
@@ -113,9 +113,12 @@ impl Agent {
         self.session.is_connected() && !ours.any(|(_, seen)| is_paused(seen))
     }
 
-    /// The apps that are held, each for this pause.
-    pub fn holds(&self) -> Vec<(App, u64)> {
-        let held = |(app, one): (&App, &Local)| Some((app.clone(), one.holds()?));
+    /// The apps that are closed, each by this pause or this stop.
+    pub fn holds(&self) -> Vec<(App, Token, What)> {
+        let held = |(app, one): (&App, &Local)| {
+            let (token, what) = one.holds()?;
+            Some((app.clone(), token, what))
+        };
         self.apps.iter().filter_map(held).collect()
     }
 
