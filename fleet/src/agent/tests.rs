@@ -74,7 +74,8 @@ fn a_hold_that_lasts_beyond_the_hard_end_is_ended() {
     let call = holds_for(60).call(after(19), Some(&seen(1)), &manner());
     assert_eq!(call, Some(Call::Look));
     let call = holds_for(60).call(after(20), Some(&seen(1)), &manner());
-    assert!(matches!(call, Some(Call::Disable { pause: 7, .. })), "{call:?}");
+    let is_pauses = matches!(call, Some(Call::Disable { pause: 7, what: What::Pause, .. }));
+    assert!(is_pauses, "{call:?}");
 }
 
 #[test]
