@@ -205,3 +205,19 @@ impl Local {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::{manner, seen, NOW};
+
+    #[test]
+    fn nothing_is_promised_over_another_callers_pause() {
+        for (by, is_promised) in [("bob", false), ("fleet web 3 carol", true)] {
+            let stands = Stands { app: "a".to_owned(), pause: 3, by: by.to_owned() };
+            let mut local = Local::default();
+            local.promise(NOW, Some(&seen(1)), Some(&stands), 9, &manner());
+            assert_eq!(local.hold.map(|hold| hold.pause), is_promised.then_some(9), "{by}");
+        }
+    }
+}

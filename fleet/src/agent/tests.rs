@@ -11,10 +11,10 @@ use crate::keys::{Fleet, LeaseId, Revision, Token};
 use crate::snapshot::PauseEntry;
 use crate::values::{Ack, AckState, Millis, Pause, Stage, VERSION};
 
-const NOW: Duration = Duration::from_secs(100);
+pub(super) const NOW: Duration = Duration::from_secs(100);
 
 /// A pause whose hard end is 20 s after its beat, which is of now.
-fn seen(beat: u64) -> Seen {
+pub(super) fn seen(beat: u64) -> Seen {
     let pause = Pause {
         v: VERSION,
         by: "alice".to_owned(),
@@ -31,7 +31,7 @@ fn seen(beat: u64) -> Seen {
     Seen { entry, since: Some(NOW) }
 }
 
-fn manner() -> Manner {
+pub(super) fn manner() -> Manner {
     let (look, slack) = (Duration::from_secs(1), Duration::from_secs(1));
     Manner { fleet: Fleet::parse("web").unwrap(), look, slack }
 }

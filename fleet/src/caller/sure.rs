@@ -122,3 +122,43 @@ impl Sure {
         self.hosts.iter().map(|(id, held)| (id, held.pause))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Revision;
+    use crate::snapshot::HostEntry;
+    use crate::values::{Ack, Host, Millis};
+
+    const NOW: Duration = Duration::from_secs(100);
+    const HOLD: Duration = Duration::from_secs(20);
+
+    /// A host acks the beat of now for so many seconds; the lease was kept so many seconds ago.
+    fn until(remaining: u64, kept: u64) -> Duration {
+        let (app, token, id) = (App("a".to_owned()), Token(5), HostId("h0".to_owned()));
+        let (state, remaining) = (AckState::Quiet, Millis(remaining * 1000));
+        let ack =
+            Ack { v: 1, state, beat: 1, remaining, pause: 7, held: 0, in_flight: 0, why: None };
+        let host = HostEntry { host: Host::default(), registered: Revision(2), is_alive: true };
+        let mut at = Snapshot::default();
+        at.hosts.insert(id.clone(), host);
+        at.acks.insert((app.clone(), token, id), ack);
+        let mut sure = Sure::default();
+        sure.beats(1, NOW);
+        sure.kept(NOW - Duration::from_secs(kept), HOLD);
+        sure.read(NOW, &at, &app, token, true);
+        sure.until(HOLD).unwrap() - NOW
+    }
+
+    /// It may have joined since the newest read, and its ack not have been read.
+    #[test]
+    fn a_host_that_is_not_known_yet_has_promised_half_of_the_hard_end() {
+        assert_eq!(until(19, 0), Duration::from_millis(9800));
+    }
+
+    #[test]
+    fn the_earliest_end_counts_and_clocks_may_differ() {
+        assert_eq!(until(5, 0), Duration::from_millis(4900), "the host's");
+        assert_eq!(until(19, 15), Duration::from_millis(4600), "the lease's");
+    }
+}

@@ -7,7 +7,9 @@ use super::clock::Clock;
 use super::story::Kind;
 use super::world::{Happens, World, GIVEN_UP, HOLD, WAIT};
 use crate::agent::call::{Call, Said, What};
-use crate::caller::talk::{Action, Ask, Direct, Event, Goal, Kill, Notice, Outcome, Reply, Terms};
+use crate::caller::talk::{
+    Action, Ask, Direct, Event, Goal, Kill, Loss, Notice, Outcome, Reply, Terms,
+};
 use crate::caller::Caller;
 use crate::keys::HostId;
 
@@ -36,6 +38,8 @@ pub(super) struct Actor {
     pub was_started: bool,
     /// A loss was told.
     pub is_told: bool,
+    /// The first one.
+    pub loss: Option<Loss>,
     pub outcome: Option<Outcome>,
     rung: u64,
 }
@@ -53,6 +57,7 @@ impl Actor {
             is_running: false,
             was_started: false,
             is_told: false,
+            loss: None,
             outcome: None,
             rung: 0,
         }
@@ -198,7 +203,10 @@ impl World {
                         .later(fate.there, Happens::Caller(at, Act::Directs(direct, is_answered))),
                 }
             }
-            Action::Tell(Notice::Lost(_)) => one.is_told = true,
+            Action::Tell(Notice::Lost(loss)) => {
+                one.is_told = true;
+                one.loss.get_or_insert(loss);
+            }
             Action::Tell(Notice::Sure) => one.is_told = false,
             Action::Tell(_) => {}
             Action::Finish(outcome) => {

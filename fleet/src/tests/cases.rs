@@ -3,7 +3,8 @@
 
 use super::story::{Deed, Fate, Kind, Story};
 use super::world::World;
-use crate::caller::talk::{NotPaused, Outcome};
+use crate::caller::talk::{Loss, NotPaused, Outcome};
+use crate::keys::HostId;
 
 const FINE: Fate = Fate { kind: Kind::Fine, there: 3, back: 3, quiet: 200 };
 
@@ -160,8 +161,9 @@ fn another_operators_pause_keeps_the_command_from_running() {
 
 #[test]
 fn an_operator_who_resumes_a_host_is_told_as_a_loss() {
-    let outcome = one(with(&[(9000, Deed::AliceEnds(1))]));
-    assert!(matches!(outcome, Outcome::RanUnpaused(_)), "{outcome:?}");
+    let caller = World::new(with(&[(9000, Deed::AliceEnds(1))])).play().callers.remove(0);
+    assert!(matches!(caller.outcome, Some(Outcome::RanUnpaused(_))), "{:?}", caller.outcome);
+    assert_eq!(caller.loss, Some(Loss::Host(HostId("h1".to_owned()))));
 }
 
 #[test]
