@@ -109,7 +109,8 @@ subtest 'the command comes with its manual, and speaks to this nginx' => sub {
     is $exit, 0, 'its package is installed' or diag $output;
     my @files = map { slurp("/var/lib/dpkg/info/intermission.list") =~ m{^(/\Q$_\E)$}m ? () : $_ } qw(usr/bin/intermission
         usr/share/man/man1/intermission.1.gz usr/share/man/man1/intermission-run.1.gz
-        usr/share/bash-completion/completions/intermission usr/share/doc/intermission/examples/intermission.toml);
+        usr/share/bash-completion/completions/intermission usr/share/doc/intermission/examples/intermission.toml
+        usr/share/doc/intermission/examples/intermission-agent.service);
     is_deeply \@files, [], 'it has the command, the manual, completions and an example';
     ($exit, $output) = $root->run(qw(intermission run --host http://127.0.0.1:8000 --wait 2s -- sh -c), 'echo "in a pause"');
     is $exit, 0, 'a command runs in a pause of this nginx' or diag $output;
@@ -195,7 +196,7 @@ sub package_of {
     mkdir "$work/$revision";
     mkdir $tree;
     my $from = Intermission::root();
-    system('cp', '-r', (map { "$from/$_" } qw(debian scripts docs nginx-conf README.md CHANGELOG.md)), $tree) == 0 or die 'cp fails';
+    system('cp', '-r', (map { "$from/$_" } qw(debian scripts docs nginx-conf packaging README.md CHANGELOG.md)), $tree) == 0 or die 'cp fails';
     my $changelog = Intermission::Process::slurp("$tree/debian/changelog");
     my ($version) = $changelog =~ /\((.*?)-/;
     Intermission::write_file("$tree/debian/changelog", $changelog =~ s/\Q$version\E-\S+\)/$version-$revision)/r);
