@@ -163,6 +163,17 @@ pub enum Wake {
     All,
 }
 
+impl Wake {
+    /// Those that one or the other wakes. Two workers are all of them.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (one, other) if one == other => one,
+            _ => Self::All,
+        }
+    }
+}
+
 impl<'z> Zone<'z> {
     /// Makes all tables empty. The memory of the slots must be all zero, or of valid slots.
     pub fn reset(&mut self) {
@@ -268,10 +279,6 @@ impl<'z> Zone<'z> {
 
 impl Effects {
     pub(super) fn wake_also(&mut self, worker: WorkerId) {
-        self.wake = match self.wake {
-            Wake::Nobody => Wake::One(worker),
-            Wake::One(other) if other == worker => Wake::One(worker),
-            _ => Wake::All,
-        };
+        self.wake = self.wake.and(Wake::One(worker));
     }
 }

@@ -15,7 +15,9 @@ use crate::control::settings::Settings;
 use crate::control::status::{Slots, Status};
 use crate::ffi::conf::{self, LocConf};
 use crate::ffi::nginx::log::{self, write};
+use crate::ffi::nginx::posting::Post;
 use crate::ffi::nginx::request::Request;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::{evaluate, functions, upstreams};
 use crate::ffi::worker::reap;
 use crate::ffi::worker::this_worker::ThisWorker;
@@ -25,6 +27,9 @@ use crate::log_lines::variables::BadValue;
 use crate::text::AppName;
 
 const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
+
+/// Gives back what dead workers had, once the answer is sent.
+static REAP: Timer = Timer::new(on_reap);
 
 /// What becomes of a control request.
 enum Outcome {
@@ -53,6 +58,12 @@ extern "C" fn on_body(r: Request) {
     }
 }
 
+fn on_reap() {
+    if let Some(this) = ThisWorker::current() {
+        reap::reap_dead_workers(&this.zone);
+    }
+}
+
 /// The workers have reported what they have in flight.
 fn on_reports(r: Request) {
     if let Some(code) = answer(r) {
@@ -66,7 +77,6 @@ fn answer(r: Request) -> Option<ngx_int_t> {
         return Some(ERROR);
     };
     let Some(zone) = main.zone else { return Some(ERROR) };
-    reap::reap_dead_workers(&zone);
     let own = match AppName::new(evaluate::variable(&r, main.variables.app_name)) {
         Ok(name) => name,
         Err(too_long) => {
@@ -116,12 +126,16 @@ fn decide<'s>(
         return Err(Error::Method(verb.methods(endpoint.changes)));
     }
     if verb.changes() {
+        // With hundreds of workers this takes longer than the change.
+        REAP.post(Post::Now);
         if !r.is_main() {
             return Err(Error::Subrequest);
         }
         if let Some(refused) = reading::refused_to_browser(r, endpoint) {
             return Err(Error::Browser(refused));
         }
+    } else {
+        reap::reap_dead_workers(zone);
     }
     let asked = verb.command(said, conf.lease.flatten()).map_err(Error::Parameter)?;
     let scope = Scope { own: *name, apps: endpoint.apps() };
@@ -131,7 +145,7 @@ fn decide<'s>(
         }
         *name = app;
     }
-    zone.visit(|zone| scope.make_known(zone));
+    zone.visit_and_wake_soon(|zone| scope.make_known(zone));
     if tells_what_is_in_flight(asked.command, r) && ask::waits(r, on_reports) {
         return Ok(Outcome::Asks);
     }
@@ -172,7 +186,7 @@ fn carry_out(
         pace: conf.release.unwrap_or_default(),
         token,
     };
-    let carried = zone.visit(|zone| change.carry_out(zone, &caller));
+    let carried = zone.visit_and_wake_soon(|zone| change.carry_out(zone, &caller));
     if let Some(event) = carried.event() {
         write_event(r.log(), &app, event);
     }

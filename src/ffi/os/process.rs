@@ -1,5 +1,8 @@
 //! Processes: who this one is, and whether another one lives.
 
+use std::fs::File;
+use std::io::Read;
+
 use rustix::io::Errno;
 use rustix::process::{test_kill_process, Pid};
 
@@ -29,7 +32,10 @@ pub(crate) fn parent() -> i32 {
 /// When a process started, in clock ticks since the machine did (proc(5)); 0 if it is a zombie. None if
 /// that cannot be read.
 fn started(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // All of it comes with one read: it has 52 fields.
+    let mut stat = [0; 2048];
+    let read = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    let stat = stat.get(..read)?;
     // The second field is a name in parentheses, which may contain any character.
     let rest = stat.rsplitn(2, |byte| *byte == b')').next()?;
     let mut fields = core::str::from_utf8(rest).ok()?.split_ascii_whitespace();

@@ -12,6 +12,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::hooks;
 use crate::ffi::nginx::own_connection::{self, Told};
 use crate::ffi::nginx::per_worker::PerWorker;
+use crate::ffi::nginx::posting::Post;
+use crate::ffi::nginx::timer::Timer;
 use crate::ffi::nginx::Failed;
 use crate::ffi::os::bell;
 use crate::ffi::os::fd::Fd;
@@ -57,6 +59,10 @@ pub(crate) fn number(worker: WorkerId) -> usize {
     worker.index() % COUNT
 }
 
+/// Whom [`wake_soon`] is to wake.
+static SOON: PerWorker<Cell<Option<(&'static Bells, Wake)>>> = PerWorker::new(Cell::new(None));
+static RING: Timer = Timer::new(on_soon);
+
 /// This worker's entry; NONE if it has none, and in the master.
 static OWN: PerWorker<Cell<WorkerId>> = PerWorker::new(Cell::new(WorkerId::NONE));
 
@@ -77,6 +83,20 @@ pub(crate) fn wake(bells: &Bells, workers: Wake) {
         }
         Wake::One(worker) => bell::ring(bells.of(worker)),
         Wake::All => bells.0.iter().for_each(|one| bell::ring(Fd(one.load(Ordering::Relaxed)))),
+    }
+}
+
+/// As [`wake`], after this turn of the event loop: by then the caller of the control endpoint has the
+/// answer, and need not wait until hundreds of workers have had their turn.
+pub(crate) fn wake_soon(bells: &'static Bells, workers: Wake) {
+    let before = SOON.take().map_or(Wake::Nobody, |(_, before)| before);
+    SOON.set(Some((bells, before.and(workers))));
+    RING.post(Post::Now);
+}
+
+fn on_soon() {
+    if let Some((bells, workers)) = SOON.take() {
+        wake(bells, workers);
     }
 }
 

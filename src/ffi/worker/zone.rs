@@ -1,8 +1,8 @@
 //! The zone: shared memory that is carved once, and then lent to the core under nginx's own lock.
 
 use core::ffi::c_void;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::{mem, ptr};
 
 use super::doorbell::{self, Bells};
 use super::file_status::FileStatus;
@@ -136,10 +136,24 @@ impl SharedZone {
         self.front.roll.store(roll.0, Ordering::Relaxed);
     }
 
+    /// As [`Self::visit`], but wakes workers only after this turn of the event loop.
+    pub(crate) fn visit_and_wake_soon<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let (result, mut effects) = self.lend(f);
+        doorbell::wake_soon(self.bells(), mem::take(&mut effects.wake));
+        self.carry_out(&effects);
+        result
+    }
+
     /// Lends the tables to `f` under the lock. Then, without the lock, wakes workers and writes log
     /// lines as the tables ask for. `f` must not log, allocate, release or end a request, or visit
     /// again.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
+        let (result, effects) = self.lend(f);
+        self.carry_out(&effects);
+        result
+    }
+
+    fn lend<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> (R, Effects) {
         let now = now();
         let locked = Locked::new(self.pool, &self.front.holder);
         #[cfg(feature = "faults")]
@@ -165,8 +179,7 @@ impl SharedZone {
         let result = f(&mut zone);
         let effects = zone.leave();
         drop(locked);
-        self.carry_out(&effects);
-        result
+        (result, effects)
     }
 
     fn table<T>(&self, table: Table<T>) -> *mut [T] {
