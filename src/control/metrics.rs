@@ -28,15 +28,20 @@ const OUTCOMES: [Outcome; 8] = [
 /// The metrics of these apps, and of the zone.
 pub fn render(apps: &[Status], slots: Slots) -> String {
     let mut page = Page(String::with_capacity(2048 * (1 + apps.len())));
+    // A label is written in each of an app's lines: so it is made once.
+    let apps: Vec<_> = apps.iter().map(|app| (Label(&app.app).to_string(), app)).collect();
     // Writing into a string does not fail.
-    let _ = page.write(apps, slots);
+    let _ = page.write(&apps, slots);
     page.0
 }
 
 struct Page(String);
 
+/// An app, with its name as a label.
+type Labelled<'a> = (String, &'a Status);
+
 impl Page {
-    fn write(&mut self, apps: &[Status], slots: Slots) -> fmt::Result {
+    fn write(&mut self, apps: &[Labelled<'_>], slots: Slots) -> fmt::Result {
         let flag = |on: bool| u8::from(on);
         self.gauge("paused", "1 if the app is paused, else 0.", apps, |app| {
             flag(app.state == Word::Paused)
@@ -72,9 +77,9 @@ impl Page {
         let help = "Requests that nginx gave up although the app may still work on them.";
         self.per_app("abandoned_total", "counter", help, apps, |app| app.all_abandoned)?;
         self.head("requests_total", "counter", "Requests, by outcome.")?;
-        for app in apps {
+        for (name, app) in apps {
             for (outcome, count) in OUTCOMES {
-                let (name, count) = (Label(&app.app), count(&app.totals));
+                let count = count(&app.totals);
                 let labels = format_args!("app=\"{name}\",outcome=\"{outcome}\"");
                 writeln!(self.0, "intermission_requests_total{{{labels}}} {count}")?;
             }
@@ -84,8 +89,7 @@ impl Page {
         let help = "Requests that were passed on, and held because the app never saw them.";
         self.per_app("taken_back_total", "counter", help, apps, |app| app.totals.away)?;
         self.head("rejected_total", "counter", "Rejected requests, by what ran out.")?;
-        for app in apps {
-            let name = Label(&app.app);
+        for (name, app) in apps {
             for (lack, count) in app.rejected.iter() {
                 let labels = format_args!("app=\"{name}\",reason=\"{}\"", lack.word());
                 writeln!(self.0, "intermission_rejected_total{{{labels}}} {count}")?;
@@ -113,7 +117,7 @@ impl Page {
         writeln!(self.0, "intermission_slots_used {}", slots.used)?;
         let help = "0 if intermission_state_file is set but a restart would forget pauses, else 1.";
         self.head("state_file_ok", "gauge", help)?;
-        let ok = flag(apps.iter().all(|app| app.state_file.is_fine()));
+        let ok = flag(apps.iter().all(|(_, app)| app.state_file.is_fine()));
         writeln!(self.0, "intermission_state_file_ok {ok}")
     }
 
@@ -126,7 +130,7 @@ impl Page {
         &mut self,
         name: &str,
         help: &str,
-        apps: &[Status],
+        apps: &[Labelled<'_>],
         value: impl Fn(&Status) -> V,
     ) -> fmt::Result {
         self.per_app(name, "gauge", help, apps, value)
@@ -137,19 +141,19 @@ impl Page {
         name: &str,
         kind: &str,
         help: &str,
-        apps: &[Status],
+        apps: &[Labelled<'_>],
         value: impl Fn(&Status) -> V,
     ) -> fmt::Result {
         self.head(name, kind, help)?;
-        apps.iter().try_for_each(|app| {
-            let (label, value) = (Label(&app.app), value(app));
+        apps.iter().try_for_each(|(label, app)| {
+            let value = value(app);
             writeln!(self.0, "intermission_{name}{{app=\"{label}\"}} {value}")
         })
     }
 
-    fn histogram(&mut self, app: &Status) -> fmt::Result {
+    fn histogram(&mut self, (name, app): &Labelled<'_>) -> fmt::Result {
         const NAME: &str = "intermission_hold_seconds";
-        let (name, holds) = (Label(&app.app), &app.holds);
+        let holds = &app.holds;
         for (bound, count) in holds.up_to() {
             let bound = bound.0 as f64 / 1000.0;
             writeln!(self.0, "{NAME}_bucket{{app=\"{name}\",le=\"{bound}\"}} {count}")?;
