@@ -38,6 +38,9 @@ pub(crate) struct MainConf {
     /// Where pauses are kept over a restart; empty if the directive says `off`.
     pub state_path: Option<ngx_str_t>,
     pub state: Option<StateFile>,
+    /// Whether a location may hold requests while their app is paused. If not, no request comes to the
+    /// gate.
+    pub uses_gate: bool,
     /// Whether a location holds requests that nginx could not send to their app.
     pub uses_away: bool,
     /// Keeps the zone's doorbells open. Only the newest configuration of a zone has them.
@@ -61,6 +64,7 @@ impl MainConf {
             zone: None,
             state_path: None,
             state: None,
+            uses_gate: false,
             uses_away: false,
             bells: Cell::new(None),
             roll: Cell::new(None),

@@ -99,6 +99,9 @@ extern "C" fn set_intermission(cf: Conf, _: &ngx_command_t, conf: &mut LocConf) 
         Err(allowed) => return cf.refuse(value, allowed),
     };
     conf.holds = Some(holds);
+    if let Some(main) = main_conf_of(cf).filter(|_| !matches!(holds, Holds::Never)) {
+        main.uses_gate = true;
+    }
     NGX_CONF_OK
 }
 

@@ -25,6 +25,7 @@ use nginx_sys::{
 };
 use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
+use crate::ffi::conf::main_conf_of;
 use crate::ffi::nginx::conf::Conf;
 use crate::ffi::nginx::module::Module;
 use crate::ffi::nginx::{callbacks, flags, Failed};
@@ -77,6 +78,9 @@ extern "C" fn postconfiguration(cf: Conf) -> ngx_int_t {
 /// let it in. nginx runs the handlers of a phase in the reverse order of its modules: this module stands
 /// behind mirror and try_files, so the gate comes before them.
 fn add_gate(cf: Conf) -> Result<(), Failed> {
+    if !main_conf_of(cf).is_some_and(|main| main.uses_gate) {
+        return Ok(());
+    }
     let phase = nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE as usize;
     let core = NgxHttpCoreModule::main_conf_mut(&*cf).ok_or(Failed)?;
     let handlers = &mut core.phases.get_mut(phase).ok_or(Failed)?.handlers;

@@ -51,7 +51,8 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     if let Some(mark) = find(r) {
         return meet_again(r, main, conf, mark);
     }
-    if pages::is_nginx_own(&r, &main.own_handlers) || !holds(r, conf) {
+    let may_hold = matches!(conf.holds, Some(Holds::Always | Holds::If(_)));
+    if !may_hold || pages::is_nginx_own(&r, &main.own_handlers) || !holds(r, conf) {
         return GOES_ON;
     }
     let Some(this) = ThisWorker::current() else {
