@@ -42,6 +42,13 @@ pub(super) struct Hold {
     pub(super) is_promised: bool,
 }
 
+impl Hold {
+    /// One that the endpoint has, of which nothing else is known yet.
+    pub(super) fn new(token: Token, pause: u64, until: Duration, what: What) -> Self {
+        Self { token, pause, until, beat: 0, is_quiet: false, what, is_promised: false }
+    }
+}
+
 /// A pause that cannot be held.
 #[derive(Clone, Debug)]
 pub(super) struct Failed {
@@ -209,15 +216,7 @@ impl Local {
             (Call::Enable { token, lease, .. }, Said::Is(status)) => {
                 let until = sent.saturating_add(lease);
                 let pause = status.pause;
-                self.hold = Some(Hold {
-                    token,
-                    pause,
-                    until,
-                    beat: 0,
-                    is_quiet: false,
-                    what: What::Pause,
-                    is_promised: false,
-                });
+                self.hold = Some(Hold::new(token, pause, until, What::Pause));
                 self.counts(lease, sent, &want, manner);
                 self.known = Some(status);
             }
@@ -307,15 +306,7 @@ impl Local {
             // An agent that lived before this one began it.
             (None, Some(token), State::Paused, _) => {
                 let (pause, until) = (status.pause, now);
-                self.hold = Some(Hold {
-                    token,
-                    pause,
-                    until,
-                    beat: 0,
-                    is_quiet: false,
-                    what: What::Pause,
-                    is_promised: false,
-                });
+                self.hold = Some(Hold::new(token, pause, until, What::Pause));
             }
             // A stop keeps the name of the pause that it came from: it is the fleet's if etcd says so.
             (None, _, State::Stopped, Want::Stop(token, _)) => {

@@ -21,9 +21,7 @@ impl Local {
     }
 
     pub(super) fn stopped(&mut self, now: Duration, token: Token, pause: u64) {
-        let (until, what) = (now, What::Stop);
-        let hold = Hold { token, pause, until, beat: 0, is_quiet: false, what, is_promised: false };
-        self.hold = Some(hold);
+        self.hold = Some(Hold::new(token, pause, now, What::Stop));
     }
 
     /// Whether the app answers with 503 as this stop asks for.

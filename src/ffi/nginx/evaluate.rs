@@ -82,10 +82,6 @@ fn is_unset(variable: &ngx_http_variable_t) -> bool {
     both.is_some_and(|(handler, unset)| ptr::fn_addr_eq(handler, unset))
 }
 
-fn is_made(value: &ngx_http_variable_value_t) -> bool {
-    !functions::made(value).data.is_null()
-}
-
 fn undisturbed<T>(r: Request, read: impl FnOnce() -> T) -> T {
     static KEPT: PerWorker<Cell<Kept>> = PerWorker::new(Cell::new(Kept::NONE));
     let mut kept = KEPT.take();
@@ -118,7 +114,7 @@ impl Kept {
     fn put_back(&self, r: Request) {
         self.captures.put_back(r);
         for (now, before) in values(r).iter_mut().zip(&self.variables) {
-            if is_made(before) || flags::value::NOT_FOUND.is_set(now) {
+            if made(before).is_some() || flags::value::NOT_FOUND.is_set(now) {
                 *now = *before;
             }
         }

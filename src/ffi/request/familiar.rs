@@ -7,16 +7,10 @@ use core::ptr;
 use crate::ffi::conf::LocConf;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ids::AppId;
+use crate::text::{AppName, Text};
 
-/// In bytes: of an app's name, or a max_time. If one is longer, nothing is kept.
-const LONGEST: usize = 32;
-
-/// A copy of a short text.
-#[derive(Clone, Copy)]
-struct Text {
-    len: usize,
-    bytes: [u8; LONGEST],
-}
+/// A `$intermission_max_time` that is kept. Nothing is kept of a request with a longer one.
+type MaxTimeText = Text<32>;
 
 /// What the way of a request depends on while its app is open.
 #[derive(Clone, Copy)]
@@ -33,8 +27,8 @@ pub(crate) struct Way<'a> {
 struct Last {
     conf: *const LocConf,
     changes: u64,
-    name: Text,
-    max_time: Option<Text>,
+    name: AppName,
+    max_time: Option<MaxTimeText>,
     app: Option<AppId>,
 }
 
@@ -49,31 +43,28 @@ impl Familiar {
         Self(RefCell::new(Last {
             conf: ptr::null(),
             changes: 0,
-            name: Text::EMPTY,
+            name: AppName::EMPTY,
             max_time: None,
             app: None,
         }))
     }
 
-    /// The app is open, and this is its entry, if it has one. None if the last request that passed was not like this one.
+    /// The app is open, and this is its entry, if it has one. None if the last request that passed was
+    /// not like this one.
     #[inline]
     pub(crate) fn app(&self, way: Way<'_>) -> Option<Option<AppId>> {
         let last = self.0.try_borrow().ok()?;
         let same = ptr::eq(last.conf, way.conf)
             && last.changes == way.changes
-            && last.name.is(way.name)
-            && match (&last.max_time, way.max_time) {
-                (Some(last), Some(now)) => last.is(now),
-                (last, now) => last.is_none() && now.is_none(),
-            };
+            && last.name.as_bytes() == way.name
+            && last.max_time.as_ref().map(Text::as_bytes) == way.max_time;
         same.then_some(last.app)
     }
 
     /// A request like this one has passed, and all is noted about it. Its app has this entry, if any.
     pub(crate) fn learn(&self, way: Way<'_>, app: Option<AppId>) {
-        let (name, max_time) = (Text::new(way.name), way.max_time.map(Text::new));
-        let (Some(name), None | Some(Some(_))) = (name, max_time) else { return };
-        let max_time = max_time.flatten();
+        let max_time = way.max_time.map(MaxTimeText::new).transpose();
+        let (Ok(name), Ok(max_time)) = (AppName::new(way.name), max_time) else { return };
         let Way { conf, changes, .. } = way;
         if let Ok(mut last) = self.0.try_borrow_mut() {
             *last = Last { conf, changes, name, max_time, app };
@@ -85,20 +76,5 @@ impl Familiar {
         if let Ok(mut last) = self.0.try_borrow_mut() {
             last.conf = ptr::null();
         }
-    }
-}
-
-impl Text {
-    const EMPTY: Self = Self { len: 0, bytes: [0; LONGEST] };
-
-    fn new(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; LONGEST];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self { len: text.len(), bytes })
-    }
-
-    #[inline]
-    fn is(&self, text: &[u8]) -> bool {
-        self.bytes.get(..self.len) == Some(text)
     }
 }
