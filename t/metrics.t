@@ -24,7 +24,7 @@ END_OF_CONF
 
 my %type = (
     (map { $_ => 'gauge' } qw(paused stopped draining away held oldest_held_seconds in_flight oldest_in_flight_seconds upgraded
-        room last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok)),
+        room last_drain_seconds last_drain_timestamp_seconds slots slots_used state_file_ok build_info)),
     (map { $_ => 'counter' } qw(requests_total taken_back_total rejected_total failed_total abandoned_total expired_to_app_total holds_total pauses_total)),
     hold_seconds => 'histogram',
 );
@@ -73,7 +73,7 @@ subtest 'every series is there from the start, at 0' => sub {
     my @help = $page =~ /^# HELP intermission_(\w+) \S.*\.$/mg;
     is_deeply [sort @help], [sort keys %type], 'each metric has a help text';
     my $series = series($page);
-    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:room|slots|slots_used|state_file_ok|requests_total|rejected_total|hold_seconds)$/ } keys %type;
+    my @expected = map { "intermission_$_\{app=\"basecamp\"}" } grep { !/^(?:room|slots|slots_used|state_file_ok|build_info|requests_total|rejected_total|hold_seconds)$/ } keys %type;
     push @expected, map { "intermission_requests_total{app=\"basecamp\",outcome=\"$_\"}" } @outcomes;
     push @expected, map { "intermission_rejected_total{app=\"basecamp\",reason=\"$_\"}" } @reasons;
     push @expected, map { "intermission_hold_seconds_bucket{app=\"basecamp\",le=\"$_\"}" } @bounds;
@@ -82,7 +82,9 @@ subtest 'every series is there from the start, at 0' => sub {
     is $series->{'intermission_room{app="basecamp"}'}, $t->status->{room}, 'before the first pause there is room';
     is $series->{intermission_slots_used}, 0, 'before the first pause no slot is used';
     is $series->{intermission_slots}, $t->status->{slots}{total}, 'before the first pause all slots are counted';
-    is_deeply [sort keys %$series], [sort @expected, 'intermission_room{app="basecamp"}', 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'metrics have no other series';
+    my @info = grep { /^intermission_build_info\{version="[^"]+",nginx="[^"]+"\}$/ } keys %$series;
+    is_deeply [map { $series->{$_} } @info], [1], 'the versions are there, in labels';
+    is_deeply [sort keys %$series], [sort @expected, @info, 'intermission_room{app="basecamp"}', 'intermission_slots', 'intermission_slots_used', 'intermission_state_file_ok'], 'metrics have no other series';
     is_clean($page, 'metrics before the first pause');
     like $t->control('metrics?format=json')->{body}, qr/^\{/, 'format=json has the same as JSON';
 };

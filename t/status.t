@@ -15,6 +15,8 @@ location /_intermission { intermission_control; }
 location /paced { intermission_control; intermission_release spread=30s concurrency=7; }
 END_OF_CONF
 
+my $nginx = $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx';
+
 sub start { return Intermission->new(workers => 2, locations => $locations, @_) }
 
 my $time = qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -56,7 +58,7 @@ subtest 'each field exists and has the type that docs/reference.md shows' => sub
     is_deeply [@$open{qw(since until reason by drained_by pace)}], ['time', 'null', 'null', 'null', 'text', 'null'], 'the status of an open app: no since, until, reason, by and pace';
     is_deeply {map { $_ => $open->{last_drain}{$_} } qw(released seconds ended)}, {released => 'number', seconds => 'number', ended => 'time'}, 'the status of an open app has its last drain';
     my ($listed) = @{decode_json($t->control('apps')->{body})->{apps}};
-    delete $example->{settings};
+    delete @$example{qw(settings versions)};
     is_deeply [sort keys %$listed], [sort 'app_encoded', keys %$example], 'the list of apps has all fields of an app, and app_encoded';
     $t->clean_ok;
 };
@@ -75,6 +77,20 @@ location /plain { intermission_control; error_log @DIR@/more.log debug; error_lo
 MORE
     is_deeply $t->status->{settings}, {lease => 90, log_level => 'warn', max_fails => ['several', 'backup']}, 'one place';
     is_deeply $t->status(at => '/plain')->{settings}, {lease => undef, log_level => 'debug', max_fails => ['several', 'backup']}, 'another place, with two logs';
+    $t->clean_ok;
+};
+
+subtest 'the versions are those of the module and of nginx, once for all apps' => sub {
+    my $t = start();
+    my ($module) = Intermission::slurp(Intermission::root() . '/Cargo.toml') =~ /^version = "(.*)"$/m;
+    my $versions = {module => $module, nginx => `$nginx -v 2>&1` =~ m{version: (\S+)}};
+    is_deeply $t->status->{versions}, $versions, 'status';
+    my $list = decode_json($t->control('apps')->{body});
+    is_deeply $list->{versions}, $versions, 'apps: beside the apps';
+    is_deeply [sort keys %$list], [qw(apps now versions)], 'apps: nothing else is there';
+    ok !exists decode_json($t->control('enable?format=json')->{body})->{versions}, 'the answer to a verb has none';
+    like $t->control('metrics')->{body}, qr/^intermission_build_info\{version="\Q$module\E",nginx="\Q$versions->{nginx}\E"\} 1$/m, 'metrics';
+    $t->control('disable');
     $t->clean_ok;
 };
 

@@ -84,7 +84,7 @@ mod tests {
         let mut all = Vec::new();
         for id in ["h0", "h1"] {
             let apps = vec![APP.to_owned()];
-            let value = Host { v: 1, endpoint: None, apps, agent: String::new() };
+            let value = Host { v: 1, apps, ..Host::default() };
             all.push(entry(&fleet, &Key::Host(host(id)), write(&value), 2));
         }
         for id in alive {

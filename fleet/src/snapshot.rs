@@ -31,6 +31,7 @@ pub struct PauseEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostEntry {
     pub host: Host,
+    /// The revision that registered it. What it says of itself later is no registration.
     pub registered: Revision,
     pub is_alive: bool,
 }
@@ -56,7 +57,7 @@ impl Snapshot {
                     let one = HostEntry { host, registered: entry.modified, is_alive: false };
                     all.hosts.insert(id, one);
                 }
-                Some(Key::Alive(id)) => alive.push(id),
+                Some(Key::Alive(id)) => alive.push((id, entry.modified)),
                 Some(Key::Pause(app)) => {
                     all.pauses.insert(app, PauseEntry::of(entry));
                 }
@@ -68,9 +69,9 @@ impl Snapshot {
                 None => {}
             }
         }
-        for id in alive {
+        for (id, registered) in alive {
             if let Some(host) = all.hosts.get_mut(&id) {
-                host.is_alive = true;
+                (host.is_alive, host.registered) = (true, registered);
             }
         }
         all
@@ -113,5 +114,30 @@ impl PauseEntry {
 impl Host {
     pub fn serves(&self, app: &App) -> bool {
         self.apps.is_empty() || self.apps.contains(&app.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else each host that says something new would cost its pause's caller a beat.
+    #[test]
+    fn what_a_living_host_says_later_is_no_registration() {
+        let fleet = Fleet::parse("web").unwrap();
+        let id = HostId("h0".to_owned());
+        let entry = |key: Key, modified: u64| Entry {
+            key: fleet.key(&key),
+            value: b"{}".to_vec(),
+            created: Revision(5),
+            modified: Revision(modified),
+            lease: LeaseId(0),
+        };
+        let host = entry(Key::Host(id.clone()), 9);
+        let registered =
+            |entries: &[Entry]| Snapshot::new(&fleet, Revision(9), entries).hosts[&id].registered;
+        let alive = entry(Key::Alive(id.clone()), 5);
+        assert_eq!(registered(&[host.clone(), alive]), Revision(5));
+        assert_eq!(registered(&[host]), Revision(9), "of one that is dead nothing else is known");
     }
 }

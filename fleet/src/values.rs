@@ -27,6 +27,18 @@ pub struct Host {
     /// The version of the agent.
     #[serde(default)]
     pub agent: String,
+    /// What its nginx said last that it is. None: the agent knows of none, or is too old to say it.
+    #[serde(default)]
+    pub versions: Option<Versions>,
+}
+
+/// What runs at a host, as its endpoint says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Versions {
+    pub module: String,
+    /// As `nginx -v` says it: `nginx/1.28.3`.
+    pub nginx: String,
 }
 
 /// `alive/ID`: the host's agent lives.
@@ -138,5 +150,14 @@ mod tests {
         let ack = r#"{"v":9,"state":"calm","beat":1,"remaining":5}"#;
         assert_eq!(read::<Ack>(ack.as_bytes()).unwrap().state, AckState::Other);
         assert_eq!(read::<Pause>(b"{}"), None);
+    }
+
+    #[test]
+    fn a_host_that_says_no_versions_is_read() {
+        let host: Host = read(br#"{"v":1,"endpoint":null,"apps":["a"],"agent":"0.1.0"}"#).unwrap();
+        assert_eq!((host.agent.as_str(), host.versions), ("0.1.0", None));
+        let later = br#"{"v":2,"versions":{"nginx":"nginx/2.0.0","kernel":"9"}}"#;
+        let versions = read::<Host>(later).unwrap().versions.unwrap();
+        assert_eq!((versions.module.as_str(), versions.nginx.as_str()), ("", "nginx/2.0.0"));
     }
 }

@@ -12,6 +12,7 @@ use intermission::control::command::Verb;
 use intermission::control::form::Said;
 use intermission::control::metrics;
 use intermission::control::status::{LastDrain, PauseNumber, Seconds, Slots, Status, Time};
+use intermission::control::versions::Versions;
 use intermission::ids::PauseId;
 use intermission::shared::totals::{Holds, Totals};
 use intermission::shared::word::Word;
@@ -71,8 +72,12 @@ fn app(name: &[u8], reason: &[u8], state: u8, number: u64) -> Status {
     }
 }
 
+fn versions() -> Versions {
+    Versions::new(b"nginx/1.28.3")
+}
+
 fn json(apps: &[Status], now: Now) {
-    let text = serde_json::to_string(&AppList::new(apps.to_vec(), now)).unwrap();
+    let text = serde_json::to_string(&AppList::new(apps.to_vec(), versions(), now)).unwrap();
     assert!(!text.bytes().any(|byte| byte < b' '));
     // Quotes in a value are escaped: so this can only be the key.
     for key in ["\"app\":", "\"app_encoded\":", "\"reason\":", "\"state\":"] {
@@ -116,7 +121,7 @@ fn encoded(text: &str, app: &AppName) {
 /// Each line has the right format, each family is announced once and is complete, no series is there
 /// twice, and the buckets of a histogram grow up to its count.
 fn prometheus(apps: &[Status]) {
-    let text = metrics::render(apps, SLOTS);
+    let text = metrics::render(apps, SLOTS, &versions());
     let names: Vec<String> = apps.iter().map(label).collect();
     let (mut kinds, mut seen, mut counts) = (HashMap::new(), HashSet::new(), HashMap::new());
     let mut family = "";
@@ -142,18 +147,21 @@ fn prometheus(apps: &[Status]) {
             assert!(before.is_none_or(|before| before <= value), "{line}");
             assert!(part == "_bucket" || before == Some(value), "{line}");
         }
-        if let Some((key, app)) = labels.first() {
+        if name == "intermission_build_info" {
+            let keys: Vec<_> = labels.iter().map(|(key, _)| *key).collect();
+            assert_eq!(keys, ["version", "nginx"]);
+        } else if let Some((key, app)) = labels.first() {
             assert!(*key == "app" && names.contains(app), "{line:?}");
         }
     }
-    assert_eq!((kinds.len(), seen.len()), (FAMILIES, 3 + apps.len() * SERIES));
+    assert_eq!((kinds.len(), seen.len()), (FAMILIES, 4 + apps.len() * SERIES));
 }
 
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
-const FAMILIES: usize = 22;
+const FAMILIES: usize = 25;
 /// The series of an app: gauges and counters, outcomes, reasons, buckets, and the histogram's sum and
 /// count.
-const SERIES: usize = 16 + 8 + 5 + 11 + 2;
+const SERIES: usize = 18 + 8 + 5 + 11 + 2;
 
 /// A readable name is its own label. Any other name, and one that looks escaped, shows its bytes.
 fn label(app: &Status) -> String {

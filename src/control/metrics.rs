@@ -4,6 +4,7 @@
 use core::fmt::{self, Display, Write};
 
 use crate::control::status::{Slots, Status};
+use crate::control::versions::Versions;
 use crate::shared::totals::Totals;
 use crate::shared::word::Word;
 use crate::text::AppName;
@@ -25,13 +26,13 @@ const OUTCOMES: [Outcome; 8] = [
     ("lost", |totals| totals.lost),
 ];
 
-/// The metrics of these apps, and of the zone.
-pub fn render(apps: &[Status], slots: Slots) -> String {
+/// The metrics of these apps, of the zone, and of the module.
+pub fn render(apps: &[Status], slots: Slots, versions: &Versions) -> String {
     let mut page = Page(String::with_capacity(2048 * (1 + apps.len())));
     // A label is written in each of an app's lines: so it is made once.
     let apps: Vec<_> = apps.iter().map(|app| (Label(&app.app).to_string(), app)).collect();
     // Writing into a string does not fail.
-    let _ = page.write(&apps, slots);
+    let _ = page.write(&apps, slots).and_then(|()| page.build_info(versions));
     page.0
 }
 
@@ -121,6 +122,14 @@ impl Page {
         writeln!(self.0, "intermission_state_file_ok {ok}")
     }
 
+    /// 1, with what there is to know in the labels: so it can be joined to any other series.
+    fn build_info(&mut self, versions: &Versions) -> fmt::Result {
+        let help = "1; the labels are the versions of the module and of nginx.";
+        self.head("build_info", "gauge", help)?;
+        let Versions { module, nginx } = versions;
+        writeln!(self.0, "intermission_build_info{{version=\"{module}\",nginx=\"{nginx}\"}} 1")
+    }
+
     fn head(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
         writeln!(self.0, "# HELP intermission_{name} {help}")?;
         writeln!(self.0, "# TYPE intermission_{name} {kind}")
@@ -196,13 +205,17 @@ mod tests {
 
     const SLOTS: Slots = Slots { used: 3, total: 8 };
 
+    fn page(apps: &[Status]) -> String {
+        render(apps, SLOTS, &Versions::new(b"nginx/1.28.3"))
+    }
+
     fn app(name: &[u8]) -> Status {
         Status { room: 5, slots: SLOTS, ..Status::unknown(AppName::new(name).unwrap()) }
     }
 
     #[test]
     fn everything_is_there_from_the_start() {
-        let text = render(&[app(b"")], SLOTS);
+        let text = page(&[app(b"")]);
         for line in [
             "intermission_paused{app=\"\"} 0",
             "intermission_oldest_held_seconds{app=\"\"} 0",
@@ -219,6 +232,11 @@ mod tests {
             "intermission_slots 8",
             "intermission_slots_used 3",
             "intermission_state_file_ok 1",
+            concat!(
+                "intermission_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\",nginx=\"nginx/1.28.3\"} 1"
+            ),
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
@@ -242,7 +260,7 @@ mod tests {
             failed: 10,
             away: 11,
         };
-        let text = render(&[one], SLOTS);
+        let text = page(&[one]);
         for (outcome, count) in [("passed", 1), ("released", 3), ("stopped", 7), ("lost", 9)] {
             let line =
                 format!("intermission_requests_total{{app=\"a\",outcome=\"{outcome}\"}} {count}\n");

@@ -12,6 +12,7 @@ pub mod origin;
 pub mod status;
 
 pub mod settings;
+pub mod versions;
 
 pub mod metrics;
 pub mod scope;

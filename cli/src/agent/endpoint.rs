@@ -6,6 +6,7 @@ use std::time::Duration;
 use fleet::agent::call::{Call, Refusal, Said, Status, What};
 use fleet::agent::Terms;
 use fleet::keys::{App, Token};
+use fleet::values::Versions;
 use serde::Deserialize;
 
 use crate::client::answer::{self, Effect, Failure, Kind};
@@ -30,6 +31,11 @@ pub async fn apps(target: &Target, terms: &Terms) -> Vec<App> {
         apps.extend(all.into_iter().flat_map(|all| all.apps).map(|one| App(one.app)));
     }
     apps
+}
+
+/// What nginx says that it is; None if it does not say it. The failure: it does not answer.
+pub async fn versions(target: &Target) -> Result<Option<Versions>, Failure> {
+    target.status().await.map(|status| status.versions)
 }
 
 pub async fn call(target: &Target, call: &Call) -> Said {

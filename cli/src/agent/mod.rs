@@ -16,7 +16,7 @@ use fleet::snapshot::PauseEntry;
 use fleet::values::{Host, VERSION};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
-use tokio::time::{timeout, Instant};
+use tokio::time::{sleep, timeout, Instant};
 
 use crate::args;
 use crate::awaited::reached;
@@ -36,6 +36,8 @@ pub use wait_ready::wait_ready;
 const POLL: Duration = Duration::from_secs(2);
 /// How often a paused app is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// After so many polls nginx is asked again what it is: it may be replaced by a newer one.
+const POLLS: u32 = 5;
 /// A call reaches the endpoint within this time, or not at all.
 pub const SLACK: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,7 @@ pub async fn run(args: &args::fleet::Agent) -> Result<Exit, Wrong> {
         show::say(&format!("agent {name} of fleet \"{}\"", parts.keys.fleet.name()));
         match live(&parts, &seen, &mut signals, &mut asked).await {
             After::Ends => break,
-            After::Leaves => match leave(&parts).await {
+            After::Leaves(lease) => match leave(&parts, lease).await {
                 Ok(()) => break,
                 // It goes on as before.
                 Err(why) => show::complain(&format!("not left: {why}")),
@@ -138,8 +140,9 @@ fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
         endpoint: args.endpoint.clone().or(settings.endpoint),
         apps,
         agent: env!("CARGO_PKG_VERSION").to_owned(),
+        versions: None,
     };
-    let own = Own { id, host: host.clone(), lease: poll * 5 };
+    let own = Own { id, lease: poll * 5 };
     let terms = Terms { fleet: fleet.keys.fleet.clone(), host, poll, look: LOOK, slack: SLACK };
     let listen = args.listen.clone().or(settings.listen);
     Ok(Parts { keys: fleet.keys, own, terms, target, listen })
@@ -149,14 +152,21 @@ fn parts(args: &args::fleet::Agent) -> Result<Parts, Wrong> {
 enum After {
     Ends,
     Reloads,
-    Leaves,
+    Leaves(Option<LeaseId>),
 }
 
-/// The host is not of the fleet any more. Its nginx must have quit.
-async fn leave(parts: &Parts) -> Result<(), String> {
+/// The host is not of the fleet any more. Its nginx must have quit. Its lease ends first: then nothing that
+/// it has asked of etcd makes it one again.
+async fn leave(parts: &Parts, lease: Option<LeaseId>) -> Result<(), String> {
     match endpoint::call(&parts.target, &Call::Look).await {
         Said::Down(_) => {}
         _ => return Err("nginx still runs, or does not answer: end it first".to_owned()),
+    }
+    if let Some(lease) = lease {
+        match parts.keys.revoke(lease).await {
+            Ok(()) | Err(Failure::NoLease) => {}
+            Err(failure) => return Err(etcd_failed(&failure)),
+        }
     }
     parts.keys.forget(&parts.own.id).await.map_err(|failure| etcd_failed(&failure))?;
     show::say(&format!("host {} has left the fleet", parts.own.id.0));
@@ -185,14 +195,21 @@ async fn live(
 ) -> After {
     let start = Instant::now();
     let (to, mut happened) = unbounded_channel();
-    let mut agent = Agent::new(start.elapsed(), parts.terms.clone());
     let mut numbers = Numbers::default();
     let mut watch: Option<JoinHandle<()>> = None;
     let mut lease: Option<LeaseId> = None;
     let mut waiting: Vec<(Duration, Serves)> = Vec::new();
     let mut tell = Tell::default();
     // The endpoint may be away. Its own pauses of the fleet end by their leases then.
-    let apps = timeout(SLACK * 2, endpoint::apps(&parts.target, &parts.terms)).await;
+    let (apps, versions) = tokio::join!(
+        timeout(SLACK * 2, endpoint::apps(&parts.target, &parts.terms)),
+        timeout(SLACK * 2, endpoint::versions(&parts.target)),
+    );
+    let mut terms = parts.terms.clone();
+    terms.host.versions = versions.ok().and_then(Result::ok).flatten();
+    let mut agent = Agent::new(start.elapsed(), terms);
+    let often = parts.terms.poll * POLLS;
+    let looks = tokio::spawn(ask_versions(parts.target.clone(), often, to.clone()));
     let mut event = Event::Apps(apps.unwrap_or_default());
     let after = loop {
         let now = start.elapsed();
@@ -213,7 +230,7 @@ async fn live(
             Some((Signal(number), _)) = signals.recv() => match number {
                 1 => break After::Reloads,
                 2 | 15 => break After::Ends,
-                3 => break After::Leaves,
+                3 => break After::Leaves(lease),
                 _ => Event::Tick,
             },
             Some(one) = asked.recv() => {
@@ -236,14 +253,27 @@ async fn live(
             () = reached(tick) => Event::Tick,
         };
     };
-    if let Some(watch) = watch {
-        watch.abort();
-    }
+    watch.into_iter().chain([looks]).for_each(|task| task.abort());
     // A new agent of the same host takes over: only one that ends says so.
     if let (After::Ends, Some(lease)) = (&after, lease) {
         let _ = timeout(Duration::from_secs(1), parts.keys.revoke(lease)).await;
     }
     after
+}
+
+/// Asks nginx what it is, again and again.
+async fn ask_versions(target: Target, often: Duration, to: UnboundedSender<Happened>) {
+    loop {
+        let wait = match endpoint::versions(&target).await {
+            // The agent may have ended.
+            Ok(versions) => to.send(Happened::Event(Event::Runs(versions))).map(|()| often),
+            Err(_) => Ok(LOOK),
+        };
+        match wait {
+            Ok(wait) => sleep(wait).await,
+            Err(_) => return,
+        }
+    }
 }
 
 fn act(

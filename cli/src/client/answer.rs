@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub use fleet::agent::call::State;
+use fleet::values::Versions;
 use serde::Deserialize;
 
 /// An app's state, as far as this command reads it. Fields that a later module adds are ignored.
@@ -35,6 +36,8 @@ pub struct Status {
     pub totals: Totals,
     /// In the answer to `status` only.
     pub settings: Option<Settings>,
+    /// The same. None: the module is too old to say it.
+    pub versions: Option<Versions>,
     /// Whether the verb changed anything; None after `status`.
     pub changed: Option<bool>,
 }

@@ -7,7 +7,7 @@ use fleet::agent;
 use fleet::caller::talk;
 use fleet::keys::{App, Fleet, HostId, Key, LeaseId, Revision, Token};
 use fleet::snapshot::{Entry, PauseEntry, Snapshot};
-use fleet::values::{write, Alive, Host, Pause, VERSION};
+use fleet::values::{read, write, Alive, Pause, VERSION};
 use serde_json::{json, Value};
 
 use super::wire::{self, Granted, Kept, Nothing, Transacted};
@@ -24,7 +24,6 @@ pub struct Keys {
 #[derive(Clone, Debug)]
 pub struct Own {
     pub id: HostId,
-    pub host: Host,
     pub lease: Duration,
 }
 
@@ -93,9 +92,9 @@ impl Keys {
         let alive = self.fleet.key(&Key::Alive(own.id.clone()));
         Ok(match ask {
             Ask::Grant => Reply::Granted(self.grant(own.lease).await?),
-            Ask::Register(lease) => {
+            Ask::Register { lease, host: value } => {
                 let lives = write(&Alive { v: VERSION });
-                let own = wire::put(&host, &write(&own.host), LeaseId(0));
+                let own = wire::put(&host, &write(value), LeaseId(0));
                 let both = vec![own, wire::put(&alive, &lives, *lease)];
                 let done = self.transact(vec![], both, vec![]).await?;
                 Reply::Registered(Revision(done.header.revision))
@@ -111,9 +110,21 @@ impl Keys {
                 let mut kvs = done.responses.into_iter().map(|one| one.response_range.kvs);
                 let pauses: Vec<Entry> =
                     kvs.next().into_iter().flatten().map(wire::KeyValue::entry).collect();
-                let is_registered = kvs.all(|one| !one.is_empty());
+                let mut next = || Some(kvs.next()?.into_iter().next()?.entry());
+                let registered = next().zip(next());
+                let registered = registered
+                    .map(|(host, _)| (host.modified, read(&host.value).unwrap_or_default()));
                 let pauses = Snapshot::new(&self.fleet, revision, &pauses).pauses;
-                Reply::Pauses { revision, pauses, is_registered }
+                Reply::Pauses { revision, pauses, registered }
+            }
+            Ask::Amend { modified, host: value } => {
+                let same = vec![wire::is_modified(&host, *modified)];
+                let put = vec![wire::put(&host, &write(value), LeaseId(0))];
+                let done = self.transact(same, put, vec![]).await?;
+                match done.succeeded {
+                    true => Reply::Amended(Revision(done.header.revision)),
+                    false => Reply::Changed,
+                }
             }
             Ask::KeepAlive(lease) => match self.keep_alive(*lease).await? {
                 true => Reply::KeptAlive,

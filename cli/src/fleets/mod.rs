@@ -29,7 +29,7 @@ use crate::signals;
 use crate::words::{caller, parameter, seconds};
 pub use stop::stop;
 use tell::Tell;
-pub use tell::{away, failure};
+pub use tell::{away, failure, names};
 
 const LEASE: Duration = Duration::from_secs(60);
 const HELD_LEASE: Duration = Duration::from_secs(300);

@@ -198,7 +198,7 @@ impl Tell {
 }
 
 /// The first of them, and how many more there are.
-fn names<'a>(all: impl Iterator<Item = &'a HostId>) -> String {
+pub fn names<'a>(all: impl Iterator<Item = &'a HostId>) -> String {
     const FIRST: usize = 10;
     let all: Vec<&str> = all.map(|HostId(id)| id.as_str()).collect();
     let first: Vec<&str> = all.iter().take(FIRST).copied().collect();

@@ -7,6 +7,7 @@ mod json;
 mod lines;
 mod live;
 mod report;
+pub mod fleet;
 pub mod table;
 
 use std::ffi::OsString;

@@ -25,7 +25,7 @@ pub use session::{Ask, Reply};
 pub use view::Change;
 
 use crate::keys::{App, Fleet, LeaseId, Revision, Token};
-use crate::values::Host;
+use crate::values::{Host, Versions};
 use call::{Call, Said, What};
 use local::{Local, Manner, Reread};
 use session::Session;
@@ -60,6 +60,8 @@ pub enum Event {
     Answered(App, Said),
     /// What is known of the apps is old: they are looked at again.
     Forget,
+    /// nginx says what it is. None: it does not say it.
+    Runs(Option<Versions>),
     /// nginx is about to be started: see [`Agent::start`].
     Starts(Starts),
 }
@@ -88,7 +90,7 @@ impl Agent {
     pub fn new(now: Duration, terms: Terms) -> Self {
         let Terms { fleet, look, slack, .. } = terms.clone();
         let manner = Manner { fleet, look, slack };
-        let session = Session::new(now);
+        let session = Session::new(now, terms.host.clone());
         let (view, apps) = (View::default(), BTreeMap::new());
         Self { terms, manner, session, view, apps, is_watching: false, starting: None }
     }
@@ -155,6 +157,7 @@ impl Agent {
                     self.session.read_soon(now);
                 }
             }
+            Event::Runs(versions) => self.session.runs(versions),
             Event::Forget => self.apps.values_mut().for_each(|one| one.forget(now)),
             Event::Starts(starts) => {
                 self.starting = Some(Starting { asked: now, starts });
@@ -167,7 +170,7 @@ impl Agent {
 
     fn told(&mut self, now: Duration, reply: Reply, actions: &mut Vec<Action>) {
         let Some((ask, sent)) = self.session.take() else { return };
-        self.session.hear(now, sent, &reply, self.terms.poll);
+        self.session.hear(now, (&ask, sent), &reply, self.terms.poll);
         match (ask, reply) {
             (_, Reply::Registered(revision)) => self.view.wrote(sent, revision),
             (_, Reply::Pauses { revision, pauses, .. }) => {
@@ -220,6 +223,7 @@ impl Agent {
         }
         self.promise(now);
         let ask = self.session.ask(now).or_else(|| self.ack(now));
+        let ask = ask.or_else(|| self.session.amend(now));
         actions.extend(ask.map(Action::Ask));
     }
 

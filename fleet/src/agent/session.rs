@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::keys::{App, LeaseId, Revision, Token};
 use crate::snapshot::PauseEntry;
-use crate::values::Ack;
+use crate::values::{Ack, Host, Versions};
 
 /// A question that failed is repeated after this time at first, and after this time at last.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -17,10 +17,19 @@ pub enum Ask {
     /// A lease with the agent's time.
     Grant,
     /// Writes `hosts/ID`, and `alive/ID` on this lease, in one transaction.
-    Register(LeaseId),
+    Register {
+        lease: LeaseId,
+        host: Host,
+    },
     /// All pauses, and whether the host is registered and alive, at one revision. The read must be
     /// linearizable.
     Read,
+    /// Writes `hosts/ID` again, if it is there as this revision left it. So it makes no host that was
+    /// forgotten, and is nothing if it comes late.
+    Amend {
+        modified: Revision,
+        host: Host,
+    },
     KeepAlive(LeaseId),
     /// Writes an ack on the lease of its pause, if the pause is still there.
     Ack {
@@ -38,8 +47,12 @@ pub enum Reply {
     Pauses {
         revision: Revision,
         pauses: BTreeMap<App, PauseEntry>,
-        is_registered: bool,
+        /// `hosts/ID`, and the revision that wrote it. None: it is not there, or `alive/ID` is not.
+        registered: Option<(Revision, Host)>,
     },
+    Amended(Revision),
+    /// `hosts/ID` is another one by now, or none: nothing was written.
+    Changed,
     KeptAlive,
     /// The lease is over.
     NoLease,
@@ -55,6 +68,10 @@ pub enum Reply {
 pub(super) struct Session {
     lease: Option<LeaseId>,
     is_registered: bool,
+    /// What the host says of itself.
+    host: Host,
+    /// What its registration says, and the revision that wrote that.
+    told: Option<(Revision, Host)>,
     /// Whether the pauses were read since the host was registered.
     is_synced: bool,
     under_way: Option<(Ask, Duration)>,
@@ -67,10 +84,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Duration) -> Self {
+    pub(super) fn new(now: Duration, host: Host) -> Self {
         Self {
             lease: None,
             is_registered: false,
+            host,
+            told: None,
             is_synced: false,
             under_way: None,
             read_at: now,
@@ -109,6 +128,11 @@ impl Session {
         self.under_way.is_none().then_some(due.max(self.again_at))
     }
 
+    /// What runs at the host.
+    pub(super) fn runs(&mut self, versions: Option<Versions>) {
+        self.host.versions = versions;
+    }
+
     /// The pauses are to be read now.
     pub(super) fn read_soon(&mut self, now: Duration) {
         self.read_at = self.read_at.min(now);
@@ -121,11 +145,20 @@ impl Session {
         }
         let ask = match self.lease {
             None => Ask::Grant,
-            Some(lease) if !self.is_registered => Ask::Register(lease),
+            Some(lease) if !self.is_registered => Ask::Register { lease, host: self.host.clone() },
             Some(_) if now >= self.read_at => Ask::Read,
             Some(lease) if now >= self.keep_at => Ask::KeepAlive(lease),
             Some(_) => return None,
         };
+        self.asks(now, ask.clone());
+        Some(ask)
+    }
+
+    /// What the host has to say anew, if nothing else is to be asked. It counts as asked.
+    pub(super) fn amend(&mut self, now: Duration) -> Option<Ask> {
+        let may = self.is_free(now) && self.is_registered;
+        let (modified, _) = self.told.as_ref().filter(|(_, told)| may && *told != self.host)?;
+        let ask = Ask::Amend { modified: *modified, host: self.host.clone() };
         self.asks(now, ask.clone());
         Some(ask)
     }
@@ -139,7 +172,13 @@ impl Session {
         self.under_way.take()
     }
 
-    pub(super) fn hear(&mut self, now: Duration, sent: Duration, reply: &Reply, poll: Duration) {
+    pub(super) fn hear(
+        &mut self,
+        now: Duration,
+        (ask, sent): (&Ask, Duration),
+        reply: &Reply,
+        poll: Duration,
+    ) {
         self.failures = match reply {
             Reply::Failed => self.failures.saturating_add(1),
             _ => 0,
@@ -150,12 +189,19 @@ impl Session {
                 self.lease = Some(*lease);
                 self.keep_at = next;
             }
-            Reply::Registered(_) => {
+            Reply::Registered(revision) => {
                 self.is_registered = true;
+                self.tells(ask, *revision);
                 self.read_at = now;
             }
-            Reply::Pauses { is_registered, .. } => {
-                self.is_registered &= *is_registered;
+            Reply::Amended(revision) => self.tells(ask, *revision),
+            Reply::Changed => {
+                self.told = None;
+                self.read_at = now;
+            }
+            Reply::Pauses { registered, .. } => {
+                self.is_registered &= registered.is_some();
+                self.told = registered.clone();
                 self.is_synced |= self.is_registered;
                 self.seen_at = self.is_registered.then_some(sent);
                 self.read_at = next;
@@ -171,6 +217,12 @@ impl Session {
                 let wait = AGAIN.saturating_mul(1 << self.failures.min(5));
                 self.again_at = now.saturating_add(wait.min(AGAIN_LAST));
             }
+        }
+    }
+
+    fn tells(&mut self, ask: &Ask, revision: Revision) {
+        if let Ask::Register { host, .. } | Ask::Amend { host, .. } = ask {
+            self.told = Some((revision, host.clone()));
         }
     }
 }

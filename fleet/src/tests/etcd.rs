@@ -7,7 +7,7 @@ use crate::agent;
 use crate::caller::talk;
 use crate::keys::{App, Fleet, HostId, Key, LeaseId, Revision, Token};
 use crate::snapshot::{Entry, PauseEntry, Snapshot};
-use crate::values::{write, Alive, Host, Millis, Pause, Stage};
+use crate::values::{read, write, Alive, Host, Millis, Pause, Stage};
 
 /// A lease: its time, and when it is over, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,12 @@ impl Etcd {
         self.keys.contains_key(&self.fleet.key(&Key::Host(id.clone())))
     }
 
+    /// What a registered host says of itself.
+    pub(super) fn host(&self, id: &HostId) -> Host {
+        let entry = self.keys.get(&self.fleet.key(&Key::Host(id.clone())));
+        entry.and_then(|entry| read(&entry.value)).unwrap()
+    }
+
     /// An operator stops the fleet, whatever is there.
     pub(super) fn stop(&mut self, app: &App) {
         let pause = Pause {
@@ -141,22 +147,32 @@ impl Etcd {
         pause.is_stop().then_some(pause.token)
     }
 
-    pub(super) fn agent(&mut self, id: &HostId, host: &Host, ask: agent::Ask) -> agent::Reply {
+    pub(super) fn agent(&mut self, id: &HostId, ask: agent::Ask) -> agent::Reply {
         use agent::{Ask, Reply};
         let (host_key, alive_key) =
             (self.fleet.key(&Key::Host(id.clone())), self.fleet.key(&Key::Alive(id.clone())));
         match ask {
             Ask::Grant => Reply::Granted(self.grant(AGENT_TTL)),
-            Ask::Register(lease) if self.leases.contains_key(&lease.0) => {
+            Ask::Register { lease, host } if self.leases.contains_key(&lease.0) => {
                 let alive = (alive_key, write(&Alive { v: 1 }), lease);
-                Reply::Registered(self.put(vec![(host_key, write(host), LeaseId(0)), alive]))
+                Reply::Registered(self.put(vec![(host_key, write(&host), LeaseId(0)), alive]))
             }
-            Ask::Register(_) => Reply::NoLease,
+            Ask::Register { .. } => Reply::NoLease,
             Ask::Read => {
-                let is_registered =
-                    self.keys.contains_key(&host_key) && self.keys.contains_key(&alive_key);
+                let is_alive = self.keys.contains_key(&alive_key);
+                let host = self.keys.get(&host_key).filter(|_| is_alive);
+                let registered = host.map(|entry| (entry.modified, read(&entry.value).unwrap()));
                 let pauses = self.snapshot().pauses;
-                Reply::Pauses { revision: Revision(self.revision), pauses, is_registered }
+                Reply::Pauses { revision: Revision(self.revision), pauses, registered }
+            }
+            Ask::Amend { modified, host } => {
+                match self.keys.get(&host_key).is_some_and(|entry| entry.modified == modified) {
+                    true => {
+                        let put = (host_key, write(&host), LeaseId(0));
+                        Reply::Amended(self.put(vec![put]))
+                    }
+                    false => Reply::Changed,
+                }
             }
             Ask::KeepAlive(lease) => match self.keep(lease) {
                 true => Reply::KeptAlive,

@@ -10,7 +10,7 @@ use super::story::Kind;
 use super::world::{Happens, World, GIVEN_UP, HOLD};
 use crate::agent::call::{Call, Said, What};
 use crate::agent::{Action, Agent, Ask, Change, Event, Reply, Terms};
-use crate::keys::{HostId, Key, Revision};
+use crate::keys::{HostId, Key, LeaseId, Revision};
 use crate::snapshot::{Entry, PauseEntry};
 use crate::values::{Host, Stage};
 
@@ -23,8 +23,6 @@ pub(super) enum Heard {
     Tick,
     Wakes,
     NginxStarts,
-    /// A question arrives at etcd. The second one is for its answer.
-    Arrives(Ask, Option<u64>),
     Told(u64, Reply),
     /// A call arrives at the endpoint. None: its answer is lost.
     Calls(Call, Option<u64>, u64),
@@ -52,6 +50,10 @@ pub(super) struct Machine {
     watch: Option<(u64, u64)>,
     watches: u64,
     pub module: Module,
+    /// Which version of it runs.
+    pub version: u64,
+    /// The newest lease that etcd gave its agent.
+    pub lease: Option<LeaseId>,
     pub is_member: bool,
     pub is_up: bool,
     pub takes: bool,
@@ -72,7 +74,7 @@ impl Machine {
         Self {
             id,
             clock,
-            value: Host { v: 1, endpoint, apps: vec![], agent: String::new() },
+            value: Host { v: 1, endpoint, ..Host::default() },
             agent: None,
             life: 0,
             asleep_until: 0,
@@ -84,6 +86,8 @@ impl Machine {
             watch: None,
             watches: 0,
             module: Module::default(),
+            version: 1,
+            lease: None,
             is_member: false,
             is_up: false,
             takes: false,
@@ -163,7 +167,6 @@ impl World {
         let host = &mut self.hosts[at];
         // What is under way goes on, whether the agent sleeps or not.
         match heard {
-            Heard::Arrives(ask, answer) => return self.arrive(at, ask, answer),
             Heard::Calls(call, answer, quiet) => return self.called(at, call, answer, quiet),
             Heard::Waited(call, answer) => return self.waited(at, &call, answer),
             _ => {}
@@ -181,6 +184,9 @@ impl World {
             }
             Heard::Told(ask, reply) if ask == host.asks => {
                 host.asks += 1;
+                if let Reply::Granted(lease) = &reply {
+                    host.lease = Some(*lease);
+                }
                 self.event(at, Event::Told(reply));
             }
             Heard::Answered(call, said) if call == host.calls => {
@@ -230,7 +236,7 @@ impl World {
                     Kind::Lost => (u64::MAX, None),
                 };
                 if there < u64::MAX && self.now >= self.hosts[at].cut_until {
-                    self.later(there, Happens::Host(at, life, Heard::Arrives(ask, answer)));
+                    self.later(there, Happens::Arrives(at, life, ask, answer));
                 }
                 self.later(GIVEN_UP, Happens::Host(at, life, Heard::Told(number, Reply::Failed)));
             }
@@ -262,14 +268,15 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, at: usize, ask: Ask, answer: Option<u64>) {
+    /// A question arrives at etcd, whatever has become of the agent that asked it.
+    pub(super) fn arrive(&mut self, at: usize, life: u64, ask: Ask, answer: Option<u64>) {
         if !self.etcd.is_up || self.now < self.hosts[at].cut_until {
             return;
         }
-        let (id, value) = (self.hosts[at].id.clone(), self.hosts[at].value.clone());
-        let reply = self.etcd.agent(&id, &value, ask);
+        let id = self.hosts[at].id.clone();
+        let reply = self.etcd.agent(&id, ask);
         if let Some(number) = answer {
-            let (back, life) = (self.fate().back, self.hosts[at].life);
+            let back = self.fate().back;
             self.later(back, Happens::Host(at, life, Heard::Told(number, reply)));
         }
     }

@@ -9,6 +9,7 @@ mod hosts;
 mod module;
 mod starter;
 mod story;
+mod versions;
 mod world;
 
 use proptest::prelude::*;
@@ -44,6 +45,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         host.clone().prop_map(Deed::Joins),
         host.clone().prop_map(Deed::Joins),
         host.clone().prop_map(Deed::Leaves),
+        host.clone().prop_map(Deed::Upgrade),
         (host.clone(), time.clone()).prop_map(|(at, time)| Deed::Cut(at, time)),
         (caller.clone(), time.clone()).prop_map(|(at, time)| Deed::CallerCut(at, time)),
         caller.clone().prop_map(Deed::CallerDies),

@@ -35,6 +35,8 @@ pub(super) enum Deed {
     /// A new host.
     Joins(usize),
     Leaves(usize),
+    /// Its nginx, or the module in it, is replaced by a newer one.
+    Upgrade(usize),
     /// The host and etcd do not reach each other for this time.
     Cut(usize, u64),
     CallerCut(usize, u64),

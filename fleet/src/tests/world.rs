@@ -10,6 +10,7 @@ use super::etcd::Etcd;
 use super::hosts::{Heard, Machine};
 use super::story::{Deed, Fate, Kind, Story};
 use crate::agent::call::What;
+use crate::agent::Ask;
 use crate::caller::talk;
 use crate::keys::{App, Fleet};
 
@@ -42,6 +43,9 @@ pub(super) enum Happens {
     EtcdUp,
     AgentStarts(usize),
     NginxStarts(usize),
+    /// A question of an agent arrives at etcd. The last number is for its answer.
+    Arrives(usize, u64, Ask, Option<u64>),
+    Looks(usize),
     /// What starts nginx asks the agent. Only this try counts.
     Asks(usize, u64),
     /// That try's nginx is there.
@@ -91,6 +95,7 @@ impl World {
             world.later(time, Happens::CallerBegins(at));
         }
         world.later(STOPPED, Happens::StopEnds);
+        (0..HOSTS).for_each(|at| world.later(500, Happens::Looks(at)));
         for at in 0..world.story.hosts {
             world.boot(at);
         }
@@ -192,6 +197,8 @@ impl World {
             }
             Happens::AgentStarts(at) => self.start_agent(at),
             Happens::NginxStarts(at) => self.start_nginx(at),
+            Happens::Arrives(at, life, ask, answer) => self.arrive(at, life, ask, answer),
+            Happens::Looks(at) => self.look_at_versions(at),
             Happens::Asks(at, start) => self.ask_start(at, start),
             Happens::IsUp(at, start) => self.is_up(at, start),
         }
@@ -256,12 +263,9 @@ impl World {
             }
             Deed::Joins(at) if !self.hosts[at].is_member => self.boot(at),
             Deed::Leaves(at) if self.hosts[at].is_member && self.etcd.is_up => {
-                self.hosts[at].kill_nginx();
-                self.hosts[at].kill_agent();
-                self.hosts[at].is_member = false;
-                let id = self.hosts[at].id.clone();
-                self.etcd.leave(&id);
+                self.leave(at);
             }
+            Deed::Upgrade(at) => self.hosts[at].version += 1,
             Deed::Cut(at, time) => self.hosts[at].cut_until = self.now + time,
             Deed::CallerCut(at, time) => {
                 if let Some(one) = self.callers.get_mut(at) {
@@ -310,6 +314,7 @@ impl World {
 
     /// What is true at every moment.
     fn check(&self) {
+        self.check_members();
         for caller in &self.callers {
             let Some(sure) = caller.sure() else { continue };
             // The promise is the time, whether the caller lives or not.
@@ -348,6 +353,7 @@ impl World {
 
     /// What is true at the end.
     fn check_end(&self) {
+        self.check_versions();
         for host in self.hosts.iter().filter(|one| one.is_member) {
             assert!(host.module.active.is_none(), "{:?} is still paused", host.id);
             assert!(host.takes, "{:?} does not take traffic: {:?}", host.id, host.agent);

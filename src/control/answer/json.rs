@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::control::settings::Settings;
 use crate::control::status::{Status, Time};
+use crate::control::versions::Versions;
 use crate::text::header_value;
 use crate::time::Now;
 
@@ -12,6 +13,7 @@ use crate::time::Now;
 #[derive(Clone, Debug, Serialize)]
 pub struct AppList {
     pub now: Time,
+    pub versions: Versions,
     pub apps: Vec<Listed>,
 }
 
@@ -26,12 +28,13 @@ pub struct Listed {
 
 impl AppList {
     /// These apps, now.
-    pub fn new(apps: Vec<Status>, now: Now) -> Self {
+    pub fn new(apps: Vec<Status>, versions: Versions, now: Now) -> Self {
         let list = |status: Status| Listed {
             app_encoded: header_value(status.app.as_bytes()).to_string(),
             status,
         };
-        Self { now: Time(now.wall), apps: apps.into_iter().map(list).collect() }
+        let apps = apps.into_iter().map(list).collect();
+        Self { now: Time(now.wall), versions, apps }
     }
 }
 
@@ -43,12 +46,13 @@ pub(super) struct Changed<'a> {
     pub(super) changed: bool,
 }
 
-/// An app's state, and what the configuration of the endpoint says.
+/// An app's state, what the configuration of the endpoint says, and which module answers.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct InPlace<'a> {
     #[serde(flatten)]
     pub(super) status: &'a Status,
     pub(super) settings: Settings,
+    pub(super) versions: Versions,
 }
 
 /// An error, as JSON.

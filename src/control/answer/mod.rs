@@ -17,6 +17,7 @@ use crate::control::error::Error;
 use crate::control::metrics;
 use crate::control::settings::Settings;
 use crate::control::status::{Slots, Status};
+use crate::control::versions::Versions;
 use crate::text::header_value;
 use crate::time::Now;
 use json::{Changed, ErrorText, InPlace};
@@ -56,7 +57,7 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 enum Body {
     /// The app's state.
-    State(Settings),
+    State(Settings, Versions),
     /// The same, and what a verb did to it.
     Done(Done),
     Error {
@@ -64,9 +65,9 @@ enum Body {
         allow: Option<&'static str>,
         text: String,
     },
-    Apps(Vec<Status>),
-    Metrics(Vec<Status>, Slots),
-    Dashboard(Vec<Status>),
+    Apps(Vec<Status>, Versions),
+    Metrics(Vec<Status>, Slots, Versions),
+    Dashboard(Vec<Status>, Versions),
     File(File),
 }
 
@@ -101,8 +102,8 @@ const NOT_SNIFFED: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 
 impl Answer {
     /// The app's state, and what the endpoint's configuration says.
-    pub fn state(settings: Settings) -> Self {
-        Self::of(Body::State(settings))
+    pub fn state(settings: Settings, versions: Versions) -> Self {
+        Self::of(Body::State(settings, versions))
     }
 
     /// The app's state, after a verb that may have changed it.
@@ -117,18 +118,18 @@ impl Answer {
     }
 
     /// These apps, as JSON.
-    pub fn apps(apps: Vec<Status>) -> Self {
-        Self::of(Body::Apps(apps))
+    pub fn apps(apps: Vec<Status>, versions: Versions) -> Self {
+        Self::of(Body::Apps(apps, versions))
     }
 
     /// These apps, for Prometheus.
-    pub fn metrics(apps: Vec<Status>, slots: Slots) -> Self {
-        Self::of(Body::Metrics(apps, slots))
+    pub fn metrics(apps: Vec<Status>, slots: Slots, versions: Versions) -> Self {
+        Self::of(Body::Metrics(apps, slots, versions))
     }
 
     /// The dashboard, or these apps as JSON.
-    pub fn dashboard(apps: Vec<Status>) -> Self {
-        Self::of(Body::Dashboard(apps))
+    pub fn dashboard(apps: Vec<Status>, versions: Versions) -> Self {
+        Self::of(Body::Dashboard(apps, versions))
     }
 
     /// A part of the dashboard.
@@ -171,7 +172,7 @@ impl Answer {
         let app = self.app.unwrap_or_else(|| Box::new(look()));
         let mut headers = Vec::new();
         match (&self.body, reader.manner.format) {
-            (Body::Dashboard(_), Format::Text) => {
+            (Body::Dashboard(..), Format::Text) => {
                 headers.push(owned("Content-Security-Policy", dashboard::POLICY));
                 headers.push(owned(NOT_SNIFFED.0, NOT_SNIFFED.1));
             }
@@ -212,7 +213,7 @@ impl Body {
         app: &Status,
     ) -> Result<Content, serde_json::Error> {
         let (media_type, text) = match (reader.manner.format, self) {
-            (Format::Text, body @ (Self::State(_) | Self::Done(_))) => {
+            (Format::Text, body @ (Self::State(..) | Self::Done(_))) => {
                 let done = match body {
                     Self::Done(done) => Some(done),
                     _ => None,
@@ -226,23 +227,26 @@ impl Body {
                 }
             }
             (Format::Text, Self::Error { text, .. }) => (PLAIN, (text + "\n").into()),
-            (Format::Text, Self::Metrics(apps, slots)) => {
-                (metrics::MEDIA_TYPE, metrics::render(&apps, slots).into())
+            (Format::Text, Self::Metrics(apps, slots, versions)) => {
+                (metrics::MEDIA_TYPE, metrics::render(&apps, slots, &versions).into())
             }
-            (Format::Text, Self::Dashboard(_)) => {
+            (Format::Text, Self::Dashboard(..)) => {
                 ("text/html; charset=utf-8", dashboard::page(reader.uri).into())
             }
             (_, Self::File(file)) => (file.media_type, file.text.into()),
-            (Format::Json, Self::State(settings)) => {
-                (JSON, json(&InPlace { status: app, settings })?)
+            (Format::Json, Self::State(settings, versions)) => {
+                (JSON, json(&InPlace { status: app, settings, versions })?)
             }
             (Format::Json, Self::Done(done)) => {
                 (JSON, json(&Changed { status: app, changed: done == Done::Changed })?)
             }
             (Format::Json, Self::Error { text, .. }) => (JSON, json(&ErrorText { error: &text })?),
-            (_, Self::Apps(apps) | Self::Metrics(apps, _) | Self::Dashboard(apps)) => {
-                (JSON, json(&AppList::new(apps, now))?)
-            }
+            (
+                _,
+                Self::Apps(apps, versions)
+                | Self::Metrics(apps, _, versions)
+                | Self::Dashboard(apps, versions),
+            ) => (JSON, json(&AppList::new(apps, versions, now))?),
         };
         Ok(Content { media_type, text })
     }

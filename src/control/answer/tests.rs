@@ -40,8 +40,12 @@ fn only_a_get_is_answered_304_where_all_is_as_it_was() {
     }
 }
 
-fn settings() -> Settings {
-    Settings::new(None, LogLevel::Notice, vec![])
+fn in_place() -> Answer {
+    Answer::state(Settings::new(None, LogLevel::Notice, vec![]), versions())
+}
+
+fn versions() -> Versions {
+    Versions::new(b"nginx/1.28.3")
 }
 
 #[test]
@@ -53,7 +57,7 @@ fn a_call_without_parameters_gets_the_originals_words() {
         (Word::Stopped, "Stopped.\n"),
     ] {
         let app = Status { state, ..paused() };
-        for answer in [Answer::state(settings()), Answer::done(Done::Changed)] {
+        for answer in [in_place(), Answer::done(Done::Changed)] {
             let response = sent(answer.about(app), READER);
             assert_eq!((response.status, text(&response)), (200, words));
             assert_eq!(response.content.unwrap().media_type, "text/plain");
@@ -78,11 +82,11 @@ fn a_304_has_no_body() {
 #[test]
 fn every_answer_names_its_app_and_its_newest_pause_and_is_not_stored() {
     for answer in [
-        Answer::state(settings()),
+        in_place(),
         Answer::error(&Error::NoVerb),
         Answer::done(Done::AsItWas),
         Answer::file(dashboard::STYLE),
-        Answer::apps(vec![]),
+        Answer::apps(vec![], versions()),
     ] {
         let response = sent(answer, READER);
         assert_eq!(header(&response, "Cache-Control"), Some("no-store"));
@@ -117,18 +121,18 @@ fn json_says_whether_anything_changed() {
     let json = |answer| text(&sent(answer, JSON_READER)).to_string();
     assert!(json(Answer::done(Done::Changed)).ends_with(",\"changed\":true}\n"));
     assert!(json(Answer::done(Done::AsItWas)).ends_with(",\"changed\":false}\n"));
-    assert!(!json(Answer::state(settings())).contains("changed"));
+    assert!(!json(in_place()).contains("changed"));
     assert!(!json(Answer::done(Done::Changed)).contains("settings"));
-    assert!(json(Answer::state(settings())).contains(&format!("\"since\":\"{THEN}\"")));
+    assert!(json(in_place()).contains(&format!("\"since\":\"{THEN}\"")));
 }
 
 #[test]
 fn the_metrics_and_the_dashboard_are_also_there_as_json() {
     let slots = Slots { used: 0, total: 8 };
     let answers = [
-        Answer::apps(vec![open()]),
-        Answer::metrics(vec![open()], slots),
-        Answer::dashboard(vec![open()]),
+        Answer::apps(vec![open()], versions()),
+        Answer::metrics(vec![open()], slots, versions()),
+        Answer::dashboard(vec![open()], versions()),
     ];
     let media_types = ["application/json", metrics::MEDIA_TYPE, "text/html; charset=utf-8"];
     for (answer, media_type) in answers.into_iter().zip(media_types) {
@@ -139,7 +143,7 @@ fn the_metrics_and_the_dashboard_are_also_there_as_json() {
 
 #[test]
 fn the_dashboard_lets_nothing_else_run_in_it() {
-    let page = sent(Answer::dashboard(vec![]), READER);
+    let page = sent(Answer::dashboard(vec![], versions()), READER);
     assert_eq!(header(&page, "Content-Security-Policy"), Some(dashboard::POLICY));
     let script = sent(Answer::file(dashboard::SCRIPT), READER);
     for response in [page, script] {

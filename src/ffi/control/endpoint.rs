@@ -13,6 +13,7 @@ use crate::control::form::Said;
 use crate::control::scope::{in_order, Scope};
 use crate::control::settings::Settings;
 use crate::control::status::{Slots, Status};
+use crate::control::versions::Versions;
 use crate::ffi::conf::{self, LocConf};
 use crate::ffi::nginx::log::{self, write};
 use crate::ffi::nginx::posting::Post;
@@ -153,16 +154,20 @@ fn decide<'s>(
         Command::Change(change) => {
             return Ok(carry_out(r, zone, conf, *name, (change, asked.token)));
         }
-        Command::Status => Answer::state(settings(r, conf)),
-        Command::Apps => Answer::apps(seen(zone, scope).0),
-        Command::Dashboard => Answer::dashboard(seen(zone, scope).0),
+        Command::Status => Answer::state(settings(r, conf), versions()),
+        Command::Apps => Answer::apps(seen(zone, scope).0, versions()),
+        Command::Dashboard => Answer::dashboard(seen(zone, scope).0, versions()),
         Command::Metrics => {
             let (apps, slots) = seen(zone, scope);
-            Answer::metrics(apps, slots)
+            Answer::metrics(apps, slots, versions())
         }
         Command::Script => Answer::file(dashboard::SCRIPT),
         Command::Style => Answer::file(dashboard::STYLE),
     }))
+}
+
+fn versions() -> Versions {
+    Versions::new(functions::product().as_bytes())
 }
 
 fn settings(r: Request, conf: &LocConf) -> Settings {
