@@ -58,7 +58,7 @@ subtest 'a host registers before its nginx runs, and says its versions when it d
     $fleet->boot_agent($at);
     $fleet->wait_alive(3);
     is host("h$at")->{versions}, undef, 'nginx is down: none';
-    like $fleet->cli->run('fleet', $fleet->options)->{out}, qr/^ *h$at .* \Q$real->{module}\E +- +- /m, 'the table says that they are not known';
+    like $fleet->cli->run('fleet', $fleet->options)->{out}, qr/^ *h$at .* \Q$real->{module}\E +- +-$/m, 'the table says that they are not known';
     $fleet->boot_nginx($at);
     wait_module("h$at", $real->{module});
     is_deeply host("h$at")->{versions}, $real, 'nginx is up: they are known';

@@ -48,14 +48,24 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn choose(hosts: &Hosts) -> Result<Chosen, Wrong> {
     let settings = settings(hosts)?;
     let named = names(hosts, &settings).map_err(Wrong::usage)?;
-    let apps = match (hosts.app.as_slice(), settings.apps.as_deref()) {
-        ([], None | Some([])) => vec![None],
-        ([], Some(apps)) | (apps, _) => apps.iter().cloned().map(Some).collect(),
-    };
+    let apps = apps(hosts, &settings);
     let pairs =
         named.iter().flat_map(|name| apps.iter().map(move |app| (name.clone(), app.clone())));
     let targets = targets(hosts, &settings, pairs)?;
     Ok(Chosen { targets, settings })
+}
+
+/// The apps that the command line or the file name. None: an endpoint's own.
+fn apps(hosts: &Hosts, settings: &Settings) -> Vec<Option<String>> {
+    match (hosts.app.as_slice(), settings.apps.as_deref()) {
+        ([], None | Some([])) => vec![None],
+        ([], Some(apps)) | (apps, _) => apps.iter().cloned().map(Some).collect(),
+    }
+}
+
+/// The apps that are named, for hosts that are named elsewhere.
+pub fn named_apps(hosts: &Hosts) -> Result<Vec<Option<String>>, Wrong> {
+    Ok(apps(hosts, &settings(hosts)?))
 }
 
 /// These apps at these hosts, with the settings of the command line and the file.

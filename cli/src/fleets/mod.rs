@@ -1,6 +1,7 @@
 //! `run`, `pause` and `resume` over a fleet: carries out what its caller asks for.
 #![forbid(unsafe_code)]
 
+pub mod named;
 mod stop;
 mod tell;
 
@@ -20,7 +21,7 @@ use crate::awaited::{ended, reached};
 use crate::child;
 use crate::client::url::Address;
 use crate::client::{given, Access, Target};
-use crate::config::fleets::{choose_fleet, ChosenFleet};
+use crate::config::fleets::ChosenFleet;
 use crate::config::Wrong;
 use crate::etcd::fleets::Keys;
 use crate::exit::Exit;
@@ -29,7 +30,7 @@ use crate::signals;
 use crate::words::{caller, parameter, seconds};
 pub use stop::stop;
 use tell::Tell;
-pub use tell::{away, failure, names};
+pub use tell::{away, failure, names, not_alive, standing};
 
 const LEASE: Duration = Duration::from_secs(60);
 const HELD_LEASE: Duration = Duration::from_secs(300);
@@ -118,21 +119,6 @@ fn terms(
         without: without(hosts)?,
         kill: None,
     })
-}
-
-/// The hosts with the endpoints that are registered in the fleet, if one is named.
-pub async fn named(hosts: &args::Hosts) -> Result<args::Hosts, Wrong> {
-    let Some(chosen) = choose_fleet(&hosts.in_fleet, hosts.config.as_deref())? else {
-        return Ok(hosts.clone());
-    };
-    let away = |error| away(&error);
-    let at = chosen.keys.snapshot().await.map_err(away)?;
-    let all: Vec<String> = at.hosts.values().filter_map(|one| one.host.endpoint.clone()).collect();
-    if all.is_empty() {
-        let text = "no host of this fleet has registered an endpoint (agent --endpoint)".to_owned();
-        return Err(Wrong { exit: Exit::UNREACHABLE, text });
-    }
-    Ok(args::Hosts { host: all, group: None, ..hosts.clone() })
 }
 
 /// A pause of a fleet is about one app.

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use fleet::barrier::Why;
 use fleet::caller::talk::{Goal, Loss, NotPaused, Notice, Outcome, Terms};
 use fleet::keys::{App, HostId, Token};
+use fleet::snapshot::PauseEntry;
 use serde_json::json;
 
 use crate::args::Output;
@@ -211,24 +212,12 @@ pub fn names<'a>(all: impl Iterator<Item = &'a HostId>) -> String {
 fn not_paused(why: &NotPaused) -> String {
     match why {
         NotPaused::NoEtcd(why) => format!("etcd does not answer: {why}"),
-        NotPaused::Taken(entry) => {
-            let pause = entry.pause.as_ref();
-            let by = pause.map(|one| one.by.clone()).unwrap_or_default();
-            let reason = pause.and_then(|one| one.reason.clone());
-            let reason = reason.map(|reason| format!(", reason \"{reason}\"")).unwrap_or_default();
-            let what = if entry.is_stop() { "a stop" } else { "another pause" };
-            format!("{what} is active (token {}), by {by}{reason}", entry.token.0)
-        }
+        NotPaused::Taken(entry) => standing(entry),
         NotPaused::Nobody => "no host of this fleet serves the app".to_owned(),
         NotPaused::Refused(hosts) => {
-            let one = |(HostId(id), why): &(HostId, Why)| {
-                match why {
-                Why::NotAlive => format!(
-                    "host {id} is registered, but its agent does not live (--without {id} leaves it out; \
-                     intermission fleet forget {id} if it is gone)"
-                ),
+            let one = |(HostId(id), why): &(HostId, Why)| match why {
+                Why::NotAlive => not_alive(id),
                 Why::Failed(why) => format!("host {id}: {why}"),
-            }
             };
             hosts.iter().map(one).collect::<Vec<_>>().join("; ")
         }
@@ -237,4 +226,21 @@ fn not_paused(why: &NotPaused) -> String {
         NotPaused::Stopped(by) => format!("{by} has stopped the fleet"),
         NotPaused::Gone => "the pause was ended by another caller, or by its lease".to_owned(),
     }
+}
+
+/// A pause or a stop that is there.
+pub fn standing(entry: &PauseEntry) -> String {
+    let pause = entry.pause.as_ref();
+    let by = pause.map(|one| one.by.clone()).unwrap_or_default();
+    let reason = pause.and_then(|one| one.reason.clone());
+    let reason = reason.map(|reason| format!(", reason \"{reason}\"")).unwrap_or_default();
+    let what = if entry.is_stop() { "a stop" } else { "another pause" };
+    format!("{what} is active (token {}), by {by}{reason}", entry.token.0)
+}
+
+pub fn not_alive(id: &str) -> String {
+    format!(
+        "host {id} is registered, but its agent does not live (--without {id} leaves it out; \
+         intermission fleet forget {id} if it is gone)"
+    )
 }

@@ -65,7 +65,7 @@ pub fn table(at: &Snapshot) -> String {
             printable(&acks.join(", ")),
         ]);
     }
-    let mut text = format!("{table}\n");
+    let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     for (what, version) in VERSIONS {
         text.push_str(&different(what, version, at));
     }

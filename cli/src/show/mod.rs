@@ -8,6 +8,7 @@ mod lines;
 mod live;
 mod report;
 pub mod fleet;
+pub mod screen;
 pub mod table;
 
 use std::ffi::OsString;

@@ -7,16 +7,28 @@ use super::together::each;
 use crate::args::Metrics;
 use crate::config::{choose, Wrong};
 use crate::exit::Exit;
-use crate::fleets::named;
+use crate::fleets::away;
+use crate::fleets::named::{Named, NO_ENDPOINT};
 use crate::show;
 use crate::words::printable;
 
 pub async fn run(args: &Metrics) -> Result<Exit, Wrong> {
-    let mut targets = choose(&named(&args.hosts).await?)?.targets;
+    let mut exit = Exit::OK;
+    let mut targets = match Named::find(&args.hosts)? {
+        None => choose(&args.hosts)?.targets,
+        Some(mut fleet) => {
+            fleet.look().await.map_err(|error| away(&error))?;
+            let unknown = fleet.unknown().map(|(id, _)| format!("host {}: {NO_ENDPOINT}", id.0));
+            for why in unknown.chain(fleet.nobody()) {
+                exit = Exit::UNREACHABLE;
+                show::complain(&printable(&why));
+            }
+            fleet.targets()?
+        }
+    };
     // The metrics have all apps of an endpoint.
     targets.dedup_by(|a, b| a.address == b.address);
     let all = each(&targets, |target| async move { target.read("metrics", &[]).await });
-    let mut exit = Exit::OK;
     for (target, one) in targets.iter().zip(all.await) {
         match one {
             Some(Ok(raw)) => {

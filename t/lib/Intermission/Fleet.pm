@@ -15,7 +15,7 @@ use Intermission::Process;
 sub new {
     my ($class, $etcd, %opt) = @_;
     my $self = bless {etcd => $etcd, cli => Intermission::Cli->new, hosts => []}, $class;
-    $self->add(up => 1, unix => $opt{unix}) for 1 .. $opt{hosts} // 4;
+    $self->add(up => 1, map { $_ => $opt{$_} } qw(unix state control)) for 1 .. $opt{hosts} // 4;
     $self->wait_alive(scalar @{$self->{hosts}});
     return $self;
 }
@@ -34,7 +34,7 @@ sub options {
 
 # A further host. Its fields etcd => [URLs], before => [what the agent's command begins with] and is_alone => 1 (callers do not know its
 # endpoint) count when its agent starts. up => its agent runs. state => nginx has a state file. unix =>
-# the agent reaches it by a Unix socket.
+# the agent reaches it by a Unix socket. control => directives of the control endpoint. Its field app is the app that it says it serves.
 sub add {
     my ($self, %opt) = @_;
     my $number = @{$self->{hosts}};
@@ -44,10 +44,9 @@ sub add {
     my $t = Intermission->new(
         http => "upstream app { server unix:$backend; }" . ($opt{state} ? "\nintermission_state_file state;\n" : ''),
         server => "listen $address:$port;" . ($opt{unix} ? ' listen unix:@DIR@/control.sock;' : ''),
-        locations => <<'END',
+        locations => <<'END' . "location /_intermission { intermission_control; @{[$opt{control} // '']} }\n",
 set $app_name basecamp;
 location / { intermission on; proxy_pass http://app; }
-location /_intermission { intermission_control; }
 END
     );
     chmod 0755, $t->dir;
@@ -122,7 +121,7 @@ sub agent_up {
     my @endpoint = $host->{is_alone} ? () : ('--endpoint', Intermission::Cli::url($host->{t}));
     $host->{agent} = $self->{cli}->start(
         {env => {INTERMISSION_HOSTS => ''}, before => $host->{before}}, 'agent', $self->options(@{$host->{etcd} // []}), '--id', $host->{id},
-        '--host', $host->{control}, '--app', 'basecamp', @endpoint, '--listen', $host->{listen}, '--poll', '1s',
+        '--host', $host->{control}, '--app', $host->{app} // 'basecamp', @endpoint, '--listen', $host->{listen}, '--poll', '1s',
     );
     return $host;
 }
