@@ -12,6 +12,15 @@ ngx_str_t ngx_http_intermission_made(const ngx_http_variable_value_t *value) {
     if (value->not_found || (value->valid && value->len == 0)) { return empty; }
     return value->valid ? made : none;
 }
+/* Whether nginx turned the request away. `error_page` with `=` clears the error's status. With
+ * `recursive_error_pages` nginx does not set the flag either: then all that tells is that the request is internal. */
+ngx_uint_t ngx_http_intermission_was_turned_away(ngx_http_request_t *r) {
+    ngx_http_core_loc_conf_t *clcf;
+    if (r->err_status || r->error_page) { return 1; }
+    if (!r->internal) { return 0; }
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    return clcf->recursive_error_pages;
+}
 void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_add_timer(ev, after); }
 void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
 void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_events); }

@@ -33,7 +33,6 @@ const STRUCTURES: &[Structure] = &[
             "error_page",
             "header_only",
             "header_sent",
-            "internal",
             "keepalive",
             "post_action",
             "request_body_no_buffering",
@@ -222,7 +221,7 @@ const STRUCTURES: &[Structure] = &[
         name: "ngx_http_core_loc_conf_t",
         module: "location",
         flags: &["exact_match", "named", "noname"],
-        fields: &["handler", "name", "recursive_error_pages", "resolver_timeout"],
+        fields: &["handler", "name", "resolver_timeout"],
     },
     Structure {
         name: "ngx_http_core_srv_conf_t",

@@ -57,7 +57,8 @@ impl<const N: usize> Text<N> {
     /// Copies `from`. Fails if it is longer than `N` bytes.
     pub fn new(from: &[u8]) -> Result<Self, TooLong> {
         let mut text = Self::EMPTY;
-        from.iter().try_for_each(|byte| text.push(*byte))?;
+        text.bytes.get_mut(..from.len()).ok_or(TooLong { limit: N })?.copy_from_slice(from);
+        text.len = from.len() as u32;
         Ok(text)
     }
 
@@ -110,6 +111,24 @@ impl<const N: usize> fmt::Display for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.as_bytes().escape_ascii(), f)
     }
+}
+
+/// Whether two texts are the same. Most are short: so no function is called for them.
+#[inline(always)]
+pub fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && match a.len() {
+            0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+            4..8 => ends(a).map(u32::from_ne_bytes) == ends(b).map(u32::from_ne_bytes),
+            8..=16 => ends(a).map(u64::from_ne_bytes) == ends(b).map(u64::from_ne_bytes),
+            _ => a == b,
+        }
+}
+
+/// The first `N` bytes and the last `N`; 0 if there are fewer.
+#[inline(always)]
+fn ends<const N: usize>(text: &[u8]) -> [[u8; N]; 2] {
+    [text.first_chunk(), text.last_chunk()].map(|end| end.copied().unwrap_or([0; N]))
 }
 
 /// An app, as a sentence names it.
@@ -181,6 +200,20 @@ mod tests {
         assert_eq!(Text::<4>::new(b"abcd").map(|t| t.as_bytes().len()), Ok(4));
         assert_eq!(Text::<4>::new(b"abcde"), Err(TooLong { limit: 4 }));
         assert!(AppName::EMPTY.is_empty());
+    }
+
+    #[test]
+    fn each_byte_of_a_text_counts() {
+        for length in 0..40 {
+            let text = vec![b'a'; length];
+            assert!(is_same(&text, &text.clone()));
+            assert!(!is_same(&text, &vec![b'a'; length + 1]));
+            for at in 0..length {
+                let mut other = text.clone();
+                other[at] = b'b';
+                assert!(!is_same(&text, &other), "{length} bytes, another one at {at}");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::ffi::nginx::module::Module;
 use crate::ffi::nginx::pages::OwnHandlers;
 use crate::ffi::nginx::server_names::Names;
 use crate::ffi::worker::doorbell::OpenBells;
+use crate::ffi::worker::familiar::Familiar;
 use crate::ffi::worker::state_file::StateFile;
 use crate::ffi::worker::unlisted::Roll;
 use crate::ffi::worker::zone::{Retired, SharedZone};
@@ -102,8 +103,18 @@ pub(crate) struct LocConf {
     pub lease: Option<Option<Msec>>,
     /// For a control endpoint: how fast held requests are released.
     pub release: Option<Pace>,
+    /// What the worker knows of the last request that passed here.
+    pub familiar: Familiar,
     /// Some if this is a control endpoint.
     pub control: Option<Endpoint>,
+}
+
+impl LocConf {
+    /// Whether requests here are held, whatever they are, as soon as they come.
+    #[inline]
+    pub(crate) fn holds_at_once(&self) -> bool {
+        matches!(self.holds, Some(Holds::Always)) && self.read_body != Some(true)
+    }
 }
 
 /// Whether requests here are held while their app is paused.

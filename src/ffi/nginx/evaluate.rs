@@ -23,6 +23,13 @@ pub(crate) fn variable(r: &Request, index: ngx_uint_t) -> &[u8] {
     at_hand(r, index).unwrap_or_else(|| read(r, index))
 }
 
+/// As [`variable`]. The caller keeps the value no longer than the request.
+#[inline]
+pub(crate) fn lasting(r: Request, index: ngx_uint_t) -> &'static [u8] {
+    let value = variable(&r, index);
+    slice(value.as_ptr(), value.len())
+}
+
 /// The value that nginx makes; empty if it has none.
 #[cold]
 fn read(r: &Request, index: ngx_uint_t) -> &[u8] {
@@ -54,7 +61,7 @@ fn made<'r>(value: &ngx_http_variable_value_t) -> Option<&'r [u8]> {
 
 /// The bytes of a value that nginx made.
 #[inline]
-fn slice<'r>(data: *const u8, len: usize) -> &'r [u8] {
+pub(super) fn slice<'r>(data: *const u8, len: usize) -> &'r [u8] {
     match len {
         0 => &[],
         // SAFETY: nginx gives a value as many bytes as it says, in the memory of the request or of its
@@ -130,7 +137,7 @@ fn variables(r: &ngx_http_request_t) -> &[ngx_http_variable_t] {
 /// The values that these variables have for a request. Callers use the reference before anything else
 /// happens to the request.
 #[inline]
-fn values<'r>(r: Request) -> &'r mut [ngx_http_variable_value_t] {
+pub(super) fn values<'r>(r: Request) -> &'r mut [ngx_http_variable_value_t] {
     match variables(&r).len() {
         0 => &mut [],
         // SAFETY: nginx makes a request with a value for each variable that has an index.

@@ -2,9 +2,9 @@
 //! instead of C's pointers.
 
 use nginx_sys::{
-    ngx_chain_t, ngx_cycle_t, ngx_http_complex_value_t, ngx_http_upstream_t, ngx_http_variable_t,
-    ngx_http_variable_value_t, ngx_int_t, ngx_msec_t, ngx_pid_t, ngx_shmtx_t, ngx_str_t,
-    ngx_uint_t,
+    ngx_chain_t, ngx_cycle_t, ngx_http_complex_value_t, ngx_http_request_t, ngx_http_upstream_t,
+    ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_msec_t, ngx_pid_t, ngx_shmtx_t,
+    ngx_str_t, ngx_uint_t,
 };
 
 use super::directive::Conf;
@@ -75,6 +75,9 @@ unsafe extern "C" {
     /// A variable's value, empty if it has none. Its data is null if nginx has not made it.
     #[link_name = "ngx_http_intermission_made"]
     pub(crate) safe fn made(value: &ngx_http_variable_value_t) -> ngx_str_t;
+    /// Whether nginx turned the request away. 0 or 1.
+    #[link_name = "ngx_http_intermission_was_turned_away"]
+    pub(crate) safe fn was_turned_away(r: &ngx_http_request_t) -> ngx_uint_t;
     /// The request, which has an upstream, has not asked nginx's cache yet.
     #[link_name = "ngx_http_intermission_forget_cache"]
     pub(crate) safe fn forget_cache(r: Request);

@@ -1,8 +1,8 @@
 //! nginx's own things behind thin wrappers, which know nothing of intermission.
 //!
-//! Handles: `request` with `waiting`, `answering`, `body` and `evaluate`; `directive` with `conf`;
-//! `event`. What a module adds to nginx: `timer`, `queue`, `attach`, `shm`, `own_connection`,
-//! `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
+//! Handles: `request` with `waiting`, `answering`, `body`, `evaluate` and `seen`; `directive` with `conf`;
+//! `event`. What a module adds to nginx: `timer`, `queue`, `attach`, `recycled`, `shm`,
+//! `own_connection`, `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
 //! `upstreams`, `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
 //!
 //! A handle or reference is good until nginx may free what it leads to. For a request in a callback,
@@ -31,7 +31,9 @@ mod modules;
 pub(crate) mod posting;
 
 mod answering;
+mod cleanups;
 pub(crate) mod attach;
+pub(crate) mod recycled;
 pub(crate) mod shm;
 pub(crate) mod timer;
 mod waiting;
@@ -42,6 +44,7 @@ pub(crate) mod own_connection;
 pub(crate) mod attempts;
 pub(crate) mod body;
 pub(crate) mod evaluate;
+pub(crate) mod seen;
 pub(crate) mod kept;
 pub(crate) mod pages;
 pub(crate) mod server_names;

@@ -6,12 +6,10 @@ use core::ptr;
 use nginx_sys::{
     ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_handler_pt, ngx_http_request_t,
 };
-use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::conf::Conf;
-use super::flags::request;
-use super::modules;
 use super::plain::zero;
+use super::{functions, modules};
 
 /// Directives of nginx's own modules that set a content handler which asks no app.
 const OWN: [&[u8]; 4] = [b"empty_gif", b"stub_status", b"flv", b"mp4"];
@@ -22,7 +20,7 @@ pub(crate) type OwnHandlers = [ngx_http_handler_pt; OWN.len()];
 /// Whether nginx turned the request away and also makes the page for that, such as a file. The page
 /// comes from an app if its location has a content handler that may ask one, as `proxy_pass` sets it.
 pub(crate) fn is_nginx_own(r: &ngx_http_request_t, own: &OwnHandlers) -> bool {
-    was_turned_away(r) && !is_app_made(r, own)
+    functions::was_turned_away(r) != 0 && !is_app_made(r, own)
 }
 
 /// Whether the request's location has a content handler that may ask an app.
@@ -54,15 +52,4 @@ pub(crate) fn own_handlers(cf: Conf) -> OwnHandlers {
             location.handler
         }
     })
-}
-
-/// Whether nginx turned the request away. `error_page` with `=` clears the error's status. With
-/// `recursive_error_pages` nginx does not set the flag either: then all that tells is that the request
-/// is internal.
-fn was_turned_away(r: &ngx_http_request_t) -> bool {
-    r.err_status != 0
-        || request::ERROR_PAGE.is_set(r)
-        || (request::INTERNAL.is_set(r)
-            && NgxHttpCoreModule::location_conf(r)
-                .is_some_and(|core| core.recursive_error_pages != 0))
 }

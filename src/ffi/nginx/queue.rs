@@ -27,6 +27,7 @@ impl<T: 'static> Queue<T> {
     }
 
     /// Puts a value at the end. It leaves the queue that it was in by the same link.
+    #[inline(always)]
     pub(crate) fn push(&'static self, value: &'static T) {
         let link = (self.link)(value);
         link.leave();

@@ -1,17 +1,13 @@
 //! A handle for nginx's requests, by nginx's pointer.
 
-use core::cell::Cell;
-use core::ffi::c_void;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 use nginx_sys::{
     ngx_http_request_t, ngx_http_script_engine_t, ngx_http_upstream_t, ngx_log_t, ngx_str_t,
 };
-use ngx::http::HttpModule;
 
 use super::flags::request;
-use super::module::Module;
 use super::pointers;
 
 /// A request that lives. A callback may use it until it finalizes the request or lets its phases go
@@ -25,13 +21,19 @@ impl Deref for Request {
 
     #[inline]
     fn deref(&self) -> &ngx_http_request_t {
-        // SAFETY: nginx frees a request together with its memory, after it has dropped what is
-        // attached to it; and callbacks use no request after a call that may have ended it.
-        unsafe { self.0.as_ref() }
+        self.lasting()
     }
 }
 
 impl Request {
+    /// Its fields. The caller keeps the reference no longer than the request.
+    #[inline]
+    pub(crate) fn lasting(self) -> &'static ngx_http_request_t {
+        // SAFETY: nginx frees a request together with its memory, after it has dropped what is
+        // attached to it; and callbacks use no request after a call that may have ended it.
+        unsafe { self.0.as_ref() }
+    }
+
     /// As nginx's functions take it.
     pub(crate) fn as_ptr(self) -> *mut ngx_http_request_t {
         self.0.as_ptr()
@@ -39,7 +41,7 @@ impl Request {
 
     /// Changes its fields. `f` must not call nginx, or use this request in another way.
     pub(crate) fn update<R>(mut self, f: impl FnOnce(&mut ngx_http_request_t) -> R) -> R {
-        // SAFETY: it lives, as in `deref`. All of nginx runs on this thread, and `f` calls nothing of
+        // SAFETY: it lives, as in `lasting`. All of nginx runs on this thread, and `f` calls nothing of
         // it.
         f(unsafe { self.0.as_mut() })
     }
@@ -87,13 +89,6 @@ impl Request {
     pub(crate) fn copy(self, text: &[u8]) -> Option<ngx_str_t> {
         // SAFETY: a request that is not finished has a pool.
         unsafe { ngx_str_t::from_bytes(self.pool, text) }
-    }
-
-    /// The module's context of the request; null at first, and after an internal redirect.
-    pub(crate) fn context(&self) -> &Cell<*mut c_void> {
-        // SAFETY: nginx gives each request a table of contexts, with a place for each HTTP module. Only
-        // this module uses its own place, and only through this cell.
-        unsafe { Cell::from_mut(&mut *self.ctx.add(Module::module().ctx_index)) }
     }
 
     /// nginx is to close the connection after the answer.

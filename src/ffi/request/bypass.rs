@@ -14,7 +14,7 @@ use crate::text::AppName;
 /// A request that bypassed a pause is finished. If it failed and its app is still not open, that is
 /// logged: nginx may put the app's servers out of service, and then released requests fail too.
 pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
-    if this.zone.signals().all_open() || !failed(&mark.r) {
+    if this.zone.signals().all_open() || !failed(&mark.r()) {
         return;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return };

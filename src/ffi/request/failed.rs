@@ -49,7 +49,7 @@ fn app_said(upstream: &ngx_http_upstream_t, status: ngx_uint_t) -> bool {
 
 /// A released request is finished: if it failed, that is counted.
 pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
-    if !failed(&mark.r) {
+    if !failed(&mark.r()) {
         return;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return };

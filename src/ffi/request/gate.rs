@@ -6,11 +6,10 @@ use nginx_sys::{
 };
 
 use super::complaints::{self, Complaint};
-use super::familiar::{self, Way};
 use super::mark::{find, put, Mark, Stage};
 use super::park::{park, say_retry_after, status_of, turn_away};
 use super::{admission, given_up, held, in_flight, max_time, release, room};
-use crate::ffi::conf::{self, Holds, LocConf, MainConf};
+use crate::ffi::conf::{self, Holds, Indexes, LocConf, MainConf};
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{body, evaluate, flags, functions, pages};
@@ -31,6 +30,15 @@ const GOES_ON: ngx_int_t = NGX_DECLINED as ngx_int_t;
 
 /// The handler in nginx's precontent phase.
 pub(crate) extern "C" fn on_precontent(r: Request) -> ngx_int_t {
+    match passes_like_the_last(r) {
+        Some(()) => GOES_ON,
+        None => look_closely(r),
+    }
+}
+
+/// Any other request. Returns what a phase handler returns.
+#[inline(never)]
+fn look_closely(r: Request) -> ngx_int_t {
     if r.is_main() {
         return pass_or_hold(r);
     }
@@ -38,6 +46,20 @@ pub(crate) extern "C" fn on_precontent(r: Request) -> ngx_int_t {
         given_up::add_part(r);
     }
     GOES_ON
+}
+
+/// A request passes that comes to its first gate and is like the last one there. None if there is more to
+/// find out; then nothing has happened.
+#[inline]
+fn passes_like_the_last(r: Request) -> Option<()> {
+    let conf = conf::loc_conf(&r).filter(|conf| conf.holds_at_once())?;
+    let this = ThisWorker::current()?;
+    let known = conf.familiar.know(r, this.zone.signals().changes())?;
+    if !r.is_main() || functions::was_turned_away(&r) != 0 || find(r).is_some() {
+        return None;
+    }
+    in_flight::pass(this, put(r).ok()?, known);
+    Some(())
 }
 
 /// A request comes to its app's gate. Returns what a phase handler returns.
@@ -64,32 +86,29 @@ fn pass_or_hold(r: Request) -> ngx_int_t {
     let Ok(mark) = put(r) else {
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     };
-    mark.set_app_name(evaluate::variable(&mark.r, main.variables.app_name));
+    mark.set_app_name(evaluate::lasting(r, main.variables.app_name));
     let signals = this.zone.signals();
-    let way = Way {
-        conf,
-        name: mark.app_name(),
-        max_time: evaluate::at_hand(&r, main.variables.max_time),
-        changes: signals.changes(),
-    };
-    if let Some(app) = familiar::LAST.app(way) {
-        in_flight::start_for(this, mark, app);
+    let changes = signals.changes();
+    if let Some(known) = conf.familiar.know(r, changes) {
+        in_flight::pass(this, mark, known);
         return GOES_ON;
     }
-    signals.hear(NameHash::of(way.name));
+    signals.hear(NameHash::of(mark.app_name()));
     seek::ensure_entry(this);
     in_flight::refresh(this);
     let not_open = app_not_open(r, main, this);
     let is_open = not_open.is_none();
     let verdict = not_open.map_or(GOES_ON, |app| decide(r, main, conf, this, mark, app));
     if verdict == GOES_ON && mark.stage.get() == Stage::Passed {
-        if let Some(value) = way.max_time {
+        let Indexes { app_name, max_time, .. } = main.variables;
+        if let Some(value) = evaluate::at_hand(&r, max_time) {
             tell_expiry(this, conf, mark, MaxTime::parse(value).unwrap_or_default());
         }
         release::freshen_connections(this);
         in_flight::start(this, mark);
         if is_open && this.id().is_some() {
-            familiar::LAST.learn(way, in_flight::entry_of(way.name));
+            let app = in_flight::entry_of(mark.app_name());
+            conf.familiar.learn(r, [app_name, max_time], changes, app);
         }
     }
     verdict
@@ -142,7 +161,7 @@ fn refuse(r: Request, main: &MainConf, this: &ThisWorker) -> Option<ngx_int_t> {
     }
     let seconds = this.zone.visit(|zone| zone.refuse(app, &name))?;
     let mark = put(r).ok()?;
-    mark.set_app_name(evaluate::variable(&mark.r, main.variables.app_name));
+    mark.set_app_name(evaluate::lasting(r, main.variables.app_name));
     mark.stage.set(Stage::Stopped { retry_after: seconds });
     Some(turn_away(r, ErrorStatus::UNAVAILABLE, seconds))
 }
@@ -165,7 +184,7 @@ fn meet_again(r: Request, main: &MainConf, conf: &LocConf, mark: &'static Mark) 
         return GOES_ON;
     }
     // An app makes the page for its refusal: that is a request to this app.
-    let name = evaluate::variable(&mark.r, main.variables.app_name);
+    let name = evaluate::lasting(r, main.variables.app_name);
     let is_open = this.zone.signals().find(NameHash::of(name)).is_none();
     let Some(code) = answer.filter(|_| !is_open) else {
         mark.set_app_name(name);

@@ -33,8 +33,15 @@ fn parts(mark: &Mark) -> impl Iterator<Item = &'static Part> {
 /// is still in flight.
 #[inline]
 pub(crate) fn count_if_given_up(mark: &Mark) {
-    let was_passed_on = mark.passed_on_at.get() != Msec(0);
-    if was_passed_on && (is_given_up(mark.r) || parts(mark).any(|part| is_given_up(part.r))) {
+    let may_be = mark.upstream().is_some() || mark.parts.get().is_some();
+    if may_be && mark.passed_on_at.get() != Msec(0) {
+        look_closely(mark);
+    }
+}
+
+#[inline(never)]
+fn look_closely(mark: &Mark) {
+    if is_given_up(mark.r()) || parts(mark).any(|part| is_given_up(part.r)) {
         in_flight::count_given_up(mark);
     }
 }

@@ -48,7 +48,7 @@ impl Halts {
 
     /// The line of this app waits for a delayed request, until [`Halts::forget`] at the latest.
     pub(crate) fn begin(&'static self, app: AppId, delayed: &'static Mark, now: Msec) {
-        let core = NgxHttpCoreModule::location_conf(&*delayed.r);
+        let core = NgxHttpCoreModule::location_conf(delayed.r().lasting());
         let timeout = core.map_or(0, |core| core.resolver_timeout);
         let timeout = Some(Msec(timeout as u64)).filter(|time| *time > Msec(0));
         let halt = Halt {
@@ -127,12 +127,12 @@ impl Halt {
 /// `auth_request` or `limit_req`. It is no delay if the request waits for its client, or for the answer
 /// to another request (`proxy_cache_lock`).
 pub(crate) fn is_delayed(mark: &Mark) -> bool {
-    if !mark.is_starting() || body::is_on_its_way(&mark.r) {
+    if !mark.is_starting() || body::is_on_its_way(&mark.r()) {
         return false;
     }
-    let Some(upstream) = mark.upstream() else { return !is_in_content_phase(&mark.r) };
+    let Some(upstream) = mark.upstream() else { return !is_in_content_phase(&mark.r()) };
     let resolves = pointers::resolved(upstream).is_some_and(|one| !one.ctx.is_null());
-    resolves || request::AIO.is_set(&mark.r) || !is_in_content_phase(&mark.r)
+    resolves || request::AIO.is_set(&mark.r()) || !is_in_content_phase(&mark.r())
 }
 
 /// Whether its phases have come to the content handler.

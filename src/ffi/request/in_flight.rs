@@ -6,11 +6,12 @@ use core::cell::{Cell, RefCell};
 use nginx_sys::ngx_msec_t;
 
 use super::mark::{InFlightAs, Mark, Stage};
-use super::{familiar, oldest, room};
+use super::{oldest, room};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Queue;
 use crate::ffi::nginx::timer::Timer;
+use crate::ffi::worker::familiar::{self, Known};
 use crate::ffi::worker::this_worker::ThisWorker;
 use crate::ids::{AppId, Epoch, WorkerId};
 use crate::shared::in_flight::{AppIndex, CountCell, Counts};
@@ -42,6 +43,9 @@ static IN_FLIGHT: Queue<Mark> = Queue::new(|mark| &mark.in_flight);
 
 static TIMER: Timer = Timer::new(on_timer);
 
+/// Whether the timer is set.
+static IS_WATCHED: PerWorker<Cell<bool>> = PerWorker::new(Cell::new(false));
+
 impl State {
     fn find(&self, name: &[u8]) -> Option<AppId> {
         self.known.try_borrow().ok()?.as_ref()?.find(name)
@@ -67,22 +71,32 @@ pub(crate) fn start(this: &ThisWorker, mark: &'static Mark) {
     start_for(this, mark, entry_of(mark.app_name()));
 }
 
+/// A request passes like the last one.
+#[inline(always)]
+pub(crate) fn pass(this: &ThisWorker, mark: &'static Mark, known: Known) {
+    mark.set_app_name(known.name);
+    start_for(this, mark, known.app);
+}
+
 /// As [`start`], for the app that [`entry_of`] finds.
-#[inline]
-pub(crate) fn start_for(this: &ThisWorker, mark: &'static Mark, app: Option<AppId>) {
+#[inline(always)]
+fn start_for(this: &ThisWorker, mark: &'static Mark, app: Option<AppId>) {
+    mark.passed_on_at.set(now().monotonic);
+    IN_FLIGHT.push(mark);
     if let Some((app, count)) = app.and_then(|app| Some((app, STATE.count(app)?))) {
         if mark.stage.get() == Stage::Passed {
             count.pass();
         }
         count.start();
         mark.in_flight_as.set(InFlightAs::InFlight(app));
-        watch(this);
+        if !IS_WATCHED.get() {
+            watch(this);
+        }
     }
-    mark.passed_on_at.set(now().monotonic);
-    IN_FLIGHT.push(mark);
 }
 
 /// A request is not in flight any more. Does nothing if it was not.
+#[inline]
 pub(crate) fn end(mark: &Mark) {
     if !mark.in_flight.is_linked() {
         return;
@@ -107,7 +121,7 @@ pub(crate) fn take_row(this: &ThisWorker, id: WorkerId) {
     STATE.row.set(this.zone.counts().row(id));
     STATE.epoch.set(Epoch::default());
     STATE.known.replace(None);
-    familiar::LAST.forget();
+    familiar::forget_all();
 }
 
 /// If the zone's epoch is a new one, the apps may be others, or a caller asks what is in flight: counts
@@ -171,9 +185,11 @@ pub(crate) fn watch(this: &ThisWorker) {
     }
     let waited_for = this.zone.signals().any_caller_waits();
     TIMER.start_within(if waited_for { WATCHED_INTERVAL } else { INTERVAL });
+    IS_WATCHED.set(true);
 }
 
 fn on_timer() {
+    IS_WATCHED.set(false);
     let Some(this) = ThisWorker::current() else { return };
     review();
     watch(this);

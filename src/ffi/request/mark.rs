@@ -6,10 +6,11 @@ use core::ptr;
 use nginx_sys::ngx_http_upstream_t;
 
 use super::held;
-use crate::ffi::nginx::attach::{self, Attached};
+use crate::ffi::nginx::attach::Attached;
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::flags::{self, request};
 use crate::ffi::nginx::queue::Link;
+use crate::ffi::nginx::recycled::Recycled;
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::{pointers, Failed};
 use crate::ids::{AppId, Cookie, PauseId, SlotId, Ticket};
@@ -17,7 +18,7 @@ use crate::settings::ErrorStatus;
 use crate::time::Msec;
 use crate::zone::{Given, Release};
 
-/// Lies in the memory of its request, a main one, and goes with it.
+/// Goes with its request, a main one.
 pub(crate) struct Mark {
     /// In the queue of the granted while [`Stage::Granted`]; in that of the released from
     /// [`Stage::Released`] until the request is finished.
@@ -36,7 +37,7 @@ pub(crate) struct Mark {
     pub tries: Cell<Option<AppId>>,
     /// Set once the request has come back.
     pub back: Cell<Option<Back>>,
-    pub r: Request,
+    r: Cell<Request>,
     pub stage: Cell<Stage>,
     /// How many were ahead of it in line when it came.
     ahead: Cell<u32>,
@@ -101,35 +102,74 @@ pub(crate) struct Part {
 
 impl Attached for Part {}
 
+/// All marks of this worker.
+pub(crate) static MARKS: Recycled<Mark> = Recycled::new();
+
 /// A request's mark. None if it has not come to its app's gate.
+#[inline]
 pub(crate) fn find(r: Request) -> Option<&'static Mark> {
-    attach::at_hand(r)
+    MARKS.find(r)
 }
 
 /// Marks a request that comes to its app's gate. Fails if there is no memory.
+#[inline]
 pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
-    let mark = Mark {
-        turn: Link::new(),
-        in_flight: Link::new(),
-        in_flight_as: Cell::new(InFlightAs::Nothing),
-        app_name: Cell::new(&[]),
-        kept_slot: Cell::new(None),
-        ticket: Cell::new(None),
-        released_by: Cell::new(Release::NONE),
-        tries: Cell::new(None),
-        back: Cell::new(None),
-        r,
-        stage: Cell::new(Stage::Passed),
-        ahead: Cell::new(0),
-        since: Cell::new(Msec(0)),
-        waited: Cell::new(Msec(0)),
-        passed_on_at: Cell::new(Msec(0)),
-        parts: Cell::new(None),
-    };
-    attach::attach_at_hand(r, mark)
+    MARKS.attach(r)
 }
 
 impl Mark {
+    pub(crate) fn new(r: Request) -> Self {
+        Self {
+            turn: Link::new(),
+            in_flight: Link::new(),
+            in_flight_as: Cell::new(InFlightAs::Nothing),
+            app_name: Cell::new(&[]),
+            kept_slot: Cell::new(None),
+            ticket: Cell::new(None),
+            released_by: Cell::new(Release::NONE),
+            tries: Cell::new(None),
+            back: Cell::new(None),
+            r: Cell::new(r),
+            stage: Cell::new(Stage::Passed),
+            ahead: Cell::new(0),
+            since: Cell::new(Msec(0)),
+            waited: Cell::new(Msec(0)),
+            passed_on_at: Cell::new(Msec(0)),
+            parts: Cell::new(None),
+        }
+    }
+
+    /// Another request's from now on, and as new.
+    #[inline(always)]
+    pub(crate) fn renew(&self, r: Request) {
+        self.r.set(r);
+        self.passed_on_at.set(Msec(0));
+        if !self.has_only_passed() {
+            self.forget();
+        }
+    }
+
+    /// Forgets all that only requests have that do more than pass.
+    #[inline(never)]
+    fn forget(&self) {
+        self.stage.set(Stage::Passed);
+        self.kept_slot.set(None);
+        self.ticket.set(None);
+        self.released_by.set(Release::NONE);
+        self.tries.set(None);
+        self.back.set(None);
+        self.ahead.set(0);
+        self.since.set(Msec(0));
+        self.waited.set(Msec(0));
+        self.parts.set(None);
+    }
+
+    /// Its request.
+    #[inline]
+    pub(crate) fn r(&self) -> Request {
+        self.r.get()
+    }
+
     /// What `$intermission_status` says.
     pub(crate) fn status(&self) -> &'static str {
         match self.stage.get() {
@@ -179,13 +219,13 @@ impl Mark {
     /// Whether it may still ask nginx for a connection to the app.
     pub(crate) fn is_starting(&self) -> bool {
         let connected = |upstream| pointers::upstream_connection(upstream).is_some();
-        !request::HEADER_SENT.is_set(&self.r) && !self.upstream().is_some_and(connected)
+        !request::HEADER_SENT.is_set(&self.r()) && !self.upstream().is_some_and(connected)
     }
 
     /// Whether its upstream is done and no subrequest runs. Then only the client is left: it takes the
     /// rest of the answer, or sends a body that nginx throws away.
     pub(crate) fn is_answered(&self) -> bool {
-        let (r, upstream) = (&*self.r, self.upstream());
+        let (r, upstream) = (&*self.r(), self.upstream());
         let only_clients = if request::DONE.is_set(r) {
             // Done and not gone: nginx discards its body, or else a subrequest runs in the background.
             r.lingering_time != 0
@@ -234,7 +274,7 @@ impl Mark {
             self.since.set(now().monotonic);
         }
         if matches!(stage, Stage::Held(_)) {
-            held::begin(self.r);
+            held::begin(self.r());
         }
     }
 
@@ -243,18 +283,25 @@ impl Mark {
         self.stage.set(Stage::Held(slot));
         self.ahead.set(ahead);
         self.since.set(now().monotonic);
-        held::begin(self.r);
+        held::begin(self.r());
     }
 
     /// Its hold ends. Called once for each [`Mark::begin_hold`].
     pub(crate) fn end_hold(&self, stage: Stage) {
         self.stage.set(stage);
         self.waited.set(now().monotonic.since(self.since.get()));
-        held::end(self.r);
+        held::end(self.r());
     }
 
     pub(crate) fn upstream(&self) -> Option<&ngx_http_upstream_t> {
-        pointers::upstream(&self.r)
+        pointers::upstream(self.r().lasting())
+    }
+
+    /// Whether it has come to the gate, and at most passed. Then no more was noted of it than this:
+    /// the name of its app, and when it was passed on.
+    #[inline]
+    fn has_only_passed(&self) -> bool {
+        self.stage.get() == Stage::Passed && self.back.get().is_none() && self.parts.get().is_none()
     }
 
     fn was_held(&self) -> bool {

@@ -5,11 +5,9 @@
 //! in `halt`. `in_flight`: it is passed on and not finished. `mark` is what all of these know of it.
 //!
 //! Whether a pause holds it: `admission`; whether the worker has room for it: `room`, `held`. How it
-//! ended: `failed`, `bypass`, `given_up`. What an operator is told of it: `oldest`, `complaints`,
-//! `familiar`.
+//! ended: `failed`, `bypass`, `given_up`. What an operator is told of it: `oldest`, `complaints`.
 
 mod complaints;
-mod familiar;
 mod max_time;
 
 pub(crate) mod held;

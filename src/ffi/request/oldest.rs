@@ -33,7 +33,7 @@ pub(crate) fn tell(
 }
 
 fn of(owner: WorkerId, mark: &Mark) -> Told {
-    let r = &mark.r;
+    let r = &mark.r();
     Told {
         owner,
         waits_for: waits_for(mark),
@@ -45,10 +45,10 @@ fn of(owner: WorkerId, mark: &Mark) -> Told {
 }
 
 fn waits_for(mark: &Mark) -> WaitsFor {
-    if body::is_on_its_way(&mark.r) {
+    if body::is_on_its_way(&mark.r()) {
         return WaitsFor::ClientsBody;
     }
-    let header_sent = request::HEADER_SENT.is_set(&mark.r);
+    let header_sent = request::HEADER_SENT.is_set(&mark.r());
     match mark.upstream() {
         None if header_sent => WaitsFor::Client,
         None => WaitsFor::Nginx,
@@ -71,5 +71,5 @@ fn waits_for(mark: &Mark) -> WaitsFor {
 fn client_is_full(mark: &Mark, upstream: &ngx_http_upstream_t) -> bool {
     let blocked =
         pointers::pipe(upstream).is_some_and(|pipe| flags::pipe::UPSTREAM_BLOCKED.is_set(pipe));
-    !mark.r.is_writable() && (!flags::upstream::BUFFERING.is_set(upstream) || blocked)
+    !mark.r().is_writable() && (!flags::upstream::BUFFERING.is_set(upstream) || blocked)
 }

@@ -6,12 +6,12 @@ use nginx_sys::{
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_SERVICE_UNAVAILABLE,
 };
 
-use super::mark::{self, Mark, Stage};
+use super::mark::{self, Mark, Stage, MARKS};
 use super::{bypass, failed, given_up, in_flight, release};
 use crate::ffi::conf;
-use crate::ffi::nginx::attach::Attached;
 use crate::ffi::nginx::log::write;
 use crate::ffi::nginx::posting::Post;
+use crate::ffi::nginx::recycled::{Recycle, Recycled};
 use crate::ffi::nginx::request::Request;
 use crate::ffi::nginx::Failed;
 use crate::ffi::worker::this_worker::ThisWorker;
@@ -29,7 +29,7 @@ const ASK_AGAIN: ngx_msec_t = 1000;
 
 /// Lets the request of this mark wait for its turn in its slot. Returns what a phase handler returns.
 pub(crate) fn park(this: &ThisWorker, mark: &Mark, slot: SlotId, max_time: MaxTime) -> ngx_int_t {
-    if mark.r.suspend(on_write, max_time.msec().0 as ngx_msec_t).is_err() {
+    if mark.r().suspend(on_write, max_time.msec().0 as ngx_msec_t).is_err() {
         leave(this, mark, slot);
         return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
     }
@@ -43,7 +43,7 @@ pub(crate) fn park_again(mark: &Mark, max_time: MaxTime) -> Result<(), Failed> {
         Stage::Held(_) => max_time.msec().since(mark.held_for()),
         _ => Msec(0),
     };
-    mark.r.suspend(on_write, left.0.max(1) as ngx_msec_t)?;
+    mark.r().suspend(on_write, left.0.max(1) as ngx_msec_t)?;
     release::watch_for_deaths();
     Ok(())
 }
@@ -125,7 +125,7 @@ fn tell_expired(mark: &Mark, count: u32, answer: Option<ErrorStatus>) {
         None => RequestEvent::ExpiredToApp { count },
     };
     let name = AppName::new(mark.app_name()).unwrap_or_default();
-    write(mark.r.log(), &About(&name, event));
+    write(mark.r().log(), &About(&name, event));
 }
 
 /// Adds a Retry-After header to the answer.
@@ -149,33 +149,54 @@ pub(crate) fn status_of(code: ErrorStatus) -> ngx_int_t {
     ngx_int_t::try_from(code.number()).unwrap_or(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t)
 }
 
-impl Attached for Mark {
+impl Recycle for Mark {
+    fn places() -> &'static Recycled<Self> {
+        &MARKS
+    }
+
+    fn new(r: Request) -> Self {
+        Self::new(r)
+    }
+
+    #[inline(always)]
+    fn take(&self, r: Request) {
+        self.renew(r);
+    }
+
     /// The request is about to go: gives back all that it has in this worker and in the zone.
+    #[inline]
     fn gone(&self) {
-        let Some(this) = ThisWorker::current() else { return };
         given_up::count_if_given_up(self);
         in_flight::end(self);
         if self.stage.get() != Stage::Passed {
-            release::forget(self);
+            ended(self);
         }
-        match self.stage.get() {
-            Stage::Held(slot) => leave(this, self, slot),
-            Stage::Granted => {
-                self.end_hold(Stage::Left);
-                release::free_slot(this, self);
-            }
-            Stage::Released => {
-                if self.turn.is_linked() {
-                    release::finish(this, self);
-                }
-                failed::count_if_failed(this, self);
-            }
-            Stage::Bypassed => bypass::count_if_failed(this, self),
-            Stage::Passed
-            | Stage::Rejected(_)
-            | Stage::Expired
-            | Stage::Stopped { .. }
-            | Stage::Left => {}
+    }
+}
+
+/// A request that has done more than pass is about to go.
+#[inline(never)]
+fn ended(mark: &Mark) {
+    let Some(this) = ThisWorker::current() else { return };
+    release::forget(mark);
+    match mark.stage.get() {
+        Stage::Held(slot) => leave(this, mark, slot),
+        Stage::Granted => {
+            mark.turn.leave();
+            mark.end_hold(Stage::Left);
+            release::free_slot(this, mark);
         }
+        Stage::Released => {
+            if mark.turn.is_linked() {
+                release::finish(this, mark);
+            }
+            failed::count_if_failed(this, mark);
+        }
+        Stage::Bypassed => bypass::count_if_failed(this, mark),
+        Stage::Passed
+        | Stage::Rejected(_)
+        | Stage::Expired
+        | Stage::Stopped { .. }
+        | Stage::Left => {}
     }
 }

@@ -118,7 +118,7 @@ fn on_turn() {
             Turn::TurnAway { retry_after } => {
                 while let Some(mark) = GRANTED.pop() {
                     mark.end_hold(Stage::Stopped { retry_after });
-                    mark.r.wake();
+                    mark.r().wake();
                 }
                 return schedule(Post::NextTurn);
             }
@@ -163,7 +163,7 @@ fn grant(given: Given) {
 fn let_go(this: &ThisWorker, app: AppId, spacing: Spacing) -> Option<AppId> {
     let mut delayed = None;
     while let Some(mark) = GRANTED.pop() {
-        let there = resume(this, mark.r);
+        let there = resume(this, mark.r());
         let released = there.filter(|mark| mark.stage.get() == Stage::Released);
         delayed = released.filter(|mark| spacing == Spacing::OneByOne && halt::is_delayed(mark));
     }
