@@ -179,16 +179,27 @@ impl<'z> CountTable<'z> {
 
 /// The apps that have an entry, as a worker knows them: it finds the cell for a request in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AppIndex(Vec<(NameHash, AppId)>);
+pub struct AppIndex {
+    by_name: Vec<(NameHash, AppId)>,
+    /// The name that has each entry, if one has it.
+    names: Vec<Option<NameHash>>,
+}
 
 impl AppIndex {
     pub fn new(mut apps: Vec<(NameHash, AppId)>) -> Self {
+        let entries = apps.iter().map(|(_, app)| app.index() + 1).max().unwrap_or(0);
+        let mut names = vec![None; entries];
+        for (name, app) in &apps {
+            if let Some(place) = names.get_mut(app.index()) {
+                *place = Some(*name);
+            }
+        }
         apps.sort_unstable_by_key(|(name, _)| *name);
-        Self(apps)
+        Self { by_name: apps, names }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name.is_empty()
     }
 
     pub fn find(&self, name: &[u8]) -> Option<AppId> {
@@ -196,14 +207,17 @@ impl AppIndex {
             return None;
         }
         let name = NameHash::of(name);
-        let index = self.0.binary_search_by_key(&name, |(name, _)| *name).ok()?;
-        self.0.get(index).map(|(_, app)| *app)
+        let index = self.by_name.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        self.by_name.get(index).map(|(_, app)| *app)
     }
 
-    /// Whether the entry `app` belongs to the same name in both.
+    /// Whether the entry `app` belongs to the same name in both, or to none in both.
     pub fn agrees(&self, other: &Self, app: AppId) -> bool {
-        let name = |known: &Self| known.0.iter().find(|(_, id)| *id == app).map(|(name, _)| *name);
-        name(self) == name(other)
+        self.name_of(app) == other.name_of(app)
+    }
+
+    fn name_of(&self, app: AppId) -> Option<NameHash> {
+        self.names.get(app.index()).copied().flatten()
     }
 }
 
