@@ -76,6 +76,9 @@ pub(super) struct Session {
     is_synced: bool,
     under_way: Option<(Ask, Duration)>,
     read_at: Duration,
+    /// When a reading was asked for that does not wait for the poll. One that was sent before says nothing of
+    /// what is after that.
+    soon: Option<Duration>,
     keep_at: Duration,
     again_at: Duration,
     failures: u32,
@@ -93,6 +96,7 @@ impl Session {
             is_synced: false,
             under_way: None,
             read_at: now,
+            soon: None,
             keep_at: now,
             again_at: now,
             failures: 0,
@@ -136,6 +140,7 @@ impl Session {
     /// The pauses are to be read now.
     pub(super) fn read_soon(&mut self, now: Duration) {
         self.read_at = self.read_at.min(now);
+        self.soon = Some(now);
     }
 
     /// The question that is due now. It counts as asked.
@@ -204,7 +209,8 @@ impl Session {
                 self.told = registered.clone();
                 self.is_synced |= self.is_registered;
                 self.seen_at = self.is_registered.then_some(sent);
-                self.read_at = next;
+                let is_late = self.soon.is_some_and(|soon| soon > sent);
+                self.read_at = if is_late { now } else { next };
             }
             Reply::KeptAlive => self.keep_at = next,
             Reply::NoLease => {

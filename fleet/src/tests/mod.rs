@@ -1,6 +1,7 @@
 //! Whatever happens to hosts, callers, etcd and the network, in whatever order.
 #![forbid(unsafe_code)]
 
+mod anew;
 mod callers;
 mod cases;
 mod clock;
