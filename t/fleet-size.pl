@@ -1,5 +1,6 @@
 # What scripts/fleet-size runs: a fleet of many agents, all on this machine. Each is a process of its own, and speaks to a control endpoint of
-# its own. The endpoints are in a few nginx, each for an app of its own. It measures how long a pause of all takes, and what it costs etcd.
+# its own. The endpoints are in a few nginx, each for an app of its own. It measures how long a pause of all takes, and how long the processor works
+# for each kind of process meanwhile.
 
 use strict;
 use warnings;
@@ -8,45 +9,74 @@ use Intermission;
 use Intermission::Cli;
 use Intermission::Etcd;
 use Intermission::Process;
+use List::Util 'sum';
 use Time::HiRes qw(sleep time);
 
 my @sizes = @ARGV ? @ARGV : (3, 30, 300);
 my $largest = (sort { $b <=> $a } @sizes)[0];
 $| = 1;
 my $etcd = Intermission::Etcd->new;
-# An endpoint lets a limited number of callers wait: so one nginx is for so many hosts.
-my $EACH = 100;
+# An nginx lets 64 callers wait: so one is for fewer hosts.
+my $EACH = $ENV{EACH} // 50;
 my @nginx;
 for (my $from = 0; $from < $largest; $from += $EACH) {
     my $locations = join '', map { "location /h$_/r { set \$app_name h$_; intermission on; proxy_pass http://backend; } location /h$_ { set \$app_name h$_; intermission_control; }\n" } $from .. $from + $EACH - 1;
     push @nginx, Intermission->new(http => 'intermission_zone 16m;', locations => $locations, workers => 1);
 }
+my @workers = map { ($_->master, $_->workers) } @nginx;
+my ($member) = map {s{.*//}{}r} $etcd->urls;
 my $cli = Intermission::Cli->new;
 my @options = ('--fleet', 'big', map { ('--etcd', $_) } $etcd->urls);
 my @agents;
 
-printf "%6s %9s %11s %8s %8s %10s %9s %12s %12s %14s\n", 'hosts', 'hold, s', 'release, s', 'writes', 'asks', 'told', 'etcd, ms', 'bytes/agent', 'idle asks/s', 'idle etcd, ms/s';
+# How many seconds the fleet is left alone for the measurement without a pause.
+my $IDLE = 10;
 for my $size (sort { $a <=> $b } @sizes) {
     push @agents, $cli->start(
         {env => {INTERMISSION_HOSTS => ''}}, 'agent', @options, '--id', 'h' . @agents, '--poll', $ENV{POLL} // '2s',
         '--host', 'http://127.0.0.1:' . $nginx[@agents / $EACH]->port . '/h' . @agents,
     ) while @agents < $size;
     alive($size);
-    my ($idle, $idle_ms) = (asked(), busy());
-    sleep 10;
-    ($idle, $idle_ms) = ((asked() - $idle) / 10, (busy() - $idle_ms) / 10);
-    my @before = (most('etcd_debugging_mvcc_put_total'), asked(), all('etcd_debugging_mvcc_events_total'), busy(), time);
+    my ($before, $since, @answers) = (counts(), time);
+    for (1 .. $IDLE * 5) {
+        my $asked = time;
+        Intermission::Client->new(to => $member)->request('/v3/kv/range', method => 'POST', body => '{"key":"YQ=="}')->response(30);
+        push @answers, time - $asked;
+        sleep 0.2;
+    }
+    @answers = sort { $a <=> $b } @answers;
+    print "$size hosts, $EACH for each nginx\n";
+    printf "  no pause, in a second: %s\n", told($before, counts(), time - $since);
+    printf "  etcd answers after %.0f ms, at most %.0f ms\n", 1000 * $answers[@answers / 2], 1000 * $answers[-1];
+    my ($begin, $now) = (counts(), time);
     my $going = $cli->start('run', @options, '--lease', $ENV{LEASE} // '60s', '--wait', $ENV{WAIT} // '10s', '--', 'sh', '-c', 'date +%s.%N; date +%s.%N');
-    my $done = $going->done(90);
+    my $done = $going->done(120);
     my $ended = time;
-    die "$size hosts: $done->{err}" if $done->{exit};
-    my @after = (most('etcd_debugging_mvcc_put_total'), asked(), all('etcd_debugging_mvcc_events_total'), busy());
     my ($ran) = split /\n/, $done->{out};
-    my ($rss, @counts) = (0, map { $after[$_] - $before[$_] } 0 .. 3);
+    if (defined $ran) { printf "  all quiet, and the command ran, after %.2f s; all open again after %.2f s\n", $ran - $now, $ended - $ran }
+    print "  the pause ended with $done->{exit}: $done->{err}" if $done->{exit};
+    printf "  the pause: %s\n", told($begin, counts(), 1);
+    my $rss = 0;
     $rss += (split ' ', Intermission::slurp('/proc/' . $_->pid . '/statm'))[1] * 4096 for @agents;
-    printf "%6d %9.2f %11.2f %8d %8d %10d %9d %12.0f %12d %14d\n", $size, $ran - $before[4], $ended - $ran, @counts, $rss / @agents, $idle, $idle_ms;
+    printf "  an agent: %.1f MB\n", $rss / @agents / 1e6;
 }
 Intermission::Process::end($_->pid, [KILL => 5]) for @agents;
+
+# What was counted up to now.
+sub counts {
+    return {
+        writes => most('etcd_debugging_mvcc_put_total'), asks => asked(), told => all('etcd_debugging_mvcc_events_total'),
+        etcd => busy($etcd->pids), agents => busy(map { $_->pid } @agents), nginx => busy(@workers), machine => machine(),
+    };
+}
+
+# What was counted between, in words. The times are the processor's, in ms.
+sub told {
+    my ($from, $to, $seconds) = @_;
+    my %count = map { $_ => ($to->{$_} - $from->{$_}) / $seconds } keys %$to;
+    $count{others} = $count{machine} - $count{etcd} - $count{agents} - $count{nginx};
+    return sprintf '%d writes, %d asks, %d told; etcd %d ms, agents %d ms, nginx %d ms, all others %d ms', @count{qw(writes asks told etcd agents nginx others)};
+}
 
 sub alive {
     my ($size) = @_;
@@ -80,14 +110,20 @@ sub counters {
     } $etcd->urls;
 }
 
-# How long the processor has worked for etcd's members, in ms.
+# How long the processor has worked for these processes, in ms.
 sub busy {
-    my $ticks = 0;
-    for my $pid ($etcd->pids) {
-        my ($rest) = Intermission::slurp("/proc/$pid/stat") =~ /.*\) (.*)/s;
-        $ticks += $_ for (split ' ', $rest)[11, 12];
+    my $ns = 0;
+    for my $thread (map { glob "/proc/$_/task/*/schedstat" } @_) {
+        my ($one) = split ' ', Intermission::slurp($thread) // '';
+        $ns += $one // 0;
     }
-    return $ticks * 10;
+    return $ns / 1e6;
+}
+
+# How long all processors have worked, for whatever, in ms.
+sub machine {
+    my ($user, $nice, $system, undef, undef, @interrupts) = Intermission::slurp('/proc/stat') =~ /^cpu +(\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)/;
+    return 10 * sum($user, $nice, $system, @interrupts);
 }
 
 # How many questions etcd has had.

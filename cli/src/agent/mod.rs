@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout, Instant};
 
 use crate::args;
 use crate::awaited::reached;
+use crate::client::answer::Kind;
 use crate::client::Target;
 use crate::config::fleets::choose_agent;
 use crate::config::{choose, Wrong};
@@ -267,7 +268,9 @@ async fn ask_versions(target: Target, often: Duration, to: UnboundedSender<Happe
         let wait = match endpoint::versions(&target).await {
             // The agent may have ended.
             Ok(versions) => to.send(Happened::Event(Event::Runs(versions))).map(|()| often),
-            Err(_) => Ok(LOOK),
+            // It is about to start.
+            Err(failure) if failure.kind == Kind::Unreachable => Ok(LOOK),
+            Err(_) => Ok(often),
         };
         match wait {
             Ok(wait) => sleep(wait).await,
