@@ -59,6 +59,7 @@ impl<T: Recycle> Recycled<T> {
         }
         let place = self.free.get().ok_or(Failed)?;
         self.free.set(place.next_free.get());
+        watched::in_use(&place.value);
         place.value.take(r);
         cleanups::push(r, &place.cleanup);
         Ok(&place.value)
@@ -95,6 +96,7 @@ impl<T: Recycle> Recycled<T> {
 
     fn give_back(&self, place: &'static Place<T>) {
         place.next_free.set(self.free.replace(Some(place)));
+        watched::free(&place.value);
     }
 }
 
@@ -110,5 +112,31 @@ extern "C" fn on_gone<T: Recycle>(data: *mut c_void) {
     if let Some(place) = place::<T>(data) {
         place.value.gone();
         T::places().give_back(place);
+    }
+}
+
+/// `scripts/memcheck` finds a value that is read or written while its place is free.
+mod watched {
+    #[cfg(memcheck)]
+    mod asan {
+        use core::ffi::c_void;
+
+        // SAFETY: AddressSanitizer's own functions. They change nothing but what it reports.
+        unsafe extern "C" {
+            #[link_name = "__asan_poison_memory_region"]
+            pub(super) safe fn poison(from: *const c_void, bytes: usize);
+            #[link_name = "__asan_unpoison_memory_region"]
+            pub(super) safe fn unpoison(from: *const c_void, bytes: usize);
+        }
+    }
+
+    pub(super) fn free<T>(_value: &T) {
+        #[cfg(memcheck)]
+        asan::poison(core::ptr::from_ref(_value).cast(), size_of::<T>());
+    }
+
+    pub(super) fn in_use<T>(_value: &T) {
+        #[cfg(memcheck)]
+        asan::unpoison(core::ptr::from_ref(_value).cast(), size_of::<T>());
     }
 }

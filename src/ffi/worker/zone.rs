@@ -78,9 +78,7 @@ impl SharedZone {
         let front = self.front;
         Signals {
             not_open: &front.not_open,
-            // SAFETY: the table was carved for these atomics. No visit makes an exclusive reference to
-            // it.
-            names: unsafe { &*self.table(self.layout.names) },
+            names: self.words(self.layout.names),
             moving: &front.moving,
             heard: &front.heard,
             expiries: &front.expiries,
@@ -95,15 +93,18 @@ impl SharedZone {
 
     /// What the workers count.
     pub(crate) fn counts(&self) -> CountTable<'static> {
-        // SAFETY: both tables were carved for these types, whose fields are atomics. No visit makes an
-        // exclusive reference to them.
-        unsafe {
-            CountTable {
-                seen: &*self.table(self.layout.seen),
-                counts: &*self.table(self.layout.counts),
-                apps: self.layout.apps.count,
-            }
+        CountTable {
+            seen: self.words(self.layout.seen),
+            counts: self.words(self.layout.counts),
+            apps: self.layout.apps.count,
         }
+    }
+
+    /// A table that is read and written without the lock.
+    fn words<T>(&self, table: Table<T>) -> &'static [T] {
+        // SAFETY: the callers' tables were carved for these types, which are atomics or have nothing else.
+        // No visit makes an exclusive reference to them.
+        unsafe { &*self.table(table) }
     }
 
     /// What all workers know of the state file.
