@@ -10,14 +10,24 @@ use Test::More;
 
 my $t = Intermission->new(
     workers => 2,
-    http => 'map $http_x_tenant $tenant { default basecamp; other other; }',
+    http => <<'END_OF_CONF',
+map $http_x_tenant $tenant { default basecamp; other other; }
+map $http_x_tenant $changing { volatile; default basecamp; other other; }
+limit_req_zone $changing zone=changing:1m rate=1000r/s;
+END_OF_CONF
     locations => <<'END_OF_CONF',
 location / { set $app_name $arg_app; intermission on; proxy_pass http://backend; }
 location /tenant { set $app_name $tenant; intermission on; proxy_pass http://backend; }
+location /changing { limit_req zone=changing burst=100 nodelay; set $app_name $changing; intermission on; proxy_pass http://backend; }
 location /if { set $app_name $arg_app; intermission $arg_hold; proxy_pass http://backend; }
 location /times { set $app_name times; set $intermission_max_time $arg_time; intermission on; proxy_pass http://backend; }
 location /first { set $app_name first; intermission on; proxy_pass http://backend; }
 location /second { set $app_name second; intermission on; proxy_pass http://backend; }
+location /tried { set $app_name first; intermission on; try_files /none @first; }
+location @first { set $app_name first; intermission on; proxy_pass http://backend; }
+location = /page { set $app_name first; intermission on; }
+location /missing { error_page 404 /page; return 404; }
+location /hard { set $app_name hard; set $intermission_max_time $arg_time; intermission on; intermission_max_held 1; intermission_expired 504; proxy_pass http://backend; }
 location /_intermission { intermission_control apps=*; }
 END_OF_CONF
 );
@@ -48,6 +58,7 @@ for my $length (1, 3, 4, 7, 8, 12, 16, 17, 64) {
     }
 }
 is_told_apart('other', ['/tenant'], ['/tenant', headers => {'X-Tenant' => 'other'}], 'a name that a map makes');
+is_told_apart('other', ['/changing'], ['/changing', headers => {'X-Tenant' => 'other'}], 'a name that a volatile map makes');
 is_told_apart('second', ['/first'], ['/second'], 'two locations');
 is_told_apart('same', ['/if?app=same'], ['/if?app=same&hold=1'], 'a location that holds only some');
 
@@ -64,6 +75,47 @@ subtest 'a pause holds the next request of the app, whatever passed before' => s
     my $before = $t->status(app => 'first')->{totals}{passed};
     $_->request('/first', keepalive => 1)->response for @clients, @clients;
     is $t->status(app => 'first')->{totals}{passed} - $before, 16, 'each one that passes is counted';
+};
+
+sub count { return $t->status(app => $_[0])->{$_[1]} }
+
+sub passed { return $t->status(app => $_[0])->{totals}{passed} }
+
+subtest 'a request that comes to two gates passes once' => sub {
+    my $client = connection();
+    $client->request($_, keepalive => 1)->response for '/first', '/tried', '/first', '/tried';
+    my $before = passed('first');
+    is_deeply [map { $client->request('/tried', keepalive => 1)->response->{status} } 1 .. 5], [(200) x 5], 'try_files: it passes';
+    is passed('first') - $before, 5, 'try_files: it counts once';
+    is count('first', 'in_flight'), 0, 'try_files: none is left in flight';
+};
+
+subtest "a page of nginx's own is no request to the app" => sub {
+    my $client = connection();
+    $client->request('/page', keepalive => 1)->response for 1 .. 3;
+    my $before = passed('first');
+    $client->request('/missing', keepalive => 1)->response for 1 .. 3;
+    is passed('first'), $before, 'also where requests have passed before';
+};
+
+subtest 'a request that passes has nothing of those before it' => sub {
+    my %ends = (
+        HELD => sub { $t->wait_held(1, app => 'hard'); $t->control('disable?app=hard'); $_[0]->response },
+        EXPIRED => sub { $_[0]->response },
+        STOPPED => sub { $t->wait_held(1, app => 'hard'); $t->control('stop?app=hard'); $_[0]->response },
+        LEFT => sub { $t->wait_held(1, app => 'hard'); $_[0]->close; $t->wait_held(0, app => 'hard') },
+    );
+    for my $end (sort keys %ends) {
+        $t->control('enable?app=hard');
+        my $time = $end eq 'EXPIRED' ? 0.1 : 300;
+        $ends{$end}->(connection()->request("/hard/$end?time=$time"));
+        $t->control('disable?app=hard');
+        my @after = map { connection() } 1 .. 8;
+        $_->request("/hard/after-$end", keepalive => 1)->response for @after, @after;
+        my $log = $t->logged("/hard/after-$end");
+        is_deeply [@$log{qw(intermission hold_time position)}], ['PASSED', '-', '-'], "after one that was $end";
+        is $t->logged("/hard/$end?time=$time")->{intermission}, $end, "it was $end";
+    }
 };
 
 subtest 'the shortest max_time is told' => sub {
@@ -86,5 +138,5 @@ subtest 'a reload' => sub {
     is connection()->request('/first')->response->{status}, 200, 'and one passes again';
 };
 
-$t->clean_ok;
+$t->clean_ok(allow => [qr{open\(\) .*/page}]);
 done_testing;

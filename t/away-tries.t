@@ -50,6 +50,27 @@ subtest 'a shorter proxy_connect_timeout stays as it is' => sub {
     $t->clean_ok(allow => [@gone, qr/upstream timed out/]);
 };
 
+subtest 'a request that is turned away while it is sent leaves no place in the next drain' => sub {
+    my $port = Intermission::App::free_port();
+    my @silent = blackhole("127.0.0.1:$port");
+    my $t = nginx("proxy_connect_timeout 1s; proxy_pass http://127.0.0.1:$port;");
+    $t->control('enable');
+    my $first = $t->send('/first');
+    $t->wait_held(1);
+    $t->control('disable?concurrency=1');
+    $t->wait_held(0);
+    $t->control('stop');
+    is $first->response->{status}, 503, 'stopped while nginx connects: 503';
+    close $_ for @silent;
+    my $app = Intermission::App->new($t, port => $port)->up;
+    $t->control('enable');
+    my @next = map { $t->send("/next/$_") } 1, 2;
+    $t->wait_held(2);
+    $t->control('disable?concurrency=1');
+    is_deeply [map { $_->response->{status} } @next], [200, 200], 'stopped while nginx connects: one at a time is released in the next drain';
+    $t->clean_ok(allow => [@gone, qr/upstream timed out/]);
+};
+
 subtest 'the connection of a request that was tried again is kept for others of its location' => sub {
     # From 1.29.7 nginx can tell the connections of one location from those of others.
     my ($local) = grep { $_ eq '' || (Intermission::nginx_t(with_module => 0, http => "upstream app { server unix:/a; keepalive 8 $_; }"))[0] eq '0' } 'local', '';

@@ -65,7 +65,11 @@ impl Zone<'_> {
         if let Some(app) = known.and_then(|id| self.apps.get_mut(id.index())) {
             if self.header.turns_away(app) {
                 app.turned_away(1);
-                return TakenBack::Stopped { retry_after: app.retry_after(self.now) };
+                let retry_after = app.retry_after(self.now);
+                if let Some(slot) = unseen.slot {
+                    self.finish(slot, unseen.owner, unseen.cookie);
+                }
+                return TakenBack::Stopped { retry_after };
             }
             if app.is_overdue(unseen.arrived, self.now) {
                 return TakenBack::No;

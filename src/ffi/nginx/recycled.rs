@@ -59,7 +59,6 @@ impl<T: Recycle> Recycled<T> {
         }
         let place = self.free.get().ok_or(Failed)?;
         self.free.set(place.next_free.get());
-        watched::in_use(&place.value);
         place.value.take(r);
         cleanups::push(r, &place.cleanup);
         Ok(&place.value)
@@ -96,7 +95,6 @@ impl<T: Recycle> Recycled<T> {
 
     fn give_back(&self, place: &'static Place<T>) {
         place.next_free.set(self.free.replace(Some(place)));
-        watched::free(&place.value);
     }
 }
 
@@ -111,32 +109,29 @@ fn place<T: Recycle>(data: *const c_void) -> Option<&'static Place<T>> {
 extern "C" fn on_gone<T: Recycle>(data: *mut c_void) {
     if let Some(place) = place::<T>(data) {
         place.value.gone();
-        T::places().give_back(place);
+        watched::is_free(&place.value);
+        if !cfg!(memcheck) {
+            T::places().give_back(place);
+        }
     }
 }
 
-/// `scripts/memcheck` finds a value that is read or written while its place is free.
+/// `scripts/memcheck` finds a value that is read or written when its request is gone: then no other request
+/// has its place.
 mod watched {
     #[cfg(memcheck)]
     mod asan {
         use core::ffi::c_void;
 
-        // SAFETY: AddressSanitizer's own functions. They change nothing but what it reports.
+        // SAFETY: AddressSanitizer's own function. It changes nothing but what that reports.
         unsafe extern "C" {
             #[link_name = "__asan_poison_memory_region"]
             pub(super) safe fn poison(from: *const c_void, bytes: usize);
-            #[link_name = "__asan_unpoison_memory_region"]
-            pub(super) safe fn unpoison(from: *const c_void, bytes: usize);
         }
     }
 
-    pub(super) fn free<T>(_value: &T) {
+    pub(super) fn is_free<T>(_value: &T) {
         #[cfg(memcheck)]
         asan::poison(core::ptr::from_ref(_value).cast(), size_of::<T>());
-    }
-
-    pub(super) fn in_use<T>(_value: &T) {
-        #[cfg(memcheck)]
-        asan::unpoison(core::ptr::from_ref(_value).cast(), size_of::<T>());
     }
 }

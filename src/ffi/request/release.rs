@@ -237,7 +237,7 @@ fn start(mark: &'static Mark) {
     RELEASED_TIMER.start(RELEASED_INTERVAL);
 }
 
-/// A request that was passed on is held again. A slot that it has kept holds it.
+/// A request that was passed on is held again, or turned away. A slot that it had kept holds it, or is free.
 pub(crate) fn comes_back(mark: &Mark) {
     if mark.turn.is_linked() {
         mark.turn.leave();

@@ -70,13 +70,15 @@ impl Pair {
             return TakenBack::No;
         }
         let found = self.find(name);
+        let same = |other: &ModelRequest| (other.slot, other.cookie) == (one.slot, one.cookie);
         if let Some(app) = found.and_then(|entry| self.apps[entry].as_mut()) {
             if app.turns_away(nginx) {
                 app.totals.stopped += 1;
-                return TakenBack::Stopped { retry_after: app.retry_after(now) };
+                let retry_after = app.retry_after(now);
+                self.finishes(same);
+                return TakenBack::Stopped { retry_after };
             }
         }
-        let same = |other: &ModelRequest| (other.slot, other.cookie) == (one.slot, one.cookie);
         let kept = found
             .and_then(|entry| Some((entry, self.app(entry).unfinished.iter().position(same)?)));
         let (entry, one) = match kept {

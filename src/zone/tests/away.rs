@@ -208,6 +208,18 @@ fn the_probe_of_a_worker_that_dies_passes_to_the_next() {
 }
 
 #[test]
+fn a_request_that_comes_back_to_a_stopped_app_is_finished() {
+    let mut scene = Scene::paused("a");
+    let one = held(&mut scene, ONE);
+    scene.resume("a");
+    let (app, _) = scene.take(ONE).unwrap();
+    scene.give_back(app, ONE);
+    scene.stop("a", super::scene::PLAIN);
+    assert!(matches!(released_back(&mut scene, one), TakenBack::Stopped { .. }));
+    assert_eq!(scene.visit(|zone| zone.app(app).unwrap().unfinished), 0);
+}
+
+#[test]
 fn an_app_whose_line_is_empty_is_not_away_any_more() {
     let mut scene = Scene::new();
     let TakenBack::Held(slot) = back(&mut scene, ONE, 101, 10) else { panic!() };
