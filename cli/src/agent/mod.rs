@@ -163,13 +163,18 @@ async fn leave(parts: &Parts, lease: Option<LeaseId>) -> Result<(), String> {
         Said::Down(_) => {}
         _ => return Err("nginx still runs, or does not answer: end it first".to_owned()),
     }
+    let forget = || parts.keys.forget(&parts.own.id);
+    let failed = |failure| etcd_failed(&failure);
+    // A host that is registered and does not live keeps a pause from beginning: so it goes as a whole.
+    forget().await.map_err(failed)?;
     if let Some(lease) = lease {
         match parts.keys.revoke(lease).await {
             Ok(()) | Err(Failure::NoLease) => {}
-            Err(failure) => return Err(etcd_failed(&failure)),
+            Err(why) => return Err(failed(why)),
         }
+        // A question that was still on its way may have made it again. None does so after its lease.
+        forget().await.map_err(failed)?;
     }
-    parts.keys.forget(&parts.own.id).await.map_err(|failure| etcd_failed(&failure))?;
     show::say(&format!("host {} has left the fleet", parts.own.id.0));
     Ok(())
 }
