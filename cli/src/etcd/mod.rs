@@ -1,20 +1,19 @@
-//! Speaks with etcd, by the JSON gateway that each member has beside gRPC.
-//!
-//! The questions here are few and small, and HTTP and TLS are there already. A gRPC client would
-//! bring a second stack of both, and needs protoc wherever this command is built.
+//! Speaks with etcd: one question at a time goes to one member, and to the next if that does not
+//! answer.
 #![forbid(unsafe_code)]
 
 pub mod fleets;
-pub mod wire;
+mod member;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::AUTHORIZATION;
-use reqwest::{redirect, Certificate, Client, Identity, Response, Url};
-use serde::de::DeserializeOwned;
-use serde_json::{json, Value};
+use etcd_client::{Client, ConnectOptions, Error};
+use tokio::sync::watch;
+use tokio::time::{timeout_at, Instant};
+
+use member::{Member, Trust, Unanswered};
 
 /// How etcd is to be spoken to.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +30,10 @@ pub struct Access {
 /// etcd, with any number of members.
 #[derive(Clone, Debug)]
 pub struct Etcd {
-    client: Client,
-    members: Arc<[Url]>,
-    /// The member that answered last.
-    at: Arc<AtomicUsize>,
-    user: Option<(String, String)>,
-    token: Arc<Mutex<Option<String>>>,
+    members: Arc<[Member]>,
+    /// The member that is asked first.
+    at: watch::Sender<usize>,
+    options: ConnectOptions,
 }
 
 /// Why etcd did not do what was asked.
@@ -50,22 +47,22 @@ pub enum Failure {
     Other(String),
 }
 
-/// A question is given up after this time, at each member.
-const TIMEOUT: Duration = Duration::from_secs(2);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// etcd's own numbers for what went wrong.
-const NOT_FOUND: i64 = 5;
-const UNAUTHENTICATED: i64 = 16;
+/// Whether a question may be asked again, of another member, if one may have carried it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    Freely,
+    Never,
+}
+
+/// A question is given up after this time, over all members.
+const LONGEST: Duration = Duration::from_secs(6);
 
 impl Etcd {
     /// The error says what is wrong with the members or the certificates.
     pub fn new(access: &Access) -> Result<Self, String> {
-        let mut members = Vec::new();
-        for name in &access.endpoints {
-            let name = if name.contains("://") { name.clone() } else { format!("http://{name}") };
-            let url = Url::parse(&name).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            members.push(url.ok_or_else(|| format!("\"{name}\" is not the URL of an etcd"))?);
-        }
+        let trust = Trust::new(access.ca.as_deref(), access.identity.as_deref());
+        let members = access.endpoints.iter().map(|name| Member::new(name, &trust));
+        let members: Vec<Member> = members.collect::<Result<_, _>>()?;
         if members.is_empty() {
             return Err(
                 "which etcd? Give --etcd URL, set INTERMISSION_ETCD, or write it into the \
@@ -73,194 +70,162 @@ impl Etcd {
                     .to_owned(),
             );
         }
-        let is_plain = members.iter().all(|url| url.scheme() == "http");
-        let mut builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("intermission/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tls_built_in_root_certs(!is_plain && access.ca.is_none());
-        if let Some(pem) = access.ca.as_ref().filter(|_| !is_plain) {
-            let all = Certificate::from_pem_bundle(pem).ok().filter(|all| !all.is_empty());
-            for one in all.ok_or("etcd's CA file has no certificate in PEM")? {
-                builder = builder.add_root_certificate(one);
+        // A question to a member without a leader fails, and a watch there ends.
+        let mut options =
+            ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
+        if let Some((name, password)) = &access.user {
+            options = options.with_user(name, password);
+        }
+        Ok(Self { members: members.into(), at: watch::Sender::new(0), options })
+    }
+
+    /// Asks one member after the other.
+    pub async fn ask<T, F>(&self, repeat: Repeat, ask: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let end = Instant::now() + LONGEST;
+        let first = *self.at.borrow();
+        let mut unanswered: Vec<(usize, String)> = Vec::new();
+        for step in 0..self.members.len() {
+            let at = first.wrapping_add(step) % self.members.len();
+            let Some(member) = self.members.get(at) else { continue };
+            let answer = timeout_at(end, member.ask(&self.options, &ask)).await;
+            let why = match answer.unwrap_or_else(|_| Err(member.silent())) {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered::Failed(failure)) => return Err(failure),
+                Err(Unanswered::NotAsked(why)) => why,
+                Err(Unanswered::Perhaps(why)) if repeat == Repeat::Freely => why,
+                Err(Unanswered::Perhaps(why)) => {
+                    self.leave(at);
+                    return Err(Failure::Other(why));
+                }
+            };
+            self.leave(at);
+            unanswered.push((at, why));
+            if Instant::now() >= end {
+                break;
             }
         }
-        if let Some(pem) = access.identity.as_ref().filter(|_| !is_plain) {
-            let identity = Identity::from_pem(pem);
-            let wrong = "etcd's client certificate needs a certificate and its key, in PEM";
-            builder = builder.identity(identity.map_err(|_| wrong)?);
-        }
-        let client = builder.build().map_err(|error| error.to_string())?;
-        let (at, user) = (Arc::default(), access.user.clone());
-        Ok(Self { client, members: members.into(), at, user, token: Arc::default() })
+        // In the order of the configuration, whichever was asked first.
+        unanswered.sort();
+        let all: Vec<String> = unanswered.into_iter().map(|(_, why)| why).collect();
+        Err(Failure::Other(all.join("; ")))
     }
 
-    /// One question.
-    pub async fn ask<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, Failure> {
-        let response = self.send(path, &body, Some(TIMEOUT)).await?;
-        let bytes = response.bytes().await.map_err(|error| self.turn(innermost(&error)))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::Other(format!("the answer of etcd is broken: {error}")))
+    /// Changes when the member that was asked first has not answered.
+    pub fn turns(&self) -> watch::Receiver<usize> {
+        self.at.subscribe()
     }
 
-    /// A question with many answers, one a line.
-    pub async fn listen(&self, path: &str, body: Value) -> Result<Lines, Failure> {
-        let response = self.send(path, &body, None).await?;
-        Ok(Lines { response, rest: Vec::new() })
-    }
-
-    /// Asks one member after the other. A question that a member may have taken is not repeated.
-    async fn send(
-        &self,
-        path: &str,
-        body: &Value,
-        timeout: Option<Duration>,
-    ) -> Result<Response, Failure> {
-        let mut last = Failure::Other("etcd has no members".to_owned());
-        for _ in 0..self.members.len() {
-            match self.send_here(path, body, timeout).await {
-                Ok(response) => return Ok(response),
-                Err((failure, Taken::No)) => last = failure,
-                Err((failure, _)) => return Err(failure),
+    /// The next question goes to another member first, if there is one.
+    fn leave(&self, at: usize) {
+        self.at.send_if_modified(|next| {
+            let was_first = *next == at;
+            if was_first {
+                *next = at.wrapping_add(1) % self.members.len().max(1);
             }
-        }
-        Err(last)
+            was_first
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn etcd(endpoints: &[String]) -> Result<Etcd, String> {
+        Etcd::new(&Access { endpoints: endpoints.to_vec(), ..Access::default() })
     }
 
-    async fn send_here(
-        &self,
-        path: &str,
-        body: &Value,
-        timeout: Option<Duration>,
-    ) -> Result<Response, (Failure, Taken)> {
-        let known = self.token().is_some();
-        if self.user.is_some() && !known {
-            self.authenticate().await?;
-        }
-        match self.post(path, body, timeout).await {
-            // The token is too old. Nothing was carried out.
-            Err((_, Taken::Unauthenticated)) if known => {
-                self.authenticate().await?;
-                self.post(path, body, timeout).await
-            }
-            other => other,
-        }
+    /// Takes connections and says nothing.
+    fn silent() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, url)
     }
 
-    async fn post(
-        &self,
-        path: &str,
-        body: &Value,
-        timeout: Option<Duration>,
-    ) -> Result<Response, (Failure, Taken)> {
-        let at = self.at.load(Ordering::Relaxed) % self.members.len().max(1);
-        let Some(member) = self.members.get(at) else {
-            return Err((Failure::Other("etcd has no members".to_owned()), Taken::Maybe));
+    /// How often it was asked, and why there was no answer.
+    async fn asked(etcd: &Etcd, repeat: Repeat) -> (u32, String) {
+        let count = AtomicU32::new(0);
+        let ask = |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            pending::<Result<(), Error>>()
         };
-        let url = format!("{}{path}", member.as_str().trim_end_matches('/'));
-        let mut request = self.client.post(url).body(body.to_string());
-        // A watch at a member without a leader ends.
-        request = request.header("Grpc-Metadata-hasleader", "true");
-        if let Some(timeout) = timeout {
-            request = request.timeout(timeout);
+        let Err(Failure::Other(why)) = etcd.ask(repeat, ask).await else {
+            panic!("nobody can answer");
+        };
+        (count.into_inner(), why)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_a_silent_member_may_have_taken_is_not_repeated() {
+        let (_one, first) = silent();
+        let (_two, second) = silent();
+        let etcd = etcd(&[first.clone(), second.clone()]).unwrap();
+        assert_eq!(asked(&etcd, Repeat::Never).await, (1, format!("{first}: no answer in time")));
+        assert_eq!(asked(&etcd, Repeat::Never).await, (1, format!("{second}: no answer in time")));
+    }
+
+    #[tokio::test]
+    async fn a_question_that_changes_nothing_goes_to_each_member() {
+        let (_one, first) = silent();
+        let (_two, second) = silent();
+        let etcd = etcd(&[first.clone(), second.clone()]).unwrap();
+        let all = format!("{first}: no answer in time; {second}: no answer in time");
+        assert_eq!(asked(&etcd, Repeat::Freely).await, (2, all.clone()));
+        etcd.leave(0);
+        assert_eq!(asked(&etcd, Repeat::Freely).await, (2, all), "whichever is asked first");
+    }
+
+    #[tokio::test]
+    async fn a_write_goes_on_to_the_next_member_if_there_is_no_connection() {
+        let (closed, dead) = silent();
+        drop(closed);
+        let (_one, first) = silent();
+        let etcd = etcd(&[dead.clone(), first.clone()]).unwrap();
+        let (count, why) = asked(&etcd, Repeat::Never).await;
+        assert_eq!((count, why), (1, format!("{first}: no answer in time")));
+        let (_, why) = asked(&etcd, Repeat::Freely).await;
+        let both = format!("{dead}: Connection refused (os error 111); {first}: no answer in time");
+        assert_eq!(why, both);
+    }
+
+    #[tokio::test]
+    async fn a_question_is_given_up_after_6_s_whatever_the_number_of_members() {
+        let all: Vec<_> = (0..5).map(|_| silent()).collect();
+        let etcd = etcd(&all.iter().map(|(_, url)| url.clone()).collect::<Vec<_>>()).unwrap();
+        let begin = Instant::now();
+        let (count, _) = asked(&etcd, Repeat::Freely).await;
+        assert!((3..=4).contains(&count) && begin.elapsed() < LONGEST + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_not_an_etcd_is_told_at_once() {
+        for wrong in
+            ["ftp://a:1", "http://", "a b", "http://a/etcd", "http://a:1?x", "http://u@a:1"]
+        {
+            let said = etcd(&[wrong.to_owned()]).unwrap_err();
+            assert!(said.contains("is not the URL of an etcd"), "{wrong}: {said}");
         }
-        if let Some(token) = self.token() {
-            request = request.header(AUTHORIZATION, token);
+        for right in ["a:2379", "http://a:2379/", "http://[::1]:2379"] {
+            assert!(etcd(&[right.to_owned()]).is_ok(), "{right}");
         }
-        let response = request.send().await.map_err(|error| {
-            let taken = if error.is_connect() { Taken::No } else { Taken::Maybe };
-            (self.turn(format!("{member}: {}", innermost(&error))), taken)
-        })?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let bytes = response.bytes().await.unwrap_or_default();
-        let error: wire::Error = serde_json::from_slice(&bytes).unwrap_or_default();
-        Err(match error.code {
-            NOT_FOUND if error.text().contains("lease") => (Failure::NoLease, Taken::Maybe),
-            _ if error.is_denied(path) => {
-                (Failure::Denied(format!("{member}: {}", error.text())), Taken::Maybe)
-            }
-            UNAUTHENTICATED => {
-                (Failure::Other(format!("{member}: {}", error.text())), Taken::Unauthenticated)
-            }
-            _ => {
-                let raw = String::from_utf8_lossy(&bytes);
-                let text = if error.text().is_empty() { raw.trim() } else { error.text() };
-                let text: String = text.chars().take(200).collect();
-                (self.turn(format!("{member}: {status} {text}")), Taken::Maybe)
-            }
-        })
+        assert!(etcd(&[]).unwrap_err().contains("which etcd?"));
     }
 
-    async fn authenticate(&self) -> Result<(), (Failure, Taken)> {
-        let Some((name, password)) = &self.user else { return Ok(()) };
-        self.keep(None);
-        let body = json!({ "name": name, "password": password });
-        let response = self.post(wire::AUTHENTICATE, &body, Some(TIMEOUT)).await?;
-        let bytes = response.bytes().await.unwrap_or_default();
-        let said: Result<wire::Authenticated, _> = serde_json::from_slice(&bytes);
-        let wrong = |_| (Failure::Other("etcd gives no token".to_owned()), Taken::Maybe);
-        self.keep(Some(said.map_err(wrong)?.token));
-        Ok(())
+    #[test]
+    fn certificates_that_are_none_are_told_at_once() {
+        let with = |ca: Option<&str>, identity: Option<&str>| {
+            let pem = |text: &str| text.as_bytes().to_vec();
+            let endpoints = vec!["https://[::1]:2379".to_owned()];
+            let (ca, identity) = (ca.map(pem), identity.map(pem));
+            Etcd::new(&Access { endpoints, ca, identity, user: None }).map(|_| ())
+        };
+        assert_eq!(with(Some("x"), None).unwrap_err(), "etcd's CA file has no certificate in PEM");
     }
-
-    fn token(&self) -> Option<String> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn keep(&self, token: Option<String>) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
-    }
-
-    /// The next question goes to the next member.
-    fn turn(&self, why: String) -> Failure {
-        self.at.fetch_add(1, Ordering::Relaxed);
-        Failure::Other(why)
-    }
-}
-
-/// Whether a member may have carried out a question that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    No,
-    Maybe,
-    Unauthenticated,
-}
-
-/// An answer that goes on.
-#[derive(Debug)]
-pub struct Lines {
-    response: Response,
-    rest: Vec<u8>,
-}
-
-/// A line is at most this long, in bytes.
-const LONGEST: usize = 16 << 20;
-
-impl Lines {
-    /// Returns None at its end.
-    pub async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
-        loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return serde_json::from_slice(&line).ok();
-            }
-            let chunk = self.response.chunk().await.ok()??;
-            if self.rest.len().saturating_add(chunk.len()) > LONGEST {
-                return None;
-            }
-            self.rest.extend_from_slice(&chunk);
-        }
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }

@@ -32,7 +32,7 @@ sub options {
     return ('--fleet', 'web', map { ('--etcd', $_) } @urls);
 }
 
-# A further host. Its fields etcd => [URLs], before => [what the agent's command begins with] and is_alone => 1 (callers do not know its
+# A further host. Its fields etcd => [URLs], poll => '1s', before => [what the agent's command begins with] and is_alone => 1 (callers do not know its
 # endpoint) count when its agent starts. up => its agent runs. state => nginx has a state file. unix =>
 # the agent reaches it by a Unix socket. control => directives of the control endpoint. Its field app is the app that it says it serves.
 sub add {
@@ -121,7 +121,7 @@ sub agent_up {
     my @endpoint = $host->{is_alone} ? () : ('--endpoint', Intermission::Cli::url($host->{t}));
     $host->{agent} = $self->{cli}->start(
         {env => {INTERMISSION_HOSTS => ''}, before => $host->{before}}, 'agent', $self->options(@{$host->{etcd} // []}), '--id', $host->{id},
-        '--host', $host->{control}, '--app', $host->{app} // 'basecamp', @endpoint, '--listen', $host->{listen}, '--poll', '1s',
+        '--host', $host->{control}, '--app', $host->{app} // 'basecamp', @endpoint, '--listen', $host->{listen}, '--poll', $host->{poll} // '1s',
     );
     return $host;
 }

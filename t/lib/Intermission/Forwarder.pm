@@ -6,6 +6,7 @@ package Intermission::Forwarder;
 #   $net->port;
 #   $net->gone;        # from now on nothing goes through, and nobody is told
 #   $net->back;
+#   $net->lost;        # the connections that are open stand still for ever; new ones go through
 
 use strict;
 use warnings;
@@ -45,6 +46,9 @@ sub deaf { $_[0]->_mode('d') }
 # Each answer comes 200 ms later.
 sub slow { $_[0]->_mode('s') }
 
+# What is open stands still for ever, and is not closed. What is opened from now on goes through.
+sub lost { $_[0]->_mode('l') }
+
 # The mode counts when this returns.
 sub _mode {
     my ($self, $mode) = @_;
@@ -54,7 +58,7 @@ sub _mode {
 
 sub _forward {
     my ($listener, $to, $hear, $done) = @_;
-    my ($mode, %peer, %is_server, @late) = ('f');
+    my ($mode, %peer, %is_server, @late, @lost) = ('f');
     my $all = IO::Select->new($listener, $hear);
     while (1) {
         my $due = @late ? $late[0][0] - Time::HiRes::time() : 1;
@@ -66,6 +70,11 @@ sub _forward {
         for my $one (@ready) {
             if ($one == $hear) {
                 sysread $hear, $mode, 1 or return;
+                if ($mode eq 'l') {
+                    $all->remove(values %peer);
+                    push @lost, values %peer;
+                    %peer = ();
+                }
                 # What stood still goes on, and the other way round.
                 for my $socket (keys %peer) { $mode eq 'g' ? $all->remove($peer{$socket}) : $all->add($peer{$socket}) }
                 syswrite $done, '.';
