@@ -16,12 +16,13 @@ my @sizes = @ARGV ? @ARGV : (3, 30, 300);
 my $largest = (sort { $b <=> $a } @sizes)[0];
 $| = 1;
 my $etcd = Intermission::Etcd->new;
-# An nginx lets 64 callers wait: so one is for fewer hosts.
-my $EACH = $ENV{EACH} // 50;
+# How many hosts share an nginx, and a zone with room for their apps: 16m has room for 270.
+my $EACH = $ENV{EACH} // 100;
+my $ZONE = $ENV{ZONE} // ($EACH > 250 ? '256m' : '16m');
 my @nginx;
 for (my $from = 0; $from < $largest; $from += $EACH) {
     my $locations = join '', map { "location /h$_/r { set \$app_name h$_; intermission on; proxy_pass http://backend; } location /h$_ { set \$app_name h$_; intermission_control; }\n" } $from .. $from + $EACH - 1;
-    push @nginx, Intermission->new(http => 'intermission_zone 16m;', locations => $locations, workers => 1);
+    push @nginx, Intermission->new(http => "intermission_zone $ZONE;", locations => $locations, workers => 1);
 }
 my @workers = map { ($_->master, $_->workers) } @nginx;
 my ($member) = map {s{.*//}{}r} $etcd->urls;
