@@ -25,6 +25,30 @@ void ngx_http_intermission_add_timer(ngx_event_t *ev, ngx_msec_t after) { ngx_ad
 void ngx_http_intermission_del_timer(ngx_event_t *ev) { if (ev->timer_set) { ngx_del_timer(ev); } }
 void ngx_http_intermission_post_now(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_events); }
 void ngx_http_intermission_post_next(ngx_event_t *ev) { ngx_post_event(ev, &ngx_posted_next_events); }
+static void post_behind(ngx_event_t *ev, ngx_queue_t *entry) {
+    if (!ev->posted) {
+        ev->posted = 1;
+        ngx_queue_insert_after(entry, &ev->queue);
+    }
+}
+void ngx_http_intermission_post_first(ngx_event_t *ev) { post_behind(ev, &ngx_posted_events); }
+void ngx_http_intermission_post_second(ngx_event_t *ev) {
+    if (!ngx_queue_empty(&ngx_posted_events)) { post_behind(ev, ngx_queue_head(&ngx_posted_events)); }
+}
+ngx_uint_t ngx_http_intermission_any_posted(void) {
+    return !ngx_queue_empty(&ngx_posted_events) || !ngx_queue_empty(&ngx_posted_accept_events);
+}
+typedef ngx_int_t (*wait_pt)(ngx_cycle_t *cycle, ngx_msec_t longest, ngx_uint_t flags);
+static wait_pt nginx_own_wait;
+void ngx_http_intermission_wrap_wait(wait_pt instead) {
+    if (ngx_event_actions.process_events != instead) {
+        nginx_own_wait = ngx_event_actions.process_events;
+        ngx_event_actions.process_events = instead;
+    }
+}
+ngx_int_t ngx_http_intermission_wait(ngx_cycle_t *cycle, ngx_msec_t longest, ngx_uint_t flags) {
+    return nginx_own_wait(cycle, longest, flags);
+}
 void ngx_http_intermission_delete_posted(ngx_event_t *ev) { if (ev->posted) { ngx_delete_posted_event(ev); } }
 void ngx_http_intermission_handle(ngx_event_t *ev) { ev->handler(ev); }
 void ngx_http_intermission_forget_cache(ngx_http_request_t *r) {

@@ -95,6 +95,22 @@ fn two_workers_that_release_at_once_keep_the_order() {
 }
 
 #[test]
+fn a_worker_whose_turn_comes_as_it_falls_asleep_is_called_or_woken() {
+    loom::model(|| {
+        let (shared, app) = (Shared::new(1), name("a"));
+        shared.enable(&app);
+        assert!(shared.is_held(&app, ONE, Cookie(1)) && shared.is_held(&app, TWO, Cookie(2)));
+        shared.disable(&app);
+        assert!(shared.hears(ONE) && shared.hears(TWO));
+        let one = spawn(&shared, |shared| shared.turns(ONE));
+        shared.looks_and_falls_asleep(TWO);
+        one.join().unwrap();
+        shared.answer_bells();
+        assert_eq!(shared.settle_open(), [Cookie(1), Cookie(2)]);
+    });
+}
+
+#[test]
 fn a_request_after_an_answered_pause_is_held_whatever_other_apps_do() {
     loom::model(|| {
         let shared = Shared::new(2);

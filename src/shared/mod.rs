@@ -2,6 +2,7 @@
 //! what is read without the lock.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod given_up;
 pub mod health;
 pub mod holder;

@@ -281,4 +281,11 @@ impl Effects {
     pub(super) fn wake_also(&mut self, worker: WorkerId) {
         self.wake = self.wake.and(Wake::One(worker));
     }
+
+    /// This worker alone need not be woken: it asks again anyway.
+    pub(super) fn wake_no_more(&mut self, worker: WorkerId) {
+        if self.wake == Wake::One(worker) {
+            self.wake = Wake::Nobody;
+        }
+    }
 }

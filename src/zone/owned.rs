@@ -3,6 +3,7 @@
 
 use super::{Effects, Header, Zone};
 use crate::shared::app::App;
+use crate::shared::call::Call;
 use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
 use crate::shared::signals::{Signals, SignalsWriter};
 use crate::shared::slots::Slot;
@@ -35,6 +36,7 @@ pub struct Words {
     changes: AtomicU64,
     waiting: AtomicU32,
     state_file: AtomicU64,
+    pub calls: Vec<Call>,
     seen: Vec<SeenEpoch>,
     counts: Vec<CountCell>,
 }
@@ -106,6 +108,7 @@ impl Words {
             changes: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
             state_file: AtomicU64::new(0),
+            calls: (0..workers).map(|_| Call::default()).collect(),
             seen: (0..workers).map(|_| SeenEpoch::default()).collect(),
             counts: (0..workers * CountTable::row_length(apps))
                 .map(|_| CountCell::default())
@@ -126,6 +129,7 @@ impl Words {
             changes: &self.changes,
             waiting: &self.waiting,
             state_file: &self.state_file,
+            calls: &self.calls,
         }
     }
 
@@ -153,6 +157,7 @@ impl Clone for Words {
             changes: AtomicU64::new(self.changes.load(Ordering::Relaxed)),
             waiting: AtomicU32::new(self.waiting.load(Ordering::Relaxed)),
             state_file: AtomicU64::new(self.state_file.load(Ordering::Relaxed)),
+            calls: self.calls.iter().map(|_| Call::default()).collect(),
             seen: self.seen.clone(),
             counts: self.counts.clone(),
         }

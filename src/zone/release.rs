@@ -89,6 +89,8 @@ impl Zone<'_> {
                 Allowance::Now if spare == Spare::One => {
                     let spacing = app.spacing();
                     if let Some(given) = self.take_head(id, head) {
+                        // It asks again anyway.
+                        self.effects.wake_no_more(me);
                         each(given);
                         return (id, Turn::Release(id, spacing));
                     }

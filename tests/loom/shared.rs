@@ -93,7 +93,8 @@ impl Shared {
         };
         match effects.wake {
             Wake::Nobody => {}
-            Wake::One(worker) => ring(worker),
+            Wake::One(worker) if self.words.calls[worker.index()].call() => ring(worker),
+            Wake::One(_) => {}
             Wake::All => [ONE, TWO].into_iter().for_each(ring),
         }
         result
@@ -219,6 +220,23 @@ impl Shared {
 
     /// A worker that heard its bell takes turns until there is none for it.
     pub(super) fn turns(&self, me: WorkerId) {
+        self.words.calls[me.index()].hear(false);
+        self.turns_until_nobody(me);
+    }
+
+    /// A worker that is awake takes its turns if it was called, and falls asleep.
+    pub(super) fn looks_and_falls_asleep(&self, me: WorkerId) {
+        let call = &self.words.calls[me.index()];
+        call.wake_up();
+        if call.is_called() && call.hear(true) {
+            self.turns_until_nobody(me);
+        }
+        if !call.fall_asleep() {
+            self.turns(me);
+        }
+    }
+
+    fn turns_until_nobody(&self, me: WorkerId) {
         if !self.words.signals().any_moving() {
             return;
         }
@@ -263,6 +281,14 @@ impl Shared {
         assert_eq!(self.visit(|zone| zone.slots_used()), 0, "a request was forgotten");
         assert!(!self.words.signals().any_moving());
         self.gone_on.lock().unwrap().clone()
+    }
+
+    /// The workers do what their bells tell them. Then no line moves any more.
+    pub(super) fn answer_bells(&self) {
+        while let Some(worker) = [ONE, TWO].into_iter().find(|worker| self.hears(*worker)) {
+            self.turns(worker);
+        }
+        assert!(!self.words.signals().any_moving(), "a worker was not woken");
     }
 
     /// The time of the next try has come. The worker that asked for it looks by itself.

@@ -82,7 +82,7 @@ pub(crate) fn save(this: &ThisWorker) {
             let version = this.zone.visit(|zone| zone.version());
             if let Some(owed) = this.zone.file().owe(version) {
                 SAVING.owed.set(owed);
-                doorbell::wake(this.zone.bells(), Wake::All);
+                doorbell::wake(this.zone.doors(), Wake::All);
             }
         }
     }

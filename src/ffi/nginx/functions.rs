@@ -98,6 +98,28 @@ unsafe extern "C" {
     /// Makes the event happen in the next turn of the event loop, unless it is posted already.
     #[link_name = "ngx_http_intermission_post_next"]
     pub(crate) safe fn post_next(ev: Event);
+    /// Makes the event happen before all that are posted, unless it is posted already.
+    #[link_name = "ngx_http_intermission_post_first"]
+    pub(crate) safe fn post_first(ev: Event);
+    /// Makes the event happen behind the first one that is posted. Does nothing if none is, or if it is
+    /// posted already.
+    #[link_name = "ngx_http_intermission_post_second"]
+    pub(crate) safe fn post_second(ev: Event);
+    /// Whether events are posted, to happen in this turn of the event loop: not 0 if so.
+    #[link_name = "ngx_http_intermission_any_posted"]
+    pub(crate) safe fn any_posted() -> ngx_uint_t;
+    /// From now on nginx's event loop calls `instead` to wait for events.
+    #[link_name = "ngx_http_intermission_wrap_wait"]
+    pub(crate) safe fn wrap_wait(
+        instead: extern "C" fn(&ngx_cycle_t, ngx_msec_t, ngx_uint_t) -> ngx_int_t,
+    );
+    /// What nginx's event loop called before.
+    #[link_name = "ngx_http_intermission_wait"]
+    pub(crate) safe fn wait(
+        cycle: &ngx_cycle_t,
+        longest: ngx_msec_t,
+        flags: ngx_uint_t,
+    ) -> ngx_int_t;
     /// Takes back a post, if there is one.
     #[link_name = "ngx_http_intermission_delete_posted"]
     pub(crate) safe fn delete_posted(ev: Event);

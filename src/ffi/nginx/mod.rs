@@ -1,7 +1,7 @@
 //! nginx's own things behind thin wrappers, which know nothing of intermission.
 //!
 //! Handles: `request` with `waiting`, `answering`, `body`, `evaluate` and `seen`; `directive` with `conf`;
-//! `event`. What a module adds to nginx: `timer`, `queue`, `attach`, `recycled`, `shm`,
+//! `event`. What a module adds to nginx: `event_loop`, `timer`, `queue`, `attach`, `recycled`, `shm`,
 //! `own_connection`, `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
 //! `upstreams`, `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
 //!
@@ -27,6 +27,7 @@ pub(crate) mod functions;
 
 pub(crate) mod callbacks;
 pub(crate) mod conf;
+pub(crate) mod event_loop;
 mod modules;
 pub(crate) mod posting;
 

@@ -72,6 +72,16 @@ impl Timer {
         self.event().post(when);
     }
 
+    /// It happens before all events that are posted in this turn of the event loop.
+    pub(crate) fn post_first(&'static self) {
+        functions::post_first(self.event());
+    }
+
+    /// It happens behind the first event that is posted in this turn of the event loop; not if none is.
+    pub(crate) fn post_second(&'static self) {
+        functions::post_second(self.event());
+    }
+
     fn event(&'static self) -> Event {
         let ev = Event::own(&self.event);
         ev.update(|ev| {

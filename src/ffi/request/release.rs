@@ -7,7 +7,7 @@ use nginx_sys::{ngx_int_t, ngx_msec_t, NGX_HTTP_INTERNAL_SERVER_ERROR};
 
 use super::halt::{self, Halts};
 use super::mark::{self, Mark, Stage};
-use super::{held, in_flight, room};
+use super::{held, in_flight, lookout, room};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::posting::Post;
@@ -51,6 +51,9 @@ static LAST: PerWorker<Cell<AppId>> = PerWorker::new(Cell::new(AppId::NONE));
 /// How many pauses had ended when this worker last closed its idle connections to upstreams.
 static ENDINGS: PerWorker<Cell<u64>> = PerWorker::new(Cell::new(0));
 
+/// Whether a request that is finished may give the room that the next one in line lacks here.
+static LACKS_ROOM: PerWorker<Cell<bool>> = PerWorker::new(Cell::new(false));
+
 static TURN: Timer = Timer::new(on_turn);
 static RELEASED_TIMER: Timer = Timer::new(on_released_timer);
 static DEATH_WATCH: Timer = Timer::new(on_watch);
@@ -58,6 +61,7 @@ static DEATH_WATCH: Timer = Timer::new(on_watch);
 /// The worker begins: it has no connections to upstreams from before the last pause.
 pub(crate) fn begin(this: &ThisWorker) {
     ENDINGS.set(this.zone.signals().endings());
+    lookout::begin(on_turn, schedule);
 }
 
 /// Whether no request of this worker is between its turn and its end.
@@ -107,12 +111,20 @@ pub(crate) fn freshen_connections(this: &ThisWorker) {
 /// It may be this worker's turn: posted, or the next request of a paced drain is due.
 fn on_turn() {
     let Some(this) = ThisWorker::current() else { return };
+    lookout::hear(this);
     let starting = || RELEASED.iter().filter(|mark| mark.is_starting()).count();
+    let all = room::for_release(UNFINISHED.get(), starting);
+    LACKS_ROOM.set(all == 0);
     let mut passed_on = None;
     // The last turn, without room, gives back the baton of the one before.
-    for room in (0..=room::for_release(UNFINISHED.get(), starting)).rev() {
+    for room in (0..=all).rev() {
         let spare = if room > 0 { Spare::One } else { Spare::None };
-        match take_turn(this, passed_on.take(), spare) {
+        let turn = take_turn(this, passed_on.take(), spare);
+        if room == 0 && all > 0 {
+            schedule(Post::NextTurn);
+        }
+        match turn {
+            Turn::Nobody if room < all => return lookout::turn_is_over(),
             Turn::Nobody => return,
             Turn::Later(at) => return TURN.set(Some(at)),
             Turn::TurnAway { retry_after } => {
@@ -125,8 +137,6 @@ fn on_turn() {
             Turn::Release(app, spacing) => {
                 freshen_connections(this);
                 passed_on = let_go(this, app, spacing);
-                // Another app's turn may be this worker's too, and it was woken once for both.
-                schedule(Post::NextTurn);
             }
         }
     }
@@ -255,7 +265,9 @@ pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     if !held::any() && UNFINISHED.get() == 0 {
         this.zone.visit(|zone| zone.set_room(this.id(), room::of(this)));
     }
-    schedule(Post::NextTurn);
+    if LACKS_ROOM.get() {
+        schedule(Post::NextTurn);
+    }
 }
 
 /// If a granted or released request keeps a slot, frees it.

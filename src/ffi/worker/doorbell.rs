@@ -18,6 +18,7 @@ use crate::ffi::nginx::Failed;
 use crate::ffi::os::bell;
 use crate::ffi::os::fd::Fd;
 use crate::ids::WorkerId;
+use crate::shared::call::Call;
 use crate::zone::Wake;
 
 /// How many bells there are.
@@ -54,13 +55,20 @@ impl Bells {
     }
 }
 
+/// How workers are told that they may have something to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors {
+    pub bells: &'static Bells,
+    pub calls: &'static [Call],
+}
+
 /// Which of the bells a worker has, from 0 to [`COUNT`] - 1.
 pub(crate) fn number(worker: WorkerId) -> usize {
     worker.index() % COUNT
 }
 
 /// Whom [`wake_soon`] is to wake.
-static SOON: PerWorker<Cell<Option<(&'static Bells, Wake)>>> = PerWorker::new(Cell::new(None));
+static SOON: PerWorker<Cell<Option<(Doors, Wake)>>> = PerWorker::new(Cell::new(None));
 static RING: Timer = Timer::new(on_soon);
 
 /// This worker's entry; NONE if it has none, and in the master.
@@ -72,8 +80,8 @@ pub(crate) fn set_own(worker: WorkerId) {
 }
 
 /// Wakes the workers that may have something to do now. If that is this worker alone, its hook is called
-/// instead of a bell.
-pub(crate) fn wake(bells: &Bells, workers: Wake) {
+/// instead of a bell. Another one alone hears the call without a bell if it is awake.
+pub(crate) fn wake(Doors { bells, calls }: Doors, workers: Wake) {
     match workers {
         Wake::Nobody => {}
         Wake::One(worker) if worker.is_some() && worker == OWN.get() => {
@@ -81,22 +89,26 @@ pub(crate) fn wake(bells: &Bells, workers: Wake) {
                 (hooks.on_my_turn)();
             }
         }
-        Wake::One(worker) => bell::ring(bells.of(worker)),
+        Wake::One(worker) => {
+            if calls.get(worker.index()).is_none_or(Call::call) {
+                bell::ring(bells.of(worker));
+            }
+        }
         Wake::All => bells.0.iter().for_each(|one| bell::ring(Fd(one.load(Ordering::Relaxed)))),
     }
 }
 
 /// As [`wake`], after this turn of the event loop: by then the caller of the control endpoint has the
 /// answer, and need not wait until hundreds of workers have had their turn.
-pub(crate) fn wake_soon(bells: &'static Bells, workers: Wake) {
+pub(crate) fn wake_soon(doors: Doors, workers: Wake) {
     let before = SOON.take().map_or(Wake::Nobody, |(_, before)| before);
-    SOON.set(Some((bells, before.and(workers))));
+    SOON.set(Some((doors, before.and(workers))));
     RING.post(Post::Now);
 }
 
 fn on_soon() {
-    if let Some((bells, workers)) = SOON.take() {
-        wake(bells, workers);
+    if let Some((doors, workers)) = SOON.take() {
+        wake(doors, workers);
     }
 }
 

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::{mem, ptr};
 
-use super::doorbell::{self, Bells};
+use super::doorbell::{self, Bells, Doors};
 use super::file_status::FileStatus;
 use super::layout::{Front, Layout, Sizes, Table};
 use super::lock::Locked;
@@ -79,6 +79,7 @@ impl SharedZone {
         Signals {
             not_open: &front.not_open,
             names: self.words(self.layout.names),
+            calls: self.words(self.layout.calls),
             moving: &front.moving,
             heard: &front.heard,
             expiries: &front.expiries,
@@ -127,6 +128,11 @@ impl SharedZone {
         &self.front.bells
     }
 
+    /// How workers are told that they may have something to do.
+    pub(crate) fn doors(&self) -> Doors {
+        Doors { bells: self.bells(), calls: self.signals().calls }
+    }
+
     /// The roll of the workers that have no entry.
     pub(crate) fn roll(&self) -> Fd {
         Fd(self.front.roll.load(Ordering::Relaxed))
@@ -140,7 +146,7 @@ impl SharedZone {
     /// As [`Self::visit`], but wakes workers only after this turn of the event loop.
     pub(crate) fn visit_and_wake_soon<R>(&self, f: impl FnOnce(&mut Zone<'_>) -> R) -> R {
         let (result, mut effects) = self.lend(f);
-        doorbell::wake_soon(self.bells(), mem::take(&mut effects.wake));
+        doorbell::wake_soon(self.doors(), mem::take(&mut effects.wake));
         self.carry_out(&effects);
         result
     }
@@ -189,7 +195,7 @@ impl SharedZone {
     }
 
     fn carry_out(&self, effects: &Effects) {
-        doorbell::wake(self.bells(), effects.wake);
+        doorbell::wake(self.doors(), effects.wake);
         if effects.repaired {
             write(cycle::log(), &WorkerLine::Repaired);
         }

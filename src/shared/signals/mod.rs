@@ -10,6 +10,7 @@ mod writer;
 pub use writer::SignalsWriter;
 
 use crate::ids::{AppId, Epoch, NameHash};
+use crate::shared::call::Call;
 use crate::shared::health::Health;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
@@ -42,6 +43,8 @@ pub struct Signals<'z> {
     pub waiting: &'z AtomicU32,
     /// The state file's [`Health`]. Written without the lock.
     pub state_file: &'z AtomicU64,
+    /// How each worker hears that its turn may have come. Written without the lock.
+    pub calls: &'z [Call],
 }
 
 impl Signals<'_> {

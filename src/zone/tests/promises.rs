@@ -359,3 +359,21 @@ fn a_line_that_has_waited_long_enough_hurries_until_the_next_pause_ends() {
         scene.give_back(app, ONE);
     }
 }
+
+#[test]
+fn one_that_gives_the_baton_back_and_gets_it_again_is_not_woken_for_that() {
+    let mut scene = Scene::paused("a");
+    for worker in [ONE, ONE, TWO] {
+        scene.hold("a", worker);
+    }
+    scene.resume("a");
+    let (app, _) = scene.take(ONE).unwrap();
+    let (_, turn) = scene.visit(|zone| {
+        zone.give_back(app, ONE);
+        zone.take_turn(ONE, app, Spare::One, |_| ())
+    });
+    assert!(matches!(turn, Turn::Release(..)));
+    assert_eq!(scene.effects.wake, Wake::Nobody);
+    scene.give_back(app, ONE);
+    assert_eq!(scene.effects.wake, Wake::One(TWO));
+}
