@@ -55,6 +55,7 @@ pub(super) struct Machine {
     /// The newest lease that etcd gave its agent.
     pub lease: Option<LeaseId>,
     pub is_member: bool,
+    pub is_leaving: bool,
     pub is_up: bool,
     pub takes: bool,
     started: u64,
@@ -89,6 +90,7 @@ impl Machine {
             version: 1,
             lease: None,
             is_member: false,
+            is_leaving: false,
             is_up: false,
             takes: false,
             started: 0,

@@ -29,22 +29,33 @@ impl World {
         }
     }
 
-    /// The host is not of the fleet any more: what it has asked etcd is too late.
+    /// The host leaves: its keys go, and soon after that its lease.
     pub(super) fn leave(&mut self, at: usize) {
         let host = &mut self.hosts[at];
         host.kill_nginx();
         host.kill_agent();
-        host.is_member = false;
-        let id = host.id.clone();
+        (host.is_member, host.is_leaving) = (false, true);
+        self.etcd.leave(&host.id);
+        self.later(2500, Happens::LeaseEnds(at));
+    }
+
+    /// What it has asked etcd is too late now, and what came before goes with it. If etcd does not answer,
+    /// it is tried again.
+    pub(super) fn end_lease(&mut self, at: usize) {
+        if !self.etcd.is_up {
+            return self.later(200, Happens::LeaseEnds(at));
+        }
+        let host = &mut self.hosts[at];
+        host.is_leaving = false;
         if let Some(lease) = host.lease.take() {
             self.etcd.revoke(lease);
         }
-        self.etcd.leave(&id);
+        self.etcd.leave(&host.id);
     }
 
     /// Nothing but a host's own start makes it one of the fleet.
     pub(super) fn check_members(&self) {
-        for host in self.hosts.iter().filter(|one| !one.is_member) {
+        for host in self.hosts.iter().filter(|one| !one.is_member && !one.is_leaving) {
             assert!(!self.etcd.is_registered(&host.id), "{:?} has left", host.id);
         }
     }

@@ -46,6 +46,8 @@ pub(super) enum Happens {
     /// A question of an agent arrives at etcd. The last number is for its answer.
     Arrives(usize, u64, Ask, Option<u64>),
     Looks(usize),
+    /// That of a host that leaves.
+    LeaseEnds(usize),
     /// What starts nginx asks the agent. Only this try counts.
     Asks(usize, u64),
     /// That try's nginx is there.
@@ -198,6 +200,7 @@ impl World {
             Happens::AgentStarts(at) => self.start_agent(at),
             Happens::NginxStarts(at) => self.start_nginx(at),
             Happens::Arrives(at, life, ask, answer) => self.arrive(at, life, ask, answer),
+            Happens::LeaseEnds(at) => self.end_lease(at),
             Happens::Looks(at) => self.look_at_versions(at),
             Happens::Asks(at, start) => self.ask_start(at, start),
             Happens::IsUp(at, start) => self.is_up(at, start),
@@ -261,7 +264,9 @@ impl World {
                 self.later(time, Happens::AgentStarts(at));
                 self.later(time + 100, Happens::NginxStarts(at));
             }
-            Deed::Joins(at) if !self.hosts[at].is_member => self.boot(at),
+            Deed::Joins(at) if !self.hosts[at].is_member && !self.hosts[at].is_leaving => {
+                self.boot(at)
+            }
             Deed::Leaves(at) if self.hosts[at].is_member && self.etcd.is_up => {
                 self.leave(at);
             }
