@@ -38,12 +38,20 @@ void ngx_http_intermission_post_second(ngx_event_t *ev) {
 ngx_uint_t ngx_http_intermission_any_posted(void) {
     return !ngx_queue_empty(&ngx_posted_events) || !ngx_queue_empty(&ngx_posted_accept_events);
 }
+/* Another module may have wrapped it too: then ours stays where it is. */
 typedef ngx_int_t (*wait_pt)(ngx_cycle_t *cycle, ngx_msec_t longest, ngx_uint_t flags);
-static wait_pt nginx_own_wait;
+static wait_pt nginx_own_wait, wrapper;
 void ngx_http_intermission_wrap_wait(wait_pt instead) {
-    if (ngx_event_actions.process_events != instead) {
+    if (!wrapper) {
+        wrapper = instead;
         nginx_own_wait = ngx_event_actions.process_events;
-        ngx_event_actions.process_events = instead;
+        ngx_event_actions.process_events = wrapper;
+    }
+}
+void ngx_http_intermission_unwrap_wait(void) {
+    if (wrapper && ngx_event_actions.process_events == wrapper) {
+        ngx_event_actions.process_events = nginx_own_wait;
+        wrapper = NULL;
     }
 }
 ngx_int_t ngx_http_intermission_wait(ngx_cycle_t *cycle, ngx_msec_t longest, ngx_uint_t flags) {

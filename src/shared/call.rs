@@ -26,6 +26,11 @@ impl Call {
         self.0.swap(CALLED, Ordering::AcqRel) == ASLEEP
     }
 
+    /// A worker has this word from now on. The one before it may have died while it was awake.
+    pub fn begin(&self) {
+        self.0.store(ASLEEP, Ordering::Release);
+    }
+
     /// It is awake from now on, and looks here before it sleeps.
     pub fn wake_up(&self) {
         // Nothing changes if it is awake or called.
@@ -67,6 +72,16 @@ mod tests {
         assert!(call.is_called() && !call.fall_asleep());
         assert!(call.hear(true) && !call.is_called() && !call.hear(true));
         assert!(call.fall_asleep() && call.call());
+    }
+
+    #[test]
+    fn a_worker_is_woken_whatever_the_one_before_it_did() {
+        for died in [|call: &Call| call.wake_up(), |call: &Call| assert!(call.call())] {
+            let call = Call::default();
+            died(&call);
+            call.begin();
+            assert!(call.call());
+        }
     }
 
     #[test]

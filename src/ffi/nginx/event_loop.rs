@@ -29,6 +29,11 @@ pub(crate) fn wrap(instead: Waits) {
     functions::wrap_wait(on_wait);
 }
 
+/// From now on nginx waits by itself.
+pub(crate) fn unwrap() {
+    functions::unwrap_wait();
+}
+
 /// Whether events are posted, to happen in this turn of the event loop.
 pub(crate) fn any_posted() -> bool {
     functions::any_posted() != 0

@@ -113,6 +113,9 @@ unsafe extern "C" {
     pub(crate) safe fn wrap_wait(
         instead: extern "C" fn(&ngx_cycle_t, ngx_msec_t, ngx_uint_t) -> ngx_int_t,
     );
+    /// From now on it calls what it called before.
+    #[link_name = "ngx_http_intermission_unwrap_wait"]
+    pub(crate) safe fn unwrap_wait();
     /// What nginx's event loop called before.
     #[link_name = "ngx_http_intermission_wait"]
     pub(crate) safe fn wait(

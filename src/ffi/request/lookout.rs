@@ -43,16 +43,15 @@ static HOPES: PerWorker<Cell<bool>> = PerWorker::new(Cell::new(false));
 
 static GLANCE: Timer = Timer::new(on_glance);
 
-/// From now on looks out, and calls `take` when a turn may have come, or `schedule` if it is too late to
-/// take one now.
+/// What it is to call when a turn may have come, and if it is too late to take one now.
 pub(crate) fn begin(take: fn(), schedule: fn(Post)) {
     TURNS.take.set(take);
     TURNS.schedule.set(schedule);
-    event_loop::wrap(wait);
 }
 
-/// It looks whether it is its turn.
+/// It looks whether it is its turn. From now on it looks out, while lines move and it holds requests.
 pub(crate) fn hear(this: &ThisWorker) {
+    event_loop::wrap(wait);
     let called = call_of(this).is_some_and(|call| call.hear(LOOKS.get()));
     if let Some(last) = LAST.get().filter(|_| called) {
         HOPES.set(has_own_processor() && last.elapsed() < SOON);
@@ -76,9 +75,6 @@ fn call_of(this: &ThisWorker) -> Option<&'static Call> {
 
 /// nginx's event loop waits for events.
 fn wait(wait: Wait<'_>) -> Waited {
-    if !LOOKS.get() && !held::any() {
-        return wait.as_ever();
-    }
     let this = ThisWorker::current();
     let Some((this, call)) = this.and_then(|this| Some((this, call_of(this)?))) else {
         return wait.as_ever();
@@ -89,6 +85,7 @@ fn wait(wait: Wait<'_>) -> Waited {
             call.hear(false);
             (TURNS.schedule.get())(Post::Now);
         }
+        event_loop::unwrap();
         return wait.as_ever();
     }
     call.wake_up();
