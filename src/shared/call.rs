@@ -11,8 +11,8 @@ const AWAKE: u32 = 1;
 /// Its turn may have come since it last looked.
 const CALLED: u32 = 2;
 
-/// One worker's word, on a cache line of its own. Others only call; the rest is the worker's own.
-#[repr(C, align(64))]
+/// One worker's word. Others only call; the rest is the worker's own.
+#[repr(C)]
 #[derive(Debug, Default)]
 pub struct Call(AtomicU32);
 

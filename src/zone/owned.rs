@@ -3,8 +3,7 @@
 
 use super::{Effects, Header, Zone};
 use crate::shared::app::App;
-use crate::shared::call::Call;
-use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
+use crate::shared::in_flight::{CountCell, CountTable, Notice};
 use crate::shared::signals::{Signals, SignalsWriter};
 use crate::shared::slots::Slot;
 use crate::shared::waiters::Wait;
@@ -36,8 +35,7 @@ pub struct Words {
     changes: AtomicU64,
     waiting: AtomicU32,
     state_file: AtomicU64,
-    pub calls: Vec<Call>,
-    seen: Vec<SeenEpoch>,
+    pub notices: Vec<Notice>,
     counts: Vec<CountCell>,
 }
 
@@ -108,8 +106,7 @@ impl Words {
             changes: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
             state_file: AtomicU64::new(0),
-            calls: (0..workers).map(|_| Call::default()).collect(),
-            seen: (0..workers).map(|_| SeenEpoch::default()).collect(),
+            notices: (0..workers).map(|_| Notice::default()).collect(),
             counts: (0..workers * CountTable::row_length(apps))
                 .map(|_| CountCell::default())
                 .collect(),
@@ -129,12 +126,12 @@ impl Words {
             changes: &self.changes,
             waiting: &self.waiting,
             state_file: &self.state_file,
-            calls: &self.calls,
+            notices: &self.notices,
         }
     }
 
     pub fn counts(&self) -> CountTable<'_> {
-        CountTable { seen: &self.seen, counts: &self.counts, apps: self.names.len() }
+        CountTable { notices: &self.notices, counts: &self.counts, apps: self.names.len() }
     }
 }
 
@@ -157,8 +154,7 @@ impl Clone for Words {
             changes: AtomicU64::new(self.changes.load(Ordering::Relaxed)),
             waiting: AtomicU32::new(self.waiting.load(Ordering::Relaxed)),
             state_file: AtomicU64::new(self.state_file.load(Ordering::Relaxed)),
-            calls: self.calls.iter().map(|_| Call::default()).collect(),
-            seen: self.seen.clone(),
+            notices: self.notices.clone(),
             counts: self.counts.clone(),
         }
     }

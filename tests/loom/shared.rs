@@ -93,7 +93,7 @@ impl Shared {
         };
         match effects.wake {
             Wake::Nobody => {}
-            Wake::One(worker) if self.words.calls[worker.index()].call() => ring(worker),
+            Wake::One(worker) if self.words.notices[worker.index()].call.call() => ring(worker),
             Wake::One(_) => {}
             Wake::All => [ONE, TWO].into_iter().for_each(ring),
         }
@@ -220,13 +220,13 @@ impl Shared {
 
     /// A worker that heard its bell takes turns until there is none for it.
     pub(super) fn turns(&self, me: WorkerId) {
-        self.words.calls[me.index()].hear(false);
+        self.words.notices[me.index()].call.hear(false);
         self.turns_until_nobody(me);
     }
 
     /// A worker that is awake takes its turns if it was called, and falls asleep.
     pub(super) fn looks_and_falls_asleep(&self, me: WorkerId) {
-        let call = &self.words.calls[me.index()];
+        let call = &self.words.notices[me.index()].call;
         call.wake_up();
         if call.is_called() && call.hear(true) {
             self.turns_until_nobody(me);

@@ -70,7 +70,7 @@ pub(crate) fn turn_is_over() {
 }
 
 fn call_of(this: &ThisWorker) -> Option<&'static Call> {
-    this.zone.signals().calls.get(this.id().index())
+    this.zone.signals().notices.get(this.id().index()).map(|notice| &notice.call)
 }
 
 /// nginx's event loop waits for events.

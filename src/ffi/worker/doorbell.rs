@@ -18,7 +18,7 @@ use crate::ffi::nginx::Failed;
 use crate::ffi::os::bell;
 use crate::ffi::os::fd::Fd;
 use crate::ids::WorkerId;
-use crate::shared::call::Call;
+use crate::shared::in_flight::Notice;
 use crate::zone::Wake;
 
 /// How many bells there are.
@@ -59,7 +59,7 @@ impl Bells {
 #[derive(Clone, Copy)]
 pub(crate) struct Doors {
     pub bells: &'static Bells,
-    pub calls: &'static [Call],
+    pub notices: &'static [Notice],
 }
 
 /// Which of the bells a worker has, from 0 to [`COUNT`] - 1.
@@ -81,7 +81,7 @@ pub(crate) fn set_own(worker: WorkerId) {
 
 /// Wakes the workers that may have something to do now. If that is this worker alone, its hook is called
 /// instead of a bell. Another one alone hears the call without a bell if it is awake.
-pub(crate) fn wake(Doors { bells, calls }: Doors, workers: Wake) {
+pub(crate) fn wake(Doors { bells, notices }: Doors, workers: Wake) {
     match workers {
         Wake::Nobody => {}
         Wake::One(worker) if worker.is_some() && worker == OWN.get() => {
@@ -90,7 +90,7 @@ pub(crate) fn wake(Doors { bells, calls }: Doors, workers: Wake) {
             }
         }
         Wake::One(worker) => {
-            if calls.get(worker.index()).is_none_or(Call::call) {
+            if notices.get(worker.index()).is_none_or(|notice| notice.call.call()) {
                 bell::ring(bells.of(worker));
             }
         }

@@ -9,7 +9,6 @@ use super::{doorbell, unlisted};
 use crate::ffi::nginx::Failed;
 use crate::ffi::os::process;
 use crate::ids::{Generation, Process, WorkerId};
-use crate::shared::call::Call;
 use crate::shared::workers::Orders;
 
 /// In the master, the newest configuration's generation. A worker has what it was at its fork.
@@ -109,7 +108,9 @@ impl Entry {
 
     fn set(&self, id: WorkerId) {
         self.id.set(id);
-        self.zone.signals().calls.get(id.index()).into_iter().for_each(Call::begin);
+        if let Some(notice) = self.zone.signals().notices.get(id.index()) {
+            notice.call.begin();
+        }
         doorbell::set_own(id);
     }
 }

@@ -7,9 +7,8 @@ use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 use super::doorbell::Bells;
 use super::file_status::FileStatus;
 use crate::shared::app::App;
-use crate::shared::call::Call;
 use crate::shared::holder::Holder;
-use crate::shared::in_flight::{CountCell, CountTable, SeenEpoch};
+use crate::shared::in_flight::{CountCell, CountTable, Notice};
 use crate::shared::slots::Slot;
 use crate::shared::waiters::Wait;
 use crate::shared::workers::Worker;
@@ -70,8 +69,7 @@ impl Sizes {
     /// old workers after reloads, as long as these take no more than an eighth.
     pub(crate) fn for_bytes(bytes: usize, processes: usize) -> Self {
         let least = size_of::<Worker>()
-            + size_of::<SeenEpoch>()
-            + size_of::<Call>()
+            + size_of::<Notice>()
             + CountTable::row_length(MIN_APPS) * size_of::<CountCell>();
         let wanted = processes.saturating_mul(8).min(bytes / 8 / least);
         let workers = (bytes / (40 << 10)).clamp(16, MAX_WORKERS).max(wanted);
@@ -88,8 +86,7 @@ impl Sizes {
         let counts = self.workers * CountTable::row_length(self.apps);
         let mut end = size_of::<Front>();
         Layout {
-            seen: Table::behind(&mut end, self.workers),
-            calls: Table::behind(&mut end, self.workers),
+            notices: Table::behind(&mut end, self.workers),
             counts: Table::behind(&mut end, counts),
             names: Table::behind(&mut end, self.apps),
             apps: Table::behind(&mut end, self.apps),
@@ -103,8 +100,7 @@ impl Sizes {
 /// Where the tables are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    pub seen: Table<SeenEpoch>,
-    pub calls: Table<Call>,
+    pub notices: Table<Notice>,
     pub counts: Table<CountCell>,
     pub names: Table<AtomicU64>,
     pub apps: Table<App>,

@@ -79,7 +79,7 @@ impl SharedZone {
         Signals {
             not_open: &front.not_open,
             names: self.words(self.layout.names),
-            calls: self.words(self.layout.calls),
+            notices: self.words(self.layout.notices),
             moving: &front.moving,
             heard: &front.heard,
             expiries: &front.expiries,
@@ -95,7 +95,7 @@ impl SharedZone {
     /// What the workers count.
     pub(crate) fn counts(&self) -> CountTable<'static> {
         CountTable {
-            seen: self.words(self.layout.seen),
+            notices: self.words(self.layout.notices),
             counts: self.words(self.layout.counts),
             apps: self.layout.apps.count,
         }
@@ -130,7 +130,7 @@ impl SharedZone {
 
     /// How workers are told that they may have something to do.
     pub(crate) fn doors(&self) -> Doors {
-        Doors { bells: self.bells(), calls: self.signals().calls }
+        Doors { bells: self.bells(), notices: self.signals().notices }
     }
 
     /// The roll of the workers that have no entry.

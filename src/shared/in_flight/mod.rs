@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::ids::{AppId, Epoch, NameHash, WorkerId};
+use crate::shared::call::Call;
 use crate::shared::given_up::GivenUp;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
@@ -22,10 +23,15 @@ pub struct CountCell {
     given_up_recent: AtomicU64,
 }
 
-/// The newest epoch that a worker has seen, on a cache line of its own.
+/// What a worker and those that need it tell each other, on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-pub struct SeenEpoch(AtomicU64);
+pub struct Notice {
+    /// The newest epoch that it has seen.
+    seen: AtomicU64,
+    /// How it hears that its turn may have come.
+    pub call: Call,
+}
 
 /// The counts of one app: one worker's, or the sum of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +50,7 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug)]
 pub struct CountTable<'z> {
     /// A cell per worker.
-    pub seen: &'z [SeenEpoch],
+    pub notices: &'z [Notice],
     /// A row per worker.
     pub counts: &'z [CountCell],
     /// How many cells of a row are used.
@@ -120,9 +126,9 @@ impl Clone for CountCell {
     }
 }
 
-impl Clone for SeenEpoch {
+impl Clone for Notice {
     fn clone(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+        Self { seen: AtomicU64::new(self.seen.load(Ordering::Relaxed)), call: Call::default() }
     }
 }
 
@@ -151,17 +157,17 @@ impl<'z> CountTable<'z> {
 
     /// A worker has seen this epoch: its counts are complete up to there.
     pub fn set_seen(&self, worker: WorkerId, epoch: Epoch) {
-        if let Some(seen) = self.seen.get(worker.index()) {
+        if let Some(notice) = self.notices.get(worker.index()) {
             // Pairs with the load in `has_seen`: a worker that sees the epoch sees these counts.
-            seen.0.store(epoch.0, Ordering::Release);
+            notice.seen.store(epoch.0, Ordering::Release);
         }
     }
 
     /// Whether a worker has seen this epoch or a later one.
     pub fn has_seen(&self, worker: WorkerId, epoch: Epoch) -> bool {
-        let seen = self.seen.get(worker.index());
+        let notice = self.notices.get(worker.index());
         // Pairs with the store in `set_seen`.
-        seen.is_some_and(|seen| seen.0.load(Ordering::Acquire) >= epoch.0)
+        notice.is_some_and(|notice| notice.seen.load(Ordering::Acquire) >= epoch.0)
     }
 
     /// A worker's counts for an app. Returns None if the worker has not seen the epoch `since`.

@@ -10,9 +10,9 @@ const B: AppId = AppId(1);
 
 #[test]
 fn a_row_is_read_only_if_its_worker_has_seen_the_epoch() {
-    let seen = [SeenEpoch::default(), SeenEpoch::default()];
+    let notices = [Notice::default(), Notice::default()];
     let counts: Vec<CountCell> = (0..8).map(|_| CountCell::default()).collect();
-    let counts = CountTable { seen: &seen, counts: &counts, apps: 2 };
+    let counts = CountTable { notices: &notices, counts: &counts, apps: 2 };
     counts.row(WorkerId(1))[1].pass();
     counts.row(WorkerId(1))[1].start();
     assert_eq!(counts.of(WorkerId(1), B, Epoch(1)), None);
@@ -49,7 +49,7 @@ fn the_index_finds_an_app_by_its_name() {
 
 /// One worker, which counts as the edge does, and the apps that have an entry.
 struct Scene {
-    seen: [SeenEpoch; 1],
+    notices: [Notice; 1],
     counts: Vec<CountCell>,
     /// The app that has each entry, and the epoch in which it got it.
     apps: [Option<(u8, Epoch)>; ENTRIES],
@@ -106,7 +106,7 @@ fn event() -> impl Strategy<Value = Event> {
 impl Scene {
     fn new() -> Self {
         Self {
-            seen: [SeenEpoch::default()],
+            notices: [Notice::default()],
             counts: vec![CountCell::default(); CountTable::row_length(ENTRIES)],
             apps: [None; ENTRIES],
             newest: Epoch(0),
@@ -118,7 +118,7 @@ impl Scene {
     }
 
     fn counts(&self) -> CountTable<'_> {
-        CountTable { seen: &self.seen, counts: &self.counts, apps: ENTRIES }
+        CountTable { notices: &self.notices, counts: &self.counts, apps: ENTRIES }
     }
 
     fn count(&self, app: AppId) -> &CountCell {

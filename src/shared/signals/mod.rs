@@ -10,8 +10,8 @@ mod writer;
 pub use writer::SignalsWriter;
 
 use crate::ids::{AppId, Epoch, NameHash};
-use crate::shared::call::Call;
 use crate::shared::health::Health;
+use crate::shared::in_flight::Notice;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Msec;
 
@@ -44,7 +44,7 @@ pub struct Signals<'z> {
     /// The state file's [`Health`]. Written without the lock.
     pub state_file: &'z AtomicU64,
     /// How each worker hears that its turn may have come. Written without the lock.
-    pub calls: &'z [Call],
+    pub notices: &'z [Notice],
 }
 
 impl Signals<'_> {
