@@ -38,11 +38,9 @@ pub(crate) struct Recycled<T: 'static> {
 
 /// A place for a value. Its memory is never given back.
 struct Place<T: 'static> {
-    /// With our handler, and the place as its data. nginx reads `next` after the call of the handler, so
-    /// that is not touched while the place is free.
+    /// With our handler. Its data is the place, or the next free one while this is free. nginx reads
+    /// `next` after the call of the handler, so that is not touched while the place is free.
     cleanup: Cell<ngx_pool_cleanup_t>,
-    /// While this one is free, the next one that is.
-    next_free: Cell<Option<&'static Place<T>>>,
     value: T,
 }
 
@@ -58,7 +56,7 @@ impl<T: Recycle> Recycled<T> {
             self.make(r)?;
         }
         let place = self.free.get().ok_or(Failed)?;
-        self.free.set(place.next_free.get());
+        self.free.set(self::place(place.cleanup.replace(place.with_data(Some(place))).data));
         place.value.take(r);
         cleanups::push(r, &place.cleanup);
         Ok(&place.value)
@@ -82,26 +80,31 @@ impl<T: Recycle> Recycled<T> {
                 data: ptr::null_mut(),
                 next: ptr::null_mut(),
             }),
-            next_free: Cell::new(None),
             value: T::new(r),
         });
         for place in &*places.leak() {
-            let data = ptr::from_ref(place).cast_mut().cast();
-            place.cleanup.set(ngx_pool_cleanup_t { data, ..place.cleanup.get() });
             self.give_back(place);
         }
         Ok(())
     }
 
     fn give_back(&self, place: &'static Place<T>) {
-        place.next_free.set(self.free.replace(Some(place)));
+        place.cleanup.set(place.with_data(self.free.replace(Some(place))));
     }
 }
 
-/// The place of a cleanup with our handler.
+impl<T: 'static> Place<T> {
+    /// The cleanup, with a place as its data.
+    fn with_data(&self, place: Option<&'static Self>) -> ngx_pool_cleanup_t {
+        let data = place.map_or(ptr::null_mut(), |place| ptr::from_ref(place).cast_mut().cast());
+        ngx_pool_cleanup_t { data, ..self.cleanup.get() }
+    }
+}
+
+/// The place that a cleanup with our handler has as its data.
 fn place<T: Recycle>(data: *const c_void) -> Option<&'static Place<T>> {
-    // SAFETY: such a cleanup is a place's own, with the place as its data, and each type has a handler of
-    // its own: see below.
+    // SAFETY: such a cleanup is a place's own, which has a place of the same type as its data, or null. Each
+    // type has a handler of its own.
     unsafe { data.cast::<Place<T>>().as_ref() }
 }
 

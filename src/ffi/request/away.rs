@@ -34,7 +34,8 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
         return false;
     };
     // Another server, to which the site's error_page may send it, does not tell whether the app is back.
-    mark.tries.set(None);
+    let Ok(hold) = mark.may_be_held() else { return false };
+    hold.tries.set(None);
     if !concerns(r) {
         return false;
     }
@@ -43,14 +44,14 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
         return false;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return false };
-    let (now, before) = (now().monotonic, mark.back.get());
+    let (now, before) = (now().monotonic, hold.back.get());
     let back = before.unwrap_or(Back { arrived: mark.arrived(), since: now });
     if now >= back.since.after(longest) || this.cut_off.get() {
         return false;
     }
     let unseen = Unseen {
-        slot: mark.kept_slot.get(),
-        ticket: mark.ticket.get(),
+        slot: hold.kept_slot.get(),
+        ticket: hold.ticket.get(),
         owner: this.id(),
         cookie: mark.cookie(),
         arrived: back.arrived,
@@ -64,13 +65,13 @@ fn may_hold(r: Request, status: ngx_int_t) -> bool {
         TakenBack::Held(slot) => Stage::Held(slot),
         TakenBack::Stopped { retry_after } => Stage::Stopped { retry_after },
         TakenBack::No => {
-            mark.back.set(Some(Back { since: Msec(0), ..back }));
+            hold.back.set(Some(Back { since: Msec(0), ..back }));
             return false;
         }
     };
     release::comes_back(mark);
     in_flight::end(mark);
-    mark.comes_back(stage, back);
+    mark.comes_back(hold, stage, back);
     true
 }
 
@@ -83,7 +84,7 @@ fn hold(r: Request, _: ngx_int_t) -> Result<(), Failed> {
 /// A request has got through to its app.
 fn through(r: Request) {
     let (Some(this), Some(mark)) = (ThisWorker::current(), mark::find(r)) else { return };
-    let Some(app) = mark.tries.take() else { return };
+    let Some(app) = mark.hold().and_then(|hold| hold.tries.take()) else { return };
     if let Ok(name) = AppName::new(mark.app_name()) {
         this.zone.visit(|zone| zone.through(app, &name));
     }

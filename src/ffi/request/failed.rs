@@ -15,6 +15,7 @@ use crate::ffi::worker::this_worker::ThisWorker;
 use crate::log_lines::requests::RequestEvent;
 use crate::log_lines::About;
 use crate::text::AppName;
+use crate::zone::Release;
 
 /// Requests that no line has reported are reported after this many ms.
 const TELLING_INTERVAL: ngx_msec_t = 1000;
@@ -53,7 +54,8 @@ pub(crate) fn count_if_failed(this: &ThisWorker, mark: &Mark) {
         return;
     }
     let Ok(name) = AppName::new(mark.app_name()) else { return };
-    match this.zone.visit(|zone| zone.failed(&name, mark.released_by.get())) {
+    let by = mark.hold().map_or(Release::NONE, |hold| hold.released_by.get());
+    match this.zone.visit(|zone| zone.failed(&name, by)) {
         Some(count) => tell(&name, count),
         None => TIMER.start(TELLING_INTERVAL),
     }

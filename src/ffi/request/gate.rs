@@ -255,6 +255,9 @@ fn arrive(
     mark: &Mark,
     (app, name): (AppId, &AppName),
 ) -> ngx_int_t {
+    let Ok(hold) = mark.may_be_held() else {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+    };
     let max_time = max_time::of(r, main);
     let bounds = room::bounds(held::kind(r), conf.max_held.unwrap_or(u32::MAX));
     let bounds = Bounds { away: conf.away.flatten(), ..bounds };
@@ -274,7 +277,7 @@ fn arrive(
             turn_away(r, code, retry_after)
         }
         Arrival::Held { slot, ticket, ahead } => {
-            mark.begin_hold(slot, ahead);
+            mark.begin_hold(hold, slot, ahead);
             tell_expiry(this, conf, mark, max_time);
             write(r.log(), &About(name, RequestEvent::Held { ticket, ahead }));
             park(this, mark, slot, max_time)

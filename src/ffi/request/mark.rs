@@ -1,14 +1,16 @@
 //! The mark: what is known of a request that has come to its app's gate, from there to its end.
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::ptr;
 
 use nginx_sys::ngx_http_upstream_t;
 
 use super::held;
-use crate::ffi::nginx::attach::Attached;
+use crate::ffi::nginx::attach::{self, Attached};
 use crate::ffi::nginx::cycle::now;
 use crate::ffi::nginx::flags::{self, request};
+use crate::ffi::nginx::per_worker::PerWorker;
 use crate::ffi::nginx::queue::Link;
 use crate::ffi::nginx::recycled::Recycled;
 use crate::ffi::nginx::request::Request;
@@ -20,14 +22,27 @@ use crate::zone::{Given, Release};
 
 /// Goes with its request, a main one.
 pub(crate) struct Mark {
-    /// In the queue of the granted while [`Stage::Granted`]; in that of the released from
-    /// [`Stage::Released`] until the request is finished.
-    pub turn: Link<Mark>,
     /// In the queue of those in flight while it is in flight.
     pub in_flight: Link<Mark>,
     pub in_flight_as: Cell<InFlightAs>,
     /// `$app_name`, in the request's or the configuration's memory.
     app_name: Cell<&'static [u8]>,
+    r: Cell<Request>,
+    pub stage: Cell<Stage>,
+    /// Some from when it may be held on.
+    hold: Cell<Option<&'static Hold>>,
+    /// When it was passed on, on the monotonic clock; 0 if it was not.
+    pub passed_on_at: Cell<Msec>,
+    /// Its subrequests to the app, the newest first.
+    pub parts: Cell<Option<&'static Part>>,
+}
+
+/// What is known of a request beyond that, once it may be held. It lies in the request's memory, and there is
+/// nothing in it to drop: so its mark may use it to the end.
+pub(crate) struct Hold {
+    /// In the queue of the granted while [`Stage::Granted`]; in that of the released from
+    /// [`Stage::Released`] until the request is finished.
+    turn: ManuallyDrop<Link<Mark>>,
     /// The slot that a released request keeps until it is finished.
     pub kept_slot: Cell<Option<SlotId>>,
     /// Its ticket, if it was taken out of the line.
@@ -37,19 +52,15 @@ pub(crate) struct Mark {
     pub tries: Cell<Option<AppId>>,
     /// Set once the request has come back.
     pub back: Cell<Option<Back>>,
-    r: Cell<Request>,
-    pub stage: Cell<Stage>,
     /// How many were ahead of it in line when it came.
     ahead: Cell<u32>,
     /// When it was held, on the monotonic clock; 0 if it was not.
     since: Cell<Msec>,
     /// How long it was held, when that has ended.
     waited: Cell<Msec>,
-    /// When it was passed on, on the monotonic clock; 0 if it was not.
-    pub passed_on_at: Cell<Msec>,
-    /// Its subrequests to the app, the newest first.
-    pub parts: Cell<Option<&'static Part>>,
 }
+
+impl Attached for Hold {}
 
 /// A request that was passed on, and that its app never saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,20 +131,12 @@ pub(crate) fn put(r: Request) -> Result<&'static Mark, Failed> {
 impl Mark {
     pub(crate) fn new(r: Request) -> Self {
         Self {
-            turn: Link::new(),
             in_flight: Link::new(),
             in_flight_as: Cell::new(InFlightAs::Nothing),
             app_name: Cell::new(&[]),
-            kept_slot: Cell::new(None),
-            ticket: Cell::new(None),
-            released_by: Cell::new(Release::NONE),
-            tries: Cell::new(None),
-            back: Cell::new(None),
             r: Cell::new(r),
             stage: Cell::new(Stage::Passed),
-            ahead: Cell::new(0),
-            since: Cell::new(Msec(0)),
-            waited: Cell::new(Msec(0)),
+            hold: Cell::new(None),
             passed_on_at: Cell::new(Msec(0)),
             parts: Cell::new(None),
         }
@@ -144,24 +147,44 @@ impl Mark {
     pub(crate) fn renew(&self, r: Request) {
         self.r.set(r);
         self.passed_on_at.set(Msec(0));
-        if !self.has_only_passed() {
-            self.forget();
-        }
+        self.stage.set(Stage::Passed);
+        self.hold.set(None);
+        self.parts.set(None);
     }
 
-    /// Forgets all that only requests have that do more than pass.
-    #[inline(never)]
-    fn forget(&self) {
-        self.stage.set(Stage::Passed);
-        self.kept_slot.set(None);
-        self.ticket.set(None);
-        self.released_by.set(Release::NONE);
-        self.tries.set(None);
-        self.back.set(None);
-        self.ahead.set(0);
-        self.since.set(Msec(0));
-        self.waited.set(Msec(0));
-        self.parts.set(None);
+    /// What is known of its hold, if it may have been held.
+    pub(crate) fn hold(&self) -> Option<&'static Hold> {
+        self.hold.get()
+    }
+
+    /// Its place among the granted or the released.
+    pub(crate) fn turn(&self) -> &Link<Mark> {
+        /// That of requests that are never held: they are in neither.
+        static NONE: PerWorker<Link<Mark>> = PerWorker::new(Link::new());
+        self.hold.get().map_or(&NONE, |hold| &hold.turn)
+    }
+
+    /// It may be held. Fails if there is no memory.
+    pub(crate) fn may_be_held(&self) -> Result<&'static Hold, Failed> {
+        if let Some(hold) = self.hold.get() {
+            return Ok(hold);
+        }
+        let hold = attach::attach(
+            self.r(),
+            Hold {
+                turn: ManuallyDrop::new(Link::new()),
+                kept_slot: Cell::new(None),
+                ticket: Cell::new(None),
+                released_by: Cell::new(Release::NONE),
+                tries: Cell::new(None),
+                back: Cell::new(None),
+                ahead: Cell::new(0),
+                since: Cell::new(Msec(0)),
+                waited: Cell::new(Msec(0)),
+            },
+        )?;
+        self.hold.set(Some(hold));
+        Ok(hold)
     }
 
     /// Its request.
@@ -185,20 +208,21 @@ impl Mark {
 
     /// How long it was held. None if it was not.
     pub(crate) fn waited(&self) -> Option<Msec> {
-        match self.stage.get() {
-            Stage::Held(_) | Stage::Granted => Some(now().monotonic.since(self.since.get())),
-            _ => self.was_held().then(|| self.waited.get()),
-        }
+        let hold = self.was_held()?;
+        Some(match self.stage.get() {
+            Stage::Held(_) | Stage::Granted => now().monotonic.since(hold.since.get()),
+            _ => hold.waited.get(),
+        })
     }
 
     /// How many were ahead of it in line when it came. None if it was not held.
     pub(crate) fn ahead(&self) -> Option<u32> {
-        self.was_held().then(|| self.ahead.get())
+        self.was_held().map(|hold| hold.ahead.get())
     }
 
-    /// When it was released, on the monotonic clock.
+    /// When it was released, on the monotonic clock; 0 if it was not.
     pub(crate) fn released_at(&self) -> Msec {
-        self.since.get().after(self.waited.get())
+        self.was_held().map_or(Msec(0), |hold| hold.since.get().after(hold.waited.get()))
     }
 
     /// `$app_name`, as it was at the gate.
@@ -243,35 +267,37 @@ impl Mark {
     /// It was taken out of the line.
     pub(crate) fn grant(&self, given: &Given) {
         self.stage.set(Stage::Granted);
-        self.kept_slot.set(given.counted);
-        self.ticket.set(Some(given.ticket));
-        let before = self.released_by.replace(given.by);
+        let Some(hold) = self.hold.get() else { return };
+        hold.kept_slot.set(given.counted);
+        hold.ticket.set(Some(given.ticket));
+        let before = hold.released_by.replace(given.by);
         if given.by.drain != PauseId(0) && given.by.drain != before.drain {
-            self.back.set(self.back.get().map(|back| Back { since: now().monotonic, ..back }));
+            hold.back.set(hold.back.get().map(|back| Back { since: now().monotonic, ..back }));
         }
-        self.tries.set(given.tries);
+        hold.tries.set(given.tries);
+    }
+
+    /// Whether it has come back.
+    pub(crate) fn has_come_back(&self) -> bool {
+        self.hold.get().is_some_and(|hold| hold.back.get().is_some())
     }
 
     /// When it arrived, on the monotonic clock.
     pub(crate) fn arrived(&self) -> Msec {
-        if self.was_held() {
-            self.since.get()
-        } else {
-            self.passed_on_at.get()
-        }
+        self.was_held().map_or(self.passed_on_at.get(), |hold| hold.since.get())
     }
 
     /// How long ago its hold began.
     pub(crate) fn held_for(&self) -> Msec {
-        now().monotonic.since(self.since.get())
+        self.was_held().map_or(Msec(0), |hold| now().monotonic.since(hold.since.get()))
     }
 
     /// Its app never saw it: it is held again, or turned away.
-    pub(crate) fn comes_back(&self, stage: Stage, back: Back) {
-        self.back.set(Some(back));
+    pub(crate) fn comes_back(&self, hold: &Hold, stage: Stage, back: Back) {
+        hold.back.set(Some(back));
         self.stage.set(stage);
-        if !self.was_held() {
-            self.since.set(now().monotonic);
+        if self.was_held().is_none() {
+            hold.since.set(now().monotonic);
         }
         if matches!(stage, Stage::Held(_)) {
             held::begin(self.r());
@@ -279,17 +305,19 @@ impl Mark {
     }
 
     /// Its hold begins, in this slot, with this many ahead of it.
-    pub(crate) fn begin_hold(&self, slot: SlotId, ahead: u32) {
+    pub(crate) fn begin_hold(&self, hold: &Hold, slot: SlotId, ahead: u32) {
         self.stage.set(Stage::Held(slot));
-        self.ahead.set(ahead);
-        self.since.set(now().monotonic);
+        hold.ahead.set(ahead);
+        hold.since.set(now().monotonic);
         held::begin(self.r());
     }
 
     /// Its hold ends. Called once for each [`Mark::begin_hold`].
     pub(crate) fn end_hold(&self, stage: Stage) {
         self.stage.set(stage);
-        self.waited.set(now().monotonic.since(self.since.get()));
+        if let Some(hold) = self.hold.get() {
+            hold.waited.set(now().monotonic.since(hold.since.get()));
+        }
         held::end(self.r());
     }
 
@@ -297,14 +325,7 @@ impl Mark {
         pointers::upstream(self.r().lasting())
     }
 
-    /// Whether it has come to the gate, and at most passed. Then no more was noted of it than this:
-    /// the name of its app, and when it was passed on.
-    #[inline]
-    fn has_only_passed(&self) -> bool {
-        self.stage.get() == Stage::Passed && self.back.get().is_none() && self.parts.get().is_none()
-    }
-
-    fn was_held(&self) -> bool {
-        self.since.get() != Msec(0)
+    fn was_held(&self) -> Option<&'static Hold> {
+        self.hold.get().filter(|hold| hold.since.get() != Msec(0))
     }
 }

@@ -182,12 +182,12 @@ fn ended(mark: &Mark) {
     match mark.stage.get() {
         Stage::Held(slot) => leave(this, mark, slot),
         Stage::Granted => {
-            mark.turn.leave();
+            mark.turn().leave();
             mark.end_hold(Stage::Left);
             release::free_slot(this, mark);
         }
         Stage::Released => {
-            if mark.turn.is_linked() {
+            if mark.turn().is_linked() {
                 release::finish(this, mark);
             }
             failed::count_if_failed(this, mark);

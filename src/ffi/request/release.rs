@@ -33,10 +33,10 @@ const RELEASED_INTERVAL: ngx_msec_t = 500;
 const WATCH_INTERVAL: ngx_msec_t = 200;
 
 /// The requests that were taken out of the line just now.
-static GRANTED: Queue<Mark> = Queue::new(|mark| &mark.turn);
+static GRANTED: Queue<Mark> = Queue::new(Mark::turn);
 
 /// The requests that were released and are not finished, and how many they are.
-static RELEASED: Queue<Mark> = Queue::new(|mark| &mark.turn);
+static RELEASED: Queue<Mark> = Queue::new(Mark::turn);
 static UNFINISHED: PerWorker<Cell<usize>> = PerWorker::new(Cell::new(0));
 
 static HALTS: Halts = Halts::new(on_delayed);
@@ -137,6 +137,9 @@ fn on_turn() {
             Turn::Release(app, spacing) => {
                 freshen_connections(this);
                 passed_on = let_go(this, app, spacing);
+                if !lookout::has_own_processor() {
+                    schedule(Post::NextTurn);
+                }
             }
         }
     }
@@ -201,7 +204,7 @@ fn resume(this: &ThisWorker, r: Request) -> Option<&'static Mark> {
 /// nginx runs the phases from the gate's on: the gate lets it pass. One that has come back goes to its
 /// upstream at once.
 pub(crate) extern "C" fn go_on(r: Request) {
-    let came_back = mark::find(r).is_some_and(|mark| mark.back.get().is_some());
+    let came_back = mark::find(r).is_some_and(Mark::has_come_back);
     match r.rearm_read() {
         Ok(()) if came_back => take_back::try_again(r),
         Ok(()) => r.run_phases(),
@@ -249,30 +252,32 @@ fn start(mark: &'static Mark) {
 
 /// A request that was passed on is held again, or turned away. A slot that it had kept holds it, or is free.
 pub(crate) fn comes_back(mark: &Mark) {
-    if mark.turn.is_linked() {
-        mark.turn.leave();
+    if mark.turn().is_linked() {
+        mark.turn().leave();
         UNFINISHED.set(UNFINISHED.get().saturating_sub(1));
     }
-    mark.kept_slot.set(None);
+    if let Some(hold) = mark.hold() {
+        hold.kept_slot.set(None);
+    }
 }
 
 /// A released request is finished, or counts as finished: another one may have its room.
 pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
-    mark.turn.leave();
+    mark.turn().leave();
     UNFINISHED.set(UNFINISHED.get().saturating_sub(1));
     free_slot(this, mark);
     // Until then the zone hears of the room with each request that comes.
     if !held::any() && UNFINISHED.get() == 0 {
         this.zone.visit(|zone| zone.set_room(this.id(), room::of(this)));
     }
-    if LACKS_ROOM.get() {
+    if LACKS_ROOM.get() || !lookout::has_own_processor() {
         schedule(Post::NextTurn);
     }
 }
 
 /// If a granted or released request keeps a slot, frees it.
 pub(crate) fn free_slot(this: &ThisWorker, mark: &Mark) {
-    if let Some(slot) = mark.kept_slot.take() {
+    if let Some(slot) = mark.hold().and_then(|hold| hold.kept_slot.take()) {
         this.zone.visit(|zone| zone.finish(slot, this.id(), mark.cookie()));
     }
 }
