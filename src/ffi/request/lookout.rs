@@ -51,19 +51,15 @@ pub(crate) fn begin(take: fn(), schedule: fn(Post)) {
 
 /// It looks whether it is its turn. From now on it looks out, while lines move and it holds requests.
 pub(crate) fn hear(this: &ThisWorker) {
-    let called = call_of(this).is_some_and(|call| call.hear(LOOKS.get()));
-    if !has_own_processor() {
-        return;
-    }
     event_loop::wrap(wait);
+    let called = call_of(this).is_some_and(|call| call.hear(LOOKS.get()));
     if let Some(last) = LAST.get().filter(|_| called) {
-        HOPES.set(last.elapsed() < SOON);
+        HOPES.set(has_own_processor() && last.elapsed() < SOON);
     }
 }
 
-/// Whether there is a processor for each worker. Else none looks out: it would take a processor from one
-/// that works.
-pub(crate) fn has_own_processor() -> bool {
+/// Whether there is a processor for each worker. Else one that looks out takes it from one that works.
+fn has_own_processor() -> bool {
     let workers = cycle::running().map_or(0, |cycle| cycle::core_conf(cycle).worker_processes);
     workers <= cycle::process().processors as isize
 }

@@ -137,9 +137,6 @@ fn on_turn() {
             Turn::Release(app, spacing) => {
                 freshen_connections(this);
                 passed_on = let_go(this, app, spacing);
-                if !lookout::has_own_processor() {
-                    schedule(Post::NextTurn);
-                }
             }
         }
     }
@@ -270,7 +267,7 @@ pub(crate) fn finish(this: &ThisWorker, mark: &Mark) {
     if !held::any() && UNFINISHED.get() == 0 {
         this.zone.visit(|zone| zone.set_room(this.id(), room::of(this)));
     }
-    if LACKS_ROOM.get() || !lookout::has_own_processor() {
+    if LACKS_ROOM.get() {
         schedule(Post::NextTurn);
     }
 }
