@@ -8,13 +8,25 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::exfiltrator::origin::{Origin, WithOrigin};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::low_level::siginfo::Cause;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 
+use crate::config::Wrong;
+use crate::exit::Exit;
 use crate::plan::event::{Sender, Signal};
 
-/// From now on these signals do not end this process, but are sent there. A signal that was ignored
-/// when this process started stays so: `nohup` works for the command, too.
-pub fn listen(to: UnboundedSender<(Signal, Sender)>, more: &[i32]) -> io::Result<()> {
+/// From now on these signals do not end this process, but are heard here. A signal that was ignored when
+/// this process started stays so: `nohup` works for the command, too. `so` is what an error says beyond
+/// that they cannot be heard.
+pub fn listen(more: &[i32], so: &str) -> Result<UnboundedReceiver<(Signal, Sender)>, Wrong> {
+    let (to, heard) = unbounded_channel();
+    send(to, more).map_err(|error| Wrong {
+        exit: Exit(71),
+        text: format!("cannot listen to signals: {error}{so}"),
+    })?;
+    Ok(heard)
+}
+
+fn send(to: UnboundedSender<(Signal, Sender)>, more: &[i32]) -> io::Result<()> {
     let ignored = ignored();
     let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
     let heard =

@@ -53,12 +53,7 @@ struct Parts {
 }
 
 pub async fn run(args: &args::fleet::Agent) -> Result<Exit, Wrong> {
-    let (to, mut signals) = unbounded_channel();
-    let broken = |error: std::io::Error| Wrong {
-        exit: Exit(71),
-        text: format!("cannot listen to signals: {error}"),
-    };
-    signals::listen(to, &[]).map_err(broken)?;
+    let mut signals = signals::listen(&[], "")?;
     let mut parts = parts(args)?;
     let seen = Seen::default();
     let (ask, mut asked) = unbounded_channel();

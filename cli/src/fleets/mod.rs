@@ -152,11 +152,7 @@ async fn drive(
     command: &[OsString],
     resumed: Option<&fleet::snapshot::PauseEntry>,
 ) -> Result<Exit, Wrong> {
-    let (to_signals, mut signals) = unbounded_channel();
-    signals::listen(to_signals, &[]).map_err(|error| Wrong {
-        exit: Exit(71),
-        text: format!("cannot listen to signals: {error}; nothing was paused"),
-    })?;
+    let mut signals = signals::listen(&[], "; nothing was paused")?;
     let start = Instant::now();
     let tell = Tell::new(output, keys.fleet.name(), &terms);
     let app = terms.app.clone();

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::sleep;
 
 use crate::config::Wrong;
@@ -43,11 +42,7 @@ pub async fn watch(
     interval: Duration,
     mut look: impl AsyncFnMut() -> Text,
 ) -> Result<Exit, Wrong> {
-    let (to, mut signals) = unbounded_channel();
-    signals::listen(to, &[]).map_err(|error| Wrong {
-        exit: Exit(71),
-        text: format!("cannot listen to signals: {error}"),
-    })?;
+    let mut signals = signals::listen(&[], "")?;
     let is_redrawn = manner == Manner::Table && can_redraw();
     let mut last: Option<String> = None;
     loop {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use signal_hook::consts::SIGTSTP;
-use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::{OnLost, Run};
 use crate::child;
@@ -76,12 +75,8 @@ pub async fn drive(
     speech: Speech,
     command: &[std::ffi::OsString],
 ) -> Result<Outcome, Wrong> {
-    let (to, signals) = unbounded_channel();
     let more: &[i32] = if show.is_live() { &[SIGTSTP] } else { &[] };
-    signals::listen(to, more).map_err(|error| Wrong {
-        exit: Exit(71),
-        text: format!("cannot listen to signals: {error}; nothing was paused"),
-    })?;
+    let signals = signals::listen(more, "; nothing was paused")?;
     Ok(Driver { targets, speech, command, signals }.drive(plan, show).await)
 }
 

@@ -1,9 +1,10 @@
 //! nginx's own things behind thin wrappers, which know nothing of intermission.
 //!
 //! Handles: `request` with `waiting`, `answering`, `body`, `evaluate` and `seen`; `directive` with `conf`;
-//! `event`. What a module adds to nginx: `event_loop`, `timer`, `queue`, `attach`, `recycled`, `shm`,
-//! `own_connection`, `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`, `server_names`, `kept`,
-//! `upstreams`, `master_channel`. How C is read: `flags`, `pointers`, `functions`, `plain`, `memory`.
+//! `event`. What a module adds to nginx: `event_loop`, `timer`, `queue`, `attach` and `recycled` with
+//! `cleanups`, `shm`, `own_connection`, `callbacks`. What nginx knows: `cycle`, `attempts`, `pages`,
+//! `server_names`, `kept`, `upstreams`, `master_channel`. How C is read: `flags`, `pointers`, `functions`,
+//! `plain`, `memory`.
 //!
 //! A handle or reference is good until nginx may free what it leads to. For a request in a callback,
 //! that is until it is finalized or its phases go on.
